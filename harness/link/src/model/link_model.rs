@@ -1,0 +1,282 @@
+//! The model itself: asks cuts, access queues, paths and loss in their order. The whole of its
+//! state is here; it reads no clock.
+
+use std::collections::BTreeSet;
+
+use crate::change::{Change, Loss, Network, NodeLink, PathDelay, Shape};
+use crate::id::{Nanos, NodeId};
+use crate::model::access::AccessQueue;
+use crate::model::change_error::{ChangeError, NetworkError};
+use crate::model::cuts::Cuts;
+use crate::model::link_table::LinkTable;
+use crate::model::loss_process::is_lost;
+use crate::model::random_stream::{RandomStream, StreamSource};
+use crate::model::shapes::Shapes;
+use crate::proto::DropReason;
+
+/// An IPv4 host must accept packets of this size (RFC 791).
+const MTU_MIN: u16 = 576;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It gets to the next point at this instant, which is never before the one it was asked at.
+    Deliver {
+        /// When.
+        at: Nanos,
+    },
+    /// It gets nowhere.
+    Drop(DropReason),
+}
+
+/// What a directed link remembers, from its first packet that chance or order is about.
+#[derive(Clone, Copy, Debug)]
+struct LinkState {
+    stream: RandomStream,
+    /// When its last packet arrives: none may arrive before.
+    last_arrival: u64,
+    in_bad_state: bool,
+}
+
+/// One node's side of the network, as it is now.
+#[derive(Clone, Debug)]
+struct NodeState {
+    /// As it is without shapes.
+    plain: NodeLink,
+    up: AccessQueue,
+    down: AccessQueue,
+    loss: Loss,
+    added: PathDelay,
+    /// Set for good by the first shape that adds delay: from then on the end of a shape could let
+    /// a packet overtake another, so this node's links keep their order.
+    keeps_order: bool,
+}
+
+/// The emulated network.
+///
+/// Contract: `now` never goes back, between [`LinkModel::send`], and apart from it between
+/// [`LinkModel::arrive`] of one destination. Packets are asked about in the order in which they
+/// are sent (or arrive). The same calls give the same answers, anywhere.
+#[derive(Clone, Debug)]
+pub struct LinkModel {
+    nodes: Vec<NodeState>,
+    /// `region_count` rows of as many.
+    paths: Vec<PathDelay>,
+    region_count: usize,
+    cuts: Cuts,
+    shapes: Shapes,
+    source: StreamSource,
+    links: LinkTable<LinkState>,
+}
+
+impl LinkModel {
+    /// The network at `go`.
+    ///
+    /// # Errors
+    /// When the network cannot be: see [`NetworkError`].
+    pub fn new(network: &Network) -> Result<LinkModel, NetworkError> {
+        check(network)?;
+        let nodes = network.nodes.iter().map(NodeState::new).collect();
+        Ok(LinkModel {
+            nodes,
+            paths: network.paths.iter().flatten().copied().collect(),
+            region_count: network.regions.len(),
+            cuts: Cuts::none(network.nodes.len()),
+            shapes: Shapes::default(),
+            source: StreamSource::new(network.seed),
+            links: LinkTable::default(),
+        })
+    }
+
+    /// Changes the network, for every packet asked about from now on; those on their way are
+    /// affected by cuts, at [`LinkModel::arrive`] and [`LinkModel::cut`]. Ending what is not in
+    /// force does nothing.
+    ///
+    /// # Errors
+    /// When the change makes no sense; nothing has changed then.
+    pub fn apply(&mut self, change: &Change) -> Result<(), ChangeError> {
+        match change {
+            Change::Partition {
+                id,
+                groups,
+                one_way,
+            } => self.cuts.partition(*id, groups, *one_way)?,
+            Change::Heal { id } => self.cuts.heal(*id),
+            Change::Shape { id, nodes, shape } => self.begin_shape(*id, nodes, *shape)?,
+            Change::Unshape { id } => {
+                let touched = self.shapes.end(*id);
+                self.reshape(&touched);
+            }
+            Change::Silence { node } => self.cuts.silence(*node, true)?,
+            Change::Unsilence { node } => self.cuts.silence(*node, false)?,
+            Change::HealAll => {
+                self.cuts.heal_all();
+                let touched = self.shapes.end_all();
+                self.reshape(&touched);
+            }
+        }
+        Ok(())
+    }
+
+    /// A packet leaves `src` at `now`: when it reaches the access link of `dst`, or why it never
+    /// does. `wire_bytes` is its size with framing.
+    #[inline]
+    pub fn send(&mut self, now: Nanos, src: NodeId, dst: NodeId, wire_bytes: u32) -> Verdict {
+        if src.index() >= self.nodes.len() || dst.index() >= self.nodes.len() {
+            return Verdict::Drop(DropReason::Unroutable);
+        }
+        if let Some(reason) = self.cuts.between(src, dst) {
+            return Verdict::Drop(reason);
+        }
+        let path = self.path(src, dst);
+        let node = &mut self.nodes[src.index()];
+        let Some(sent) = node.up.pass(now.0, wire_bytes) else {
+            return Verdict::Drop(DropReason::QueueUp);
+        };
+        let delay = path.base.saturating_add(node.added.base);
+        let jitter = path.jitter.saturating_add(node.added.jitter);
+        let mut at = sent.saturating_add(delay.0);
+        if node.keeps_order || node.loss != Loss::None || jitter > Nanos::ZERO {
+            let source = &self.source;
+            let link = self.links.get_or_insert_with(src, dst, || LinkState {
+                stream: source.stream(src, dst),
+                last_arrival: 0,
+                in_bad_state: false,
+            });
+            if is_lost(node.loss, &mut link.in_bad_state, &mut link.stream) {
+                return Verdict::Drop(DropReason::Loss);
+            }
+            if jitter > Nanos::ZERO {
+                at = at.saturating_add(link.stream.up_to(jitter.0));
+            }
+            at = at.max(link.last_arrival);
+            link.last_arrival = at;
+        }
+        Verdict::Deliver { at: Nanos(at) }
+    }
+
+    /// A packet from `src` reaches the access link of `dst` at `now`, as [`LinkModel::send`] said:
+    /// when it is delivered, or why it never is.
+    #[inline]
+    pub fn arrive(&mut self, now: Nanos, src: NodeId, dst: NodeId, wire_bytes: u32) -> Verdict {
+        if let Some(reason) = self.cut(src, dst) {
+            return Verdict::Drop(reason);
+        }
+        match self.nodes[dst.index()].down.pass(now.0, wire_bytes) {
+            Some(at) => Verdict::Deliver { at: Nanos(at) },
+            None => Verdict::Drop(DropReason::QueueDown),
+        }
+    }
+
+    /// Why nothing may be delivered from `src` to `dst` at this instant, if so. Asked when a packet
+    /// comes out of a down queue in which it had to wait, so that a cut lets nothing through from
+    /// the instant it is made.
+    #[inline]
+    pub fn cut(&self, src: NodeId, dst: NodeId) -> Option<DropReason> {
+        if src.index() >= self.nodes.len() || dst.index() >= self.nodes.len() {
+            return Some(DropReason::Unroutable);
+        }
+        self.cuts.between(src, dst)
+    }
+
+    /// Whether a train of packets from `src` to `dst` may pass as one: nothing happens to it that
+    /// could tell its packets apart (no rate, loss or jitter). A delay may.
+    #[inline]
+    pub fn is_plain(&self, src: NodeId, dst: NodeId) -> bool {
+        let (Some(from), Some(to)) = (self.nodes.get(src.index()), self.nodes.get(dst.index()))
+        else {
+            return false;
+        };
+        from.up.is_unlimited()
+            && to.down.is_unlimited()
+            && from.loss == Loss::None
+            && from.added.jitter == Nanos::ZERO
+            && self.path(src, dst).jitter == Nanos::ZERO
+    }
+
+    /// The least delay that a packet between two different nodes can have, now or after any change:
+    /// how far a parallel simulator may run ahead.
+    pub fn delay_min(&self) -> Nanos {
+        let least = self.paths.iter().map(|p| p.base).min();
+        least.unwrap_or(Nanos::ZERO)
+    }
+
+    fn path(&self, src: NodeId, dst: NodeId) -> PathDelay {
+        let from = usize::from(self.nodes[src.index()].plain.region);
+        let to = usize::from(self.nodes[dst.index()].plain.region);
+        self.paths[from * self.region_count + to]
+    }
+
+    fn begin_shape(&mut self, id: u32, nodes: &[NodeId], shape: Shape) -> Result<(), ChangeError> {
+        if shape.rate_bps == Some(0) {
+            return Err(ChangeError::ZeroRate);
+        }
+        if let Some(&node) = nodes.iter().find(|n| n.index() >= self.nodes.len()) {
+            return Err(ChangeError::UnknownNode(node));
+        }
+        let touched = self.shapes.begin(id, nodes, shape);
+        self.reshape(&touched);
+        Ok(())
+    }
+
+    /// Makes the links of these nodes what plan and shapes say.
+    fn reshape(&mut self, nodes: &[NodeId]) {
+        for &id in nodes {
+            let Some(node) = self.nodes.get_mut(id.index()) else {
+                continue;
+            };
+            let link = self.shapes.of(id, &node.plain);
+            node.up.set_rate(link.up_bps, node.plain.queue_bytes);
+            node.down.set_rate(link.down_bps, node.plain.queue_bytes);
+            node.loss = link.loss;
+            node.added = link.added;
+            node.keeps_order |= link.adds_delay();
+        }
+    }
+}
+
+impl NodeState {
+    fn new(plain: &NodeLink) -> NodeState {
+        NodeState {
+            up: AccessQueue::new(plain.up_bps, plain.queue_bytes),
+            down: AccessQueue::new(plain.down_bps, plain.queue_bytes),
+            loss: plain.loss,
+            added: PathDelay::default(),
+            keeps_order: false,
+            plain: plain.clone(),
+        }
+    }
+}
+
+/// Whether a network can be.
+fn check(network: &Network) -> Result<(), NetworkError> {
+    let regions = network.regions.len();
+    let square = network.paths.len() == regions && network.paths.iter().all(|r| r.len() == regions);
+    if !square {
+        return Err(NetworkError::PathsNotSquare);
+    }
+    if network.mtu < MTU_MIN {
+        return Err(NetworkError::MtuTooSmall(network.mtu));
+    }
+    let count = network.nodes.len();
+    if u32::try_from(count).is_err() {
+        return Err(NetworkError::TooManyNodes(count));
+    }
+    let mut taken = BTreeSet::new();
+    for (id, node) in (0..).map(NodeId).zip(&network.nodes) {
+        if usize::from(node.region) >= regions {
+            return Err(NetworkError::UnknownRegion(id, node.region));
+        }
+        let [net, host @ ..] = node.ip.octets();
+        if net != NodeLink::NET.0.octets()[0] || host == [0; 3] || host == [255; 3] {
+            return Err(NetworkError::BadAddress(id, node.ip));
+        }
+        if !taken.insert(node.ip) {
+            return Err(NetworkError::AddressTwice(id, node.ip));
+        }
+        if node.up_bps == Some(0) || node.down_bps == Some(0) {
+            return Err(NetworkError::ZeroRate(id));
+        }
+    }
+    Ok(())
+}

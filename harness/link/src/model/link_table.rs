@@ -1,0 +1,88 @@
+//! Something per directed link, kept only for the links that were used: of the hundred million
+//! pairs of 10,000 nodes few ever speak.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::id::NodeId;
+use crate::model::random_stream::mix;
+
+/// A table by `(from, to)`. Its order is never seen: [`LinkTable::sorted`] is the only way to read
+/// it as a whole.
+#[derive(Clone, Debug)]
+pub struct LinkTable<T> {
+    links: HashMap<u64, T, BuildHasherDefault<LinkHasher>>,
+}
+
+impl<T> Default for LinkTable<T> {
+    fn default() -> Self {
+        LinkTable {
+            links: HashMap::default(),
+        }
+    }
+}
+
+impl<T> LinkTable<T> {
+    /// What the link has, made by `make` when it is first used.
+    #[inline]
+    pub fn get_or_insert_with(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        make: impl FnOnce() -> T,
+    ) -> &mut T {
+        self.links.entry(link_number(from, to)).or_insert_with(make)
+    }
+
+    /// How many links were used.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether no link was used.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Everything, in the order of `(from, to)`.
+    pub fn sorted(&self) -> Vec<(NodeId, NodeId, &T)> {
+        let mut links: Vec<(u64, &T)> = self.links.iter().map(|(&k, v)| (k, v)).collect();
+        links.sort_unstable_by_key(|&(number, _)| number);
+        links
+            .into_iter()
+            .map(|(number, value)| {
+                let from = NodeId((number >> 32) as u32);
+                let to = NodeId((number & u64::from(u32::MAX)) as u32);
+                (from, to, value)
+            })
+            .collect()
+    }
+}
+
+/// A directed link as one number.
+#[inline]
+pub(super) fn link_number(from: NodeId, to: NodeId) -> u64 {
+    (u64::from(from.0) << 32) | u64::from(to.0)
+}
+
+/// Hashes a link's number. Node ids come from the plan, so nobody can aim at collisions.
+#[derive(Clone, Copy, Debug, Default)]
+struct LinkHasher(u64);
+
+impl Hasher for LinkHasher {
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.0 = mix(number);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = mix(self.0 ^ u64::from(byte));
+        }
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

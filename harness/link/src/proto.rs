@@ -1,0 +1,389 @@
+//! The messages that harness, fabric and gate speak, and their limits. Encoding is postcard:
+//! on the harness' stream each message is preceded by its length (u32, little endian); on the
+//! gates' SOCK_SEQPACKET socket a message is a packet, with at most one descriptor beside it.
+//!
+//! Harness and fabric share one yamux connection (the harness is the client). The first stream
+//! that the harness opens carries [`ToFabric`] and [`FromFabric`]; each later one starts with a
+//! length-prefixed [`StreamOpen`], is answered by a length-prefixed [`StreamAnswer`], and is
+//! then a plain byte stream.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::change::{Change, Network};
+use crate::id::{Nanos, NodeId};
+
+/// Longest message on the harness' stream: a timetable of 10,000 nodes fits many times.
+pub const STREAM_MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Longest packet between gate and fabric: an argument list fits.
+pub const GATE_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Streams that may be open at once on the yamux connection, the control stream included. Both
+/// ends configure it (the crate's own default is 512), without a bound on the sum of windows.
+pub const STREAMS_MAX: usize = 16 << 10;
+/// Bytes of one [`ToFabric::File`] piece.
+pub const FILE_PIECE_BYTES_MAX: usize = 256 << 10;
+/// The folder that fabric and gates share: the gate's binary, the socket, and shared files.
+pub const SHARED_DIR: &str = "/peerlab";
+/// The gates' socket, in [`SHARED_DIR`].
+pub const SOCKET_NAME: &str = "fabric.sock";
+/// The gate's binary, in [`SHARED_DIR`].
+pub const GATE_NAME: &str = "gate";
+
+/// What is done to a node's program. The gate itself stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessOp {
+    /// SIGKILL to the program; its sockets close.
+    Kill,
+    /// SIGTERM, and SIGKILL after [`STOP_GRACE`].
+    Stop,
+    /// Start the program if it is not running.
+    Start,
+    /// SIGSTOP to every process of the node.
+    Freeze,
+    /// SIGCONT.
+    Thaw,
+    /// Empty the data directory (the program must be down): the next start is a new node.
+    Wipe,
+}
+
+/// How long a program may take to stop politely.
+pub const STOP_GRACE: Nanos = Nanos::from_secs(10);
+
+/// One line of the timetable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Change the network.
+    Link(Change),
+    /// Control a node's program.
+    Process {
+        /// Whose.
+        node: NodeId,
+        /// What is done.
+        op: ProcessOp,
+    },
+}
+
+/// An action and when it is due.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timed {
+    /// Since `go`.
+    pub at: Nanos,
+    /// What is due.
+    pub action: Action,
+}
+
+/// From the harness, on the control stream. Order: one `Setup`, any `File`s, one `Go`, then the
+/// rest. The end of the stream ends the fabric, and with it every node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToFabric {
+    /// The network; the fabric then listens for gates.
+    Setup(Box<Network>),
+    /// A piece of a file that nodes may read as `SHARED_DIR/name`; pieces are appended in order.
+    File {
+        /// A plain file name.
+        name: String,
+        /// At most [`FILE_PIECE_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// Start every node whose index is in `start`, now; apply the timetable from now on.
+    /// The instant at which this is carried out is time zero.
+    Go {
+        /// Which nodes run from the start.
+        start: Vec<NodeId>,
+        /// Sorted by time.
+        timetable: Vec<Timed>,
+    },
+    /// Apply an action at once; answered by [`FromFabric::Applied`] with this tag.
+    Apply {
+        /// Chosen by the harness, from [`APPLY_TAG_MIN`] up.
+        tag: u32,
+        /// What to do.
+        action: Action,
+    },
+    /// Ask for [`FromFabric::Counters`] now.
+    Count,
+    /// Ask for [`FromFabric::Pairs`] now.
+    CountPairs,
+    /// Ask the gate of a node for [`FromFabric::Usage`].
+    Usage {
+        /// Whose.
+        node: NodeId,
+    },
+}
+
+/// Tags below this are indices into the timetable.
+pub const APPLY_TAG_MIN: u32 = 1 << 31;
+
+/// To the harness, on the control stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromFabric {
+    /// `Setup` is done: gates may connect.
+    Listening,
+    /// This node's gate is open: address set, TUN in hand, waiting for `go`.
+    GateOpen {
+        /// Which node.
+        node: NodeId,
+    },
+    /// This node's gate has gone (its container died), or could not open.
+    GateLost {
+        /// When; zero before `go`.
+        t: Nanos,
+        /// Which node.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// `Go` was carried out.
+    Gone {
+        /// Wall clock at time zero, nanoseconds since the Unix epoch.
+        unix_nanos: u64,
+    },
+    /// An action took effect.
+    Applied {
+        /// When it did.
+        t: Nanos,
+        /// Index into the timetable, or the tag of an `Apply`.
+        tag: u32,
+        /// Why it could not be carried out, if so.
+        error: Option<String>,
+    },
+    /// A node's program ended.
+    Exited {
+        /// When.
+        t: Nanos,
+        /// Whose.
+        node: NodeId,
+        /// Exit code, or minus the signal.
+        status: i32,
+        /// Whether a `ProcessOp` asked for it.
+        asked: bool,
+    },
+    /// Counters of every node, sums since `go`.
+    Counters {
+        /// When.
+        t: Nanos,
+        /// One row per node.
+        nodes: Vec<NodeCounters>,
+        /// How late packets were delivered, since the last `Counters`.
+        lateness: Lateness,
+    },
+    /// Bytes between each pair that spoke, sums since `go`.
+    Pairs {
+        /// When.
+        t: Nanos,
+        /// `(from, to, packets, bytes)`.
+        pairs: Vec<(NodeId, NodeId, u64, u64)>,
+    },
+    /// What a node's gate measured in its own namespace.
+    Usage {
+        /// When.
+        t: Nanos,
+        /// Whose.
+        node: NodeId,
+        /// The figures.
+        usage: NodeUsage,
+    },
+    /// The fabric cannot go on, and ends.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Traffic of one node on the emulated wire: IP packets with headers and framing, after TCP
+/// segmentation. A packet is counted at its sender when sent, and at its receiver when delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeCounters {
+    /// Sent, before any drop.
+    pub tx_packets: u64,
+    /// Sent, before any drop.
+    pub tx_bytes: u64,
+    /// Delivered.
+    pub rx_packets: u64,
+    /// Delivered.
+    pub rx_bytes: u64,
+    /// As the kernel's interface counters have it: bytes read from the node's TUN device,
+    /// before segmentation and without framing.
+    pub device_tx_bytes: u64,
+    /// Likewise, bytes written to the node's TUN device.
+    pub device_rx_bytes: u64,
+    /// Packets of this sender that were dropped, by [`DropReason`] in its order.
+    pub drops: [u64; DropReason::COUNT],
+}
+
+/// Why a packet was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// Random loss.
+    Loss,
+    /// The sender's access queue was full (tail drop).
+    QueueUp,
+    /// The receiver's access queue was full (tail drop).
+    QueueDown,
+    /// A partition lay between the two.
+    Partition,
+    /// One of the two was silenced.
+    Silence,
+    /// No node has the destination address, or it is not IPv4, or it is malformed.
+    Unroutable,
+    /// The receiver's device did not take it, or its gate is gone.
+    Device,
+    /// The fabric held as many bytes as it may: the host, not the emulated network, is short.
+    Overload,
+}
+
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = 8;
+}
+
+/// How late packets left the fabric, against the instant the model gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// Packets that had an instant (not those passed on at once).
+    pub packets: u64,
+    /// Of these, the ones that left later than [`Lateness::LATE`]. Unlike quantiles these add up.
+    pub late: u64,
+    /// Median.
+    pub p50: Nanos,
+    /// 99th percentile.
+    pub p99: Nanos,
+    /// Latest.
+    pub max: Nanos,
+}
+
+impl Lateness {
+    /// A packet is late beyond this: a tenth of a round trip between continents, and below the
+    /// least round trip of the `internet-2019` preset (11 ms).
+    pub const LATE: Nanos = Nanos::from_millis(10);
+}
+
+/// What a gate measured in its node's namespaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUsage {
+    /// Kernel's interface counters of the TUN device, seen from the node: bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Proportional set size of the node's processes, bytes (without the gate).
+    pub memory_bytes: u64,
+    /// CPU time of the node's processes, user and system.
+    pub cpu: Nanos,
+}
+
+/// First message of a further stream, from the harness.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StreamOpen {
+    /// A TCP connection to 127.0.0.1:`port` in a node's namespace.
+    Dial {
+        /// Whose namespace.
+        node: NodeId,
+        /// TCP port.
+        port: u16,
+    },
+}
+
+/// Answer to [`StreamOpen`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StreamAnswer {
+    /// The stream is now the connection.
+    Open,
+    /// Why not, for people (connection refused, gate gone, ...).
+    Refused(String),
+}
+
+/// From a gate to the fabric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromGate {
+    /// First packet. A second claim of the same node is refused.
+    Hello {
+        /// Who this gate is.
+        node: NodeId,
+    },
+    /// The device is up; its descriptor is beside this packet.
+    Tun,
+    /// The gate could not open, and ends.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Answer to [`ToGate::Dial`]; on success the connected socket is beside this packet.
+    Dialed {
+        /// As asked.
+        id: u32,
+        /// `errno`, or zero.
+        errno: i32,
+    },
+    /// Answer to [`ToGate::Process`].
+    Done {
+        /// As asked.
+        tag: u32,
+        /// Why it could not be carried out, if so.
+        error: Option<String>,
+    },
+    /// The program ended.
+    Exited {
+        /// Exit code, or minus the signal.
+        status: i32,
+        /// Whether a [`ToGate::Process`] asked for it.
+        asked: bool,
+    },
+    /// Answer to [`ToGate::Usage`].
+    Usage(NodeUsage),
+}
+
+/// From the fabric to a gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToGate {
+    /// Answer to `Hello`: open the device with this address.
+    Configure {
+        /// The node's address.
+        ip: std::net::Ipv4Addr,
+        /// Prefix length of the one on-link network.
+        prefix: u8,
+        /// Largest IP packet, bytes.
+        mtu: u16,
+    },
+    /// Start (`run`), or stay idle until a `Process` starts the program.
+    Go {
+        /// Whether the program starts now.
+        run: bool,
+    },
+    /// Control the program.
+    Process {
+        /// Echoed in [`FromGate::Done`].
+        tag: u32,
+        /// What to do.
+        op: ProcessOp,
+    },
+    /// Connect to 127.0.0.1:`port` and pass the socket.
+    Dial {
+        /// Echoed in [`FromGate::Dialed`].
+        id: u32,
+        /// TCP port.
+        port: u16,
+    },
+    /// Measure.
+    Usage,
+}
+
+/// A message could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("malformed message: {0}")]
+pub struct Malformed(#[from] postcard::Error);
+
+/// Encodes a message, without a length.
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    // These types hold no map or unsized sequence, so postcard cannot refuse them.
+    postcard::to_stdvec(message).unwrap_or_default()
+}
+
+/// Decodes one whole message.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    Ok(postcard::from_bytes(bytes)?)
+}

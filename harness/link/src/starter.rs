@@ -1,0 +1,94 @@
+//! The messages between the harness' local engine and its starter (`peerlab-gate starter`): a
+//! small process that keeps a user namespace of its own, in which it starts the fabric and the
+//! nodes' gates, each in further namespaces. Encoding as on the harness' stream.
+//!
+//! The starter's descriptor 0 is a stream socket that carries these messages both ways; the end
+//! of it ends the starter and with it every process that it started. Its descriptor 1 is a
+//! stream socket that becomes the fabric's standard input and output.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::NodeId;
+
+/// The starter's first argument.
+pub const STARTER_COMMAND: &str = "starter";
+/// Where a node finds its data directory.
+pub const DATA_DIR: &str = "/data";
+
+/// To the starter. Order: one `Setup`; after [`FromStarter::Ready`] the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToStarter {
+    /// Make the namespaces and the nodes' file system.
+    Setup {
+        /// The fabric's binary on this machine.
+        fabric: String,
+        /// Static programs that nodes find in their root: name there, and file on this machine.
+        programs: Vec<(String, String)>,
+    },
+    /// Start the fabric.
+    StartFabric,
+    /// Start a node's gate.
+    StartNode(Box<NodeSpec>),
+    /// Ask for the end of what a node's gate and program wrote.
+    Log {
+        /// Whose.
+        node: NodeId,
+        /// At most so much.
+        bytes_max: u32,
+    },
+}
+
+/// A node to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Which.
+    pub node: NodeId,
+    /// Its host name.
+    pub name: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Limit of each process' data (`RLIMIT_DATA`), bytes; `None` is unlimited.
+    pub memory_bytes: Option<u64>,
+    /// Size of the data directory, bytes.
+    pub data_bytes_max: u64,
+}
+
+/// From the starter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromStarter {
+    /// `Setup` is done.
+    Ready,
+    /// The starter cannot go on, and ends.
+    Failed {
+        /// Why, for people.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The fabric runs.
+    FabricStarted,
+    /// The fabric ended.
+    FabricEnded {
+        /// Exit code, or minus the signal.
+        status: i32,
+    },
+    /// A gate runs; that it is open is told by the fabric.
+    NodeStarted {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A gate ended, and its node with it.
+    NodeEnded {
+        /// Whose.
+        node: NodeId,
+        /// Exit code, or minus the signal.
+        status: i32,
+    },
+    /// Answer to [`ToStarter::Log`].
+    Log {
+        /// Whose.
+        node: NodeId,
+        /// The end of it; empty where there is none.
+        bytes: Vec<u8>,
+    },
+}

@@ -1,0 +1,116 @@
+//! Which nodes' gates are there, and which connections were asked of them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use peerlab_link::NodeId;
+use peerlab_link::proto::ToGate;
+use tokio::sync::oneshot;
+
+use crate::gate_link::GateLink;
+
+/// A connected socket, or why there is none.
+pub(super) type Dialed = Result<OwnedFd, String>;
+
+/// One node.
+#[derive(Debug, Default)]
+struct Slot {
+    /// A node is claimed once and for all: a gate that comes second is not the node's.
+    claimed: bool,
+    link: Option<Arc<GateLink>>,
+    dials: BTreeMap<u32, oneshot::Sender<Dialed>>,
+    dials_begun: u32,
+}
+
+/// All nodes. Used by the control thread only.
+#[derive(Debug, Default)]
+pub(super) struct GateTable {
+    slots: RefCell<Vec<Slot>>,
+}
+
+impl GateTable {
+    /// No gate is there yet.
+    pub(super) fn new(nodes: usize) -> GateTable {
+        GateTable {
+            slots: RefCell::new((0..nodes).map(|_| Slot::default()).collect()),
+        }
+    }
+
+    /// A gate says that it is this node's; whether it may.
+    pub(super) fn claim(&self, node: NodeId) -> bool {
+        match self.slots.borrow_mut().get_mut(node.index()) {
+            Some(slot) if !slot.claimed => {
+                slot.claimed = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether every node has had its gate.
+    pub(super) fn all_claimed(&self) -> bool {
+        self.slots.borrow().iter().all(|slot| slot.claimed)
+    }
+
+    /// A gate is open.
+    pub(super) fn open(&self, node: NodeId, link: Arc<GateLink>) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(node.index()) {
+            slot.link = Some(link);
+        }
+    }
+
+    /// A gate is gone, and with it every connection that was asked of it.
+    pub(super) fn lose(&self, node: NodeId) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(node.index()) {
+            slot.link = None;
+            slot.dials.clear();
+        }
+    }
+
+    /// Sends a message to an open gate.
+    pub(super) fn send(&self, node: NodeId, message: &ToGate) -> Result<(), String> {
+        let slots = self.slots.borrow();
+        let link = slots.get(node.index()).and_then(|slot| slot.link.as_ref());
+        let link = link.ok_or_else(|| format!("the gate of node {node} is not open"))?;
+        let sent = link.send(message);
+        sent.map_err(|e| format!("the gate of node {node} cannot be told: {e}"))
+    }
+
+    /// Asks a gate for a connection.
+    pub(super) async fn dial(&self, node: NodeId, port: u16) -> Dialed {
+        let (id, answer) = self.expect_dial(node)?;
+        let asked = self.send(node, &ToGate::Dial { id, port });
+        if let Err(reason) = asked {
+            self.dialed(node, id, Err(reason));
+        }
+        let gone = || Err(format!("the gate of node {node} is gone"));
+        answer.await.unwrap_or_else(|_| gone())
+    }
+
+    /// A gate answered. An answer that nobody waits for is dropped.
+    pub(super) fn dialed(&self, node: NodeId, id: u32, answer: Dialed) {
+        let mut slots = self.slots.borrow_mut();
+        let waiting = slots
+            .get_mut(node.index())
+            .and_then(|slot| slot.dials.remove(&id));
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn expect_dial(&self, node: NodeId) -> Result<(u32, oneshot::Receiver<Dialed>), String> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots
+            .get_mut(node.index())
+            .ok_or_else(|| format!("there is no node {node}"))?;
+        let id = slot.dials_begun;
+        slot.dials_begun = id.wrapping_add(1);
+        let (sender, receiver) = oneshot::channel();
+        // Who does not wait any more needs no answer.
+        slot.dials.retain(|_, waiting| !waiting.is_closed());
+        slot.dials.insert(id, sender);
+        Ok((id, receiver))
+    }
+}

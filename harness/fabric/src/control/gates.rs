@@ -1,0 +1,202 @@
+//! Lets gates in, and serves each until it is gone. A gate is trusted with its own node only:
+//! whatever it sends can at most lose it its connection.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerlab_link::proto::{FromFabric, FromGate, ToGate};
+use peerlab_link::{Network, NodeId, NodeLink};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+use tokio::io::Interest;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::gate_table::GateTable;
+use super::pollable::pollable;
+use super::seqpacket::GateSocket;
+use super::shared_dir::SharedDir;
+use crate::clock::Clock;
+use crate::device::Device;
+use crate::forward::{Command, Forwarder};
+use crate::gate_link::GateLink;
+
+/// A gate says hello at once; whoever connects and does not is no gate.
+const HELLO_WAIT: Duration = Duration::from_secs(30);
+/// Pause before the next try where the host refuses a connection for want of something.
+const ACCEPT_RETRY: Duration = Duration::from_millis(20);
+
+/// What the tasks of all gates share.
+pub(super) struct Gates {
+    pub(super) table: GateTable,
+    network: Network,
+    forwarder: Forwarder,
+    clock: Clock,
+    events: UnboundedSender<FromFabric>,
+    all_claimed: Notify,
+}
+
+impl Gates {
+    /// No gate is there yet.
+    pub(super) fn new(
+        network: Network,
+        forwarder: Forwarder,
+        clock: Clock,
+        events: UnboundedSender<FromFabric>,
+    ) -> Gates {
+        Gates {
+            table: GateTable::new(network.nodes.len()),
+            network,
+            forwarder,
+            clock,
+            events,
+            all_claimed: Notify::new(),
+        }
+    }
+
+    /// Asks the forwarding thread for something.
+    pub(super) fn ask(&self, command: Command) {
+        self.forwarder.ask(command);
+    }
+
+    /// Lets gates in until every node has its own.
+    pub(super) async fn admit(self: Rc<Self>, listener: OwnedFd, dir: Rc<SharedDir>) {
+        let Ok(listener) = pollable(Arc::new(listener), Interest::READABLE) else {
+            let reason = "cannot wait for gates".into();
+            return self.tell(FromFabric::Failed { reason });
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        while !self.table.all_claimed() {
+            let accept = listener.async_io(Interest::READABLE, |l| Ok(accept_with(l, flags)?));
+            let accepted = tokio::select! {
+                accepted = accept => accepted,
+                () = self.all_claimed.notified() => continue,
+            };
+            match accepted {
+                Ok(socket) => {
+                    tokio::task::spawn_local(Rc::clone(&self).serve(socket));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
+            }
+        }
+        dir.close_socket();
+    }
+
+    /// One connection, from hello to its end.
+    async fn serve(self: Rc<Self>, socket: OwnedFd) {
+        let socket = Arc::new(socket);
+        let Ok(receiver) = GateSocket::new(Arc::clone(&socket)) else {
+            return;
+        };
+        let link = Arc::new(GateLink::new(socket));
+        let hello = tokio::time::timeout(HELLO_WAIT, receiver.receive()).await;
+        let Ok(Ok(Some((FromGate::Hello { node }, None)))) = hello else {
+            return;
+        };
+        if !self.table.claim(node) {
+            return;
+        }
+        if self.table.all_claimed() {
+            self.all_claimed.notify_one();
+        }
+        let reason = self.serve_node(node, &receiver, &link).await;
+        self.lose(node, &link, reason);
+    }
+
+    /// A gate whose claim was good. Returns why it ended.
+    async fn serve_node(
+        &self,
+        node: NodeId,
+        receiver: &GateSocket,
+        link: &Arc<GateLink>,
+    ) -> String {
+        let configure = ToGate::Configure {
+            ip: self.network.nodes[node.index()].ip,
+            prefix: NodeLink::NET.1,
+            mtu: self.network.mtu,
+        };
+        if let Err(e) = link.send(&configure) {
+            return format!("it cannot be told: {e}");
+        }
+        let mut is_open = false;
+        loop {
+            match receiver.receive().await {
+                Ok(None) => return "its connection ended".into(),
+                Err(e) => return e.to_string(),
+                Ok(Some((FromGate::Tun, Some(fd)))) if !is_open => {
+                    if let Err(e) = self.open(node, fd, link) {
+                        return format!("its device is no use: {e}");
+                    }
+                    is_open = true;
+                }
+                Ok(Some((FromGate::Failed { reason }, _))) => return reason,
+                Ok(Some((message, descriptor))) if is_open => {
+                    self.received(node, link, message, descriptor);
+                }
+                Ok(Some(_)) => return "it spoke out of turn".into(),
+            }
+        }
+    }
+
+    fn open(&self, node: NodeId, fd: OwnedFd, link: &Arc<GateLink>) -> io::Result<()> {
+        let device = Device::adopt(fd)?;
+        self.table.open(node, Arc::clone(link));
+        let gate = Arc::clone(link);
+        self.ask(Command::Open { node, device, gate });
+        Ok(())
+    }
+
+    /// A message of an open gate.
+    fn received(
+        &self,
+        node: NodeId,
+        link: &GateLink,
+        message: FromGate,
+        descriptor: Option<OwnedFd>,
+    ) {
+        let t = self.clock.now();
+        match message {
+            FromGate::Dialed { id, errno } => {
+                let answer = match descriptor {
+                    Some(fd) if errno == 0 => Ok(fd),
+                    _ => Err(Errno::from_raw_os_error(errno).to_string()),
+                };
+                self.table.dialed(node, id, answer);
+            }
+            FromGate::Done { tag, error } => {
+                if link.answered(tag) {
+                    self.tell(FromFabric::Applied { t, tag, error });
+                }
+            }
+            FromGate::Exited { status, asked } => self.tell(FromFabric::Exited {
+                t,
+                node,
+                status,
+                asked,
+            }),
+            FromGate::Usage(usage) => self.tell(FromFabric::Usage { t, node, usage }),
+            // Said before, or handled by the caller.
+            FromGate::Hello { .. } | FromGate::Tun | FromGate::Failed { .. } => {}
+        }
+    }
+
+    /// A gate is gone: nothing that was asked of it is left without an answer.
+    fn lose(&self, node: NodeId, link: &GateLink, reason: String) {
+        let t = self.clock.now();
+        self.table.lose(node);
+        self.ask(Command::Lost { node });
+        self.tell(FromFabric::GateLost { t, node, reason });
+        for tag in link.take_unanswered() {
+            let error = Some("its gate is gone".into());
+            self.tell(FromFabric::Applied { t, tag, error });
+        }
+    }
+
+    /// Nobody listens only when the process is about to end.
+    fn tell(&self, event: FromFabric) {
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,219 @@
+//! The harness' end: one multiplexed connection over standard input and output. Its first stream
+//! carries control messages; each later one is a connection into a node. When it ends, so does
+//! the fabric.
+
+use std::cell::OnceCell;
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::io::{ReadHalf, WriteHalf};
+use futures::{AsyncReadExt, AsyncWriteExt};
+use peerlab_link::framing::{Deframer, frame_into};
+use peerlab_link::proto::{APPLY_TAG_MIN, FromFabric, STREAMS_MAX, Timed, ToFabric, ToGate};
+use peerlab_link::{LinkModel, Network};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{JoinHandle, spawn_local};
+use yamux::{Config, Connection, Mode, Stream};
+
+use super::dial;
+use super::gates::Gates;
+use super::shared_dir::SharedDir;
+use super::stdio::Stdio;
+use crate::clock::Clock;
+use crate::forward::{Command, Forwarder};
+
+/// Bytes read from the control stream at once.
+const READ_BYTES: usize = 64 << 10;
+/// Events are written together up to this many bytes.
+const WRITE_BYTES: usize = 256 << 10;
+/// How long the harness has to read why the fabric failed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves the harness until it is gone.
+///
+/// # Errors
+/// When the fabric cannot go on; the harness has been told why, if it could be.
+pub(crate) async fn run(dir: Rc<SharedDir>) -> Result<()> {
+    let stdio = Stdio::take().context("standard input and output are no byte stream")?;
+    let mut config = Config::default();
+    config.set_max_connection_receive_window(None);
+    config.set_max_num_streams(STREAMS_MAX);
+    let mut connection = Connection::new(stdio, config, Mode::Server);
+    let session = Rc::new(Session::new(dir));
+    let mut control = None;
+    loop {
+        let next = poll_fn(|cx| connection.poll_next_inbound(cx));
+        tokio::select! {
+            biased;
+            ended = ended(&mut control) => return ended,
+            next = next => match next {
+                None => return Ok(()),
+                // The pipe broke: the harness is gone.
+                Some(Err(_)) => return Ok(()),
+                Some(Ok(stream)) if control.is_none() => {
+                    control = Some(spawn_local(Rc::clone(&session).control(stream)));
+                }
+                Some(Ok(stream)) => {
+                    spawn_local(Rc::clone(&session).further(stream));
+                }
+            },
+        }
+    }
+}
+
+/// How the control stream ended, once there is one and it has.
+async fn ended(control: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
+    match control {
+        Some(task) => task.await.context("the control task panicked")?,
+        None => pending().await,
+    }
+}
+
+/// What the harness has set up.
+struct Session {
+    dir: Rc<SharedDir>,
+    clock: Clock,
+    gates: OnceCell<Rc<Gates>>,
+}
+
+impl Session {
+    fn new(dir: Rc<SharedDir>) -> Session {
+        Session {
+            dir,
+            clock: Clock::new(),
+            gates: OnceCell::new(),
+        }
+    }
+
+    /// The control stream, to its end.
+    async fn control(self: Rc<Self>, stream: Stream) -> Result<()> {
+        let (reader, writer) = stream.split();
+        let (events, events_receiver) = unbounded_channel();
+        let mut written = spawn_local(write_events(writer, events_receiver));
+        let failed = tokio::select! {
+            read = self.read_commands(reader, &events) => match read {
+                Ok(()) => return Ok(()),
+                Err(e) => {
+                    let reason = format!("{e:#}");
+                    // The writer ends once it has written this.
+                    let _ = events.send(FromFabric::Failed { reason });
+                    written.await
+                }
+            },
+            failed = &mut written => failed,
+        };
+        // The connection carries it out meanwhile; the harness hangs up when it has read it.
+        tokio::time::sleep(FAREWELL).await;
+        match failed {
+            Ok(Some(reason)) => bail!(reason),
+            _ => Ok(()),
+        }
+    }
+
+    async fn read_commands(
+        &self,
+        mut reader: ReadHalf<Stream>,
+        events: &UnboundedSender<FromFabric>,
+    ) -> Result<()> {
+        let mut deframer = Deframer::new();
+        let mut bytes = vec![0; READ_BYTES];
+        loop {
+            // A reset stream is an ended one.
+            let length = reader.read(&mut bytes).await.unwrap_or(0);
+            if length == 0 {
+                return Ok(());
+            }
+            deframer.push(&bytes[..length]);
+            while let Some(message) = deframer.next_message()? {
+                self.obey(message, events)?;
+            }
+        }
+    }
+
+    fn obey(&self, message: ToFabric, events: &UnboundedSender<FromFabric>) -> Result<()> {
+        match message {
+            ToFabric::Setup(network) => self.set_up(*network, events)?,
+            ToFabric::File { name, bytes } => self
+                .dir
+                .append(&name, &bytes)
+                .with_context(|| format!("cannot write the shared file {name:?}"))?,
+            ToFabric::Go { start, timetable } => {
+                check_timetable(&timetable)?;
+                self.gates()?.ask(Command::Go { start, timetable });
+            }
+            ToFabric::Apply { tag, action } => {
+                ensure!(tag >= APPLY_TAG_MIN, "the tag {tag} is the timetable's");
+                self.gates()?.ask(Command::Apply { tag, action });
+            }
+            ToFabric::Count => self.gates()?.ask(Command::Count),
+            ToFabric::CountPairs => self.gates()?.ask(Command::CountPairs),
+            // Where the gate is gone, `GateLost` says so: no answer comes.
+            ToFabric::Usage { node } => {
+                let _ = self.gates()?.table.send(node, &ToGate::Usage);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_up(&self, network: Network, events: &UnboundedSender<FromFabric>) -> Result<()> {
+        ensure!(self.gates.get().is_none(), "a second setup");
+        let model = LinkModel::new(&network).context("the network cannot be")?;
+        let clock = self.clock.clone();
+        let forwarder = Forwarder::start(&network, model, clock.clone(), events.clone())
+            .context("cannot start forwarding")?;
+        let listener = self.dir.listen().context("cannot make the gates' socket")?;
+        let gates = Rc::new(Gates::new(network, forwarder, clock, events.clone()));
+        spawn_local(Rc::clone(&gates).admit(listener, Rc::clone(&self.dir)));
+        let _ = self.gates.set(gates);
+        let _ = events.send(FromFabric::Listening);
+        Ok(())
+    }
+
+    fn gates(&self) -> Result<&Rc<Gates>> {
+        self.gates.get().context("there was no setup")
+    }
+
+    async fn further(self: Rc<Self>, stream: Stream) {
+        if let Ok(gates) = self.gates() {
+            dial::serve(stream, &gates.table).await;
+        }
+    }
+}
+
+fn check_timetable(timetable: &[Timed]) -> Result<()> {
+    let sorted = timetable.is_sorted_by_key(|timed| timed.at);
+    ensure!(sorted, "the timetable is not sorted by time");
+    let fits = timetable.len() < APPLY_TAG_MIN as usize;
+    ensure!(fits, "the timetable is too long");
+    Ok(())
+}
+
+/// Writes events until the stream ends, or one says that the fabric failed: returns its reason.
+async fn write_events(
+    mut writer: WriteHalf<Stream>,
+    mut events: UnboundedReceiver<FromFabric>,
+) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut event = events.recv().await;
+        let mut failed = None;
+        bytes.clear();
+        while let Some(next) = event.take() {
+            frame_into(&next, &mut bytes);
+            if let FromFabric::Failed { reason } = next {
+                failed = Some(reason);
+            } else if bytes.len() < WRITE_BYTES {
+                event = events.try_recv().ok();
+            }
+        }
+        if bytes.is_empty() {
+            return None;
+        }
+        let written = writer.write_all(&bytes).await;
+        if written.is_err() || writer.flush().await.is_err() || failed.is_some() {
+            return failed;
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The data plane: packets from device to device by way of the link model, on one thread of its
+//! own. `switch` decides and keeps; `worker` reads, writes and waits.
+//!
+//! A second thread would get a switch of its own for a share of the source nodes, with the stage
+//! after [`peerlab_link::LinkModel::arrive`] handed to the destination's owner; nothing here is
+//! shared between threads but the clock.
+
+mod buffers;
+mod lateness;
+mod routes;
+mod schedule;
+mod switch;
+mod timetable;
+mod worker;
+
+#[cfg(test)]
+mod stories;
+
+pub(crate) use worker::{Command, Forwarder};

@@ -1,0 +1,68 @@
+//! What is to happen to packets later: a heap by time, and by order of entry at one time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use peerlab_link::{Nanos, NodeId};
+
+use super::buffers::Held;
+
+/// What a waiting packet waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// To reach the destination's access link.
+    Arrive,
+    /// To come out of its queue.
+    Deliver,
+}
+
+/// A packet that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) src: NodeId,
+    pub(super) dst: NodeId,
+    pub(super) stage: Stage,
+    /// How many packets it stands for.
+    pub(super) packets: u32,
+    /// Their bytes on the wire.
+    pub(super) wire_bytes: u32,
+    pub(super) held: Held,
+}
+
+/// The heap. Entries are small; the packets stay in slots beside it.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    heap: BinaryHeap<Reverse<(Nanos, u64, u32)>>,
+    slots: Vec<Option<Waiting>>,
+    free: Vec<u32>,
+    entered: u64,
+}
+
+impl Schedule {
+    /// When the next is due.
+    #[inline]
+    pub(super) fn next_at(&self) -> Option<Nanos> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Adds a packet.
+    pub(super) fn push(&mut self, at: Nanos, waiting: Waiting) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[slot as usize] = Some(waiting);
+        self.heap.push(Reverse((at, self.entered, slot)));
+        self.entered += 1;
+    }
+
+    /// Takes the next that is due at `now` or before, and when it was due.
+    pub(super) fn pop_due(&mut self, now: Nanos) -> Option<(Nanos, Waiting)> {
+        if self.next_at()? > now {
+            return None;
+        }
+        let Reverse((at, _, slot)) = self.heap.pop()?;
+        self.free.push(slot);
+        Some((at, self.slots[slot as usize].take()?))
+    }
+}

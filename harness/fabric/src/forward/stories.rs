@@ -1,0 +1,297 @@
+//! The switch in virtual time: the same code as in the forwarding thread, with a clock that is
+//! exact and devices that remember.
+
+use std::net::Ipv4Addr;
+
+use peerlab_link::proto::DropReason;
+use peerlab_link::{Change, LinkModel, Loss, Nanos, Network, NodeId, NodeLink, PathDelay, Shape};
+use proptest::prelude::*;
+
+use super::switch::{Outside, Switch};
+use crate::packet::VirtioHeader;
+use crate::packet::examples::{TcpPacket, plain_packet};
+
+const MS: u64 = 1_000_000;
+
+/// Devices that remember what was written to them, and when.
+#[derive(Default)]
+struct World {
+    now: Nanos,
+    /// `(when, to whom, packet)`.
+    written: Vec<(Nanos, NodeId, Vec<u8>)>,
+    refuses: bool,
+}
+
+impl Outside for World {
+    fn write(&mut self, node: NodeId, packet: &[u8]) -> bool {
+        if !self.refuses {
+            self.written.push((self.now, node, packet.to_vec()));
+        }
+        !self.refuses
+    }
+
+    fn now(&self) -> Nanos {
+        self.now
+    }
+}
+
+/// A switch and its world.
+struct Story {
+    switch: Switch,
+    world: World,
+    read: Box<[u8]>,
+}
+
+fn address(node: u32) -> [u8; 4] {
+    [10, 0, 0, node as u8 + 1]
+}
+
+fn network(nodes: u32) -> Network {
+    let link = |node| NodeLink {
+        ip: Ipv4Addr::from(address(node)),
+        region: 0,
+        up_bps: None,
+        down_bps: None,
+        queue_bytes: 100_000,
+        loss: Loss::None,
+    };
+    Network {
+        seed: 3,
+        mtu: 1_500,
+        framing_bytes: 38,
+        nodes: (0..nodes).map(link).collect(),
+        regions: vec!["here".into()],
+        paths: vec![vec![PathDelay::default()]],
+    }
+}
+
+impl Story {
+    fn of(network: &Network) -> Story {
+        Story::with_memory(network, usize::MAX)
+    }
+
+    fn with_memory(network: &Network, bytes_max: usize) -> Story {
+        let model = LinkModel::new(network).unwrap();
+        let mut switch = Switch::with_memory(network, model, bytes_max);
+        Story {
+            read: switch.read_buffer(),
+            switch,
+            world: World::default(),
+        }
+    }
+
+    /// Lets time pass, waking at every deadline.
+    fn wait_until(&mut self, then: Nanos) {
+        while let Some(at) = self.switch.next_at().filter(|&at| at <= then) {
+            self.world.now = self.world.now.max(at);
+            self.switch.advance(self.world.now, &mut self.world);
+        }
+        self.world.now = then;
+    }
+
+    fn send(&mut self, src: u32, packet: &[u8]) {
+        self.read[..packet.len()].copy_from_slice(packet);
+        let now = self.world.now;
+        let (read, world) = (&mut self.read, &mut self.world);
+        self.switch
+            .received(now, NodeId(src), read, packet.len(), world);
+    }
+
+    fn send_number(&mut self, src: u32, dst: u32, number: u32, bytes: usize) {
+        let mut payload = vec![0; bytes.max(4)];
+        payload[..4].copy_from_slice(&number.to_le_bytes());
+        self.send(src, &plain_packet(address(src), address(dst), &payload));
+    }
+
+    fn drops(&mut self, src: u32) -> [u64; DropReason::COUNT] {
+        self.switch.count().0[src as usize].drops
+    }
+
+    fn assert_conserved(&mut self) {
+        let (nodes, _) = self.switch.count();
+        let sent: u64 = nodes.iter().map(|n| n.tx_packets).sum();
+        let dropped: u64 = nodes.iter().flat_map(|n| n.drops).sum();
+        let delivered: u64 = nodes.iter().map(|n| n.rx_packets).sum();
+        assert_eq!(sent, delivered + dropped);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send { src: u32, dst: u32, bytes: usize },
+    Train { bytes: usize },
+    Wait(u64),
+    Change(Change),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let shape = (
+        prop::option::of(100_000u64..100_000_000),
+        prop::option::of((0..20 * MS).prop_map(Nanos)),
+    );
+    prop_oneof![
+        8 => (0u32..3, 0u32..3, 4usize..1_480)
+            .prop_map(|(src, dst, bytes)| Step::Send { src, dst, bytes }),
+        1 => (1usize..40_000).prop_map(|bytes| Step::Train { bytes }),
+        6 => (0..5 * MS).prop_map(Step::Wait),
+        1 => shape.prop_map(|(rate_bps, delay)| Step::Change(Change::Shape {
+            id: 1,
+            nodes: vec![NodeId(1)],
+            shape: Shape { rate_bps, delay, ..Shape::default() },
+        })),
+        1 => Just(Step::Change(Change::Unshape { id: 1 })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn packets_of_a_pair_arrive_in_order_and_none_is_unaccounted_for(
+        steps in prop::collection::vec(any_step(), 1..300),
+        jitter in 0..10 * MS,
+        rate in prop::option::of(1_000_000u64..50_000_000),
+    ) {
+        let mut network = network(3);
+        network.paths[0][0] = PathDelay { base: Nanos(jitter), jitter: Nanos(jitter) };
+        network.nodes[0].up_bps = rate;
+        network.nodes[2].down_bps = rate;
+        network.nodes[1].loss = Loss::Bernoulli { chance: Loss::ONE / 10 };
+        let mut story = Story::of(&network);
+        for (number, step) in (0..).zip(steps) {
+            match step {
+                Step::Send { src, dst, bytes } => story.send_number(src, dst, number, bytes),
+                Step::Train { bytes } => {
+                    let payload = vec![1; bytes];
+                    story.send(0, &TcpPacket { payload, ..TcpPacket::default() }.build());
+                }
+                Step::Wait(time) => story.wait_until(story.world.now.saturating_add(Nanos(time))),
+                Step::Change(change) => story.switch.apply(&change).unwrap(),
+            }
+        }
+        story.wait_until(Nanos::from_secs(1_000));
+        story.assert_conserved();
+        let sent: u64 = story.switch.count().0.iter().map(|n| n.tx_bytes).sum();
+        let pairs: u64 = story.switch.count_pairs().iter().map(|p| p.3).sum();
+        prop_assert_eq!(sent, pairs);
+        let mut last = [[None; 3]; 3];
+        for (_, dst, packet) in &story.world.written {
+            let ip = &packet[VirtioHeader::BYTES..];
+            if ip[9] == 6 {
+                continue;
+            }
+            let number = u32::from_le_bytes(ip[20..24].try_into().unwrap());
+            let last = &mut last[usize::from(ip[15]) - 1][dst.index()];
+            prop_assert!(*last < Some(number));
+            *last = Some(number);
+        }
+    }
+
+    #[test]
+    fn any_read_is_forwarded_or_dropped(
+        reads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..30),
+    ) {
+        let mut story = Story::of(&network(2));
+        for read in &reads {
+            story.send(0, read);
+            // The same bytes, with a header and a destination that lead somewhere.
+            let mut near = plain_packet(address(0), address(1), read);
+            near[1] = read.first().copied().unwrap_or(1);
+            near[4] = read.last().copied().unwrap_or(9);
+            near[VirtioHeader::BYTES + 9] = 6;
+            story.send(0, &near);
+        }
+        story.wait_until(Nanos::from_secs(9));
+        story.assert_conserved();
+    }
+}
+
+#[test]
+fn a_cut_lets_nothing_through_not_even_what_waits() {
+    let mut network = network(2);
+    network.paths[0][0].base = Nanos(10 * MS);
+    network.nodes[1].down_bps = Some(1_000_000);
+    let mut story = Story::of(&network);
+    for number in 0..20 {
+        story.send_number(0, 1, number, 1_000);
+    }
+    // Each takes 8.5 ms through the access link: two are out by then, the third is in it.
+    story.wait_until(Nanos(35 * MS));
+    assert_eq!(story.world.written.len(), 2);
+    let cut = Change::Partition {
+        id: 1,
+        groups: vec![vec![NodeId(0)]],
+        one_way: false,
+    };
+    story.switch.apply(&cut).unwrap();
+    story.wait_until(Nanos::from_secs(2));
+    assert_eq!(story.world.written.len(), 2);
+    assert_eq!(story.drops(0)[DropReason::Partition as usize], 18);
+    story.switch.apply(&Change::Heal { id: 1 }).unwrap();
+    story.send_number(0, 1, 99, 1_000);
+    story.wait_until(Nanos::from_secs(3));
+    assert_eq!(story.world.written.len(), 3);
+    story.assert_conserved();
+}
+
+#[test]
+fn a_train_passes_whole_where_nothing_tells_its_packets_apart() {
+    for (rate, writes) in [(None, 1), (Some(1_000_000_000), 4)] {
+        let mut network = network(2);
+        network.paths[0][0].base = Nanos(MS);
+        network.nodes[0].up_bps = rate;
+        let mut story = Story::of(&network);
+        story.send(0, &TcpPacket::default().build());
+        story.wait_until(Nanos(5 * MS));
+        assert_eq!(story.world.written.len(), writes);
+        // 5,000 bytes in segments of 1,460, each with 40 bytes of headers and 38 of framing.
+        let wire = 5_000 + 4 * (40 + 38);
+        let (nodes, lateness) = story.switch.count();
+        assert_eq!((nodes[0].tx_packets, nodes[0].tx_bytes), (4, wire));
+        assert_eq!((nodes[1].rx_packets, nodes[1].rx_bytes), (4, wire));
+        assert_eq!(nodes[0].device_tx_bytes, 5_040);
+        let device = if writes == 1 { 5_040 } else { 5_000 + 4 * 40 };
+        assert_eq!(nodes[1].device_rx_bytes, device);
+        assert_eq!(lateness.packets, writes as u64);
+        assert!(lateness.max <= Nanos(1), "the clock is exact");
+    }
+}
+
+#[test]
+fn packets_are_as_late_as_the_model_says() {
+    let mut network = network(2);
+    network.paths[0][0].base = Nanos(7 * MS);
+    network.nodes[0].up_bps = Some(8_000_000);
+    network.nodes[1].down_bps = Some(4_000_000);
+    let mut story = Story::of(&network);
+    story.send_number(0, 1, 1, 942);
+    story.send_number(0, 1, 2, 942);
+    story.wait_until(Nanos::from_secs(1));
+    // 942 + 20 + 38 bytes: 1 ms up, 7 ms on the way, 2 ms down, in which the second one waits.
+    let times: Vec<u64> = story.world.written.iter().map(|w| w.0.0 / MS).collect();
+    assert_eq!(times, [10, 12]);
+}
+
+#[test]
+fn what_does_not_fit_in_memory_is_dropped_and_said() {
+    let mut network = network(2);
+    network.paths[0][0].base = Nanos(MS);
+    let mut story = Story::with_memory(&network, 10_000);
+    for number in 0..10 {
+        story.send_number(0, 1, number, 1_400);
+    }
+    assert_eq!(story.drops(0)[DropReason::Overload as usize], 6);
+    story.wait_until(Nanos(2 * MS));
+    assert_eq!(story.world.written.len(), 4);
+    story.send_number(0, 1, 10, 1_400);
+    story.wait_until(Nanos(4 * MS));
+    assert_eq!(story.world.written.len(), 5);
+    story.assert_conserved();
+}
+
+#[test]
+fn a_device_that_refuses_is_the_reason_given() {
+    let mut story = Story::of(&network(2));
+    story.world.refuses = true;
+    story.send_number(0, 1, 1, 100);
+    assert_eq!(story.drops(0)[DropReason::Device as usize], 1);
+    story.assert_conserved();
+}

@@ -1,0 +1,279 @@
+//! What happens to each packet: routed, counted, asked of the link model, passed on now or kept
+//! until its time. Reads no device and no clock but through [`Outside`], so it is tested as it is.
+
+use peerlab_link::proto::{DropReason, Lateness, NodeCounters};
+use peerlab_link::{Change, LinkModel, LinkTable, Nanos, Network, NodeId, Verdict};
+
+use super::buffers::{Buffers, HELD_BYTES_MAX, Held, READ_BYTES_MAX};
+use super::lateness::LatenessMeter;
+use super::routes::Routes;
+use super::schedule::{Schedule, Stage, Waiting};
+use crate::packet::{Train, VirtioHeader, destination};
+
+/// What the switch needs of the world.
+pub(super) trait Outside {
+    /// Writes a packet, virtio header first, to a node's device; whether it took it.
+    fn write(&mut self, node: NodeId, packet: &[u8]) -> bool;
+    /// The time since `go`.
+    fn now(&self) -> Nanos;
+}
+
+/// Packets and bytes of a pair.
+#[derive(Clone, Copy, Debug, Default)]
+struct PairCount {
+    packets: u64,
+    bytes: u64,
+}
+
+/// A packet (or train) under way.
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    src: NodeId,
+    dst: NodeId,
+    packets: u32,
+    wire_bytes: u32,
+}
+
+/// Where a packet's bytes are.
+enum Payload<'a> {
+    /// In the buffer that it was read into, which may be kept in exchange for another.
+    Read(&'a mut Box<[u8]>, usize),
+    /// Elsewhere: to be copied.
+    Cut(&'a [u8]),
+}
+
+impl Payload<'_> {
+    fn packet(&self) -> &[u8] {
+        match self {
+            Payload::Read(read, length) => &read[..*length],
+            Payload::Cut(piece) => piece,
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Switch {
+    model: LinkModel,
+    framing_bytes: u32,
+    routes: Routes,
+    counters: Vec<NodeCounters>,
+    pairs: LinkTable<PairCount>,
+    schedule: Schedule,
+    buffers: Buffers,
+    lateness: LatenessMeter,
+    /// Where trains are cut.
+    scratch: Vec<u8>,
+}
+
+impl Switch {
+    /// A switch of this network, whose model was made from it.
+    pub(super) fn new(network: &Network, model: LinkModel) -> Switch {
+        Switch::with_memory(network, model, HELD_BYTES_MAX)
+    }
+
+    /// The same, holding at most so many bytes of packets that wait.
+    pub(super) fn with_memory(network: &Network, model: LinkModel, bytes_max: usize) -> Switch {
+        let addresses: Vec<_> = network.nodes.iter().map(|n| n.ip).collect();
+        Switch {
+            model,
+            framing_bytes: u32::from(network.framing_bytes),
+            routes: Routes::new(&addresses),
+            counters: vec![NodeCounters::default(); network.nodes.len()],
+            pairs: LinkTable::default(),
+            schedule: Schedule::default(),
+            buffers: Buffers::new(bytes_max),
+            lateness: LatenessMeter::new(),
+            scratch: Vec::with_capacity(READ_BYTES_MAX),
+        }
+    }
+
+    /// A buffer to read a device into.
+    pub(super) fn read_buffer(&mut self) -> Box<[u8]> {
+        self.buffers.read_buffer()
+    }
+
+    /// When [`Switch::advance`] has something to do.
+    #[inline]
+    pub(super) fn next_at(&self) -> Option<Nanos> {
+        self.schedule.next_at()
+    }
+
+    /// Changes the network, from the next packet on.
+    pub(super) fn apply(&mut self, change: &Change) -> Result<(), String> {
+        self.model.apply(change).map_err(|e| e.to_string())
+    }
+
+    /// A node sent something before `go`: it is counted where the kernel counts it too, and goes
+    /// nowhere.
+    pub(super) fn received_early(&mut self, src: NodeId, length: usize) {
+        let bytes = length.saturating_sub(VirtioHeader::BYTES) as u64;
+        self.counters[src.index()].device_tx_bytes += bytes;
+    }
+
+    /// A read of `length` bytes from the device of `src`. Everything due at `now` has been done.
+    pub(super) fn received(
+        &mut self,
+        now: Nanos,
+        src: NodeId,
+        read: &mut Box<[u8]>,
+        length: usize,
+        outside: &mut impl Outside,
+    ) {
+        self.received_early(src, length);
+        let Some((header, packet)) = VirtioHeader::split(&read[..length]) else {
+            return;
+        };
+        let measured = Train::measure(&header, packet);
+        let (packets, ip_bytes) = match &measured {
+            Ok(train) => (train.packets, train.ip_bytes),
+            Err(_) => (1, packet.len() as u64),
+        };
+        let wire_bytes = ip_bytes + u64::from(packets) * u64::from(self.framing_bytes);
+        let sent = &mut self.counters[src.index()];
+        sent.tx_packets += u64::from(packets);
+        sent.tx_bytes += wire_bytes;
+        let route = destination(packet).and_then(|ip| self.routes.node(ip));
+        let (Ok(train), Some(dst)) = (measured, route) else {
+            self.count_drop(src, packets, DropReason::Unroutable);
+            return;
+        };
+        let pair = self.pairs.get_or_insert_with(src, dst, PairCount::default);
+        pair.packets += u64::from(packets);
+        pair.bytes += wire_bytes;
+        if packets == 1 || self.model.is_plain(src, dst) {
+            let flow = Flow {
+                src,
+                dst,
+                packets,
+                wire_bytes: u32::try_from(wire_bytes).unwrap_or(u32::MAX),
+            };
+            self.forward(now, flow, Payload::Read(read, length), outside);
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        train.cut(packet, &mut scratch, |piece| {
+            let ip_bytes = (piece.len() - VirtioHeader::BYTES) as u32;
+            let flow = Flow {
+                src,
+                dst,
+                packets: 1,
+                wire_bytes: ip_bytes + self.framing_bytes,
+            };
+            self.forward(now, flow, Payload::Cut(piece), outside);
+        });
+        self.scratch = scratch;
+    }
+
+    /// Does everything that is due at `now` or before.
+    pub(super) fn advance(&mut self, now: Nanos, outside: &mut impl Outside) {
+        while let Some((at, waiting)) = self.schedule.pop_due(now) {
+            self.step(at, waiting, outside);
+        }
+    }
+
+    /// The counters, and the lateness since the last call.
+    pub(super) fn count(&mut self) -> (Vec<NodeCounters>, Lateness) {
+        (self.counters.clone(), self.lateness.take())
+    }
+
+    /// Packets and bytes sent between each pair that spoke.
+    pub(super) fn count_pairs(&self) -> Vec<(NodeId, NodeId, u64, u64)> {
+        let pairs = self.pairs.sorted().into_iter();
+        pairs
+            .map(|(from, to, count)| (from, to, count.packets, count.bytes))
+            .collect()
+    }
+
+    fn forward(
+        &mut self,
+        now: Nanos,
+        flow: Flow,
+        payload: Payload<'_>,
+        outside: &mut impl Outside,
+    ) {
+        let Flow {
+            src,
+            dst,
+            wire_bytes,
+            ..
+        } = flow;
+        let (stage, at) = match self.model.send(now, src, dst, wire_bytes) {
+            Verdict::Drop(reason) => return self.count_drop(src, flow.packets, reason),
+            Verdict::Deliver { at } if at > now => (Stage::Arrive, at),
+            Verdict::Deliver { .. } => match self.model.arrive(now, src, dst, wire_bytes) {
+                Verdict::Drop(reason) => return self.count_drop(src, flow.packets, reason),
+                Verdict::Deliver { at } => (Stage::Deliver, at),
+            },
+        };
+        if at <= now {
+            return self.deliver(flow, payload.packet(), outside);
+        }
+        let held = match payload {
+            Payload::Read(read, length) if Buffers::is_large(length) => {
+                self.buffers.hold_read(read, length)
+            }
+            other => self.buffers.hold_copy(other.packet()),
+        };
+        match held {
+            Some(held) => self.keep(at, stage, flow, held),
+            None => self.count_drop(src, flow.packets, DropReason::Overload),
+        }
+    }
+
+    fn keep(&mut self, at: Nanos, stage: Stage, flow: Flow, held: Held) {
+        let waiting = Waiting {
+            src: flow.src,
+            dst: flow.dst,
+            stage,
+            packets: flow.packets,
+            wire_bytes: flow.wire_bytes,
+            held,
+        };
+        self.schedule.push(at, waiting);
+    }
+
+    /// A packet's time has come. The model is told the instant it was due, not the instant at
+    /// which this thread got to it, so that a busy host does not bend the rates.
+    fn step(&mut self, at: Nanos, waiting: Waiting, outside: &mut impl Outside) {
+        let flow = Flow {
+            src: waiting.src,
+            dst: waiting.dst,
+            packets: waiting.packets,
+            wire_bytes: waiting.wire_bytes,
+        };
+        let verdict = match waiting.stage {
+            Stage::Arrive => self.model.arrive(at, flow.src, flow.dst, flow.wire_bytes),
+            Stage::Deliver => match self.model.cut(flow.src, flow.dst) {
+                Some(reason) => Verdict::Drop(reason),
+                None => Verdict::Deliver { at },
+            },
+        };
+        match verdict {
+            // It waits in line even where that time has passed too: others may come before it.
+            Verdict::Deliver { at: later } if later > at => {
+                return self.keep(later, Stage::Deliver, flow, waiting.held);
+            }
+            Verdict::Deliver { .. } => {
+                self.lateness.record(outside.now().saturating_sub(at));
+                self.deliver(flow, waiting.held.packet(), outside);
+            }
+            Verdict::Drop(reason) => self.count_drop(flow.src, flow.packets, reason),
+        }
+        self.buffers.release(waiting.held);
+    }
+
+    fn deliver(&mut self, flow: Flow, packet: &[u8], outside: &mut impl Outside) {
+        if !outside.write(flow.dst, packet) {
+            self.count_drop(flow.src, flow.packets, DropReason::Device);
+            return;
+        }
+        let received = &mut self.counters[flow.dst.index()];
+        received.rx_packets += u64::from(flow.packets);
+        received.rx_bytes += u64::from(flow.wire_bytes);
+        received.device_rx_bytes += (packet.len() - VirtioHeader::BYTES) as u64;
+    }
+
+    fn count_drop(&mut self, src: NodeId, packets: u32, reason: DropReason) {
+        self.counters[src.index()].drops[reason as usize] += u64::from(packets);
+    }
+}

@@ -1,0 +1,130 @@
+//! The least that a fabric can do: opens every gate that comes, and says so. For tests and
+//! measurements of gates and their starter; it carries no packet.
+//!
+//! Its standard output gets a line for each event: `open NODE`, `exited NODE STATUS`,
+//! `failed NODE REASON`, `lost NODE`. A line on its standard input lets all gates go; the end of
+//! it ends this program.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test instrument that cannot go on panics"
+)]
+#![expect(clippy::print_stdout, reason = "standard output is its whole purpose")]
+
+use std::io::{IoSliceMut, Read as _};
+use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use peerlab_link::NodeId;
+use peerlab_link::proto::{
+    FromGate, GATE_MESSAGE_BYTES_MAX, SHARED_DIR, SOCKET_NAME, ToGate, decode, encode,
+};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType,
+};
+
+struct Gate {
+    socket: OwnedFd,
+    node: Option<NodeId>,
+    tun: Option<OwnedFd>,
+}
+
+fn main() {
+    let listener = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let path = Path::new(SHARED_DIR).join(SOCKET_NAME);
+    rustix::net::bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    rustix::net::listen(&listener, 4096).unwrap();
+    std::fs::write(Path::new(SHARED_DIR).join("file"), "shared\n").unwrap();
+    println!("listening");
+    let mut gates: Vec<Gate> = Vec::new();
+    loop {
+        let mut sources = vec![
+            PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN),
+            PollFd::new(&listener, PollFlags::IN),
+        ];
+        sources.extend(gates.iter().map(|g| PollFd::new(&g.socket, PollFlags::IN)));
+        poll(&mut sources, None).unwrap();
+        let is_ready: Vec<bool> = sources.iter().map(|s| !s.revents().is_empty()).collect();
+        if is_ready[0] {
+            if std::io::stdin().read(&mut [0; 16]).unwrap() == 0 {
+                return;
+            }
+            for gate in &gates {
+                send(gate, &ToGate::Go { run: true });
+            }
+        }
+        for index in (2..is_ready.len()).rev().filter(|&i| is_ready[i]) {
+            if !serve(&mut gates[index - 2]) {
+                gates.remove(index - 2);
+            }
+        }
+        if is_ready[1] {
+            let socket = rustix::net::accept_with(&listener, SocketFlags::CLOEXEC).unwrap();
+            gates.push(Gate {
+                socket,
+                node: None,
+                tun: None,
+            });
+        }
+    }
+}
+
+fn send(gate: &Gate, message: &ToGate) {
+    // A gate that has gone is told of when its socket is read.
+    let _ = rustix::net::send(&gate.socket, &encode(message), SendFlags::NOSIGNAL);
+}
+
+/// Reads one message; `false` when the gate is gone.
+fn serve(gate: &mut Gate) -> bool {
+    let mut bytes = vec![0; GATE_MESSAGE_BYTES_MAX];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let packet = rustix::net::recvmsg(
+        &gate.socket,
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    );
+    let name = |gate: &Gate| gate.node.map_or("?".to_owned(), |n| n.to_string());
+    let count = match packet {
+        Ok(packet) if packet.bytes > 0 => packet.bytes,
+        _ => {
+            println!("lost {}", name(gate));
+            return false;
+        }
+    };
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+            gate.tun = descriptors.next();
+        }
+    }
+    match decode(&bytes[..count]).unwrap() {
+        FromGate::Hello { node } => {
+            gate.node = Some(node);
+            let ip = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + node.0 + 1);
+            send(
+                gate,
+                &ToGate::Configure {
+                    ip,
+                    prefix: 8,
+                    mtu: 1500,
+                },
+            );
+        }
+        FromGate::Tun => println!("open {}", name(gate)),
+        FromGate::Exited { status, .. } => println!("exited {} {status}", name(gate)),
+        FromGate::Failed { reason } => println!("failed {} {reason}", name(gate)),
+        other => println!("{other:?} {}", name(gate)),
+    }
+    true
+}

@@ -1,0 +1,420 @@
+//! The gate's life: connect, open the device, wait for the barrier, serve until the fabric is
+//! gone. One thread, one loop, no waiting anywhere else.
+
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use peerlab_link::proto::{FromGate, ToGate};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::args::Args;
+use crate::dial::{Dialed, Dials};
+use crate::fabric_link::{FabricLink, Read, packet_buffer};
+use crate::privileges::{self, ProgramRights};
+use crate::program::Program;
+use crate::signals::Signals;
+use crate::supervisor::{Effect, Input, Supervisor, exit_code};
+use crate::users::Identity;
+use crate::{device, usage};
+
+/// How long the gate waits for the fabric's socket: engines start the fabric first.
+const FABRIC_WAIT: Duration = Duration::from_secs(10);
+/// Pause between attempts to connect.
+const CONNECT_PAUSE: Duration = Duration::from_millis(5);
+/// How long the gate tries to tell the fabric why it ends.
+const FAREWELL_WAIT: Duration = Duration::from_secs(1);
+/// Exit code of a gate that could not do its work.
+const EXIT_FAILED: i32 = 1;
+
+/// Where the gate is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Said hello; the fabric has not said what to open.
+    Greeted,
+    /// The device is open and handed over; the barrier stands.
+    Open,
+    /// Let go.
+    Going,
+}
+
+/// What a turn of the loop came to.
+enum Turn {
+    /// Another one.
+    Again,
+    /// The gate ends with this exit code.
+    End(i32),
+}
+
+/// Lives a gate's life, and gives its exit code. The end of this process is the end of its PID
+/// namespace, and so of all the node's processes.
+pub fn run(args: Args) -> i32 {
+    let result = connect(&args.socket).and_then(|(signals, link)| match link {
+        Some(link) => serve(args, signals, link),
+        None => Ok(exit_code(-libc::SIGTERM)),
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            log(&format!("{error:#}"));
+            EXIT_FAILED
+        }
+    }
+}
+
+/// Says something on the node's log.
+pub fn log(text: &str) {
+    // A gate whose log is gone has nobody to tell.
+    let _ = writeln!(std::io::stderr(), "peerlab-gate: {text}");
+}
+
+/// Connects to the fabric, waiting for it a while; no link when told to end meanwhile.
+fn connect(path: &Path) -> Result<(Signals, Option<FabricLink>)> {
+    if std::process::id() != 1 {
+        // Its orders reach every process that it can see: they must all be the node's.
+        bail!("the gate must be PID 1 of a PID namespace of its own");
+    }
+    privileges::hide_gate()?;
+    let signals = Signals::open()?;
+    let deadline = Instant::now() + FABRIC_WAIT;
+    loop {
+        if let Some(link) = FabricLink::connect(path)? {
+            return Ok((signals, Some(link)));
+        }
+        if Instant::now() >= deadline {
+            bail!(
+                "no fabric at {} after {} s",
+                path.display(),
+                FABRIC_WAIT.as_secs()
+            );
+        }
+        wait(
+            &mut [PollFd::new(&signals, PollFlags::IN)],
+            Some(CONNECT_PAUSE),
+        )?;
+        if signals
+            .next()
+            .is_some_and(|s| s == libc::SIGTERM || s == libc::SIGINT)
+        {
+            return Ok((signals, None));
+        }
+    }
+}
+
+/// Serves the fabric until either ends; whatever goes wrong is told to the fabric.
+fn serve(args: Args, signals: Signals, mut link: FabricLink) -> Result<i32> {
+    link.send(&FromGate::Hello { node: args.node }, None)?;
+    let (drop_all_caps, confine) = (args.drop_all_caps, args.confine);
+    let prepared = prepare(args);
+    let mut gate = match prepared {
+        Ok((program, identity)) => Gate {
+            signals,
+            link,
+            supervisor: Supervisor::new(program.has_data()),
+            program,
+            identity,
+            drop_all_caps,
+            confine,
+            rights: None,
+            dials: Dials::default(),
+            stage: Stage::Greeted,
+            buffer: packet_buffer(),
+        },
+        Err(error) => {
+            farewell(&mut link, &error);
+            return Err(error);
+        }
+    };
+    loop {
+        match gate.turn() {
+            Ok(Turn::Again) => {}
+            Ok(Turn::End(code)) => return Ok(code),
+            Err(error) => {
+                farewell(&mut gate.link, &error);
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// What can be known to be wrong before the fabric answers.
+fn prepare(args: Args) -> Result<(Program, Option<Identity>)> {
+    let identity = args.user.as_deref().map(Identity::resolve).transpose()?;
+    let program = Program::find(args.command, args.workdir, args.data)?;
+    Ok((program, identity))
+}
+
+/// Tells the fabric why the gate ends, if it still listens.
+fn farewell(link: &mut FabricLink, error: &anyhow::Error) {
+    let reason = format!("{error:#}");
+    let deadline = Instant::now() + FAREWELL_WAIT;
+    let mut sent = link.send(&FromGate::Failed { reason }, None);
+    while sent.is_ok() && link.is_waiting() && Instant::now() < deadline {
+        let _ = wait(
+            &mut [PollFd::new(&*link, PollFlags::OUT)],
+            Some(CONNECT_PAUSE),
+        );
+        sent = link.flush();
+    }
+}
+
+/// Polls; an interruption counts as nothing ready.
+fn wait(sources: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<()> {
+    let timeout = timeout.map(|t| Timespec {
+        tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: t.subsec_nanos().into(),
+    });
+    match poll(sources, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(e) => Err(e).context("cannot poll"),
+    }
+}
+
+/// A gate at work.
+struct Gate {
+    signals: Signals,
+    link: FabricLink,
+    supervisor: Supervisor,
+    program: Program,
+    identity: Option<Identity>,
+    drop_all_caps: bool,
+    confine: bool,
+    /// Known once the device is open.
+    rights: Option<ProgramRights>,
+    dials: Dials,
+    stage: Stage,
+    buffer: Vec<u8>,
+}
+
+impl Gate {
+    /// Waits for something, and handles all that is ready.
+    fn turn(&mut self) -> Result<Turn> {
+        let (signalled, linked, dialed) = self.poll()?;
+        let now = Instant::now();
+        if signalled && let Turn::End(code) = self.hear_signals(now)? {
+            return Ok(Turn::End(code));
+        }
+        for dialed in self.dials.finish(now, &dialed) {
+            self.answer_dial(dialed)?;
+        }
+        if self.supervisor.next_timer().is_some_and(|at| at <= now) {
+            self.supervisor.handle(now, Input::Timer);
+        }
+        if linked && self.link.is_waiting() && self.link.flush().is_err() {
+            return Ok(self.fabric_gone());
+        }
+        if linked
+            && !self.link.is_waiting()
+            && let Turn::End(code) = self.read_link()?
+        {
+            return Ok(Turn::End(code));
+        }
+        self.carry_out()
+    }
+
+    /// Which of signals, fabric and dials are ready.
+    fn poll(&mut self) -> Result<(bool, bool, Vec<usize>)> {
+        // While answers wait, nothing more is asked of the gate: the fabric's own queue fills.
+        let interest = if self.link.is_waiting() {
+            PollFlags::OUT
+        } else {
+            PollFlags::IN
+        };
+        let mut sources = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.link.as_fd(), interest),
+        ];
+        let fixed = sources.len();
+        sources.extend(
+            self.dials
+                .sockets()
+                .map(|s| PollFd::from_borrowed_fd(s, PollFlags::OUT)),
+        );
+        let timers = [self.supervisor.next_timer(), self.dials.next_timer()];
+        let timer = timers.into_iter().flatten().min();
+        wait(
+            &mut sources,
+            timer.map(|at| at.saturating_duration_since(Instant::now())),
+        )?;
+        let ready: Vec<usize> = (0..sources.len())
+            .filter(|&i| !sources[i].revents().is_empty())
+            .collect();
+        Ok((
+            ready.contains(&0),
+            ready.contains(&1),
+            ready
+                .into_iter()
+                .filter_map(|i| i.checked_sub(fixed))
+                .collect(),
+        ))
+    }
+
+    fn hear_signals(&mut self, now: Instant) -> Result<Turn> {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                libc::SIGCHLD => {
+                    if let Turn::End(code) = self.reap(now)? {
+                        return Ok(Turn::End(code));
+                    }
+                }
+                libc::SIGTERM => self.supervisor.handle(now, Input::Terminate),
+                other => match self.supervisor.program() {
+                    Some(pid) => send_signal(pid, other),
+                    None if other == libc::SIGINT => {
+                        self.supervisor.handle(now, Input::Terminate);
+                    }
+                    None => {}
+                },
+            }
+            // Effects come in order before the next signal is looked at.
+            if let Turn::End(code) = self.carry_out()? {
+                return Ok(Turn::End(code));
+            }
+        }
+        Ok(Turn::Again)
+    }
+
+    /// Reaps every child that has ended: the program, and orphans that came to PID 1.
+    fn reap(&mut self, now: Instant) -> Result<Turn> {
+        use rustix::process::{WaitOptions, wait};
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    let status = match status.terminating_signal() {
+                        Some(signal) => -signal,
+                        None => status.exit_status().unwrap_or(0),
+                    };
+                    let pid = pid.as_raw_nonzero().get();
+                    self.supervisor.handle(now, Input::Reaped { pid, status });
+                    if let Turn::End(code) = self.carry_out()? {
+                        return Ok(Turn::End(code));
+                    }
+                }
+                Ok(None) => return Ok(Turn::Again),
+                Err(Errno::CHILD) => {
+                    self.supervisor.handle(now, Input::Childless);
+                    return Ok(Turn::Again);
+                }
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e).context("cannot wait for children"),
+            }
+        }
+    }
+
+    /// Reads what the fabric says, as long as its answers can be sent.
+    fn read_link(&mut self) -> Result<Turn> {
+        while !self.link.is_waiting() {
+            match self.link.read(&mut self.buffer)? {
+                Read::Message(message) => self.receive(message)?,
+                Read::Nothing => break,
+                Read::Closed => return Ok(self.fabric_gone()),
+            }
+            if let Turn::End(code) = self.carry_out()? {
+                return Ok(Turn::End(code));
+            }
+        }
+        Ok(Turn::Again)
+    }
+
+    /// The end of the fabric is the end of the run: nothing of the node stays.
+    fn fabric_gone(&self) -> Turn {
+        signal_all(libc::SIGKILL);
+        if self.stage == Stage::Going {
+            Turn::End(0)
+        } else {
+            log("the fabric closed the connection before the start");
+            Turn::End(EXIT_FAILED)
+        }
+    }
+
+    fn receive(&mut self, message: ToGate) -> Result<()> {
+        let now = Instant::now();
+        match (message, self.stage) {
+            (ToGate::Configure { ip, prefix, mtu }, Stage::Greeted) => {
+                let tun = device::open(ip, prefix, mtu)?;
+                let identity = self.identity.take();
+                self.rights = Some(privileges::reduce(
+                    self.drop_all_caps,
+                    self.confine,
+                    identity,
+                )?);
+                self.stage = Stage::Open;
+                self.link.send(&FromGate::Tun, Some(tun))?;
+            }
+            (ToGate::Go { run }, Stage::Open) => {
+                self.stage = Stage::Going;
+                self.supervisor.handle(now, Input::Go { run });
+            }
+            (ToGate::Process { tag, op }, _) => {
+                self.supervisor.handle(now, Input::Order { tag, op });
+            }
+            (ToGate::Dial { id, port }, _) => {
+                if let Some(dialed) = self.dials.begin(now, id, port) {
+                    self.answer_dial(dialed)?;
+                }
+            }
+            (ToGate::Usage, _) => {
+                let helper = self.supervisor.helper();
+                let usage = match &self.rights {
+                    Some(rights) => {
+                        privileges::with_program_view(rights, || usage::measure(helper))
+                    }
+                    None => usage::measure(helper),
+                };
+                self.link.send(&FromGate::Usage(usage), None)?;
+            }
+            (message @ (ToGate::Configure { .. } | ToGate::Go { .. }), stage) => {
+                bail!("the fabric sent {message:?} out of turn ({stage:?})");
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_dial(&mut self, (id, result): Dialed) -> Result<()> {
+        let (errno, socket): (i32, Option<OwnedFd>) = match result {
+            Ok(socket) => (0, Some(socket)),
+            Err(e) => (e.raw_os_error(), None),
+        };
+        self.link.send(&FromGate::Dialed { id, errno }, socket)
+    }
+
+    /// Carries out what the supervisor wants done.
+    fn carry_out(&mut self) -> Result<Turn> {
+        while let Some(effect) = self.supervisor.poll_effect() {
+            let now = Instant::now();
+            match effect {
+                Effect::Start => {
+                    let rights = self.rights.as_ref().context("no rights yet")?;
+                    let started = self.program.start(rights);
+                    self.supervisor.handle(now, Input::Started(started));
+                }
+                Effect::Wipe => {
+                    let rights = self.rights.as_ref().context("no rights yet")?;
+                    let started = self.program.start_wiping(rights);
+                    self.supervisor.handle(now, Input::WipeStarted(started));
+                }
+                Effect::SignalProgram(pid, signal) => send_signal(pid, signal),
+                Effect::SignalAll(signal) => signal_all(signal),
+                Effect::Send(message) => self.link.send(&message, None)?,
+                Effect::Log(text) => log(&text),
+                Effect::Exit(code) => return Ok(Turn::End(code)),
+            }
+        }
+        Ok(Turn::Again)
+    }
+}
+
+/// Signals one process; one that has just ended does not matter.
+fn send_signal(pid: i32, signal: i32) {
+    // SAFETY: kill touches no memory.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Signals every process of this PID namespace but the gate (which is PID 1: see `connect`).
+/// The kernel does it in one go, so nothing that forks slips through.
+fn signal_all(signal: i32) {
+    send_signal(-1, signal);
+}

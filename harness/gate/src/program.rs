@@ -1,0 +1,287 @@
+//! How the node's program is started, and how its data directory is emptied: in a child of the
+//! gate, with the program's identity and rights. When that happens is the supervisor's business.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, anyhow, bail};
+
+use crate::privileges::{ProgramRights, become_program};
+use crate::signals::unblock_all;
+use crate::supervisor::{Pid, StartError};
+
+/// Where programs are looked for when the environment does not say.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// A shell's exit code for a command that is not there.
+const STATUS_NOT_FOUND: i32 = 127;
+/// A shell's exit code for a command that cannot be run.
+const STATUS_NOT_RUNNABLE: i32 = 126;
+/// Niceness of programs, the greatest there is: when many nodes want the CPU at once, as they do
+/// when a block arrives, the fabric comes first, or packets would be late. Between nodes it
+/// changes nothing.
+const NICE: i32 = 19;
+/// `HOME` of the container's root, which engines set when the image says nothing.
+const HOME_OF_ROOT: &str = "/root";
+
+/// A program that can be started, again and again.
+#[derive(Debug)]
+pub struct Program {
+    file: PathBuf,
+    command: Vec<OsString>,
+    workdir: Option<PathBuf>,
+    data: Option<PathBuf>,
+}
+
+impl Program {
+    /// Finds the program as a shell would: a name with a slash is a path (from the working
+    /// directory), any other is looked for along `PATH`.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is not executable.
+    pub fn find(
+        command: Vec<OsString>,
+        workdir: Option<PathBuf>,
+        data: Option<PathBuf>,
+    ) -> Result<Program> {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+        let file = find_file(&command[0], workdir.as_deref(), &path)?;
+        Ok(Program {
+            file,
+            command,
+            workdir,
+            data,
+        })
+    }
+
+    /// Whether the node has a data directory.
+    pub fn has_data(&self) -> bool {
+        self.data.is_some()
+    }
+
+    /// Starts the program in a process group of its own, but in the gate's session: where the
+    /// kernel groups what it schedules by session (autogroup), all nodes of the local engine
+    /// together are then one group beside the fabric's, rather than a thousand.
+    ///
+    /// # Errors
+    /// When it cannot be started, with a shell's exit code for it.
+    pub fn start(&self, rights: &ProgramRights) -> Result<Pid, StartError> {
+        let mut command = Command::new(&self.file);
+        command
+            .arg0(&self.command[0])
+            .args(&self.command[1..])
+            .stdin(Stdio::null());
+        if let Some(workdir) = &self.workdir {
+            command.current_dir(workdir);
+        }
+        if let Some(identity) = &rights.identity
+            && std::env::var_os("HOME").is_none_or(|home| home == HOME_OF_ROOT)
+        {
+            command.env("HOME", &identity.home);
+        }
+        let rights = rights.clone();
+        // SAFETY: the gate has a single thread, so the child may do what any program may.
+        unsafe {
+            command.pre_exec(move || {
+                rustix::process::setpgid(None, None)?;
+                let _ = rustix::process::setpriority_process(None, NICE);
+                unblock_all();
+                close_on_exec()?;
+                become_program(&rights)?;
+                Ok(())
+            });
+        }
+        // The standard library restores SIGPIPE in the child.
+        match command.spawn() {
+            Ok(child) => Ok(child.id().cast_signed()),
+            Err(e) => Err(StartError {
+                status: if e.kind() == io::ErrorKind::NotFound {
+                    STATUS_NOT_FOUND
+                } else {
+                    STATUS_NOT_RUNNABLE
+                },
+                reason: format!("cannot start {}: {e}", self.file.display()),
+            }),
+        }
+    }
+
+    /// Starts a process that empties the data directory as the program's user, so that it can
+    /// remove what the program can, and nothing else. Its exit code is an errno, or zero.
+    ///
+    /// # Errors
+    /// When there is no data directory, or no process can be made.
+    pub fn start_wiping(&self, rights: &ProgramRights) -> Result<Pid, String> {
+        let Some(data) = &self.data else {
+            return Err("the node has no data directory".to_owned());
+        };
+        // SAFETY: the gate has a single thread, so the child may do what any program may.
+        match unsafe { libc::fork() } {
+            0 => {
+                unblock_all();
+                let result = become_program(rights)
+                    .map_err(io::Error::from)
+                    .and_then(|()| empty_directory(data));
+                let status = result
+                    .err()
+                    .map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
+                // SAFETY: ends this process at once, running nothing of the gate's.
+                unsafe { libc::_exit(status) }
+            }
+            pid if pid > 0 => Ok(pid),
+            _ => Err(format!(
+                "cannot make a process: {}",
+                io::Error::last_os_error()
+            )),
+        }
+    }
+}
+
+/// Closes whatever descriptors this process was started with, but the standard three. To be
+/// called first of all.
+pub fn close_inherited() {
+    // SAFETY: nothing in this process owns a descriptor yet.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+}
+
+/// Every descriptor but the standard three closes when the program starts.
+fn close_on_exec() -> io::Result<()> {
+    // SAFETY: close_range with this flag only marks descriptors.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    // Kernels before 5.11 lack it. Every descriptor that the gate opens is so marked anyway.
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let Some(fd) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        if fd > 2 {
+            // SAFETY: only marks the descriptor.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// Removes everything in a directory, without following links out of it.
+fn empty_directory(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// See [`Program::find`].
+fn find_file(name: &OsStr, workdir: Option<&Path>, path: &OsStr) -> Result<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        let file = workdir.unwrap_or(Path::new("")).join(name);
+        return match fs::metadata(&file) {
+            Ok(m) if !is_executable(&m) => {
+                bail!("the program {} is not an executable file", file.display())
+            }
+            Ok(_) => Ok(file),
+            Err(e) => Err(anyhow!(
+                "the program {} cannot be used: {e}",
+                file.display()
+            )),
+        };
+    }
+    std::env::split_paths(path)
+        .map(|folder| folder.join(name))
+        .find(|file| fs::metadata(file).is_ok_and(|m| is_executable(&m)))
+        .ok_or_else(|| {
+            anyhow!(
+                "no program {} in the image (PATH={})",
+                name.display(),
+                path.display()
+            )
+        })
+}
+
+/// Whether somebody may execute this file.
+fn is_executable(metadata: &fs::Metadata) -> bool {
+    metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_as_a_shell_finds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, mode) in [("a/prog", 0o644), ("b/prog", 0o755), ("b/plain", 0o644)] {
+            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            fs::write(at(name), "").unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::create_dir(at("a/plain")).unwrap();
+        let path = std::env::join_paths([at("a"), at("b")]).unwrap();
+        let find = |name: &str| find_file(name.as_ref(), Some(folder.path()), &path);
+
+        assert_eq!(find("prog").unwrap(), at("b/prog"));
+        assert_eq!(find("b/prog").unwrap(), at("b/prog"));
+        assert_eq!(find("./b/prog").unwrap(), at("./b/prog"));
+        assert!(
+            find("plain")
+                .unwrap_err()
+                .to_string()
+                .contains("no program plain")
+        );
+        assert!(
+            find("a/prog")
+                .unwrap_err()
+                .to_string()
+                .contains("not an executable file")
+        );
+        assert!(
+            find("a/none")
+                .unwrap_err()
+                .to_string()
+                .contains("No such file")
+        );
+        assert!(
+            find("a/plain")
+                .unwrap_err()
+                .to_string()
+                .contains("not an executable file")
+        );
+    }
+
+    #[test]
+    fn emptying_removes_links_but_not_what_they_point_at() {
+        let data = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let kept = outside.path().join("kept");
+        fs::write(&kept, "x").unwrap();
+        std::os::unix::fs::symlink(outside.path(), data.path().join("folder-link")).unwrap();
+        std::os::unix::fs::symlink(&kept, data.path().join("file-link")).unwrap();
+        fs::create_dir_all(data.path().join("deep/deeper")).unwrap();
+        fs::write(data.path().join("deep/deeper/file"), "x").unwrap();
+        empty_directory(data.path()).unwrap();
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+        assert!(kept.exists());
+    }
+}

@@ -1,0 +1,79 @@
+//! The starter's own namespaces: a user namespace in which it is root, and a PID namespace whose
+//! end is the end of everything.
+
+use std::fs;
+use std::io;
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::UnshareFlags;
+
+/// As `nice(2)` counts.
+const GREATEST_NICENESS: &str = "19";
+
+/// Enters fresh namespaces as the only user that is known in them. Returns in a child that is
+/// PID 1 there; the calling process stays outside, waits for it, and ends with its exit code.
+///
+/// # Errors
+/// When the kernel, or who confines this process, allows no user namespaces.
+pub fn enter() -> Result<()> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    // SAFETY: this process has a single thread, and shares no memory or descriptor table.
+    unsafe {
+        rustix::thread::unshare_unsafe(
+            UnshareFlags::NEWUSER
+                | UnshareFlags::NEWNS
+                | UnshareFlags::NEWPID
+                | UnshareFlags::NEWNET
+                | UnshareFlags::NEWIPC
+                | UnshareFlags::NEWUTS,
+        )
+    }
+    .context("cannot make namespaces")?;
+    // A single id each can be mapped without any privilege, once setgroups is given up.
+    let map = |file: &str, text: String| {
+        fs::write(format!("/proc/self/{file}"), text)
+            .with_context(|| format!("cannot write {file}"))
+    };
+    map("setgroups", "deny".to_owned())?;
+    map("uid_map", format!("0 {} 1\n", uid.as_raw()))?;
+    map("gid_map", format!("0 {} 1\n", gid.as_raw()))?;
+    // SAFETY: this process has a single thread, so the child may do what any program may.
+    match unsafe { libc::fork() } {
+        0 => {}
+        inner if inner > 0 => wait_outside(inner),
+        _ => return Err(io::Error::last_os_error()).context("cannot make a process"),
+    }
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot follow the parent")?;
+    yield_to_the_fabric()
+}
+
+/// Begins a session, whose processes together (all gates and nodes; the fabric begins its own)
+/// weigh little where the kernel shares the CPU out by session (autogroup). What a node's program
+/// does for where it shares by process: see [`crate::program`].
+fn yield_to_the_fabric() -> Result<()> {
+    rustix::process::setsid().context("cannot make a session")?;
+    // Kernels without autogroups have no such file.
+    let _ = fs::write("/proc/self/autogroup", GREATEST_NICENESS);
+    Ok(())
+}
+
+/// The process outside: holds no socket, so that their ends are seen, and waits.
+fn wait_outside(inner: libc::pid_t) -> ! {
+    crate::program::close_inherited();
+    let mut status = 0;
+    // SAFETY: waits for a child with a status that lives across the call.
+    let code = unsafe {
+        while libc::waitpid(inner, &raw mut status, 0) < 0 {
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                break;
+            }
+        }
+        if libc::WIFEXITED(status) {
+            libc::WEXITSTATUS(status)
+        } else {
+            1
+        }
+    };
+    std::process::exit(code)
+}

@@ -1,0 +1,441 @@
+//! What state the node's program is in, and what follows from an order, a death or a deadline.
+//! Sans-IO: it sends no signal and starts nothing itself.
+//!
+//! Driving it: `handle` an input, then drain `poll_effect` and carry each effect out before the
+//! next input; [`Effect::Start`] and [`Effect::Wipe`] are answered by [`Input::Started`] and
+//! [`Input::WipeStarted`] at once. Call with [`Input::Timer`] when `next_timer` has passed. Time
+//! never goes back.
+//!
+//! Orders are obeyed in the order they came; one that must wait (a start while the program is
+//! still stopping) is queued. A kill hastens whatever is ending even where it is queued itself.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use peerlab_link::proto::{FromGate, ProcessOp, STOP_GRACE};
+
+/// Orders that may wait for the program's end; the plan never comes near it, and more than this
+/// is a fabric gone mad.
+pub const ORDERS_QUEUED_MAX: usize = 256;
+
+/// A process id in the node's namespace.
+pub type Pid = i32;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The barrier fell.
+    Go {
+        /// Whether the program starts now.
+        run: bool,
+    },
+    /// The fabric orders.
+    Order {
+        /// Echoed in the answer.
+        tag: u32,
+        /// What.
+        op: ProcessOp,
+    },
+    /// Answer to [`Effect::Start`].
+    Started(Result<Pid, StartError>),
+    /// Answer to [`Effect::Wipe`]: the process that wipes.
+    WipeStarted(Result<Pid, String>),
+    /// A child ended and was reaped.
+    Reaped {
+        /// Which.
+        pid: Pid,
+        /// Exit code, or minus the signal.
+        status: i32,
+    },
+    /// No child is left.
+    Childless,
+    /// A deadline passed.
+    Timer,
+    /// The engine asks the gate to end politely (SIGTERM).
+    Terminate,
+}
+
+/// The program could not be started.
+#[derive(Debug)]
+pub struct StartError {
+    /// What a shell would have exited with: 127 not found, 126 otherwise.
+    pub status: i32,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Start the program.
+    Start,
+    /// Start a process that empties the data directory.
+    Wipe,
+    /// Signal the program alone.
+    SignalProgram(Pid, i32),
+    /// Signal every process of the node but the gate.
+    SignalAll(i32),
+    /// Tell the fabric.
+    Send(FromGate),
+    /// Say on the log.
+    Log(String),
+    /// End the gate.
+    Exit(i32),
+}
+
+/// Where the program stands.
+#[derive(Debug)]
+enum State {
+    /// The barrier stands.
+    Closed,
+    /// Nothing runs.
+    Down,
+    /// [`Effect::Start`] is out; the order's tag, if an order it was.
+    Starting(Option<u32>),
+    /// It runs.
+    Up { pid: Pid, frozen: bool },
+    /// It is ending, or has ended and other processes of the node are.
+    Ending {
+        /// `None` once reaped.
+        pid: Option<Pid>,
+        asked: bool,
+        /// When patience ends; `None` once SIGKILL is out.
+        kill_at: Option<Instant>,
+        /// Orders to answer when nothing is left.
+        waiters: Vec<u32>,
+    },
+    /// [`Effect::Wipe`] is out, or runs.
+    Wiping { pid: Option<Pid>, tag: u32 },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Supervisor {
+    state: State,
+    has_data: bool,
+    orders: VecDeque<(u32, ProcessOp)>,
+    effects: VecDeque<Effect>,
+    /// Whether the gate ends when the program has.
+    terminating: bool,
+    /// How the program last ended.
+    last_status: i32,
+}
+
+impl Supervisor {
+    /// A program that waits for [`Input::Go`]; `has_data` says whether there is a data directory.
+    pub fn new(has_data: bool) -> Supervisor {
+        Supervisor {
+            state: State::Closed,
+            has_data,
+            orders: VecDeque::new(),
+            effects: VecDeque::new(),
+            terminating: false,
+            last_status: 0,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Input::Timer`] is due.
+    pub fn next_timer(&self) -> Option<Instant> {
+        match self.state {
+            State::Ending { kill_at, .. } => kill_at,
+            _ => None,
+        }
+    }
+
+    /// The program's process, while it lives.
+    pub fn program(&self) -> Option<Pid> {
+        match self.state {
+            State::Up { pid, .. } => Some(pid),
+            State::Ending { pid, .. } => pid,
+            _ => None,
+        }
+    }
+
+    /// The process that is not the node's own but the gate's, if there is one.
+    pub fn helper(&self) -> Option<Pid> {
+        match self.state {
+            State::Wiping { pid, .. } => pid,
+            _ => None,
+        }
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Go { run } => self.went(run),
+            Input::Order { tag, op } => self.ordered(tag, op),
+            Input::Started(result) => self.started(result),
+            Input::WipeStarted(result) => self.wipe_started(result),
+            Input::Reaped { pid, status } => self.reaped(pid, status),
+            Input::Childless => self.childless(),
+            Input::Timer => self.timer_expired(now),
+            Input::Terminate => self.terminate(now),
+        }
+        self.advance(now);
+    }
+
+    fn went(&mut self, run: bool) {
+        self.state = State::Down;
+        if run {
+            self.state = State::Starting(None);
+            self.effects.push_back(Effect::Start);
+        }
+    }
+
+    fn ordered(&mut self, tag: u32, op: ProcessOp) {
+        if matches!(self.state, State::Closed) {
+            return self.done(tag, Err("the node has not been let go yet".to_owned()));
+        }
+        if self.terminating {
+            return self.done(tag, Err("the gate is ending".to_owned()));
+        }
+        if self.orders.len() >= ORDERS_QUEUED_MAX {
+            return self.done(tag, Err("too many orders wait".to_owned()));
+        }
+        if op == ProcessOp::Kill {
+            self.hasten();
+        }
+        self.orders.push_back((tag, op));
+    }
+
+    fn started(&mut self, result: Result<Pid, StartError>) {
+        let State::Starting(tag) = self.state else {
+            return;
+        };
+        match result {
+            Ok(pid) => {
+                self.state = State::Up { pid, frozen: false };
+                if let Some(tag) = tag {
+                    self.done(tag, Ok(()));
+                }
+            }
+            Err(error) => {
+                self.state = State::Down;
+                self.last_status = error.status;
+                self.effects.push_back(Effect::Log(error.reason.clone()));
+                match tag {
+                    Some(tag) => self.done(tag, Err(error.reason)),
+                    None => self.effects.push_back(Effect::Send(FromGate::Exited {
+                        status: error.status,
+                        asked: false,
+                    })),
+                }
+            }
+        }
+    }
+
+    fn wipe_started(&mut self, result: Result<Pid, String>) {
+        let State::Wiping { pid, tag } = &mut self.state else {
+            return;
+        };
+        match result {
+            Ok(started) => *pid = Some(started),
+            Err(reason) => {
+                let tag = *tag;
+                self.state = State::Down;
+                self.done(tag, Err(reason));
+            }
+        }
+    }
+
+    fn reaped(&mut self, dead: Pid, status: i32) {
+        match &mut self.state {
+            State::Up { pid, .. } if *pid == dead => {
+                self.state = State::Ending {
+                    pid: None,
+                    asked: false,
+                    kill_at: None,
+                    waiters: Vec::new(),
+                };
+                self.program_ended(status, false);
+            }
+            State::Ending {
+                pid,
+                asked,
+                kill_at,
+                ..
+            } if *pid == Some(dead) => {
+                *pid = None;
+                *kill_at = None;
+                let asked = *asked;
+                self.program_ended(status, asked);
+            }
+            State::Wiping { pid, tag } if *pid == Some(dead) => {
+                let tag = *tag;
+                self.state = State::Down;
+                self.done(tag, wipe_result(status));
+            }
+            _ => {}
+        }
+    }
+
+    /// The program's end is the end of all its node's processes, as in a container.
+    fn program_ended(&mut self, status: i32, asked: bool) {
+        self.last_status = status;
+        self.effects.push_back(Effect::SignalAll(libc::SIGKILL));
+        self.effects
+            .push_back(Effect::Send(FromGate::Exited { status, asked }));
+    }
+
+    fn childless(&mut self) {
+        if let State::Ending {
+            pid: None, waiters, ..
+        } = &mut self.state
+        {
+            let waiters = std::mem::take(waiters);
+            self.state = State::Down;
+            for tag in waiters {
+                self.done(tag, Ok(()));
+            }
+        }
+    }
+
+    fn timer_expired(&mut self, now: Instant) {
+        if self.next_timer().is_some_and(|at| at <= now) {
+            self.hasten();
+        }
+    }
+
+    /// Ends patience with a program that is ending.
+    fn hasten(&mut self) {
+        if let State::Ending { kill_at, .. } = &mut self.state
+            && kill_at.take().is_some()
+        {
+            self.effects.push_back(Effect::SignalAll(libc::SIGKILL));
+        }
+    }
+
+    fn terminate(&mut self, now: Instant) {
+        self.terminating = true;
+        for (tag, _) in std::mem::take(&mut self.orders) {
+            self.done(tag, Err("the gate is ending".to_owned()));
+        }
+        if let State::Up { pid, frozen } = self.state {
+            self.stop(now, pid, frozen, false, Vec::new());
+        }
+    }
+
+    /// SIGTERM now, SIGKILL later.
+    fn stop(&mut self, now: Instant, pid: Pid, frozen: bool, asked: bool, waiters: Vec<u32>) {
+        self.effects
+            .push_back(Effect::SignalProgram(pid, libc::SIGTERM));
+        if frozen {
+            // Frozen processes cannot stop politely.
+            self.effects.push_back(Effect::SignalAll(libc::SIGCONT));
+        }
+        self.state = State::Ending {
+            pid: Some(pid),
+            asked,
+            kill_at: Some(now + Duration::from(STOP_GRACE)),
+            waiters,
+        };
+    }
+
+    /// Obeys waiting orders as far as the state allows.
+    fn advance(&mut self, now: Instant) {
+        while let Some(&(tag, op)) = self.orders.front() {
+            let obeyed = match self.state {
+                State::Closed | State::Starting(_) | State::Wiping { .. } => false,
+                State::Down => {
+                    self.order_while_down(tag, op);
+                    true
+                }
+                State::Up { pid, frozen } => {
+                    self.order_while_up(now, tag, op, pid, frozen);
+                    true
+                }
+                State::Ending {
+                    ref mut waiters, ..
+                } => match op {
+                    ProcessOp::Kill | ProcessOp::Stop => {
+                        waiters.push(tag);
+                        true
+                    }
+                    _ => false,
+                },
+            };
+            if !obeyed {
+                break;
+            }
+            self.orders.pop_front();
+        }
+        if self.terminating && matches!(self.state, State::Down | State::Closed) {
+            self.effects
+                .push_back(Effect::Exit(exit_code(self.last_status)));
+        }
+    }
+
+    fn order_while_down(&mut self, tag: u32, op: ProcessOp) {
+        match op {
+            // Already so. (What is not running is not frozen either.)
+            ProcessOp::Kill | ProcessOp::Stop | ProcessOp::Thaw => self.done(tag, Ok(())),
+            ProcessOp::Freeze => self.done(tag, Err("the program is not running".to_owned())),
+            ProcessOp::Start => {
+                self.state = State::Starting(Some(tag));
+                self.effects.push_back(Effect::Start);
+            }
+            ProcessOp::Wipe if !self.has_data => {
+                self.done(tag, Err("the node has no data directory".to_owned()));
+            }
+            ProcessOp::Wipe => {
+                self.state = State::Wiping { pid: None, tag };
+                self.effects.push_back(Effect::Wipe);
+            }
+        }
+    }
+
+    fn order_while_up(&mut self, now: Instant, tag: u32, op: ProcessOp, pid: Pid, frozen: bool) {
+        match op {
+            ProcessOp::Kill => {
+                self.effects.push_back(Effect::SignalAll(libc::SIGKILL));
+                self.state = State::Ending {
+                    pid: Some(pid),
+                    asked: true,
+                    kill_at: None,
+                    waiters: vec![tag],
+                };
+            }
+            ProcessOp::Stop => self.stop(now, pid, frozen, true, vec![tag]),
+            ProcessOp::Start => self.done(tag, Ok(())),
+            ProcessOp::Freeze | ProcessOp::Thaw => {
+                let frozen = op == ProcessOp::Freeze;
+                let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
+                self.effects.push_back(Effect::SignalAll(signal));
+                self.state = State::Up { pid, frozen };
+                self.done(tag, Ok(()));
+            }
+            ProcessOp::Wipe => self.done(tag, Err("the program is running".to_owned())),
+        }
+    }
+
+    fn done(&mut self, tag: u32, result: Result<(), String>) {
+        let error = result.err();
+        self.effects
+            .push_back(Effect::Send(FromGate::Done { tag, error }));
+    }
+}
+
+/// What the wiping process' end means: its exit code is an errno.
+fn wipe_result(status: i32) -> Result<(), String> {
+    match status {
+        0 => Ok(()),
+        1.. => {
+            let error = std::io::Error::from_raw_os_error(status);
+            Err(format!("cannot empty the data directory: {error}"))
+        }
+        _ => Err(format!(
+            "wiping the data directory died of signal {}",
+            -status
+        )),
+    }
+}
+
+/// A shell's exit code for a status.
+pub fn exit_code(status: i32) -> i32 {
+    if status < 0 { 128 - status } else { status }
+}

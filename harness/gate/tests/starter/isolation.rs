@@ -1,0 +1,271 @@
+//! What a program in a local node can reach: its own node, and nothing of the machine's.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
+use crate::harness::{Starter, eventually};
+
+/// Set in nodes alone: the environment is the starter's.
+fn is_inside() -> bool {
+    std::env::current_exe().is_ok_and(|exe| exe.as_os_str() == "/probe")
+}
+
+/// The name of an error, as programs know it.
+fn errno<T>(result: std::io::Result<T>) -> String {
+    match result {
+        Ok(_) => "done".to_owned(),
+        Err(e) => e.raw_os_error().map_or(e.to_string(), |n| {
+            rustix::io::Errno::from_raw_os_error(n)
+                .to_string()
+                .replace("os error ", "")
+        }),
+    }
+}
+
+/// The result of a system call by number.
+fn call(number: libc::c_long, arguments: [libc::c_long; 3]) -> String {
+    // SAFETY: every call made here is refused, or takes no pointer.
+    let result = unsafe { libc::syscall(number, arguments[0], arguments[1], arguments[2], 0, 0) };
+    errno(if result < 0 {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(())
+    })
+}
+
+fn names(folder: &str) -> String {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names.join(" ")
+}
+
+/// Not a test but the node's program in the test below, which runs this very binary: tries what
+/// it should not, and writes down what came of it. Does nothing anywhere else.
+#[test]
+fn inside() {
+    if !is_inside() {
+        return;
+    }
+    let argument = |name: &str| {
+        let mut arguments = std::env::args();
+        arguments
+            .find_map(|a| a.strip_prefix(name).map(str::to_owned))
+            .unwrap()
+    };
+    let port: u16 = argument("port=").parse().unwrap();
+    let abstract_name = SocketAddr::from_abstract_name(argument("abstract=")).unwrap();
+    let processes = names("/proc");
+    let processes = processes.split(' ').filter(|n| n.parse::<u32>().is_ok());
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let status = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    };
+    let mut environment: Vec<String> = std::env::vars().map(|(n, v)| format!("{n}={v}")).collect();
+    environment.sort();
+    let findings = [
+        ("root", names("/")),
+        ("devices", names("/dev")),
+        ("shared", names("/peerlab")),
+        ("processes", processes.count().to_string()),
+        ("environment", environment.join(" ")),
+        (
+            "host",
+            rustix::system::uname()
+                .nodename()
+                .to_str()
+                .unwrap()
+                .to_owned(),
+        ),
+        (
+            "capabilities",
+            status("CapBnd") + &status("CapPrm") + &status("CapEff"),
+        ),
+        ("no new privileges", status("NoNewPrivs")),
+        ("seccomp", status("Seccomp:")),
+        ("write root", errno(fs::write("/x", ""))),
+        ("write shared", errno(fs::write("/peerlab/x", ""))),
+        (
+            "write program",
+            errno(fs::OpenOptions::new().append(true).open("/probe")),
+        ),
+        (
+            "write kernel setting",
+            errno(fs::write("/proc/sys/kernel/core_pattern", "x")),
+        ),
+        ("write data", errno(fs::write("/data/x", "x"))),
+        ("write tmp", errno(fs::write("/tmp/x", "x"))),
+        ("run data", {
+            fs::copy("/probe", "/data/probe").unwrap();
+            errno(std::process::Command::new("/data/probe").spawn())
+        }),
+        ("fill data", {
+            let filled = errno(fs::write("/data/full", vec![1; 64 << 20]));
+            fs::remove_file("/data/full").unwrap();
+            filled
+        }),
+        (
+            "host loopback",
+            errno(TcpStream::connect(("127.0.0.1", port))),
+        ),
+        (
+            "host address",
+            errno(TcpStream::connect(("192.0.2.1", port))),
+        ),
+        (
+            "host abstract socket",
+            errno(UnixStream::connect_addr(&abstract_name)),
+        ),
+        ("mount", call(libc::SYS_mount, [0, 0, 0])),
+        (
+            "unshare",
+            call(libc::SYS_unshare, [libc::CLONE_NEWUSER.into(), 0, 0]),
+        ),
+        (
+            "clone",
+            call(
+                libc::SYS_clone,
+                [(libc::CLONE_NEWUSER | libc::SIGCHLD).into(), 0, 0],
+            ),
+        ),
+        ("clone3", call(libc::SYS_clone3, [0, 0, 0])),
+        ("setns", call(libc::SYS_setns, [0, 0, 0])),
+        (
+            "ptrace",
+            call(libc::SYS_ptrace, [libc::PTRACE_ATTACH.into(), 1, 0]),
+        ),
+        ("keys", call(libc::SYS_keyctl, [0, 0, 0])),
+        ("bpf", call(libc::SYS_bpf, [0, 0, 0])),
+        ("host name", call(libc::SYS_sethostname, [0, 0, 0])),
+        ("chroot", call(libc::SYS_chroot, [0, 0, 0])),
+        (
+            "raw socket",
+            call(
+                libc::SYS_socket,
+                [
+                    libc::AF_INET.into(),
+                    libc::SOCK_RAW.into(),
+                    libc::IPPROTO_ICMP.into(),
+                ],
+            ),
+        ),
+        ("gate's memory", errno(fs::File::open("/proc/1/mem"))),
+        (
+            "threads",
+            std::thread::spawn(|| "done").join().unwrap().to_owned(),
+        ),
+    ];
+    for (name, found) in findings {
+        println!("FOUND {name}: {found}");
+    }
+    println!("FOUND end");
+}
+
+#[test]
+fn a_program_reaches_its_node_and_nothing_of_the_machines() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let name = format!("peerlab-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _abstract_listener = UnixListener::bind_addr(&address).unwrap();
+    // From outside, all of it can be reached.
+    TcpStream::connect(("127.0.0.1", port)).unwrap();
+    UnixStream::connect_addr(&address).unwrap();
+
+    let mut starter = Starter::with_fabric();
+    starter.open_node(
+        4,
+        &[
+            "/probe",
+            "--exact",
+            "isolation::inside",
+            "--nocapture",
+            &format!("port={port}"),
+            &format!("abstract={name}"),
+        ],
+    );
+    starter.go();
+    assert_eq!(starter.fabric_says(), "exited 4 0", "{}", starter.log(4));
+    let log = eventually(|| Some(starter.log(4)).filter(|l| l.contains("FOUND end")));
+    let found: Vec<&str> = log
+        .lines()
+        .filter_map(|l| l.strip_prefix("FOUND "))
+        .collect();
+    let expected = [
+        "root: data dev peerlab probe proc tmp",
+        "devices: fd full net null random shm stderr stdin stdout urandom zero",
+        "shared: fabric.sock file",
+        "processes: 2",
+        "environment: HOME=/data PATH=/:/bin:/usr/bin",
+        "host: node-4",
+        &format!("capabilities: {}", "0".repeat(48)),
+        "no new privileges: 1",
+        "seccomp: 2",
+        "write root: Read-only file system (30)",
+        "write shared: Read-only file system (30)",
+        "write program: Permission denied (13)",
+        "write kernel setting: Read-only file system (30)",
+        "write data: done",
+        "write tmp: done",
+        "run data: Permission denied (13)",
+        "fill data: No space left on device (28)",
+        "host loopback: Connection refused (111)",
+        "host address: Network is unreachable (101)",
+        "host abstract socket: Connection refused (111)",
+        "mount: Operation not permitted (1)",
+        "unshare: Operation not permitted (1)",
+        "clone: Operation not permitted (1)",
+        "clone3: Function not implemented (38)",
+        "setns: Operation not permitted (1)",
+        "ptrace: Operation not permitted (1)",
+        "keys: Operation not permitted (1)",
+        "bpf: Operation not permitted (1)",
+        "host name: Operation not permitted (1)",
+        "chroot: Operation not permitted (1)",
+        "raw socket: Operation not permitted (1)",
+        "gate's memory: Permission denied (13)",
+        "threads: done",
+        "end",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn nodes_do_not_see_each_other_beside_the_network() {
+    let mut starter = Starter::with_fabric();
+    let program = |name| ["/probe", "--exact", name, "--nocapture"];
+    starter.open_node(1, &program("isolation::leave_a_mark"));
+    starter.open_node(2, &program("isolation::leave_a_mark"));
+    starter.go();
+    let mut ends = [starter.fabric_says(), starter.fabric_says()];
+    ends.sort();
+    assert_eq!(
+        ends,
+        ["exited 1 0", "exited 2 0"],
+        "{} {}",
+        starter.log(1),
+        starter.log(2)
+    );
+}
+
+/// As [`inside`]: fails where another node has been before.
+#[test]
+fn leave_a_mark() {
+    if !is_inside() {
+        return;
+    }
+    for folder in ["/data", "/tmp"] {
+        assert_eq!(names(folder), "");
+        fs::write(format!("{folder}/mark"), "").unwrap();
+    }
+    let address = SocketAddr::from_abstract_name("mark").unwrap();
+    let _listener = UnixListener::bind_addr(&address).unwrap();
+    // SAFETY: makes a shared memory segment of this name, or fails where there is one.
+    let segment = unsafe { libc::shmget(77, 4096, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
+    assert!(segment >= 0);
+}

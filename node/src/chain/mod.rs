@@ -1,0 +1,45 @@
+//! The ledger: header tree, full validation under regtest rules, the coin set, reorganisations to
+//! the most-work chain. Knows nothing of peers, time of day or files: times are arguments, and
+//! data is kept by a [`crate::store::Store`].
+
+mod activate;
+mod block_check;
+mod coin;
+mod connect;
+mod context_check;
+mod core;
+mod entry;
+mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod header_check;
+mod import;
+mod locktime;
+mod muhash;
+mod num3072;
+mod open;
+mod queries;
+mod recent;
+pub mod rules;
+mod scripts;
+pub mod template;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod tx_check;
+
+pub use self::core::{Chain, genesis_hash};
+pub use activate::{BlockAccepted, HeadersAccepted};
+pub use coin::{Coin, CoinChange, CoinSet, is_unspendable};
+pub use connect::{InputError, sigop_cost, spend_inputs};
+pub use entry::{BlockStatus, ChainTip, ChainTipStatus, HeaderEntry};
+pub use error::{BlockError, BlockInvalid, HeaderError};
+pub use header_check::check_work;
+pub use import::{ImportError, Imported};
+pub use locktime::{is_final, sequence_locks_met};
+pub use muhash::{MuHash, UtxoHash};
+pub use num3072::NUM_BYTES as MUHASH_NUM_BYTES;
+pub use open::{OpenError, OpenReport};
+pub use queries::UtxoStats;
+pub use scripts::{ScriptCache, ScriptError};
+pub use tx_check::check_transaction;

@@ -1,0 +1,236 @@
+//! Questions about the chain. Nothing here changes anything.
+
+use std::collections::BTreeSet;
+
+use bitcoin::block::Header;
+use bitcoin::{Amount, BlockHash};
+
+use super::core::Chain;
+use super::entry::{BlockStatus, ChainTip, ChainTipStatus, HeaderEntry};
+use super::muhash::UtxoHash;
+
+/// Hashes at the start of a locator that are one block apart; then the gaps double.
+const LOCATOR_DENSE: usize = 10;
+
+/// The coin set in numbers, as gettxoutsetinfo gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UtxoStats {
+    /// Of the tip.
+    pub height: u32,
+    /// The tip.
+    pub best_block: BlockHash,
+    /// How many coins there are.
+    pub txouts: u64,
+    /// What they are worth together.
+    pub total_amount: Amount,
+    /// Bitcoin Core's measure of the set's size.
+    pub bogosize: u64,
+    /// MuHash3072 of the set.
+    pub muhash: UtxoHash,
+}
+
+impl Chain {
+    /// The most-work header that is not known to be invalid.
+    pub fn best_header(&self) -> &HeaderEntry {
+        self.tree.best_header()
+    }
+
+    /// What is known of a block.
+    pub fn entry(&self, hash: &BlockHash) -> Option<&HeaderEntry> {
+        self.tree.get(hash)
+    }
+
+    /// All known blocks, by hash.
+    pub fn entries(&self) -> impl Iterator<Item = &HeaderEntry> {
+        self.tree.iter()
+    }
+
+    /// The block of the active chain at a height.
+    pub fn hash_at(&self, height: u32) -> Option<BlockHash> {
+        self.active.get(height as usize).copied()
+    }
+
+    /// Whether a block is in the active chain.
+    pub fn is_active(&self, hash: &BlockHash) -> bool {
+        self.entry(hash)
+            .is_some_and(|entry| self.hash_at(entry.height) == Some(*hash))
+    }
+
+    /// The median of the times of a block and the ten before it (BIP113), in Unix seconds; 0 for
+    /// an unknown block.
+    pub fn median_time_past(&self, hash: &BlockHash) -> u32 {
+        self.tree.median_time_past(hash)
+    }
+
+    /// Where two blocks' chains part: the last block of the active chain that is an ancestor of
+    /// (or is) this one.
+    pub fn fork_point(&self, hash: &BlockHash) -> Option<&HeaderEntry> {
+        let mut entry = self.entry(hash)?;
+        while !self.is_active(&entry.hash) {
+            entry = self.entry(&entry.parent())?;
+        }
+        Some(entry)
+    }
+
+    /// Hashes from a block back to genesis, ever sparser, from which a peer can tell what this
+    /// node lacks. Empty for an unknown block.
+    pub fn locator(&self, from: &BlockHash) -> Vec<BlockHash> {
+        let Some(mut entry) = self.entry(from) else {
+            return Vec::new();
+        };
+        let mut locator = vec![entry.hash];
+        let mut step = 1;
+        while entry.height > 0 {
+            let height = entry.height.saturating_sub(step);
+            let Some(next) = self.ancestor(entry, height) else {
+                break;
+            };
+            entry = next;
+            locator.push(entry.hash);
+            if locator.len() > LOCATOR_DENSE {
+                step *= 2;
+            }
+        }
+        locator
+    }
+
+    /// The ancestor of a block at a height.
+    pub fn ancestor<'a>(&'a self, from: &'a HeaderEntry, height: u32) -> Option<&'a HeaderEntry> {
+        let best = self.tree.best_path();
+        let mut entry = from;
+        while entry.height > height {
+            for path in [&self.active[..], best] {
+                if path.get(entry.height as usize) == Some(&entry.hash) {
+                    return self.entry(path.get(height as usize)?);
+                }
+            }
+            entry = self.entry(&entry.parent())?;
+        }
+        (entry.height == height).then_some(entry)
+    }
+
+    /// Answers getheaders: what follows the first known hash of the locator in the active chain,
+    /// up to `stop` or to `max` headers. With an empty locator, the header of `stop` alone.
+    pub fn headers_after(&self, locator: &[BlockHash], stop: BlockHash, max: usize) -> Vec<Header> {
+        if locator.is_empty() {
+            return self
+                .entry(&stop)
+                .map(|entry| entry.header)
+                .into_iter()
+                .take(max)
+                .collect();
+        }
+        let known = locator.iter().find(|hash| self.is_active(hash));
+        let height = known
+            .and_then(|hash| self.entry(hash))
+            .map_or(0, |entry| entry.height);
+        let mut headers = Vec::new();
+        for hash in self.active.iter().skip(height as usize + 1).take(max) {
+            headers.extend(self.entry(hash).map(|entry| entry.header));
+            if *hash == stop {
+                break;
+            }
+        }
+        headers
+    }
+
+    /// Bodies that are missing on the way to the best header, lowest first, with their heights;
+    /// none so high that it would be refused as too far ahead.
+    pub fn wanted_blocks(&self, max: usize) -> Vec<(BlockHash, u32)> {
+        // Complete chains are closed under ancestry, so the first gap can be found by halving.
+        let path = self.tree.best_path();
+        let first = path.partition_point(|hash| self.tree.is_linked(hash));
+        self.bodies_missing(path.iter().skip(first), max)
+    }
+
+    /// As [`Chain::wanted_blocks`], towards the block that a certain peer has.
+    pub fn wanted_blocks_toward(&self, target: &BlockHash, max: usize) -> Vec<(BlockHash, u32)> {
+        let best = self.tree.best_path();
+        let mut branch = Vec::new();
+        let mut next = self.entry(target);
+        while let Some(entry) = next
+            && !entry.is_linked()
+            && best.get(entry.height as usize) != Some(&entry.hash)
+        {
+            branch.push(entry.hash);
+            next = self.entry(&entry.parent());
+        }
+        branch.reverse();
+        let Some(base) = next else { return Vec::new() };
+        if base.is_linked() {
+            return self.bodies_missing(branch.iter(), max);
+        }
+        let trunk = &best[..=base.height as usize];
+        let first = trunk.partition_point(|hash| self.tree.is_linked(hash));
+        self.bodies_missing(trunk[first..].iter().chain(&branch), max)
+    }
+
+    fn bodies_missing<'a>(
+        &self,
+        hashes: impl Iterator<Item = &'a BlockHash>,
+        max: usize,
+    ) -> Vec<(BlockHash, u32)> {
+        let height_max = self.tip().height + super::activate::MAX_BLOCKS_AHEAD;
+        hashes
+            .filter_map(|hash| self.entry(hash))
+            .take_while(|entry| entry.height <= height_max && !entry.status.is_invalid())
+            .filter(|entry| entry.status == BlockStatus::HeaderOnly)
+            .map(|entry| (entry.hash, entry.height))
+            .take(max)
+            .collect()
+    }
+
+    /// The ends of all branches, highest first.
+    pub fn tips(&self) -> Vec<ChainTip> {
+        let parents: BTreeSet<BlockHash> = self.tree.iter().map(HeaderEntry::parent).collect();
+        let active = self.tip().hash;
+        let mut tips: Vec<ChainTip> = self
+            .tree
+            .iter()
+            .filter(|entry| entry.hash == active || !parents.contains(&entry.hash))
+            .map(|entry| ChainTip {
+                height: entry.height,
+                hash: entry.hash,
+                branch_len: entry.height
+                    - self
+                        .fork_point(&entry.hash)
+                        .map_or(entry.height, |fork| fork.height),
+                status: self.tip_status(entry),
+            })
+            .collect();
+        tips.sort_unstable_by(|left, right| {
+            right
+                .height
+                .cmp(&left.height)
+                .then(left.hash.cmp(&right.hash))
+        });
+        tips
+    }
+
+    fn tip_status(&self, entry: &HeaderEntry) -> ChainTipStatus {
+        if entry.hash == self.tip().hash {
+            ChainTipStatus::Active
+        } else if entry.status.is_invalid() {
+            ChainTipStatus::Invalid
+        } else if !entry.is_linked() {
+            ChainTipStatus::HeadersOnly
+        } else if entry.status == BlockStatus::Valid {
+            ChainTipStatus::ValidFork
+        } else {
+            ChainTipStatus::ValidHeaders
+        }
+    }
+
+    /// The coin set in numbers. Costs one modular division.
+    pub fn utxo_stats(&self) -> UtxoStats {
+        let tip = self.tip();
+        UtxoStats {
+            height: tip.height,
+            best_block: tip.hash,
+            txouts: self.coins.len() as u64,
+            total_amount: self.coins.total_amount(),
+            bogosize: self.coins.bogosize(),
+            muhash: self.coins.muhash().finalize(),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! A full node of the Bitcoin protocol for private networks (regtest rules), as a sans-IO
+//! library: it is told what happened and what time it is, and answers with what is to be done.
+//! Drivers (the tokio daemon, the simulator) own sockets, clocks and processes.
+
+pub mod chain;
+pub mod daemon;
+pub mod io;
+mod machine;
+pub mod mempool;
+pub mod peers;
+pub mod relay;
+pub mod rpc;
+pub mod store;
+pub mod sync;
+pub mod time;
+pub mod wire;
+
+pub use machine::{Config, Machine, Timing};

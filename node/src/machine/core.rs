@@ -1,0 +1,291 @@
+//! The machine itself: state, routing, timer. Each sub-protocol's handlers stand in its own file.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bitcoin::p2p::message_blockdata::Inventory;
+
+use super::config::Config;
+use super::randomness::Randomness;
+use crate::chain::Chain;
+use crate::io::{Event, Input, Output, PeerId, Time};
+use crate::mempool::Mempool;
+use crate::peers::{AddressBook, BanList, Dialer, Handshake, Peer, Traffic, Unwelcome};
+use crate::relay::{Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
+use crate::sync::Downloads;
+use crate::wire::{Command, Message};
+
+/// Transactions remembered as refused, until the next block; and as confirmed. 8 bytes each.
+const RECENT_TRANSACTIONS_MAX: usize = 4_096;
+/// Rounds of doing what is due before the driver gets its turn: what is done in one may make
+/// something else due at once.
+const ROUNDS_MAX: usize = 8;
+/// If something is still due after that, the timer goes off after this.
+const BREATH: Duration = Duration::from_millis(1);
+
+/// A node without sockets and clock. See [`crate::io`] for how it is driven.
+pub struct Machine {
+    pub(crate) config: Config,
+    pub(crate) chain: Chain,
+    pub(crate) mempool: Mempool,
+    pub(crate) randomness: Randomness,
+    /// The time of the input that is being handled.
+    pub(crate) now: Time,
+    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    pub(crate) bans: BanList,
+    pub(crate) unwelcome: Unwelcome,
+    pub(crate) addresses: AddressBook,
+    /// Addresses that turned out to be this node's.
+    pub(crate) own_addrs: BTreeSet<SocketAddr>,
+    pub(crate) dialer: Dialer,
+    pub(crate) downloads: Downloads,
+    /// The one peer that is asked for a long chain of headers.
+    pub(crate) header_sync: Option<PeerId>,
+    /// When peers are told of the tip, while that is held back.
+    pub(crate) announce_at: Option<Time>,
+    pub(crate) requests: TxRequests,
+    pub(crate) orphans: Orphans,
+    pub(crate) own: OwnTransactions,
+    /// Transactions that the mempool refused since the last block.
+    pub(crate) rejected: RecentIds,
+    /// Transactions that lately got into a block, by either name.
+    pub(crate) confirmed: RecentIds,
+    totals: Traffic,
+    outputs: VecDeque<Output>,
+    /// The time that the driver was last told to wake us.
+    armed: Time,
+}
+
+impl Machine {
+    /// A node that begins to dial with its first output. Everything that it leaves to chance comes
+    /// from `seed`.
+    pub fn new(config: Config, chain: Chain, mempool: Mempool, seed: u64, now: Time) -> Machine {
+        let mut machine = Machine {
+            randomness: Randomness::new(seed),
+            now,
+            peers: BTreeMap::new(),
+            bans: BanList::default(),
+            unwelcome: Unwelcome::default(),
+            addresses: AddressBook::new(config.addresses_max),
+            own_addrs: config.external_addr.into_iter().collect(),
+            dialer: Dialer::new(&config),
+            downloads: Downloads::new(config.timing.block_timeout),
+            header_sync: None,
+            announce_at: None,
+            requests: TxRequests::default(),
+            orphans: Orphans::default(),
+            own: OwnTransactions::default(),
+            rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
+            confirmed: RecentIds::new(RECENT_TRANSACTIONS_MAX),
+            totals: Traffic::default(),
+            outputs: VecDeque::new(),
+            armed: Time::NEVER,
+            config,
+            chain,
+            mempool,
+        };
+        machine.command_ends(now);
+        machine
+    }
+
+    /// Takes in what happened. Afterwards [`Machine::poll_output`] is to be drained.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.command_begins(now);
+        let now = self.now;
+        match input {
+            Input::Connected {
+                peer,
+                addr,
+                inbound,
+            } => self.connected(now, peer, addr, inbound),
+            Input::ConnectFailed { addr } => self.connect_failed(now, addr),
+            Input::Received {
+                peer,
+                message,
+                wire_bytes,
+            } => {
+                self.received(now, peer, message, wire_bytes);
+            }
+            Input::Progress { peer } => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.last_received = Some(now);
+                }
+                self.progressed(now, peer);
+            }
+            Input::Malformed { peer, reason } => self.misbehaved(peer, &reason),
+            Input::Disconnected { peer } => self.disconnected(now, peer),
+            Input::Timer => {}
+        }
+        self.command_ends(now);
+    }
+
+    /// What is to be done next; `None` until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Time never goes back, even if a driver's clock does.
+    pub(crate) fn command_begins(&mut self, now: Time) {
+        self.now = self.now.max(now);
+    }
+
+    /// Does what is due, and sets the timer.
+    pub(crate) fn command_ends(&mut self, now: Time) {
+        let now = self.now.max(now);
+        let mut deadline = self.deadline(now);
+        for _ in 0..ROUNDS_MAX {
+            if deadline > now {
+                break;
+            }
+            self.run_due(now);
+            deadline = self.deadline(now);
+        }
+        let wake = if deadline > now {
+            deadline
+        } else {
+            now + BREATH
+        };
+        // An alarm that goes off too early does no harm; one set anew every time costs.
+        if wake < self.armed || (self.armed <= now && wake < Time::NEVER) {
+            self.armed = wake;
+            self.push(Output::SetTimer(wake));
+        }
+    }
+
+    fn run_due(&mut self, now: Time) {
+        self.run_liveness(now);
+        self.run_sync(now);
+        self.run_relay(now);
+        self.run_gossip(now);
+        self.run_dialer(now);
+    }
+
+    /// When something is due next.
+    fn deadline(&self, now: Time) -> Time {
+        self.liveness_deadline()
+            .min(self.sync_deadline())
+            .min(self.relay_deadline())
+            .min(self.gossip_deadline())
+            .min(self.dialer_deadline(now))
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Sends to a peer, unless its connection is being closed.
+    pub(crate) fn send(&mut self, now: Time, id: PeerId, message: Message) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|p| !p.closing) else {
+            return;
+        };
+        let (command, bytes) = (message.command(), message.wire_size());
+        peer.last_sent = Some(now);
+        peer.traffic.sent.add(command, bytes);
+        self.totals.sent.add(command, bytes);
+        self.push(Output::Send { peer: id, message });
+    }
+
+    /// The store failed: the node cannot go on.
+    pub(crate) fn store_failed(&mut self, failure: String) {
+        self.push(Output::Event(Event::StoreFailed(failure)));
+    }
+
+    fn received(&mut self, now: Time, id: PeerId, message: Message, wire_bytes: u32) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|p| !p.closing) else {
+            return;
+        };
+        peer.last_received = Some(now);
+        let command = message.command();
+        peer.traffic.received.add(command, wire_bytes);
+        self.totals.received.add(command, wire_bytes);
+        let is_handshake = matches!(
+            command,
+            Command::Version | Command::Verack | Command::WtxidRelay | Command::SendAddrV2
+        );
+        if peer.handshake != Handshake::Ready && !is_handshake {
+            // As Bitcoin Core: what comes too early is ignored.
+            return;
+        }
+        self.dispatch(now, id, message);
+    }
+
+    fn dispatch(&mut self, now: Time, id: PeerId, message: Message) {
+        match message {
+            Message::Version(version) => self.received_version(now, id, *version),
+            Message::Verack => self.received_verack(now, id),
+            Message::WtxidRelay | Message::SendAddrV2 => self.received_feature(id, &message),
+            Message::SendHeaders => self.received_sendheaders(id),
+            Message::FeeFilter(rate) => self.received_feefilter(id, rate),
+            Message::Ping(nonce) => self.send(now, id, Message::Pong(nonce)),
+            Message::Pong(nonce) => self.received_pong(now, id, nonce),
+            Message::GetAddr => self.received_getaddr(now, id),
+            Message::Addr(told) | Message::AddrV2(told) => self.received_addresses(now, id, told),
+            Message::GetHeaders { locator, stop } => {
+                self.received_getheaders(now, id, &locator, stop);
+            }
+            Message::Headers(headers) => self.received_headers(now, id, &headers),
+            Message::Inv(entries) => self.received_inv(now, id, &entries),
+            Message::GetData(wanted) => self.received_getdata(now, id, wanted),
+            Message::NotFound(entries) => self.received_notfound(now, id, &entries),
+            Message::Block(block) => self.received_block(now, id, block),
+            Message::Tx(tx) => self.received_tx(now, id, tx),
+            // Counted already.
+            Message::Unknown { .. } => {}
+        }
+    }
+
+    /// Sorts announcements into blocks and transactions.
+    fn received_inv(&mut self, now: Time, id: PeerId, entries: &[Inventory]) {
+        let mut blocks = Vec::new();
+        let mut transactions = Vec::new();
+        for entry in entries {
+            match entry {
+                Inventory::Block(hash)
+                | Inventory::WitnessBlock(hash)
+                | Inventory::CompactBlock(hash) => blocks.push(*hash),
+                Inventory::Transaction(txid) | Inventory::WitnessTransaction(txid) => {
+                    transactions.push(TxName::Txid(*txid));
+                }
+                Inventory::WTx(wtxid) => transactions.push(TxName::Wtxid(*wtxid)),
+                Inventory::Error | Inventory::Unknown { .. } => {}
+            }
+        }
+        if !blocks.is_empty() {
+            self.received_block_inv(now, id, &blocks);
+        }
+        if !transactions.is_empty() {
+            self.received_tx_inv(now, id, &transactions);
+        }
+    }
+
+    /// What the node was told at its start.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The ledger.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Transactions that no block has yet.
+    pub fn mempool(&self) -> &Mempool {
+        &self.mempool
+    }
+
+    /// Connections, by [`PeerId`].
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// One connection.
+    pub fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(&id)
+    }
+
+    /// Bytes of all connections that there were.
+    pub fn totals(&self) -> &Traffic {
+        &self.totals
+    }
+}

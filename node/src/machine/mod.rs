@@ -1,0 +1,12 @@
+//! The node as one machine: it routes inputs to the sub-protocols of [`crate::peers`],
+//! [`crate::sync`] and [`crate::relay`], and keeps their one timer.
+
+mod commands;
+mod config;
+mod core;
+mod ledger;
+mod randomness;
+
+pub use self::core::Machine;
+pub use config::{Config, Timing};
+pub(crate) use randomness::Randomness;

@@ -1,0 +1,250 @@
+//! The pool's own data: who is in it, who spends what, how they hang together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bitcoin::{Block, OutPoint, Transaction, TxOut, Txid, Wtxid};
+
+use super::entry::MempoolEntry;
+use super::policy;
+
+/// Transactions that wait for a block.
+#[derive(Clone, Debug)]
+pub struct Mempool {
+    pub(super) entries: BTreeMap<Txid, MempoolEntry>,
+    pub(super) by_wtxid: BTreeMap<Wtxid, Txid>,
+    /// Who in the pool spends an output.
+    pub(super) spenders: BTreeMap<OutPoint, Txid>,
+    pub(super) bytes: usize,
+    pub(super) vbytes: u64,
+    pub(super) last_sequence: u64,
+    pub(super) min_relay_sat_per_kvb: u64,
+    /// Rate of what was thrown out last for want of room, until the next block; 0 if nothing was.
+    pub(super) evicted_sat_per_kvb: u64,
+    pub(super) bytes_max: usize,
+    pub(super) count_max: usize,
+}
+
+impl Default for Mempool {
+    fn default() -> Mempool {
+        Mempool::new()
+    }
+}
+
+impl Mempool {
+    /// An empty pool with the limits of [`policy`].
+    pub fn new() -> Mempool {
+        Mempool {
+            entries: BTreeMap::new(),
+            by_wtxid: BTreeMap::new(),
+            spenders: BTreeMap::new(),
+            bytes: 0,
+            vbytes: 0,
+            last_sequence: 0,
+            min_relay_sat_per_kvb: policy::MIN_RELAY_FEE_SAT_PER_KVB,
+            evicted_sat_per_kvb: 0,
+            bytes_max: policy::MAX_POOL_BYTES,
+            count_max: policy::MAX_POOL_COUNT,
+        }
+    }
+
+    /// Sets the fee rate below which nothing is taken, in satoshi per 1000 virtual bytes.
+    pub fn set_min_relay_fee(&mut self, sat_per_kvb: u64) {
+        self.min_relay_sat_per_kvb = sat_per_kvb;
+    }
+
+    /// Sets how much the pool holds.
+    pub fn set_limits(&mut self, bytes_max: usize, count_max: usize) {
+        self.bytes_max = bytes_max;
+        self.count_max = count_max;
+    }
+
+    /// An entry by txid.
+    pub fn get(&self, txid: &Txid) -> Option<&MempoolEntry> {
+        self.entries.get(txid)
+    }
+
+    /// An entry by wtxid.
+    pub fn get_by_wtxid(&self, wtxid: &Wtxid) -> Option<&MempoolEntry> {
+        self.entries.get(self.by_wtxid.get(wtxid)?)
+    }
+
+    /// Whether a txid is in the pool.
+    pub fn contains(&self, txid: &Txid) -> bool {
+        self.entries.contains_key(txid)
+    }
+
+    /// Whether a wtxid is in the pool.
+    pub fn contains_wtxid(&self, wtxid: &Wtxid) -> bool {
+        self.by_wtxid.contains_key(wtxid)
+    }
+
+    /// All entries, by txid.
+    pub fn iter(&self) -> impl Iterator<Item = &MempoolEntry> {
+        self.entries.values()
+    }
+
+    /// All entries in the order in which they arrived; parents come before children.
+    pub fn by_arrival(&self) -> Vec<&MempoolEntry> {
+        let mut entries: Vec<&MempoolEntry> = self.entries.values().collect();
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        entries
+    }
+
+    /// How many transactions there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Their bytes on the wire.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Their virtual bytes.
+    pub fn vbytes(&self) -> u64 {
+        self.vbytes
+    }
+
+    /// Bytes that it holds at most.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// The configured lowest fee rate, in satoshi per 1000 virtual bytes.
+    pub fn min_relay_fee(&self) -> u64 {
+        self.min_relay_sat_per_kvb
+    }
+
+    /// The lowest fee rate that is taken now, in satoshi per 1000 virtual bytes: higher than the
+    /// configured one since something was thrown out, until the next block.
+    pub fn min_fee(&self) -> u64 {
+        if self.evicted_sat_per_kvb == 0 {
+            return self.min_relay_sat_per_kvb;
+        }
+        self.min_relay_sat_per_kvb
+            .max(self.evicted_sat_per_kvb + self.min_relay_sat_per_kvb)
+    }
+
+    /// Who in the pool spends an output.
+    pub fn spender(&self, outpoint: &OutPoint) -> Option<&MempoolEntry> {
+        self.entries.get(self.spenders.get(outpoint)?)
+    }
+
+    /// An output of a transaction in the pool, spent by another or not.
+    pub fn output(&self, outpoint: &OutPoint) -> Option<&TxOut> {
+        self.entries
+            .get(&outpoint.txid)?
+            .tx
+            .output
+            .get(outpoint.vout as usize)
+    }
+
+    /// Entries whose outputs a transaction in the pool spends directly.
+    pub fn parents(&self, txid: &Txid) -> BTreeSet<Txid> {
+        self.entries
+            .get(txid)
+            .map(|entry| self.parents_of(&entry.tx))
+            .unwrap_or_default()
+    }
+
+    /// Entries that spend its outputs directly.
+    pub fn children(&self, txid: &Txid) -> BTreeSet<Txid> {
+        let first = OutPoint {
+            txid: *txid,
+            vout: 0,
+        };
+        let last = OutPoint {
+            txid: *txid,
+            vout: u32::MAX,
+        };
+        self.spenders
+            .range(first..=last)
+            .map(|(_, spender)| *spender)
+            .collect()
+    }
+
+    /// All entries on which it depends, without itself.
+    pub fn ancestors(&self, txid: &Txid) -> BTreeSet<Txid> {
+        self.closure(self.parents(txid), |txid| self.parents(txid))
+    }
+
+    /// All entries that depend on it, without itself.
+    pub fn descendants(&self, txid: &Txid) -> BTreeSet<Txid> {
+        self.closure(self.children(txid), |txid| self.children(txid))
+    }
+
+    pub(super) fn parents_of(&self, tx: &Transaction) -> BTreeSet<Txid> {
+        tx.input
+            .iter()
+            .map(|input| input.previous_output.txid)
+            .filter(|txid| self.entries.contains_key(txid))
+            .collect()
+    }
+
+    pub(super) fn closure(
+        &self,
+        start: BTreeSet<Txid>,
+        step: impl Fn(&Txid) -> BTreeSet<Txid>,
+    ) -> BTreeSet<Txid> {
+        let mut found = start.clone();
+        let mut ready: Vec<Txid> = start.into_iter().collect();
+        while let Some(txid) = ready.pop() {
+            ready.extend(step(&txid).into_iter().filter(|next| found.insert(*next)));
+        }
+        found
+    }
+
+    pub(super) fn insert(&mut self, entry: MempoolEntry) {
+        self.bytes += entry.bytes();
+        self.vbytes += entry.vsize();
+        self.by_wtxid.insert(entry.wtxid, entry.txid);
+        for input in &entry.tx.input {
+            self.spenders.insert(input.previous_output, entry.txid);
+        }
+        self.entries.insert(entry.txid, entry);
+    }
+
+    pub(super) fn remove(&mut self, txid: &Txid) -> Option<MempoolEntry> {
+        let entry = self.entries.remove(txid)?;
+        self.bytes -= entry.bytes();
+        self.vbytes -= entry.vsize();
+        self.by_wtxid.remove(&entry.wtxid);
+        for input in &entry.tx.input {
+            self.spenders.remove(&input.previous_output);
+        }
+        Some(entry)
+    }
+
+    /// Removes an entry with all that depends on it. Returns what went.
+    pub(super) fn remove_with_descendants(&mut self, txid: &Txid) -> Vec<Arc<Transaction>> {
+        let mut doomed = self.descendants(txid);
+        doomed.insert(*txid);
+        doomed
+            .iter()
+            .filter_map(|txid| self.remove(txid))
+            .map(|entry| entry.tx)
+            .collect()
+    }
+
+    /// A block joined the active chain: what it confirmed leaves the pool, and so does what
+    /// conflicts with it. Returns the latter.
+    pub fn block_connected(&mut self, block: &Block) -> Vec<Arc<Transaction>> {
+        self.evicted_sat_per_kvb = 0;
+        let mut conflicts = Vec::new();
+        for tx in &block.txdata {
+            self.remove(&tx.compute_txid());
+            for input in &tx.input {
+                if let Some(spender) = self.spenders.get(&input.previous_output).copied() {
+                    conflicts.extend(self.remove_with_descendants(&spender));
+                }
+            }
+        }
+        conflicts
+    }
+}

@@ -1,0 +1,65 @@
+//! Keeping the pool true to the chain when it moves.
+
+use std::sync::Arc;
+
+use bitcoin::Transaction;
+
+use super::pool::Mempool;
+use crate::chain::{BlockAccepted, Chain};
+use crate::time::Time;
+
+/// Transactions of disconnected blocks that are tried again at most; older ones come back from
+/// whoever wants them mined. Bounds the time that a deep reorganisation takes.
+const MAX_READDED: usize = 20_000;
+
+impl Mempool {
+    /// Follows a move of the chain (which has already happened): what was confirmed leaves, what
+    /// lost its confirmation comes back if it is still good. Returns the transactions that are no
+    /// longer in the pool though no block has them.
+    pub fn chain_moved(
+        &mut self,
+        chain: &Chain,
+        time: Time,
+        moved: &BlockAccepted,
+    ) -> Vec<Arc<Transaction>> {
+        if moved.disconnected.is_empty() {
+            return moved
+                .connected
+                .iter()
+                .flat_map(|block| self.block_connected(block))
+                .collect();
+        }
+        // The whole pool has to be judged again: coins, maturity and locktimes may all differ.
+        // Scripts are not verified again, being in the cache.
+        let old = std::mem::take(&mut self.entries);
+        self.by_wtxid.clear();
+        self.spenders.clear();
+        (self.bytes, self.vbytes, self.evicted_sat_per_kvb) = (0, 0, 0);
+        let mut old: Vec<_> = old.into_values().collect();
+        old.sort_unstable_by_key(|entry| entry.sequence);
+        let returned = moved
+            .disconnected
+            .iter()
+            .rev()
+            .flat_map(|block| block.txdata.iter().skip(1))
+            .take(MAX_READDED)
+            .map(|tx| (Arc::new(tx.clone()), time));
+        let kept = old.into_iter().map(|entry| (entry.tx, entry.time));
+        let mut lost = Vec::new();
+        for (tx, time) in returned.chain(kept) {
+            match self.accept(chain, time, Arc::clone(&tx)) {
+                Ok(accepted) => lost.extend(accepted.evicted),
+                Err(_) => lost.push(tx),
+            }
+        }
+        lost.retain(|tx| {
+            let txid = tx.compute_txid();
+            let confirmed = moved.connected.iter().flat_map(|block| &block.txdata);
+            !self.contains(&txid)
+                && confirmed
+                    .into_iter()
+                    .all(|other| other.compute_txid() != txid)
+        });
+        lost
+    }
+}

@@ -1,0 +1,163 @@
+//! One connection: everything that is known of it. Data with small questions; what is done with it
+//! stands in the sub-protocols' files.
+
+use std::net::SocketAddr;
+
+use bitcoin::p2p::ServiceFlags;
+
+use super::gossip::PeerGossip;
+use super::ping::Ping;
+use super::traffic::Traffic;
+use crate::io::{PeerId, Time};
+use crate::relay::PeerTransactions;
+use crate::sync::PeerSync;
+use crate::wire::Version;
+
+/// Why a connection exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConnectionKind {
+    /// The other end opened it.
+    Inbound,
+    /// The operator asked for it.
+    Manual,
+    /// Opened to an address that was drawn, and kept.
+    Automatic,
+    /// Opened to an address that was drawn, to see whether it knows a better chain; short-lived.
+    Probe,
+    /// Opened to ask for addresses; short-lived.
+    AddressFetch,
+}
+
+impl ConnectionKind {
+    /// As `connection_type` of getpeerinfo names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConnectionKind::Inbound => "inbound",
+            ConnectionKind::Manual => "manual",
+            ConnectionKind::Automatic => "outbound-full-relay",
+            ConnectionKind::Probe => "feeler",
+            ConnectionKind::AddressFetch => "addr-fetch",
+        }
+    }
+
+    /// Whether the other end opened it.
+    pub fn is_inbound(self) -> bool {
+        self == ConnectionKind::Inbound
+    }
+
+    /// Whether this node opened it in order to keep it.
+    pub(crate) fn is_kept(self) -> bool {
+        matches!(self, ConnectionKind::Manual | ConnectionKind::Automatic)
+    }
+}
+
+/// How far a connection's handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    /// Waits for the other's `version`.
+    Version,
+    /// Waits for the other's `verack`.
+    Verack,
+    /// Done.
+    Ready,
+}
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name.
+    pub id: PeerId,
+    /// The other end of the connection.
+    pub addr: SocketAddr,
+    /// Where the peer accepts connections, if it is known.
+    pub listen_addr: Option<SocketAddr>,
+    /// Why the connection exists.
+    pub kind: ConnectionKind,
+    /// When it was opened.
+    pub connected_at: Time,
+    /// When something was last sent.
+    pub last_sent: Option<Time>,
+    /// When something last arrived.
+    pub last_received: Option<Time>,
+    /// When it last gave a block that was new and sound.
+    pub last_block: Option<Time>,
+    /// When it last gave a transaction that entered the mempool.
+    pub last_transaction: Option<Time>,
+    /// Bytes by kind of message.
+    pub traffic: Traffic,
+    /// What it said of itself.
+    pub version: Option<Box<Version>>,
+    /// Its clock minus ours when it connected, seconds.
+    pub time_offset_secs: i64,
+    /// Pings.
+    pub ping: Ping,
+    /// Headers and blocks.
+    pub sync: PeerSync,
+    /// Transactions.
+    pub transactions: PeerTransactions,
+    /// Addresses.
+    pub gossip: PeerGossip,
+    pub(crate) handshake: Handshake,
+    pub(crate) our_nonce: u64,
+    /// The connection is being closed: nothing is sent any more, and what arrives is not read.
+    pub(crate) closing: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        id: PeerId,
+        addr: SocketAddr,
+        kind: ConnectionKind,
+        our_nonce: u64,
+        now: Time,
+    ) -> Peer {
+        Peer {
+            id,
+            addr,
+            listen_addr: (!kind.is_inbound()).then_some(addr),
+            kind,
+            connected_at: now,
+            last_sent: None,
+            last_received: None,
+            last_block: None,
+            last_transaction: None,
+            traffic: Traffic::default(),
+            version: None,
+            time_offset_secs: 0,
+            ping: Ping::default(),
+            sync: PeerSync::default(),
+            transactions: PeerTransactions::default(),
+            gossip: PeerGossip::new(now),
+            handshake: Handshake::Version,
+            our_nonce,
+            closing: false,
+        }
+    }
+
+    /// Whether the handshake is done and the connection is not being closed.
+    pub fn is_ready(&self) -> bool {
+        self.handshake == Handshake::Ready && !self.closing
+    }
+
+    /// Service bits that it told, none before its `version`.
+    pub fn services(&self) -> ServiceFlags {
+        self.version
+            .as_ref()
+            .map_or(ServiceFlags::NONE, |v| ServiceFlags::from(v.services))
+    }
+
+    /// Whether blocks with witnesses can be had from it.
+    pub fn serves_blocks(&self) -> bool {
+        self.services().has(ServiceFlags::WITNESS)
+            && (self.services().has(ServiceFlags::NETWORK)
+                || self.services().has(ServiceFlags::NETWORK_LIMITED))
+    }
+
+    /// Our address as it says to see it.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.version
+            .as_ref()
+            .map(|v| v.receiver)
+            .filter(|a| !a.ip().is_unspecified())
+    }
+}

@@ -1,0 +1,71 @@
+//! Pings of one connection: when, and how long they took.
+
+use std::time::Duration;
+
+use crate::io::Time;
+
+/// Pings of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Ping {
+    /// Nonce and time of the one that is not answered yet.
+    outstanding: Option<(u64, Time)>,
+    sent_at: Option<Time>,
+    /// How long the last one took.
+    pub last: Option<Duration>,
+    /// The shortest.
+    pub min: Option<Duration>,
+}
+
+impl Ping {
+    /// How long the outstanding one has been waited for.
+    pub fn wait(&self, now: Time) -> Option<Duration> {
+        self.outstanding.map(|(_, sent)| now.since(sent))
+    }
+
+    pub(super) fn outstanding_since(&self) -> Option<Time> {
+        self.outstanding.map(|(_, sent)| sent)
+    }
+
+    pub(super) fn sent_at(&self) -> Option<Time> {
+        self.sent_at
+    }
+
+    pub(super) fn sent(&mut self, nonce: u64, now: Time) {
+        self.outstanding = Some((nonce, now));
+        self.sent_at = Some(now);
+    }
+
+    /// Takes a pong; one that answers nothing is ignored, as Bitcoin Core does.
+    pub(super) fn answered(&mut self, nonce: u64, now: Time) {
+        let Some((expected, sent)) = self.outstanding else {
+            return;
+        };
+        if nonce != expected {
+            return;
+        }
+        let took = now.since(sent);
+        self.outstanding = None;
+        self.last = Some(took);
+        self.min = Some(self.min.map_or(took, |min| min.min(took)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pong_counts_only_with_the_ping_s_nonce() {
+        let mut ping = Ping::default();
+        ping.sent(5, Time(1_000));
+        ping.answered(4, Time(1_500));
+        assert_eq!(ping.last, None);
+        ping.answered(5, Time(3_000));
+        assert_eq!(ping.last, Some(Duration::from_nanos(2_000)));
+        ping.sent(6, Time(10_000));
+        ping.answered(6, Time(13_000));
+        assert_eq!(ping.last, Some(Duration::from_nanos(3_000)));
+        assert_eq!(ping.min, Some(Duration::from_nanos(2_000)));
+        assert_eq!(ping.wait(Time(20_000)), None);
+    }
+}

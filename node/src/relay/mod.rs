@@ -1,0 +1,16 @@
+//! Transactions between peers: announcing after a random delay, asking one announcer at a time,
+//! keeping those whose parents are missing for a while, and repeating our own until they are
+//! confirmed. What is valid is the mempool's business.
+
+mod announce;
+mod orphans;
+mod own;
+mod receive;
+mod recent_ids;
+mod requests;
+
+pub use announce::PeerTransactions;
+pub(crate) use orphans::Orphans;
+pub(crate) use own::OwnTransactions;
+pub(crate) use recent_ids::RecentIds;
+pub(crate) use requests::{TxName, TxRequests};

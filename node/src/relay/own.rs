@@ -1,0 +1,125 @@
+//! This node's own transactions: announced again and again until a block has them, since a peer may
+//! have lost them, or a partition may have kept them from the miners.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{Block, Transaction, Txid};
+
+use crate::io::Time;
+use crate::machine::Machine;
+use crate::wire::Message;
+
+/// Own transactions remembered; beyond it, new ones are announced once.
+const OWN_MAX: usize = 5_000;
+/// Announced again at once, per turn: one message.
+const PER_TURN_MAX: usize = 1_000;
+
+/// Own transactions that no block has yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnTransactions {
+    unconfirmed: BTreeMap<Txid, Arc<Transaction>>,
+    announce_at: Option<Time>,
+}
+
+impl Machine {
+    /// Notes a transaction that was submitted here.
+    pub(super) fn note_own(&mut self, now: Time, txid: Txid, tx: Arc<Transaction>) {
+        if self.own.unconfirmed.len() < OWN_MAX {
+            self.own.unconfirmed.insert(txid, tx);
+            self.arm_rebroadcast(now);
+        }
+    }
+
+    fn arm_rebroadcast(&mut self, now: Time) {
+        if self.own.unconfirmed.is_empty() {
+            self.own.announce_at = None;
+        } else if self.own.announce_at.is_none() {
+            let wait = self
+                .randomness
+                .jittered(self.config.timing.rebroadcast_interval);
+            self.own.announce_at = Some(now + wait);
+        }
+    }
+
+    /// A block has them: they need no repetition.
+    pub(super) fn own_confirmed(&mut self, block: &Block) {
+        if !self.own.unconfirmed.is_empty() {
+            for tx in &block.txdata {
+                self.own.unconfirmed.remove(&tx.compute_txid());
+            }
+        }
+    }
+
+    /// A reorganisation took the block away: those of its transactions that are again in the
+    /// mempool are announced as if they were new.
+    pub(super) fn own_returned(&mut self, now: Time, block: &Block) {
+        for tx in block.txdata.iter().skip(1) {
+            let txid = tx.compute_txid();
+            if self.mempool.contains(&txid) {
+                self.queue_for_all(now, &txid, None);
+            }
+        }
+    }
+
+    /// Their names, as many as are announced at once.
+    pub(super) fn own_unconfirmed(&self) -> Vec<Txid> {
+        self.own
+            .unconfirmed
+            .keys()
+            .take(PER_TURN_MAX)
+            .copied()
+            .collect()
+    }
+
+    /// Announces them again to all, whoever is thought to have them; those that fell out of the
+    /// mempool are tried again first.
+    pub(super) fn run_rebroadcast(&mut self, now: Time) {
+        if self.own.announce_at.is_none_or(|t| t > now) {
+            return;
+        }
+        self.own.announce_at = None;
+        self.arm_rebroadcast(now);
+        let own: Vec<_> = self
+            .own
+            .unconfirmed
+            .iter()
+            .take(PER_TURN_MAX)
+            .map(|(txid, tx)| (*txid, Arc::clone(tx)))
+            .collect();
+        let mut announced = Vec::new();
+        for (txid, tx) in own {
+            let here = self.mempool.contains(&txid)
+                || self
+                    .mempool
+                    .accept(&self.chain, now, Arc::clone(&tx))
+                    .is_ok();
+            if here {
+                announced.push((txid, tx.compute_wtxid()));
+            }
+        }
+        let takers: Vec<_> = self
+            .peers
+            .values()
+            .filter(|p| p.is_ready() && p.transactions.is_wanted())
+            .map(|p| (p.id, p.transactions.by_wtxid()))
+            .collect();
+        for (id, by_wtxid) in takers {
+            let inventory: Vec<_> = announced
+                .iter()
+                .map(|(txid, wtxid)| match by_wtxid {
+                    true => Inventory::WTx(*wtxid),
+                    false => Inventory::Transaction(*txid),
+                })
+                .collect();
+            if !inventory.is_empty() {
+                self.send(now, id, Message::Inv(inventory));
+            }
+        }
+    }
+
+    pub(super) fn rebroadcast_deadline(&self) -> Time {
+        self.own.announce_at.unwrap_or(Time::NEVER)
+    }
+}

@@ -1,0 +1,242 @@
+//! Taking transactions in: announcements, the transactions themselves, and what a move of the chain
+//! means for all of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{Transaction, Txid};
+
+use super::requests::TxName;
+use crate::chain::BlockAccepted;
+use crate::io::{Event, Output, PeerId, Time};
+use crate::machine::Machine;
+use crate::mempool::TxReject;
+use crate::wire::Message;
+
+/// A peer whose announcements had to be ignored so often, because so many others were pending, is
+/// flooding.
+const IGNORED_MAX: u64 = 50_000;
+
+impl Machine {
+    pub(crate) fn received_tx_inv(&mut self, now: Time, id: PeerId, names: &[TxName]) {
+        if !self.config.relay_transactions {
+            self.misbehaved(id, "transactions announced to a node that wants none");
+            return;
+        }
+        for name in names {
+            if let TxName::Wtxid(wtxid) = name {
+                let known_as = self.tx_id(wtxid);
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.transactions.known.insert(known_as);
+                }
+            }
+            if self.is_known(name) || self.requests.announced(*name, id) {
+                continue;
+            }
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.transactions.ignored += 1;
+                if peer.transactions.ignored > IGNORED_MAX {
+                    self.misbehaved(id, "flood of announcements");
+                    return;
+                }
+            }
+        }
+        self.request_transactions(now, id);
+    }
+
+    /// Whether a transaction need not be asked for.
+    fn is_known(&self, name: &TxName) -> bool {
+        match name {
+            TxName::Txid(txid) => {
+                self.mempool.contains(txid)
+                    || self
+                        .confirmed
+                        .contains(self.randomness.short_id(txid.as_ref()))
+            }
+            TxName::Wtxid(wtxid) => {
+                let id = self.tx_id(wtxid);
+                self.mempool.contains_wtxid(wtxid)
+                    || self.orphans.contains(wtxid)
+                    || self.rejected.contains(id)
+                    || self.confirmed.contains(id)
+            }
+        }
+    }
+
+    /// Asks a peer for what it is due to be asked for.
+    pub(super) fn request_transactions(&mut self, now: Time, id: PeerId) {
+        if !self.peers.get(&id).is_some_and(|p| p.is_ready()) {
+            return;
+        }
+        let due = self
+            .requests
+            .take_due(id, now + self.config.timing.tx_timeout);
+        if due.is_empty() {
+            return;
+        }
+        let inventory = due
+            .into_iter()
+            .map(|name| match name {
+                TxName::Txid(txid) => Inventory::WitnessTransaction(txid),
+                TxName::Wtxid(wtxid) => Inventory::WTx(wtxid),
+            })
+            .collect();
+        self.send(now, id, Message::GetData(inventory));
+    }
+
+    /// Asks the next announcer for what did not come.
+    pub(super) fn run_requests(&mut self, now: Time) {
+        let late = self.requests.late(now);
+        let mut asked = BTreeSet::new();
+        for (name, peer) in late {
+            asked.insert(peer);
+            asked.extend(self.requests.failed(name, peer));
+        }
+        for id in asked {
+            self.request_transactions(now, id);
+        }
+    }
+
+    pub(crate) fn received_notfound(&mut self, now: Time, id: PeerId, entries: &[Inventory]) {
+        let mut next = BTreeSet::from([id]);
+        for entry in entries {
+            let name = match entry {
+                Inventory::WTx(wtxid) => TxName::Wtxid(*wtxid),
+                Inventory::WitnessTransaction(txid) | Inventory::Transaction(txid) => {
+                    TxName::Txid(*txid)
+                }
+                _ => continue,
+            };
+            next.extend(self.requests.failed(name, id));
+        }
+        for id in next {
+            self.request_transactions(now, id);
+        }
+    }
+
+    pub(crate) fn received_tx(&mut self, now: Time, id: PeerId, tx: Arc<Transaction>) {
+        if !self.config.relay_transactions {
+            self.misbehaved(id, "transaction sent to a node that wants none");
+            return;
+        }
+        let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
+        let known_as = self.tx_id(&wtxid);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.transactions.known.insert(known_as);
+        }
+        let mut freed = BTreeSet::from([id]);
+        freed.extend(self.requests.settled(TxName::Txid(txid)));
+        freed.extend(self.requests.settled(TxName::Wtxid(wtxid)));
+        if !self.is_known(&TxName::Wtxid(wtxid)) {
+            self.try_from_peer(now, id, tx);
+        }
+        for id in freed {
+            self.request_transactions(now, id);
+        }
+    }
+
+    /// Offers a peer's transaction to the mempool, and then the orphans that waited for it.
+    fn try_from_peer(&mut self, now: Time, id: PeerId, tx: Arc<Transaction>) {
+        let mut waiting = vec![(tx, id)];
+        while let Some((tx, from)) = waiting.pop() {
+            match self.mempool.accept(&self.chain, now, Arc::clone(&tx)) {
+                Ok(accepted) => {
+                    if let Some(peer) = self.peers.get_mut(&from) {
+                        peer.last_transaction = Some(now);
+                    }
+                    self.entered_mempool(now, &accepted.txid, tx, Some(from));
+                    waiting.extend(self.orphans.take_children(&accepted.txid));
+                }
+                Err(TxReject::MissingInputs { missing }) => {
+                    let parents: BTreeSet<Txid> = missing.iter().map(|out| out.txid).collect();
+                    self.keep_orphan(from, tx, &parents);
+                }
+                Err(reject) => {
+                    self.rejected
+                        .insert(self.randomness.short_id(tx.compute_wtxid().as_ref()));
+                    if reject.punish() {
+                        self.misbehaved(from, &format!("invalid transaction: {}", reject.reason()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps a transaction whose parents are missing, and wants these from the same peer.
+    fn keep_orphan(&mut self, from: PeerId, tx: Arc<Transaction>, parents: &BTreeSet<Txid>) {
+        if !self.peers.get(&from).is_some_and(|p| p.is_ready()) {
+            return;
+        }
+        for parent in parents {
+            // A parent that is known and yet gives no coin has been spent.
+            if self.is_known(&TxName::Txid(*parent)) {
+                self.rejected
+                    .insert(self.randomness.short_id(tx.compute_wtxid().as_ref()));
+                return;
+            }
+        }
+        for parent in parents {
+            self.requests.announced(TxName::Txid(*parent), from);
+        }
+        self.orphans.add(tx, from);
+    }
+
+    fn entered_mempool(
+        &mut self,
+        now: Time,
+        txid: &Txid,
+        tx: Arc<Transaction>,
+        from: Option<PeerId>,
+    ) {
+        self.queue_for_all(now, txid, from);
+        self.push(Output::Event(Event::Transaction(tx)));
+    }
+
+    /// A transaction from this node's own user: into the mempool, to the peers, and repeated until
+    /// a block has it.
+    ///
+    /// # Errors
+    /// The mempool's, when it does not take it.
+    pub fn submit_transaction(
+        &mut self,
+        now: Time,
+        tx: Arc<Transaction>,
+    ) -> Result<Txid, TxReject> {
+        self.command_begins(now);
+        let accepted = self.mempool.accept(&self.chain, now, Arc::clone(&tx))?;
+        self.note_own(now, accepted.txid, Arc::clone(&tx));
+        self.entered_mempool(now, &accepted.txid, tx, None);
+        for (child, from) in self.orphans.take_children(&accepted.txid) {
+            self.try_from_peer(now, from, child);
+        }
+        self.command_ends(now);
+        Ok(accepted.txid)
+    }
+
+    /// The chain has moved: what was wanted or refused may have changed.
+    pub(crate) fn relay_after_move(&mut self, now: Time, moved: &BlockAccepted) {
+        self.rejected.clear();
+        if !moved.disconnected.is_empty() {
+            self.confirmed.clear();
+        }
+        for block in &moved.disconnected {
+            self.own_returned(now, block);
+        }
+        for block in &moved.connected {
+            self.own_confirmed(block);
+            for tx in &block.txdata {
+                let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
+                self.confirmed
+                    .insert(self.randomness.short_id(txid.as_ref()));
+                self.confirmed.insert(self.tx_id(&wtxid));
+                self.requests.settled(TxName::Txid(txid));
+                self.requests.settled(TxName::Wtxid(wtxid));
+                self.orphans.remove(&wtxid);
+                for (child, from) in self.orphans.take_children(&txid) {
+                    self.try_from_peer(now, from, child);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! JSON-RPC requests and replies, apart from what the methods mean: versions 1.0, 1.1 and 2.0,
+//! single and in batches, with the HTTP status that Bitcoin Core gives each.
+//!
+//! Version 1 tells a failure by its HTTP status too (500, 404, 400); version 2 and batches
+//! answer 200 whatever happened. A version 2 request without an `id` is a notification, which
+//! is carried out and not answered.
+
+use serde_json::{Map, Value, json};
+
+use super::error::{Code, RpcError};
+
+/// Most requests in one batch: each is carried out in turn while peers wait.
+pub const BATCH_REQUESTS_MAX: usize = 1_000;
+
+/// Which shape a reply has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 1.0 and 1.1: `result` and `error` both present, one of them null.
+    V1,
+    /// 2.0: one of them present, and a `jsonrpc` member.
+    V2,
+}
+
+/// What identifies a request to its sender, even if the rest of it cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sender {
+    /// Echoed in the reply; `None` if the request has no such member.
+    pub id: Option<Value>,
+    /// Shape of the reply.
+    pub version: Version,
+}
+
+impl Sender {
+    /// Of a body that is not even an object.
+    pub const UNKNOWN: Sender = Sender {
+        id: Some(Value::Null),
+        version: Version::V1,
+    };
+
+    /// Whether no reply is wanted.
+    pub fn is_notification(&self) -> bool {
+        self.version == Version::V2 && self.id.is_none()
+    }
+
+    /// The reply to this request.
+    pub fn reply(&self, outcome: Result<Value, RpcError>) -> Value {
+        let mut reply = Map::new();
+        match self.version {
+            Version::V1 => {
+                let (result, error) = match outcome {
+                    Ok(result) => (result, Value::Null),
+                    Err(error) => (Value::Null, error.to_json()),
+                };
+                reply.insert("result".into(), result);
+                reply.insert("error".into(), error);
+            }
+            Version::V2 => {
+                reply.insert("jsonrpc".into(), json!("2.0"));
+                match outcome {
+                    Ok(result) => reply.insert("result".into(), result),
+                    Err(error) => reply.insert("error".into(), error.to_json()),
+                };
+            }
+        }
+        if let Some(id) = &self.id {
+            reply.insert("id".into(), id.clone());
+        }
+        Value::Object(reply)
+    }
+
+    /// HTTP status of a single reply.
+    pub fn http_status(&self, outcome: &Result<Value, RpcError>) -> u16 {
+        match (self.version, outcome) {
+            (Version::V2, _) if self.is_notification() => 204,
+            (Version::V2, _) | (_, Ok(_)) => 200,
+            (Version::V1, Err(error)) => match error.code {
+                Code::InvalidRequest => 400,
+                Code::MethodNotFound => 404,
+                _ => 500,
+            },
+        }
+    }
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Name of the method.
+    pub method: String,
+    /// Array, object, or null for none.
+    pub params: Value,
+}
+
+/// One request, as far as it could be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// To whom the reply goes.
+    pub sender: Sender,
+    /// What is asked, or what is wrong with it.
+    pub call: Result<Call, RpcError>,
+}
+
+/// The body of an HTTP request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// An object.
+    Single(Request),
+    /// An array.
+    Batch(Vec<Request>),
+}
+
+/// Reads the body of an HTTP request.
+///
+/// # Errors
+/// `ParseError` if it is no JSON, neither object nor array, or a batch of too many.
+pub fn parse(body: &[u8]) -> Result<Body, RpcError> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|_| RpcError::new(Code::ParseError, "Parse error"))?;
+    match value {
+        Value::Object(_) => Ok(Body::Single(request(value))),
+        Value::Array(requests) if requests.len() > BATCH_REQUESTS_MAX => Err(RpcError::new(
+            Code::ParseError,
+            format!("A batch holds at most {BATCH_REQUESTS_MAX} requests"),
+        )),
+        Value::Array(requests) => Ok(Body::Batch(requests.into_iter().map(request).collect())),
+        _ => Err(RpcError::new(
+            Code::ParseError,
+            "Top-level object parse error",
+        )),
+    }
+}
+
+fn request(value: Value) -> Request {
+    let Value::Object(mut members) = value else {
+        return Request {
+            sender: Sender::UNKNOWN,
+            call: Err(invalid("Invalid Request object")),
+        };
+    };
+    let mut sender = Sender {
+        id: members.remove("id"),
+        version: Version::V1,
+    };
+    let call = match version(&members) {
+        Ok(version) => {
+            sender.version = version;
+            call(members)
+        }
+        Err(error) => Err(error),
+    };
+    Request { sender, call }
+}
+
+fn version(members: &Map<String, Value>) -> Result<Version, RpcError> {
+    match members.get("jsonrpc") {
+        None | Some(Value::Null) => Ok(Version::V1),
+        Some(Value::String(version)) => match version.as_str() {
+            "1.0" | "1.1" => Ok(Version::V1),
+            "2.0" => Ok(Version::V2),
+            _ => Err(invalid("JSON-RPC version not supported")),
+        },
+        Some(_) => Err(invalid("jsonrpc field must be a string")),
+    }
+}
+
+fn call(mut members: Map<String, Value>) -> Result<Call, RpcError> {
+    let method = match members.remove("method") {
+        None | Some(Value::Null) => return Err(invalid("Missing method")),
+        Some(Value::String(method)) => method,
+        Some(_) => return Err(invalid("Method must be a string")),
+    };
+    let params = members.remove("params").unwrap_or(Value::Null);
+    match params {
+        Value::Null | Value::Array(_) | Value::Object(_) => Ok(Call { method, params }),
+        _ => Err(invalid("Params must be an array or object")),
+    }
+}
+
+fn invalid(message: &str) -> RpcError {
+    RpcError::new(Code::InvalidRequest, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn single(body: &str) -> Request {
+        match parse(body.as_bytes()).unwrap() {
+            Body::Single(request) => request,
+            Body::Batch(_) => panic!("a batch"),
+        }
+    }
+
+    #[test]
+    fn version_1_replies_have_both_members() {
+        let request = single(r#"{"method":"getblockcount","params":[],"id":"x"}"#);
+        assert_eq!(request.call.as_ref().unwrap().method, "getblockcount");
+        assert_eq!(
+            request.sender.reply(Ok(json!(7))),
+            json!({"result": 7, "error": null, "id": "x"})
+        );
+        let missing = RpcError::new(Code::MethodNotFound, "Method not found");
+        assert_eq!(request.sender.http_status(&Err(missing.clone())), 404);
+        assert_eq!(
+            request.sender.reply(Err(missing)),
+            json!({"result": null, "error": {"code": -32601, "message": "Method not found"}, "id": "x"})
+        );
+    }
+
+    #[test]
+    fn version_2_replies_have_one_member_and_status_200() {
+        let request = single(r#"{"jsonrpc":"2.0","method":"nope","id":1}"#);
+        let outcome = Err(RpcError::new(Code::MethodNotFound, "Method not found"));
+        assert_eq!(request.sender.http_status(&outcome), 200);
+        assert_eq!(
+            request.sender.reply(outcome),
+            json!({"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"},"id":1})
+        );
+    }
+
+    #[test]
+    fn version_2_without_id_is_a_notification_and_version_1_is_not() {
+        let notification = single(r#"{"jsonrpc":"2.0","method":"ping"}"#);
+        assert!(notification.sender.is_notification());
+        assert_eq!(notification.sender.http_status(&Ok(Value::Null)), 204);
+        assert!(!single(r#"{"method":"ping"}"#).sender.is_notification());
+        let with_null = single(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#);
+        assert!(!with_null.sender.is_notification());
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_apart() {
+        for (body, message) in [
+            ("{}", "Missing method"),
+            (r#"{"method":5}"#, "Method must be a string"),
+            (
+                r#"{"method":"a","params":5}"#,
+                "Params must be an array or object",
+            ),
+            (
+                r#"{"method":"a","jsonrpc":2}"#,
+                "jsonrpc field must be a string",
+            ),
+            (
+                r#"{"method":"a","jsonrpc":"3.0"}"#,
+                "JSON-RPC version not supported",
+            ),
+        ] {
+            let error = single(body).call.unwrap_err();
+            assert_eq!(
+                (error.code, error.message.as_str()),
+                (Code::InvalidRequest, message)
+            );
+        }
+        for body in ["", "{", "5", "\"a\"", "nonsense"] {
+            assert_eq!(
+                parse(body.as_bytes()).unwrap_err().code,
+                Code::ParseError,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_batch_keeps_its_order_and_its_broken_members() {
+        let Body::Batch(requests) =
+            parse(br#"[{"method":"a","id":1}, 5, {"method":"b","id":2}]"#).unwrap()
+        else {
+            panic!("no batch");
+        };
+        assert_eq!(requests.len(), 3);
+        assert_eq!(requests[0].call.as_ref().unwrap().method, "a");
+        assert_eq!(
+            requests[1].call.as_ref().unwrap_err().message,
+            "Invalid Request object"
+        );
+        assert_eq!(requests[2].sender.id, Some(json!(2)));
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused_not_followed() {
+        let deep = "[".repeat(100_000);
+        assert_eq!(parse(deep.as_bytes()).unwrap_err().code, Code::ParseError);
+    }
+}

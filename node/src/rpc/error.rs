@@ -1,0 +1,93 @@
+//! Errors as JSON-RPC tells them: Bitcoin Core's codes, by Bitcoin Core's names.
+
+use std::fmt::Display;
+
+use serde_json::{Value, json};
+
+/// Error codes of Bitcoin Core (`src/rpc/protocol.h`), those that this node uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Code {
+    /// The body is JSON, but no request.
+    InvalidRequest = -32600,
+    /// There is no such method.
+    MethodNotFound = -32601,
+    /// Parameters that exclude each other.
+    InvalidParams = -32602,
+    /// Something broke inside the node.
+    InternalError = -32603,
+    /// The body is no JSON.
+    ParseError = -32700,
+    /// Anything without a code of its own; wrong number of parameters.
+    Misc = -1,
+    /// A parameter has the wrong JSON type.
+    Type = -3,
+    /// An address, a block hash or a transaction that is not known.
+    InvalidAddressOrKey = -5,
+    /// A parameter is out of range or malformed.
+    InvalidParameter = -8,
+    /// The store failed.
+    Database = -20,
+    /// Hex that does not decode to what it should be.
+    Deserialization = -22,
+    /// `addnode add` of a node that was added before.
+    NodeAlreadyAdded = -23,
+    /// `addnode remove` of a node that was never added.
+    NodeNotAdded = -24,
+    /// A transaction or block that failed for a general reason.
+    Verify = -25,
+    /// A transaction that the rules of the mempool refuse.
+    VerifyRejected = -26,
+    /// A transaction whose outputs are in the chain already.
+    VerifyAlready = -27,
+    /// The node is still loading.
+    InWarmup = -28,
+    /// `disconnectnode` of a node that is not connected.
+    NodeNotConnected = -29,
+    /// Not an IP address or subnet.
+    InvalidIpOrSubnet = -30,
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (code {})", *.code as i32)]
+pub struct RpcError {
+    /// Which kind.
+    pub code: Code,
+    /// For people, in Bitcoin Core's words where it has some.
+    pub message: String,
+}
+
+impl RpcError {
+    /// An error of this kind.
+    pub fn new(code: Code, message: impl Into<String>) -> RpcError {
+        RpcError {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// A defect or a failure of the store: nothing the caller could have done better.
+    pub fn internal(cause: impl Display) -> RpcError {
+        RpcError::new(Code::InternalError, cause.to_string())
+    }
+
+    /// The `error` member of a reply.
+    pub fn to_json(&self) -> Value {
+        json!({ "code": self.code as i32, "message": self.message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_carries_the_numeric_code() {
+        let error = RpcError::new(Code::InWarmup, "Loading block index…");
+        assert_eq!(
+            error.to_json(),
+            json!({ "code": -28, "message": "Loading block index…" })
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! Methods about the mempool.
+
+use std::collections::BTreeSet;
+
+use bitcoin::{Amount, Txid};
+use serde_json::{Map, Value, json};
+
+use super::arguments::Arguments;
+use super::error::{Code, RpcError};
+use super::methods::{Context, done};
+use super::server::Reply;
+use super::tx_json::btc;
+use crate::mempool::{Mempool, MempoolEntry};
+
+/// What each transaction of a pool takes beside its bytes, roughly: its entry and its places in
+/// the maps.
+const BOOKKEEPING_BYTES: usize = 500;
+
+pub(super) fn getmempoolinfo(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+    let pool = context.machine.mempool();
+    let fees: Amount = pool.iter().map(|entry| entry.fee).sum();
+    let relay_fee = btc(Amount::from_sat(pool.min_relay_fee()));
+    done(json!({
+        "loaded": true,
+        "size": pool.len(),
+        "bytes": pool.vbytes(),
+        "usage": pool.bytes() + pool.len() * BOOKKEEPING_BYTES,
+        "total_fee": btc(fees),
+        "maxmempool": pool.bytes_max(),
+        "mempoolminfee": btc(Amount::from_sat(pool.min_fee())),
+        "minrelaytxfee": relay_fee,
+        "incrementalrelayfee": relay_fee,
+        "unbroadcastcount": 0,
+        "fullrbf": false,
+    }))
+}
+
+pub(super) fn getrawmempool(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let verbose = arguments.flag_or(0, false)?;
+    let with_sequence = arguments.flag_or(1, false)?;
+    let pool = context.machine.mempool();
+    if verbose && with_sequence {
+        return Err(RpcError::new(
+            Code::InvalidParameter,
+            "Verbose results cannot contain mempool sequence values.",
+        ));
+    }
+    if verbose {
+        let entries: Map<String, Value> = pool
+            .iter()
+            .map(|entry| (entry.txid.to_string(), entry_json(pool, entry)))
+            .collect();
+        return done(Value::Object(entries));
+    }
+    let txids: Vec<String> = pool.iter().map(|entry| entry.txid.to_string()).collect();
+    if with_sequence {
+        let sequence = pool.iter().map(|entry| entry.sequence).max().unwrap_or(0) + 1;
+        return done(json!({ "txids": txids, "mempool_sequence": sequence }));
+    }
+    done(txids)
+}
+
+pub(super) fn getmempoolentry(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let txid = arguments.txid(0)?;
+    let pool = context.machine.mempool();
+    match pool.get(&txid) {
+        Some(entry) => done(entry_json(pool, entry)),
+        None => Err(RpcError::new(
+            Code::InvalidAddressOrKey,
+            "Transaction not in mempool",
+        )),
+    }
+}
+
+fn entry_json(pool: &Mempool, entry: &MempoolEntry) -> Value {
+    let (ancestors, ancestor_size, ancestor_fees) =
+        package(pool, entry, &pool.ancestors(&entry.txid));
+    let (descendants, descendant_size, descendant_fees) =
+        package(pool, entry, &pool.descendants(&entry.txid));
+    let names =
+        |txids: BTreeSet<Txid>| -> Vec<String> { txids.iter().map(ToString::to_string).collect() };
+    json!({
+        "vsize": entry.vsize(),
+        "weight": entry.weight,
+        "time": entry.time.unix_secs(),
+        "height": entry.height,
+        "descendantcount": descendants,
+        "descendantsize": descendant_size,
+        "ancestorcount": ancestors,
+        "ancestorsize": ancestor_size,
+        "wtxid": entry.wtxid.to_string(),
+        "fees": {
+            "base": btc(entry.fee),
+            "modified": btc(entry.fee),
+            "ancestor": btc(ancestor_fees),
+            "descendant": btc(descendant_fees),
+        },
+        "depends": names(pool.parents(&entry.txid)),
+        "spentby": names(pool.children(&entry.txid)),
+        "bip125-replaceable": false,
+        "unbroadcast": false,
+    })
+}
+
+/// Count, virtual bytes and fees of a transaction with its relatives.
+fn package(
+    pool: &Mempool,
+    entry: &MempoolEntry,
+    relatives: &BTreeSet<Txid>,
+) -> (usize, u64, Amount) {
+    let others = || relatives.iter().filter_map(|txid| pool.get(txid));
+    (
+        relatives.len() + 1,
+        entry.vsize() + others().map(MempoolEntry::vsize).sum::<u64>(),
+        entry.fee + others().map(|other| other.fee).sum::<Amount>(),
+    )
+}

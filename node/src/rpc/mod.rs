@@ -1,0 +1,26 @@
+//! JSON-RPC as Bitcoin Core 28 answers it.
+//!
+//! Pure but for [`server`]: what arrives is read by [`envelope`] and [`arguments`], and
+//! [`methods`] carries it out on the machine, one file a topic. [`server`] speaks HTTP.
+
+pub mod arguments;
+pub mod auth;
+mod blocks;
+mod chain_state;
+mod control;
+mod descriptor;
+pub mod envelope;
+pub mod error;
+mod mempool;
+pub mod methods;
+mod mining;
+mod network;
+mod peer_json;
+mod raw_transactions;
+mod script_json;
+pub mod server;
+mod tx_json;
+pub mod wait;
+
+#[cfg(test)]
+mod tests;

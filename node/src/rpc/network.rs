@@ -1,0 +1,327 @@
+//! Methods about peers: who they are, what passes between, who is wanted and who is not.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::arguments::Arguments;
+use super::error::{Code, RpcError};
+use super::methods::{Context, done};
+use super::peer_json::{peer_json, service_names};
+use super::server::Reply;
+use super::tx_json::btc;
+use crate::io::PeerId;
+use crate::peers::{Subnet, TargetKind};
+use crate::time::Time;
+
+/// P2P port of regtest, where none is written.
+const P2P_PORT: u16 = 18_444;
+/// What `-bantime` is in Bitcoin Core by default.
+const BAN_TIME_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Addresses that getnodeaddresses tells by default. Bitcoin Core's.
+const NODE_ADDRESSES_DEFAULT: i64 = 1;
+/// Nanoseconds in a millisecond.
+const NANOS_PER_MILLI: u64 = 1_000_000;
+/// The window that `uploadtarget` names; there is no target.
+const UPLOAD_TIMEFRAME_SECS: u32 = 86_400;
+/// Bitcoin Core version whose answers these are.
+const CORE_VERSION: u32 = 280_000;
+
+pub(super) fn getpeerinfo(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+    let machine = &context.machine;
+    let peers: Vec<Value> = machine
+        .peers()
+        .map(|peer| peer_json(peer, machine.chain(), context.now))
+        .collect();
+    done(peers)
+}
+
+pub(super) fn getconnectioncount(
+    context: &mut Context<'_>,
+    _: &Arguments,
+) -> Result<Reply, RpcError> {
+    done(context.machine.peers().count())
+}
+
+pub(super) fn getnettotals(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+    let totals = context.machine.totals();
+    done(json!({
+        "totalbytesrecv": totals.received.total(),
+        "totalbytessent": totals.sent.total(),
+        "timemillis": context.now.0 / NANOS_PER_MILLI,
+        "uploadtarget": {
+            "timeframe": UPLOAD_TIMEFRAME_SECS,
+            "target": 0,
+            "target_reached": false,
+            "serve_historical_blocks": true,
+            "bytes_left_in_cycle": 0,
+            "time_left_in_cycle": 0,
+        },
+    }))
+}
+
+pub(super) fn getnetworkinfo(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+    let machine = &context.machine;
+    let config = machine.config();
+    let (inbound, outbound): (Vec<_>, Vec<_>) =
+        machine.peers().partition(|peer| peer.kind.is_inbound());
+    let relay_fee = bitcoin::Amount::from_sat(machine.mempool().min_relay_fee());
+    let services = machine.services().to_u64();
+    let networks: Vec<Value> = ["ipv4", "ipv6"]
+        .iter()
+        .map(|name| {
+            json!({
+                "name": name, "limited": false, "reachable": true, "proxy": "",
+                "proxy_randomize_credentials": false,
+            })
+        })
+        .collect();
+    let local: Vec<Value> = config
+        .external_addr
+        .iter()
+        .map(|addr| json!({ "address": addr.ip().to_string(), "port": addr.port(), "score": 1 }))
+        .collect();
+    done(json!({
+        "version": CORE_VERSION,
+        "subversion": config.user_agent,
+        "protocolversion": crate::peers::PROTOCOL_VERSION,
+        "localservices": format!("{services:016x}"),
+        "localservicesnames": service_names(services),
+        "localrelay": config.relay_transactions,
+        "timeoffset": 0,
+        "networkactive": true,
+        "connections": inbound.len() + outbound.len(),
+        "connections_in": inbound.len(),
+        "connections_out": outbound.len(),
+        "networks": networks,
+        "relayfee": btc(relay_fee),
+        "incrementalfee": btc(relay_fee),
+        "localaddresses": local,
+        "warnings": [],
+    }))
+}
+
+pub(super) fn getnodeaddresses(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let count = arguments.integer_or(0, NODE_ADDRESSES_DEFAULT)?;
+    let count = usize::try_from(count)
+        .map_err(|_| RpcError::new(Code::InvalidParameter, "Address count out of range"))?;
+    let network = arguments.text_opt(1)?;
+    let family = |addr: &SocketAddr| if addr.is_ipv4() { "ipv4" } else { "ipv6" };
+    let shown: Vec<Value> = context
+        .machine
+        .known_addresses()
+        .filter(|known| network.is_none_or(|network| network == family(&known.addr)))
+        .take(if count == 0 { usize::MAX } else { count })
+        .map(|known| {
+            json!({
+                "time": known.last_seen_secs,
+                "services": known.services,
+                "address": known.addr.ip().to_string(),
+                "port": known.addr.port(),
+                "network": family(&known.addr),
+            })
+        })
+        .collect();
+    done(shown)
+}
+
+pub(super) fn addnode(context: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
+    let (text, command) = (arguments.text(0)?, arguments.text(1)?);
+    let addr = node_address(text)?;
+    let machine = &mut context.machine;
+    match command {
+        "onetry" => machine.try_node(context.now, addr),
+        "add" => {
+            if !machine.add_node(context.now, addr) {
+                return Err(RpcError::new(
+                    Code::NodeAlreadyAdded,
+                    "Error: Node already added",
+                ));
+            }
+        }
+        "remove" => {
+            if !machine.remove_node(addr) {
+                return Err(RpcError::new(
+                    Code::NodeNotAdded,
+                    "Error: Node could not be removed. It has not been added previously.",
+                ));
+            }
+        }
+        _ => {
+            return Err(RpcError::new(
+                Code::InvalidParameter,
+                format!("command is 'add', 'remove' or 'onetry', not '{command}'"),
+            ));
+        }
+    }
+    done(Value::Null)
+}
+
+pub(super) fn getaddednodeinfo(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let only = arguments.text_opt(0)?.map(node_address).transpose()?;
+    let machine = &context.machine;
+    let direction = |addr: SocketAddr| {
+        let peer = machine.peers().find(|peer| peer.addr == addr);
+        match peer {
+            Some(peer) if peer.kind.is_inbound() => "inbound",
+            _ => "outbound",
+        }
+    };
+    let shown: Vec<Value> = machine
+        .added_nodes()
+        .filter(|(_, kind, _)| *kind != TargetKind::Seed)
+        .filter(|(addr, _, _)| only.is_none_or(|only| only == *addr))
+        .map(|(addr, _, connected)| {
+            let addresses = if connected {
+                json!([{ "address": addr.to_string(), "connected": direction(addr) }])
+            } else {
+                json!([])
+            };
+            json!({
+                "addednode": addr.to_string(),
+                "connected": connected,
+                "addresses": addresses,
+            })
+        })
+        .collect();
+    if only.is_some() && shown.is_empty() {
+        return Err(RpcError::new(
+            Code::NodeNotAdded,
+            "Error: Node has not been added.",
+        ));
+    }
+    done(shown)
+}
+
+pub(super) fn disconnectnode(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let address = arguments.text_opt(0)?.filter(|address| !address.is_empty());
+    let gone = match (address, arguments.has(1)) {
+        (Some(address), false) => {
+            let addr = node_address(address).ok();
+            addr.is_some_and(|addr| context.machine.disconnect_node(context.now, addr))
+        }
+        (None, true) => {
+            let id = u64::try_from(arguments.integer(1)?).ok().map(PeerId);
+            id.is_some_and(|id| context.machine.disconnect_peer(context.now, id))
+        }
+        _ => {
+            return Err(RpcError::new(
+                Code::InvalidParams,
+                "Only one of address and nodeid should be provided.",
+            ));
+        }
+    };
+    if gone {
+        done(Value::Null)
+    } else {
+        Err(RpcError::new(
+            Code::NodeNotConnected,
+            "Node not found in connected nodes",
+        ))
+    }
+}
+
+pub(super) fn ping(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+    context.machine.ping_all(context.now);
+    done(Value::Null)
+}
+
+pub(super) fn setban(context: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
+    let (text, command) = (arguments.text(0)?, arguments.text(1)?);
+    let subnet: Subnet = text
+        .parse()
+        .map_err(|_| RpcError::new(Code::InvalidIpOrSubnet, "Error: Invalid IP/Subnet"))?;
+    match command {
+        "add" => {
+            if context.machine.has_ban(&subnet, context.now) {
+                return Err(RpcError::new(
+                    Code::NodeAlreadyAdded,
+                    "Error: IP/Subnet already banned",
+                ));
+            }
+            let until = ban_end(context, arguments)?;
+            context.machine.set_ban(context.now, subnet, until);
+        }
+        "remove" => {
+            if !context.machine.clear_ban(&subnet) {
+                return Err(RpcError::new(
+                    Code::InvalidIpOrSubnet,
+                    "Error: Unban failed. Requested address/subnet was not previously manually \
+                     banned.",
+                ));
+            }
+        }
+        _ => {
+            return Err(RpcError::new(
+                Code::InvalidParameter,
+                format!("command is 'add' or 'remove', not '{command}'"),
+            ));
+        }
+    }
+    done(Value::Null)
+}
+
+fn ban_end(context: &Context<'_>, arguments: &Arguments) -> Result<Time, RpcError> {
+    let secs = arguments.integer_or(2, 0)?;
+    let absolute = arguments.flag_or(3, false)?;
+    let secs = u64::try_from(secs)
+        .map_err(|_| RpcError::new(Code::InvalidParameter, "bantime must not be negative"))?;
+    let nanos = |secs: u64| Duration::from_secs(secs).as_nanos();
+    let end = match (secs, absolute) {
+        (0, false) => u128::from(context.now.0) + BAN_TIME_DEFAULT.as_nanos(),
+        (secs, false) => u128::from(context.now.0) + nanos(secs),
+        (secs, true) => nanos(secs),
+    };
+    let end = Time(u64::try_from(end).unwrap_or(u64::MAX));
+    if end < context.now {
+        return Err(RpcError::new(
+            Code::InvalidParameter,
+            "Error: Absolute timestamp is in the past",
+        ));
+    }
+    Ok(end)
+}
+
+pub(super) fn listbanned(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+    let now = context.now.unix_secs();
+    let shown: Vec<Value> = context
+        .machine
+        .bans(context.now)
+        .map(|(subnet, ban)| {
+            let (created, until) = (ban.created.unix_secs(), ban.until.unix_secs());
+            json!({
+                "address": subnet.to_string(),
+                "ban_created": created,
+                "banned_until": until,
+                "ban_duration": until - created,
+                "time_remaining": until.saturating_sub(now),
+            })
+        })
+        .collect();
+    done(shown)
+}
+
+pub(super) fn clearbanned(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+    context.machine.clear_bans();
+    done(Value::Null)
+}
+
+/// Names are not looked up.
+fn node_address(text: &str) -> Result<SocketAddr, RpcError> {
+    crate::daemon::parse_address(text, P2P_PORT).ok_or_else(|| {
+        RpcError::new(
+            Code::InvalidParameter,
+            format!("'{text}' is no IP address, with or without a port"),
+        )
+    })
+}

@@ -1,0 +1,229 @@
+//! Methods about raw transactions.
+
+use std::sync::Arc;
+
+use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::constants::genesis_block;
+use bitcoin::{Amount, Transaction, Txid};
+use serde_json::{Map, Value, json};
+
+use super::arguments::{Arguments, decode_hex};
+use super::blocks::{body, confirmations};
+use super::error::{Code, RpcError};
+use super::methods::{Context, NETWORK, done};
+use super::server::Reply;
+use super::tx_json::{btc, transaction, virtual_size};
+use crate::chain::is_unspendable;
+use crate::mempool::{MempoolEntry, TxReject};
+
+/// Bitcoin Core's default of `maxfeerate`, for 1,000 virtual bytes: 0.1 BTC.
+const FEE_RATE_MAX_DEFAULT: Amount = Amount::from_sat(10_000_000);
+/// Transactions that testmempoolaccept takes at once, at most. Bitcoin Core's.
+const TESTED_AT_ONCE_MAX: usize = 25;
+
+const DECODE_HINT: &str = "TX decode failed. Make sure the tx has at least one input.";
+const FEE_EXCEEDED: &str = "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)";
+const BURN_EXCEEDED: &str = "Unspendable output exceeds maximum configured by user (maxburnamount)";
+
+pub(super) fn sendrawtransaction(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let tx: Transaction = arguments.consensus(0, decode_failure)?;
+    let fee_rate_max = arguments.amount_or(1, FEE_RATE_MAX_DEFAULT)?;
+    let burn_max = arguments.amount_or(2, Amount::ZERO)?;
+    let burns =
+        |output: &bitcoin::TxOut| is_unspendable(&output.script_pubkey) && output.value > burn_max;
+    if tx.output.iter().any(burns) {
+        return Err(RpcError::new(Code::Verify, BURN_EXCEEDED));
+    }
+    let tx = Arc::new(tx);
+    let txid = tx.compute_txid();
+    let machine = &mut context.machine;
+    let checked = machine
+        .mempool()
+        .check(machine.chain(), context.now, tx.clone());
+    match checked {
+        Ok(entry) if pays_too_much(&entry, fee_rate_max) => {
+            return Err(RpcError::new(Code::Verify, FEE_EXCEEDED));
+        }
+        // Scripts are not verified twice: their verdict is remembered.
+        Ok(_) => {}
+        Err(reject) if is_in_mempool(&reject) => return done(txid.to_string()),
+        Err(reject) => return Err(rejected(&reject)),
+    }
+    match machine.submit_transaction(context.now, tx) {
+        Ok(_) => done(txid.to_string()),
+        Err(reject) if is_in_mempool(&reject) => done(txid.to_string()),
+        Err(reject) => Err(rejected(&reject)),
+    }
+}
+
+pub(super) fn testmempoolaccept(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let raw = arguments.array(0)?;
+    let fee_rate_max = arguments.amount_or(1, FEE_RATE_MAX_DEFAULT)?;
+    if raw.is_empty() || raw.len() > TESTED_AT_ONCE_MAX {
+        return Err(RpcError::new(
+            Code::InvalidParameter,
+            format!("Array must contain between 1 and {TESTED_AT_ONCE_MAX} transactions."),
+        ));
+    }
+    let transactions = raw
+        .iter()
+        .map(|hex| {
+            let hex = hex.as_str().unwrap_or_default();
+            decode_hex::<Transaction>(hex).ok_or_else(|| {
+                RpcError::new(
+                    Code::Deserialization,
+                    format!("TX decode failed: {hex} Make sure the tx has at least one input."),
+                )
+            })
+        })
+        .collect::<Result<Vec<Transaction>, RpcError>>()?;
+    let verdicts: Vec<Value> = transactions
+        .into_iter()
+        .map(|tx| test(context, Arc::new(tx), fee_rate_max))
+        .collect();
+    done(verdicts)
+}
+
+fn test(context: &Context<'_>, tx: Arc<Transaction>, fee_rate_max: Amount) -> Value {
+    let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
+    let machine = &context.machine;
+    let mut verdict = json!({ "txid": txid.to_string(), "wtxid": wtxid.to_string() });
+    match machine.mempool().check(machine.chain(), context.now, tx) {
+        Ok(entry) if pays_too_much(&entry, fee_rate_max) => {
+            verdict["allowed"] = false.into();
+            verdict["reject-reason"] = "max-fee-exceeded".into();
+        }
+        Ok(entry) => {
+            let rate = entry.fee.to_sat() * 1_000 / entry.vsize().max(1);
+            verdict["allowed"] = true.into();
+            verdict["vsize"] = entry.vsize().into();
+            verdict["fees"] = json!({
+                "base": btc(entry.fee),
+                "effective-feerate": btc(Amount::from_sat(rate)),
+                "effective-includes": [wtxid.to_string()],
+            });
+        }
+        Err(reject) => {
+            verdict["allowed"] = false.into();
+            verdict["reject-reason"] = match &reject {
+                TxReject::MissingInputs { .. } => "missing-inputs".into(),
+                other => other.reason().into(),
+            };
+        }
+    }
+    verdict
+}
+
+pub(super) fn decoderawtransaction(
+    _: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let tx: Transaction = arguments.consensus(0, decode_failure)?;
+    done(Value::Object(transaction(&tx, false)))
+}
+
+pub(super) fn getrawtransaction(
+    context: &mut Context<'_>,
+    arguments: &Arguments,
+) -> Result<Reply, RpcError> {
+    let txid = arguments.txid(0)?;
+    let verbosity = arguments.verbosity_or(1, 0)?;
+    let genesis = genesis_block(NETWORK);
+    if genesis.txdata.iter().any(|tx| tx.compute_txid() == txid) {
+        return Err(RpcError::new(
+            Code::InvalidAddressOrKey,
+            "The genesis block coinbase is not considered an ordinary transaction and cannot be \
+             retrieved",
+        ));
+    }
+    if arguments.has(2) {
+        return from_block(context, arguments, &txid, verbosity);
+    }
+    let Some(entry) = context.machine.mempool().get(&txid) else {
+        return Err(RpcError::new(
+            Code::InvalidAddressOrKey,
+            "No such mempool transaction. Use -txindex or provide a block hash to enable \
+             blockchain transaction queries. Use gettransaction for wallet transactions.",
+        ));
+    };
+    show(&entry.tx, verbosity, Map::new())
+}
+
+fn from_block(
+    context: &Context<'_>,
+    arguments: &Arguments,
+    txid: &Txid,
+    verbosity: i64,
+) -> Result<Reply, RpcError> {
+    let hash = arguments.block_hash(2)?;
+    let chain = context.machine.chain();
+    let entry = chain
+        .entry(&hash)
+        .ok_or_else(|| RpcError::new(Code::InvalidAddressOrKey, "Block hash not found"))?;
+    let block = body(chain, &hash)?;
+    let tx = block
+        .txdata
+        .iter()
+        .find(|tx| tx.compute_txid() == *txid)
+        .ok_or_else(|| {
+            RpcError::new(
+                Code::InvalidAddressOrKey,
+                "No such transaction found in the provided block. Use gettransaction for wallet \
+                 transactions.",
+            )
+        })?;
+    let mut place = Map::new();
+    let active = chain.is_active(&hash);
+    place.insert("in_active_chain".into(), active.into());
+    place.insert("blockhash".into(), hash.to_string().into());
+    if active {
+        place.insert("confirmations".into(), confirmations(chain, entry).into());
+        place.insert("time".into(), entry.header.time.into());
+        place.insert("blocktime".into(), entry.header.time.into());
+    } else {
+        place.insert("confirmations".into(), 0.into());
+    }
+    show(tx, verbosity, place)
+}
+
+fn show(tx: &Transaction, verbosity: i64, place: Map<String, Value>) -> Result<Reply, RpcError> {
+    if verbosity <= 0 {
+        return done(serialize_hex(tx));
+    }
+    let mut shown = transaction(tx, true);
+    shown.extend(place);
+    done(Value::Object(shown))
+}
+
+fn pays_too_much(entry: &MempoolEntry, fee_rate_max: Amount) -> bool {
+    let limit = u128::from(fee_rate_max.to_sat()) * u128::from(virtual_size(&entry.tx)) / 1_000;
+    fee_rate_max > Amount::ZERO && u128::from(entry.fee.to_sat()) > limit
+}
+
+fn is_in_mempool(reject: &TxReject) -> bool {
+    matches!(
+        reject,
+        TxReject::AlreadyInMempool | TxReject::SameTxidInMempool
+    )
+}
+
+fn rejected(reject: &TxReject) -> RpcError {
+    match reject {
+        TxReject::MissingInputs { .. } => RpcError::new(Code::Verify, reject.reason()),
+        TxReject::AlreadyConfirmed => RpcError::new(
+            Code::VerifyAlready,
+            "Transaction outputs already in utxo set",
+        ),
+        other => RpcError::new(Code::VerifyRejected, other.to_string()),
+    }
+}
+
+fn decode_failure() -> RpcError {
+    RpcError::new(Code::Deserialization, DECODE_HINT)
+}

@@ -1,0 +1,295 @@
+//! The HTTP side of JSON-RPC: HTTP/1 with keep-alive, basic authentication, bounded bodies and
+//! connections. What a call means is the business of [`super::methods`]; here it is only passed
+//! on, and its caller parked where it waits for a block.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, warn};
+
+use super::auth::Credentials;
+use super::envelope::{self, Body, Call, Sender};
+use super::error::{Code, RpcError};
+use super::wait::{Tip, TipWait};
+use crate::daemon::task;
+
+/// Largest body of a request, bytes: a block of four million bytes in hex, and its envelope.
+/// Larger than any other request by far.
+pub const BODY_BYTES_MAX: usize = 8_100_000;
+/// Connections served at once; later ones wait in the kernel's queue. The harness holds two or
+/// three a node; the rest is for people and their tools.
+pub const CONNECTIONS_MAX: usize = 128;
+/// Callers parked at once in one of the `waitfor...` methods. Fewer than connections, so that
+/// one that does not wait always finds a place.
+pub const WAITERS_MAX: usize = 100;
+/// How long a client may take to send its request's head or body, or keep a connection idle.
+/// Bitcoin Core's `-rpcservertimeout`.
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a wrong password is kept waiting, to slow down guessing.
+pub const REFUSAL_DELAY: Duration = Duration::from_millis(250);
+/// Rest after a failed accept (as with too many open files), which would else spin.
+pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// Buffer of one connection, bytes: the head of a request must fit.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// What a call comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// This.
+    Done(Value),
+    /// The tip, once it is as wished.
+    Wait(TipWait),
+}
+
+/// Who carries calls out: the daemon.
+pub trait Backend {
+    /// Carries a call out, to its end, without blocking.
+    ///
+    /// # Errors
+    /// What the caller is told.
+    fn call(&self, call: Call) -> Result<Reply, RpcError>;
+    /// The best block, as it changes.
+    fn tip(&self) -> watch::Receiver<Tip>;
+    /// True once the daemon is to stop.
+    fn stopping(&self) -> watch::Receiver<bool>;
+}
+
+/// State that all connections share.
+struct Shared<B> {
+    backend: Rc<B>,
+    credentials: Credentials,
+    waiters: Cell<usize>,
+}
+
+/// Serves until the backend stops. Must run in a [`tokio::task::LocalSet`].
+pub async fn serve<B: Backend + 'static>(
+    listener: TcpListener,
+    credentials: Credentials,
+    backend: Rc<B>,
+) {
+    let mut stopping = backend.stopping();
+    let shared = Rc::new(Shared {
+        backend,
+        credentials,
+        waiters: Cell::new(0),
+    });
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let accept = async {
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let shared = shared.clone();
+                    task::spawn(async move {
+                        connection(stream, shared).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    warn!("RPC: cannot accept: {error}");
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn connection<B: Backend + 'static>(stream: TcpStream, shared: Rc<Shared<B>>) {
+    // Replies are short; without this they wait for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let mut stopping = shared.backend.stopping();
+    let service = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(answer(request, &shared).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(CLIENT_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        _ = stopping.wait_for(|stop| *stop) => {
+            // What was asked (among it `stop`) is still answered.
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!("RPC: connection ended: {error}");
+    }
+}
+
+async fn answer<B: Backend>(
+    request: Request<Incoming>,
+    shared: &Shared<B>,
+) -> Response<Full<Bytes>> {
+    if request.method() != Method::POST {
+        let mut reply = plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "JSONRPC server handles only POST requests",
+        );
+        reply
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("POST"));
+        return reply;
+    }
+    let authorization = request.headers().get(AUTHORIZATION);
+    if !authorization.is_some_and(|value| shared.credentials.accept(value.as_bytes())) {
+        if authorization.is_some() {
+            warn!("RPC: incorrect password attempt");
+            tokio::time::sleep(REFUSAL_DELAY).await;
+        }
+        let mut reply = plain(StatusCode::UNAUTHORIZED, "");
+        reply.headers_mut().insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"jsonrpc\""),
+        );
+        return reply;
+    }
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let body = match tokio::time::timeout(CLIENT_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "Request body too slow"),
+    };
+    match envelope::parse(&body) {
+        Ok(Body::Single(request)) => single(request, shared).await,
+        Ok(Body::Batch(requests)) => batch(requests, shared).await,
+        Err(error) => {
+            let outcome = Err(error);
+            let status = Sender::UNKNOWN.http_status(&outcome);
+            json_reply(status, &Sender::UNKNOWN.reply(outcome))
+        }
+    }
+}
+
+async fn single<B: Backend>(
+    request: envelope::Request,
+    shared: &Shared<B>,
+) -> Response<Full<Bytes>> {
+    let outcome = carry_out(request.call, shared).await;
+    let status = request.sender.http_status(&outcome);
+    if request.sender.is_notification() {
+        return empty();
+    }
+    json_reply(status, &request.sender.reply(outcome))
+}
+
+async fn batch<B: Backend>(
+    requests: Vec<envelope::Request>,
+    shared: &Shared<B>,
+) -> Response<Full<Bytes>> {
+    let asked_nothing = requests.is_empty();
+    let mut replies = Vec::new();
+    for request in requests {
+        let outcome = carry_out(request.call, shared).await;
+        if !request.sender.is_notification() {
+            replies.push(request.sender.reply(outcome));
+        }
+        // A long batch must not keep the peers waiting.
+        tokio::task::yield_now().await;
+    }
+    if replies.is_empty() && !asked_nothing {
+        return empty();
+    }
+    json_reply(200, &Value::Array(replies))
+}
+
+async fn carry_out<B: Backend>(
+    call: Result<Call, RpcError>,
+    shared: &Shared<B>,
+) -> Result<Value, RpcError> {
+    match shared.backend.call(call?)? {
+        Reply::Done(value) => Ok(value),
+        Reply::Wait(wait) => park(wait, shared).await,
+    }
+}
+
+/// One parked caller; gives its place back when dropped, also when the client hangs up.
+struct Place<'a>(&'a Cell<usize>);
+
+impl<'a> Place<'a> {
+    fn take(taken: &'a Cell<usize>) -> Option<Place<'a>> {
+        (taken.get() < WAITERS_MAX).then(|| {
+            taken.set(taken.get() + 1);
+            Place(taken)
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, RpcError> {
+    let _place = Place::take(&shared.waiters).ok_or_else(|| {
+        RpcError::new(
+            Code::Misc,
+            format!("Too many callers wait for a block (limit {WAITERS_MAX})"),
+        )
+    })?;
+    let mut tip = shared.backend.tip();
+    let mut stopping = shared.backend.stopping();
+    let changed = async {
+        // An error means that the daemon is gone; the last tip is told.
+        let _ = tip.wait_for(|tip| wait.is_over(tip)).await;
+    };
+    let timeout = async {
+        match wait.timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = changed => {}
+        () = timeout => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+    let told = shared.backend.tip().borrow().to_json();
+    Ok(told)
+}
+
+fn json_reply(status: u16, value: &Value) -> Response<Full<Bytes>> {
+    let mut text = value.to_string();
+    text.push('\n');
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut reply = Response::new(Full::new(Bytes::from(text)));
+    *reply.status_mut() = status;
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut reply = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *reply.status_mut() = status;
+    reply
+}
+
+fn empty() -> Response<Full<Bytes>> {
+    plain(StatusCode::NO_CONTENT, "")
+}

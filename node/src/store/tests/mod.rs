@@ -1,0 +1,7 @@
+//! The store under fire: killed processes, flipped bytes, torn files.
+
+mod blockfile;
+mod crash;
+mod durable;
+mod records;
+mod tamper;

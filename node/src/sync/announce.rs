@@ -1,0 +1,81 @@
+//! Telling peers of new blocks: by their headers where the peer wants that (BIP130) and can connect
+//! them, else by the tip's hash.
+
+use std::time::Duration;
+
+use bitcoin::block::Header;
+use bitcoin::p2p::message_blockdata::Inventory;
+
+use crate::chain::BlockAccepted;
+use crate::io::{PeerId, Time};
+use crate::machine::Machine;
+use crate::peers::{ConnectionKind, Peer};
+use crate::wire::Message;
+
+/// More new blocks than this are announced by the last one's hash alone (Bitcoin Core's
+/// `MAX_BLOCKS_TO_ANNOUNCE`).
+const HEADERS_MAX: usize = 8;
+/// While so many bodies are on their way, the node is catching up, and peers need not hear of every
+/// block on the way.
+const CATCHING_UP_BLOCKS: usize = 8;
+/// They hear this often then. Short, because a peer that withholds bodies can make it look so.
+const CATCHING_UP_EVERY: Duration = Duration::from_secs(1);
+
+impl Machine {
+    /// Tells every peer of the blocks that joined the active chain.
+    pub(crate) fn announce_blocks(&mut self, now: Time, moved: &BlockAccepted) {
+        if self.downloads.count() >= CATCHING_UP_BLOCKS {
+            self.announce_at.get_or_insert(now + CATCHING_UP_EVERY);
+            return;
+        }
+        self.announce_at = None;
+        let first = moved.connected.len().saturating_sub(HEADERS_MAX);
+        let headers: Vec<Header> = if first == 0 {
+            moved.connected.iter().map(|b| b.header).collect()
+        } else {
+            Vec::new()
+        };
+        self.announce_tip(now, &headers);
+    }
+
+    /// Tells of the tip what was held back while catching up.
+    pub(super) fn run_announcement(&mut self, now: Time) {
+        if self.announce_at.is_some_and(|t| t <= now) {
+            self.announce_at = None;
+            self.announce_tip(now, &[]);
+        }
+    }
+
+    /// Tells every peer that lacks the tip, by these headers if they are the ones it lacks.
+    fn announce_tip(&mut self, now: Time, headers: &[Header]) {
+        let tip = self.chain.tip().hash;
+        let messages: Vec<(PeerId, Message)> = self
+            .peers
+            .values()
+            .filter(|p| p.is_ready() && p.kind != ConnectionKind::AddressFetch)
+            .filter(|p| !self.has(p, &tip))
+            .map(|p| (p.id, self.announcement(p, headers)))
+            .collect();
+        for (id, message) in messages {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.sync.best_sent = Some(tip);
+            }
+            self.send(now, id, message);
+        }
+    }
+
+    /// What to tell one peer that lacks the tip.
+    fn announcement(&self, peer: &Peer, headers: &[Header]) -> Message {
+        let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip().hash)]);
+        if !peer.sync.wants_headers {
+            return by_hash();
+        }
+        let lacking = headers
+            .iter()
+            .position(|h| !self.has(peer, &h.block_hash()));
+        match lacking.map(|at| &headers[at..]) {
+            Some(new) if self.has(peer, &new[0].prev_blockhash) => Message::Headers(new.to_vec()),
+            _ => by_hash(),
+        }
+    }
+}

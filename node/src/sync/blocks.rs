@@ -1,0 +1,267 @@
+//! Bodies: asking several peers for different ones, taking them in, and asking others when a peer
+//! does not deliver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::Block;
+use bitcoin::p2p::message_blockdata::Inventory;
+
+use crate::chain::{BlockAccepted, BlockError, HeaderError};
+use crate::io::{PeerId, Time};
+use crate::machine::Machine;
+use crate::wire::Message;
+
+/// Blocks that one peer is asked for at once (Bitcoin Core's `MAX_BLOCKS_IN_TRANSIT_PER_PEER`).
+const IN_FLIGHT_PER_PEER_MAX: usize = 16;
+/// How far ahead of the lowest missing body others are asked for. The chain keeps 288 above its
+/// tip.
+const WINDOW: usize = 256;
+/// A peer that stalls so often in a row, delivering nothing, is let go.
+const STALLS_MAX: u8 = 3;
+/// A peer that keeps a block trickling in has this many times the timeout for it.
+const TRICKLE_FACTOR: u32 = 10;
+
+impl Machine {
+    /// Asks a peer for bodies that it has and nobody else was asked for.
+    pub(super) fn request_blocks(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.peers.get(&id) else {
+            return;
+        };
+        let free = IN_FLIGHT_PER_PEER_MAX.saturating_sub(peer.sync.in_flight.len());
+        let rests = peer.sync.stalls > 0 && peer.sync.stall_at.is_some();
+        if free == 0 || rests || !Machine::gives_blocks(peer) {
+            return;
+        }
+        let Some(best) = peer
+            .sync
+            .best_known
+            .and_then(|hash| self.chain.entry(&hash))
+        else {
+            return;
+        };
+        if best.work <= self.chain.tip().work {
+            return;
+        }
+        let mut wanted = self.chain.wanted_blocks_toward(&best.hash, WINDOW);
+        wanted.retain(|(hash, _)| !self.downloads.is_asked(hash));
+        wanted.truncate(free);
+        if wanted.is_empty() {
+            return;
+        }
+        for (hash, _) in &wanted {
+            self.downloads.ask(*hash, id);
+        }
+        let timeout = self.downloads.timeout();
+        let inventory = wanted
+            .iter()
+            .map(|(hash, _)| Inventory::WitnessBlock(*hash))
+            .collect();
+        if let Some(peer) = self.peers.get_mut(&id) {
+            if peer.sync.in_flight.is_empty() {
+                peer.sync.waiting_since = now;
+                peer.sync.stall_at = Some(now + timeout);
+            }
+            peer.sync.in_flight.extend(wanted);
+        }
+        self.send(now, id, Message::GetData(inventory));
+    }
+
+    /// Asks every peer that has room.
+    pub(super) fn request_blocks_of_all(&mut self, now: Time) {
+        let ids: Vec<_> = self.peers.keys().copied().collect();
+        for id in ids {
+            self.request_blocks(now, id);
+        }
+    }
+
+    pub(crate) fn received_block(&mut self, now: Time, id: PeerId, block: Arc<Block>) {
+        let hash = block.block_hash();
+        self.arrived(now, id, &hash);
+        if self.chain.entry(&hash).is_some_and(|e| e.status.has_body()) {
+            self.note_has(id, hash);
+            self.request_blocks(now, id);
+            return;
+        }
+        match self.chain.accept_block(now.unix_secs(), block) {
+            Ok(accepted) => {
+                self.note_has(id, hash);
+                self.downloads.came_from(hash, id);
+                if let Some(peer) = self.peers.get_mut(&id)
+                    && accepted.new
+                {
+                    peer.last_block = Some(now);
+                }
+                self.chain_moved(now, &accepted);
+                self.request_blocks(now, id);
+            }
+            Err(error) => self.refused_block(now, id, &error, hash),
+        }
+    }
+
+    fn refused_block(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        error: &BlockError,
+        hash: bitcoin::BlockHash,
+    ) {
+        if let BlockError::Header(HeaderError::UnknownParent(_)) = error {
+            self.unconnecting(now, id, hash);
+        } else if let Some(failure) = error.store_failure() {
+            self.store_failed(failure.to_string());
+        } else if error.punish() {
+            self.misbehaved(id, &format!("invalid block: {}", error.reason()));
+            // Where only this copy was bad, others are asked for theirs.
+            self.request_blocks_of_all(now);
+        }
+    }
+
+    /// A body came: it is no longer awaited of anybody.
+    fn arrived(&mut self, now: Time, from: PeerId, hash: &bitcoin::BlockHash) {
+        let Some(asked) = self.downloads.forget(hash) else {
+            return;
+        };
+        if asked == from {
+            self.downloads.in_time();
+        }
+        let stall_at = now + self.downloads.timeout();
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.sync.stalls = 0;
+            peer.sync.waiting_since = now;
+            peer.sync.stall_at = Some(stall_at);
+        }
+        for id in [from, asked] {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.sync.in_flight.retain(|(h, _)| h != hash);
+                if peer.sync.in_flight.is_empty() {
+                    peer.sync.stall_at = None;
+                }
+            }
+        }
+    }
+
+    /// Part of a message arrived: if it is a block, it is on its way.
+    pub(crate) fn progressed(&mut self, now: Time, id: PeerId) {
+        let timeout = self.downloads.timeout();
+        if let Some(peer) = self.peers.get_mut(&id)
+            && peer.sync.stall_at.is_some()
+        {
+            let latest = peer.sync.waiting_since + timeout * TRICKLE_FACTOR;
+            let at = peer
+                .sync
+                .stall_at
+                .map_or(Time::NEVER, |t| t.max(now + timeout));
+            peer.sync.stall_at = Some(at.min(latest));
+        }
+    }
+
+    /// Blames who gave blocks that turned out invalid only when their turn came.
+    pub(crate) fn blame_for_rejected(&mut self, moved: &BlockAccepted) {
+        for (hash, invalid) in &moved.rejected {
+            if let Some(id) = self.downloads.take_source(hash) {
+                self.misbehaved(id, &format!("invalid block: {}", invalid.reason));
+            }
+        }
+        for block in &moved.connected {
+            self.downloads.take_source(&block.block_hash());
+        }
+    }
+
+    /// Asks others for what stalling peers owe.
+    pub(super) fn run_stalls(&mut self, now: Time) {
+        let stalling: Vec<_> = self
+            .peers
+            .values()
+            .filter(|p| !p.closing && p.sync.stall_at.is_some_and(|t| t <= now))
+            .map(|p| p.id)
+            .collect();
+        for id in stalling {
+            let Some(peer) = self.peers.get_mut(&id) else {
+                continue;
+            };
+            if peer.sync.in_flight.is_empty() {
+                // It has rested, and gets another chance.
+                peer.sync.stall_at = None;
+                self.request_blocks(now, id);
+                continue;
+            }
+            self.downloads.stalled();
+            peer.sync.stalls += 1;
+            if peer.sync.stalls >= STALLS_MAX {
+                self.disconnect(id, "block download stalled");
+                continue;
+            }
+            // With `stall_at` still set it is not asked for the same again.
+            let owed = std::mem::take(&mut peer.sync.in_flight);
+            for (hash, _) in &owed {
+                self.downloads.forget(hash);
+            }
+            self.request_blocks_of_all(now);
+            self.leave_in_flight(now, id, owed);
+        }
+    }
+
+    /// What nobody else can give stays awaited of the stalling peer, without asking it again. A
+    /// peer that owes nothing any more may be asked for other blocks after a while.
+    fn leave_in_flight(&mut self, now: Time, id: PeerId, owed: Vec<(bitcoin::BlockHash, u32)>) {
+        let left: Vec<_> = owed
+            .into_iter()
+            .filter(|(hash, _)| !self.downloads.is_asked(hash))
+            .collect();
+        for (hash, _) in &left {
+            self.downloads.ask(*hash, id);
+        }
+        let timeout = self.downloads.timeout();
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.sync.in_flight = left;
+            peer.sync.stall_at = Some(now + timeout);
+        }
+    }
+
+    /// Everything that the peer owes is asked of others.
+    pub(super) fn release_blocks(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.sync.stall_at = None;
+        let owed = std::mem::take(&mut peer.sync.in_flight);
+        if owed.is_empty() {
+            return;
+        }
+        for (hash, _) in owed {
+            self.downloads.forget(&hash);
+        }
+        self.request_blocks_of_all(now);
+    }
+
+    /// Everything in this sub-protocol that is due.
+    pub(crate) fn run_sync(&mut self, now: Time) {
+        self.run_headers(now);
+        self.run_stalls(now);
+        self.run_serving(now);
+        self.run_announcement(now);
+    }
+
+    pub(crate) fn sync_deadline(&self) -> Time {
+        let open = || self.peers.values().filter(|p| !p.closing);
+        let stall = open().filter_map(|p| p.sync.stall_at).min();
+        let serve = open().filter_map(|p| p.sync.serve_at).min();
+        [
+            Some(self.headers_deadline()),
+            stall,
+            serve,
+            self.announce_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(Time::NEVER)
+    }
+
+    /// How long the peer has been waited for, while it owes blocks.
+    pub fn block_wait(&self, id: PeerId, now: Time) -> Option<Duration> {
+        let peer = self.peers.get(&id)?;
+        (!peer.sync.in_flight.is_empty()).then(|| now.since(peer.sync.waiting_since))
+    }
+}

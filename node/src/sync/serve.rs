@@ -1,0 +1,147 @@
+//! Giving others what they ask for: headers, blocks, transactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{Block, BlockHash, Transaction};
+
+use crate::io::{PeerId, Time};
+use crate::machine::Machine;
+use crate::wire::{HEADERS_PER_MESSAGE_MAX, INVENTORY_PER_MESSAGE_MAX, Message};
+
+/// Requests that may wait per peer; one that asks for more is not reading the answers.
+const REQUESTS_MAX: usize = INVENTORY_PER_MESSAGE_MAX;
+/// Blocks given at once: what an honest peer asks for at once.
+const BLOCKS_PER_TURN: usize = 16;
+/// Requests of any kind answered at once, so that one peer does not hold up the others.
+const REQUESTS_PER_TURN: usize = 1_000;
+/// The pause before what is left.
+const TURN_EVERY: Duration = Duration::from_millis(50);
+
+impl Machine {
+    pub(crate) fn received_getheaders(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        locator: &[BlockHash],
+        stop: BlockHash,
+    ) {
+        let headers = self
+            .chain
+            .headers_after(locator, stop, HEADERS_PER_MESSAGE_MAX);
+        let tip = self.chain.tip().hash;
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.sync.best_sent = Some(headers.last().map_or(tip, |h| h.block_hash()));
+        self.send(now, id, Message::Headers(headers));
+    }
+
+    pub(crate) fn received_getdata(&mut self, now: Time, id: PeerId, wanted: Vec<Inventory>) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        if peer.sync.requests.len() + wanted.len() > REQUESTS_MAX {
+            self.misbehaved(id, "flood of requests");
+            return;
+        }
+        peer.sync.requests.extend(wanted);
+        if peer.sync.serve_at.is_none() {
+            self.serve(now, id);
+        }
+    }
+
+    /// Answers a peer's next requests.
+    fn serve(&mut self, now: Time, id: PeerId) {
+        let mut not_found = Vec::new();
+        let mut blocks = 0;
+        for _ in 0..REQUESTS_PER_TURN {
+            let Some(peer) = self.peers.get_mut(&id).filter(|p| p.is_ready()) else {
+                return;
+            };
+            if blocks == BLOCKS_PER_TURN {
+                break;
+            }
+            let Some(wanted) = peer.sync.requests.pop_front() else {
+                break;
+            };
+            match self.find(&wanted) {
+                Some(message) => {
+                    blocks += usize::from(matches!(message, Message::Block(_)));
+                    self.send(now, id, message);
+                }
+                None => not_found.push(wanted),
+            }
+        }
+        if !not_found.is_empty() {
+            self.send(now, id, Message::NotFound(not_found));
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.sync.serve_at = (!peer.sync.requests.is_empty()).then(|| now + TURN_EVERY);
+            if peer.sync.requests.is_empty() {
+                // Its memory as well.
+                peer.sync.requests = Default::default();
+            }
+        }
+    }
+
+    /// What is asked for, if it is here.
+    fn find(&mut self, wanted: &Inventory) -> Option<Message> {
+        match wanted {
+            Inventory::WitnessBlock(hash) => self.stored_block(hash).map(Message::Block),
+            Inventory::Block(hash) => self
+                .stored_block(hash)
+                .map(|b| Message::Block(Arc::new(block_stripped(&b)))),
+            Inventory::WTx(wtxid) => self
+                .mempool
+                .get_by_wtxid(wtxid)
+                .map(|e| Message::Tx(Arc::clone(&e.tx))),
+            Inventory::WitnessTransaction(txid) => self
+                .mempool
+                .get(txid)
+                .map(|e| Message::Tx(Arc::clone(&e.tx))),
+            Inventory::Transaction(txid) => self
+                .mempool
+                .get(txid)
+                .map(|e| Message::Tx(Arc::new(stripped(&e.tx)))),
+            Inventory::Error | Inventory::CompactBlock(_) | Inventory::Unknown { .. } => None,
+        }
+    }
+
+    fn stored_block(&mut self, hash: &BlockHash) -> Option<Arc<Block>> {
+        match self.chain.block(hash) {
+            Ok(block) => block,
+            Err(failure) => {
+                self.store_failed(failure.to_string());
+                None
+            }
+        }
+    }
+
+    pub(super) fn run_serving(&mut self, now: Time) {
+        let due: Vec<_> = self
+            .peers
+            .values()
+            .filter(|p| p.sync.serve_at.is_some_and(|t| t <= now))
+            .map(|p| p.id)
+            .collect();
+        for id in due {
+            self.serve(now, id);
+        }
+    }
+}
+
+/// Without witnesses, for who asks in the old way.
+fn stripped(tx: &Transaction) -> Transaction {
+    let mut tx = tx.clone();
+    tx.input.iter_mut().for_each(|input| input.witness.clear());
+    tx
+}
+
+fn block_stripped(block: &Block) -> Block {
+    Block {
+        header: block.header,
+        txdata: block.txdata.iter().map(stripped).collect(),
+    }
+}

@@ -1,0 +1,17 @@
+//! The wire: what a message is, its bytes, and how a byte stream is cut into messages. It knows
+//! no peer and no ledger; whether a message makes sense is decided elsewhere.
+
+mod address;
+mod command;
+mod frame;
+mod message;
+mod payload;
+
+pub use address::PeerAddress;
+pub use command::{Command, CommandName};
+pub use frame::{DecodeError, Decoder, FRAME_HEADER_BYTES, MAGIC_REGTEST, encode};
+pub use message::{Message, Version};
+pub use payload::{
+    ADDRESSES_PER_MESSAGE_MAX, HEADERS_PER_MESSAGE_MAX, INVENTORY_PER_MESSAGE_MAX, PayloadError,
+    USER_AGENT_BYTES_MAX,
+};

@@ -1,0 +1,151 @@
+//! Peers that say anything at any time: the node may let them go, but it never panics, and it goes
+//! on serving an honest peer.
+
+use bitcoin::block::Header;
+use bitcoin::hashes::Hash;
+use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{BlockHash, Txid, Wtxid};
+use peerlab_node::Config;
+use peerlab_node::wire::{CommandName, Message, PeerAddress};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::ledger::*;
+use crate::puppet::*;
+use crate::world::*;
+
+/// A hash that means something in the common past, or nothing.
+fn hash() -> impl Strategy<Value = [u8; 32]> {
+    prop_oneof![
+        (0..PAST_BLOCKS as usize).prop_map(|n| past()[n].block_hash().to_byte_array()),
+        (0..PAST_BLOCKS as usize).prop_map(|n| past()[n].txdata[0].compute_txid().to_byte_array()),
+        (0..20usize).prop_map(|n| spend_past(n, 0).compute_wtxid().to_byte_array()),
+        any::<[u8; 32]>(),
+        Just([0; 32]),
+    ]
+}
+
+fn inventory() -> impl Strategy<Value = Inventory> {
+    (0..6u8, hash()).prop_map(|(kind, hash)| match kind {
+        0 => Inventory::Transaction(Txid::from_byte_array(hash)),
+        1 => Inventory::Block(BlockHash::from_byte_array(hash)),
+        2 => Inventory::WTx(Wtxid::from_byte_array(hash)),
+        3 => Inventory::WitnessTransaction(Txid::from_byte_array(hash)),
+        4 => Inventory::WitnessBlock(BlockHash::from_byte_array(hash)),
+        _ => Inventory::Unknown { inv_type: 9, hash },
+    })
+}
+
+/// A header of the common past, or one like it with work but without a place.
+fn header() -> impl Strategy<Value = Header> {
+    (0..PAST_BLOCKS as usize, any::<bool>(), hash(), any::<u32>()).prop_map(
+        |(n, true_to_past, parent, time)| {
+            let mut header = past()[n].header;
+            if !true_to_past {
+                header.prev_blockhash = BlockHash::from_byte_array(parent);
+                header.time = time;
+                while header.validate_pow(header.target()).is_err() {
+                    header.nonce = header.nonce.wrapping_add(1);
+                }
+            }
+            header
+        },
+    )
+}
+
+fn address() -> impl Strategy<Value = PeerAddress> {
+    (any::<u32>(), any::<u64>(), any::<[u8; 4]>(), any::<u16>()).prop_map(
+        |(last_seen_secs, services, ip, port)| PeerAddress {
+            last_seen_secs,
+            services,
+            addr: (ip, port).into(),
+        },
+    )
+}
+
+/// Handshakes with absurd numbers.
+fn version() -> impl Strategy<Value = Message> {
+    (any::<i32>(), any::<i64>(), any::<u64>(), any::<u32>()).prop_map(
+        |(height, time_secs, services, protocol)| {
+            let Message::Version(mut version) = puppet_version(Node(9), height) else {
+                unreachable!("it is a version");
+            };
+            version.time_secs = time_secs;
+            version.services = services | 9;
+            version.protocol = protocol.max(70_016);
+            Message::Version(version)
+        },
+    )
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let plain = prop_oneof![
+        Just(Message::Verack),
+        Just(Message::WtxidRelay),
+        Just(Message::SendAddrV2),
+        Just(Message::SendHeaders),
+        Just(Message::GetAddr),
+        any::<u64>().prop_map(Message::Ping),
+        any::<u64>().prop_map(Message::Pong),
+        any::<u64>().prop_map(Message::FeeFilter),
+        version(),
+        Just(Message::Unknown {
+            command: CommandName::from_wire(*b"sendcmpct\0\0\0").unwrap(),
+            payload: vec![1],
+        }),
+    ];
+    let lists = prop_oneof![
+        vec(address(), 0..20).prop_map(Message::Addr),
+        vec(address(), 0..20).prop_map(Message::AddrV2),
+        vec(inventory(), 0..30).prop_map(Message::Inv),
+        vec(inventory(), 0..30).prop_map(Message::GetData),
+        vec(inventory(), 0..30).prop_map(Message::NotFound),
+        vec(header(), 0..5).prop_map(Message::Headers),
+        (vec(hash(), 0..10), hash()).prop_map(|(locator, stop)| Message::GetHeaders {
+            locator: locator
+                .into_iter()
+                .map(BlockHash::from_byte_array)
+                .collect(),
+            stop: BlockHash::from_byte_array(stop),
+        }),
+    ];
+    let bodies = prop_oneof![
+        (0..PAST_BLOCKS as usize).prop_map(|n| Message::Block(past()[n].clone())),
+        (0..20usize, 0..3u64).prop_map(|(n, v)| Message::Tx(spend_past(n, v))),
+    ];
+    prop_oneof![2 => plain, 4 => lists, 1 => bodies]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 500, ..Default::default() })]
+    #[test]
+    fn peers_that_say_anything_do_no_harm(
+        seed in 0u64..100,
+        greets in any::<bool>(),
+        said in vec((0usize..3, message(), 0u64..3_000), 0..60),
+    ) {
+        let mut world = World::new(seed);
+        let node = world.add(Config { addresses_max: 50, ..Config::default() });
+        let friend = world.add(connect_to(&[node]));
+        let puppets: Vec<_> = (0..3)
+            .map(|_| {
+                let puppet = world.add_puppet();
+                let link = if greets {
+                    world.puppet_joins(puppet, node, 7)
+                } else {
+                    world.join(puppet, node)
+                };
+                (puppet, link)
+            })
+            .collect();
+        for (who, message, millis) in said {
+            let (puppet, link) = puppets[who];
+            world.say(puppet, link, message);
+            world.run(std::time::Duration::from_millis(millis));
+        }
+        world.mine(friend);
+        world.run(secs(15));
+        prop_assert_eq!(world.tip(node), world.tip(friend));
+        prop_assert!(world.reasons(node, friend).is_empty());
+    }
+}

@@ -1,0 +1,265 @@
+//! What the network cost: bytes on the emulated wire, per node, direction and phase, and which
+//! message types they went to.
+//!
+//! **Bandwidth**: bytes per second on the emulated wire, with IP and TCP headers and framing,
+//! from the difference of a node's counters between the first sample at or after the start of a
+//! phase and the first at or after its end, divided by the time between those two samples, down
+//! time included. Nodes that were never live in the phase are left out. Quantiles over nodes are
+//! by nearest rank, of sent plus received unless said otherwise.
+
+use std::collections::BTreeMap;
+
+use peerlab_link::proto::NodeCounters;
+use peerlab_link::{Nanos, NodeId};
+use serde::Serialize;
+
+use super::quantile::nearest_rank;
+use super::record::Record;
+use super::timeline::Timeline;
+use crate::plan::Plan;
+use crate::plan::spec::NodeQuantile;
+
+/// The least share of a phase that the samples must cover, percent: where the run ended early,
+/// the figure of a small part would not be that of the phase.
+const COVERED_PERCENT_MIN: u64 = 50;
+
+/// How many message types the report names; the rest is summed as `other`.
+const MESSAGE_TYPES_SHOWN: usize = 8;
+
+/// One node's bandwidth in one phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeRate {
+    /// Its name.
+    pub node: String,
+    /// Bytes per second that it sent.
+    pub sent_bytes_per_s: u64,
+    /// Bytes per second that it received.
+    pub received_bytes_per_s: u64,
+}
+
+impl NodeRate {
+    /// Sent plus received.
+    pub fn both(&self) -> u64 {
+        self.sent_bytes_per_s + self.received_bytes_per_s
+    }
+}
+
+/// Quantiles over nodes, bytes per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Quantiles {
+    /// Arithmetic mean.
+    pub mean: u64,
+    /// Median.
+    pub p50: u64,
+    /// 95th percentile.
+    pub p95: u64,
+    /// Greatest.
+    pub max: u64,
+}
+
+impl Quantiles {
+    /// Of some values; `None` when there are none.
+    pub fn of(mut values: Vec<u64>) -> Option<Quantiles> {
+        values.sort_unstable();
+        let sum: u128 = values.iter().map(|v| u128::from(*v)).sum();
+        Some(Quantiles {
+            mean: u64::try_from(sum / u128::try_from(values.len()).ok().filter(|n| *n > 0)?)
+                .ok()?,
+            p50: nearest_rank(&values, 50)?,
+            p95: nearest_rank(&values, 95)?,
+            max: *values.last()?,
+        })
+    }
+
+    /// The figure that an expectation asks for.
+    pub fn get(&self, which: NodeQuantile) -> u64 {
+        match which {
+            NodeQuantile::Mean => self.mean,
+            NodeQuantile::P50 => self.p50,
+            NodeQuantile::P95 => self.p95,
+            NodeQuantile::Max => self.max,
+        }
+    }
+}
+
+/// Bandwidth in one phase, or in the whole run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bandwidth {
+    /// The phase; `None` for the whole run.
+    pub phase: Option<String>,
+    /// Time between the two samples that this is the difference of.
+    pub measured_ns: Nanos,
+    /// Over nodes: bytes per second, sent plus received.
+    pub per_node: Quantiles,
+    /// Over nodes: sent.
+    pub per_node_sent: Quantiles,
+    /// Over nodes: received.
+    pub per_node_received: Quantiles,
+    /// Every node that was live in the phase.
+    pub nodes: Vec<NodeRate>,
+}
+
+/// Measures one phase, or with `None` the whole run; `Err` says why that cannot be done.
+pub fn measure(
+    plan: &Plan,
+    record: &Record,
+    timeline: &Timeline,
+    phase: Option<&str>,
+) -> Result<Bandwidth, String> {
+    let (start, end) = match phase {
+        None => (Nanos::ZERO, plan.end()),
+        Some(name) => plan
+            .phases
+            .iter()
+            .find(|p| p.name == name)
+            .map(|p| (p.start, p.end))
+            .ok_or_else(|| format!("the plan has no phase {name}"))?,
+    };
+    let zero = Vec::new();
+    let (from, first) = if start == Nanos::ZERO {
+        (Nanos::ZERO, &zero)
+    } else {
+        let sample = record
+            .traffic
+            .at_border(start)
+            .ok_or("no byte counters were written")?;
+        (sample.t, &sample.nodes)
+    };
+    let last = record
+        .traffic
+        .at_border(end)
+        .ok_or("no byte counters were written")?;
+    let measured = last.t.saturating_sub(from);
+    let length = end.saturating_sub(start);
+    if measured == Nanos::ZERO
+        || u128::from(measured.0) * 100 < u128::from(length.0) * u128::from(COVERED_PERCENT_MIN)
+    {
+        return Err(format!(
+            "the byte counters cover only {:.1} s of the {:.1} s",
+            measured.as_secs_f64(),
+            length.as_secs_f64()
+        ));
+    }
+    let nodes = rates(
+        plan,
+        &live_within(timeline, from, last.t),
+        first,
+        &last.nodes,
+        measured,
+    );
+    let over = |figure: fn(&NodeRate) -> u64| {
+        Quantiles::of(nodes.iter().map(figure).collect()).ok_or("no node was live")
+    };
+    Ok(Bandwidth {
+        phase: phase.map(str::to_owned),
+        measured_ns: measured,
+        per_node: over(NodeRate::both)?,
+        per_node_sent: over(|n| n.sent_bytes_per_s)?,
+        per_node_received: over(|n| n.received_bytes_per_s)?,
+        nodes,
+    })
+}
+
+fn rates(
+    plan: &Plan,
+    live: &[bool],
+    first: &[NodeCounters],
+    last: &[NodeCounters],
+    measured: Nanos,
+) -> Vec<NodeRate> {
+    let per_second = |from: u64, to: u64| {
+        let nanos = u128::from(measured.0).max(1);
+        u64::try_from(u128::from(to.saturating_sub(from)) * 1_000_000_000 / nanos)
+            .unwrap_or(u64::MAX)
+    };
+    let nothing = NodeCounters::default();
+    plan.nodes
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| live.get(*i).copied().unwrap_or(false))
+        .map(|(i, node)| {
+            let a = first.get(i).unwrap_or(&nothing);
+            let b = last.get(i).unwrap_or(&nothing);
+            NodeRate {
+                node: node.name.clone(),
+                sent_bytes_per_s: per_second(a.tx_bytes, b.tx_bytes),
+                received_bytes_per_s: per_second(a.rx_bytes, b.rx_bytes),
+            }
+        })
+        .collect()
+}
+
+/// Which nodes were live at some moment of `[from, to]`.
+fn live_within(timeline: &Timeline, from: Nanos, to: Nanos) -> Vec<bool> {
+    let mut states = timeline.at(from);
+    let mut live: Vec<bool> = states.iter().map(|s| s.live()).collect();
+    for m in timeline.instants().flatten() {
+        if m.t > from && m.t <= to {
+            let state = &mut states[m.node.index()];
+            state.apply(m.kind);
+            live[m.node.index()] |= state.live();
+        }
+    }
+    live
+}
+
+/// One message type's part of the bytes that nodes sent to peers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MessageShare {
+    /// The type, or `other` for all that are not named.
+    pub message: String,
+    /// Bytes, by the nodes' own counters.
+    pub bytes: u64,
+    /// Part of the whole, 0 to 1.
+    pub share: f64,
+}
+
+/// Message types by bytes sent, most first. By the nodes' own counters over the connections
+/// that they had when last asked: a share, not a sum of the run.
+pub fn message_shares(record: &Record) -> Vec<MessageShare> {
+    let mut by_type = BTreeMap::<&str, u64>::new();
+    for counters in record.peers.values() {
+        for (message, bytes) in &counters.sent {
+            let sum = by_type.entry(message).or_default();
+            *sum = sum.saturating_add(*bytes);
+        }
+    }
+    let total: u64 = by_type
+        .values()
+        .fold(0, |sum: u64, n| sum.saturating_add(*n));
+    let mut sorted: Vec<(&str, u64)> = by_type.into_iter().filter(|(_, n)| *n > 0).collect();
+    sorted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let rest = sorted.split_off(sorted.len().min(MESSAGE_TYPES_SHOWN));
+    let other = rest
+        .iter()
+        .fold(0, |sum: u64, (_, n)| sum.saturating_add(*n));
+    if other > 0 {
+        sorted.push(("other", other));
+    }
+    sorted
+        .into_iter()
+        .map(|(message, bytes)| MessageShare {
+            message: message.to_owned(),
+            bytes,
+            share: bytes as f64 / total as f64,
+        })
+        .collect()
+}
+
+/// Dropped packets of all nodes, by reason; reasons without a drop are left out.
+pub fn drops(record: &Record, name: impl Fn(usize) -> String) -> BTreeMap<String, u64> {
+    let mut drops = BTreeMap::new();
+    for counters in record.traffic.last().map_or(&[][..], |s| &s.nodes) {
+        for (reason, count) in counters.drops.iter().enumerate().filter(|(_, n)| **n > 0) {
+            *drops.entry(name(reason)).or_default() += *count;
+        }
+    }
+    drops
+}
+
+/// The name of a node, or its number where the plan has no such node.
+pub fn node_name(plan: &Plan, node: NodeId) -> String {
+    plan.nodes
+        .get(node.index())
+        .map_or_else(|| format!("node {node}"), |n| n.name.clone())
+}

@@ -1,0 +1,199 @@
+//! How long the network took to agree after a disturbance ended.
+//!
+//! **Converged at t**: all live nodes have the same tip, or a tip at most `lag` blocks behind it
+//! on the same chain. **Time to converge**: from the end of the disturbance to the start of the
+//! first interval of agreement that lasts `hold`.
+//!
+//! Who must agree:
+//! - after a *heal*: the nodes that were live when the partition healed, for as long as they
+//!   stay live. A node that churn brings back later recovers from its own absence, not from the
+//!   partition, and would otherwise break agreement at each return;
+//! - at *settle*, when everything is healed and every node is brought back for good: all live
+//!   nodes, those that come back during the phase too.
+//!
+//! Fewer than two live nodes agree on nothing. An interval of agreement that the end of the run
+//! cuts short of `hold` does not count.
+
+use peerlab_link::{Nanos, NodeId};
+use serde::Serialize;
+
+use super::record::Record;
+use super::timeline::{Crowd, Timeline};
+use super::tree::BlockTree;
+use crate::plan::Plan;
+use crate::plan::spec::Disturbance;
+
+/// Name of the phase that begins with everything healed.
+pub const SETTLE: &str = "settle";
+
+/// A disturbance that ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Which kind.
+    pub of: Disturbance,
+    /// The partition, by index into the plan's faults; `None` at settle.
+    pub fault: Option<u32>,
+    /// When it ended.
+    pub t: Nanos,
+}
+
+/// What is asked of the network after a disturbance.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// A node may be this many blocks behind.
+    pub lag: u32,
+    /// How long agreement must last.
+    pub hold: Nanos,
+}
+
+impl Terms {
+    /// What the report uses where no expectation says otherwise: one block behind, for one
+    /// block interval (10 s where nothing is mined).
+    pub fn usual(plan: &Plan) -> Terms {
+        Terms {
+            lag: 1,
+            hold: plan.ledger.block_interval.unwrap_or(Nanos::from_secs(10)),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Convergence {
+    /// The partition that healed, by index into the plan's faults; `None` at settle.
+    pub fault: Option<u32>,
+    /// When the disturbance ended.
+    pub ended_at_ns: Nanos,
+    /// From then to the start of the first agreement that lasted; `None` when none did.
+    pub time_ns: Option<Nanos>,
+    /// The longest agreement that did not last long enough, when none did.
+    pub longest_ns: Nanos,
+    /// How many nodes had to agree when the disturbance ended.
+    pub nodes: u32,
+}
+
+/// The disturbances of this kind that ended, in the order of time.
+pub fn endings(plan: &Plan, record: &Record, of: Disturbance) -> Vec<Ending> {
+    let mut endings: Vec<Ending> = match of {
+        Disturbance::Heal => record
+            .partitions(plan)
+            .into_iter()
+            .filter_map(|p| {
+                let t = p.healed?;
+                Some(Ending {
+                    of,
+                    fault: Some(p.fault),
+                    t,
+                })
+            })
+            .collect(),
+        Disturbance::Settle => record
+            .phases
+            .get(SETTLE)
+            .map(|t| Ending {
+                of,
+                fault: None,
+                t: *t,
+            })
+            .into_iter()
+            .collect(),
+    };
+    endings.sort_by_key(|e| e.t);
+    endings
+}
+
+/// Measures the time to converge after one disturbance.
+pub fn measure(
+    tree: &BlockTree,
+    timeline: &Timeline,
+    ending: &Ending,
+    terms: Terms,
+) -> Convergence {
+    let mut crowd = crowd_at(timeline, ending, ending.t);
+    let nodes = crowd.live();
+    let mut since = crowd.agrees(tree, terms.lag).then_some(ending.t);
+    let mut found = None;
+    let mut longest = Nanos::ZERO;
+    let mut close = |from: Option<Nanos>, to: Nanos| {
+        let Some(from) = from else { return false };
+        let lasted = to.saturating_sub(from);
+        longest = longest.max(lasted);
+        lasted >= terms.hold
+    };
+    for instant in timeline.instants().filter(|i| i[0].t > ending.t) {
+        let t = instant[0].t;
+        for m in instant {
+            crowd.apply(m);
+        }
+        match (since, crowd.agrees(tree, terms.lag)) {
+            (Some(_), true) | (None, false) => {}
+            (None, true) => since = Some(t),
+            (Some(from), false) => {
+                if close(since, t) {
+                    found = Some(from);
+                    break;
+                }
+                since = None;
+            }
+        }
+    }
+    if found.is_none() && close(since, timeline.end) {
+        found = since;
+    }
+    Convergence {
+        fault: ending.fault,
+        ended_at_ns: ending.t,
+        time_ns: found.map(|from| from.saturating_sub(ending.t)),
+        longest_ns: if found.is_some() {
+            Nanos::ZERO
+        } else {
+            longest
+        },
+        nodes,
+    }
+}
+
+/// Who disagreed at `t`, or, where nobody did, at the next moment when somebody did; with that
+/// moment. Empty when nobody did until the end.
+pub fn dissenters_from(
+    tree: &BlockTree,
+    timeline: &Timeline,
+    ending: &Ending,
+    lag: u32,
+    t: Nanos,
+) -> (Nanos, Vec<NodeId>) {
+    let mut crowd = crowd_at(timeline, ending, t);
+    let now = crowd.dissenters(tree, lag);
+    if !now.is_empty() {
+        return (t, now);
+    }
+    for instant in timeline.instants().filter(|i| i[0].t > t) {
+        for m in instant {
+            crowd.apply(m);
+        }
+        if !crowd.agrees(tree, lag) {
+            let then = crowd.dissenters(tree, lag);
+            if !then.is_empty() {
+                return (instant[0].t, then);
+            }
+        }
+    }
+    (t, Vec::new())
+}
+
+/// Those who must agree after a disturbance, as they are at `t`.
+fn crowd_at(timeline: &Timeline, ending: &Ending, t: Nanos) -> Crowd {
+    let states = timeline.at(ending.t);
+    let mut crowd = match ending.of {
+        Disturbance::Heal => Crowd::those_live(&states),
+        Disturbance::Settle => Crowd::everybody_from(&states),
+    };
+    for instant in timeline.instants() {
+        if instant[0].t > ending.t && instant[0].t <= t {
+            for m in instant {
+                crowd.apply(m);
+            }
+        }
+    }
+    crowd
+}

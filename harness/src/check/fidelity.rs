@@ -1,0 +1,151 @@
+//! Whether the host kept up. If it did not, delays and losses that no plan asked for were in the
+//! run, and the run proves nothing about the network under test.
+//!
+//! The fabric tells for each interval how many packets it delivered, and how many of them late.
+//! These add up over the run, as quantiles would not.
+
+use peerlab_link::Nanos;
+use peerlab_link::proto::{DropReason, Lateness};
+use serde::Serialize;
+
+use super::record::Record;
+use super::words;
+
+/// The share of packets, percent, that may be later than [`Lateness::LATE`] in a run that counts:
+/// the p99 of lateness is then at most that.
+pub const LATE_PERCENT_MAX: f64 = 1.0;
+
+/// The mean CPU pressure (PSI `some`, percent of the time in which some task waited for a CPU)
+/// up to which a run counts. A host with few cores is often near 50 % and keeps up well, since
+/// the fabric, not the nodes, is what must be on time.
+pub const CPU_PRESSURE_PERCENT_MAX: f64 = 90.0;
+
+/// How well the host kept up over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Fidelity {
+    /// Whether anything was told of it.
+    pub measured: bool,
+    /// Packets that had an instant to be delivered at.
+    pub packets: u64,
+    /// Of these, the ones delivered later than [`Lateness::LATE`].
+    pub late_packets: u64,
+    /// Latest delivery of all.
+    pub lateness_max_ns: Nanos,
+    /// Mean CPU pressure, percent, where the host tells it.
+    pub cpu_pressure_percent: Option<f64>,
+    /// Packets that the fabric dropped because it held as much as it may.
+    pub overload_drops: u64,
+}
+
+/// Sums up what the events told.
+pub fn measure(record: &Record) -> Fidelity {
+    let mut pressures = Vec::new();
+    let mut sum = Fidelity {
+        measured: !record.fidelity.is_empty(),
+        overload_drops: record.traffic.last().map_or(0, |s| {
+            s.nodes
+                .iter()
+                .map(|n| n.drops[DropReason::Overload as usize])
+                .sum()
+        }),
+        ..Fidelity::default()
+    };
+    for (_, lateness, pressure) in &record.fidelity {
+        sum.packets = sum.packets.saturating_add(lateness.packets);
+        sum.late_packets = sum.late_packets.saturating_add(lateness.late);
+        sum.lateness_max_ns = sum.lateness_max_ns.max(lateness.max);
+        pressures.extend(*pressure);
+    }
+    if !pressures.is_empty() {
+        sum.cpu_pressure_percent = Some(pressures.iter().sum::<f64>() / pressures.len() as f64);
+    }
+    sum
+}
+
+impl Fidelity {
+    /// Share of packets that were late, percent.
+    pub fn late_percent(&self) -> f64 {
+        if self.packets == 0 {
+            return 0.0;
+        }
+        self.late_packets as f64 / self.packets as f64 * 100.0
+    }
+
+    /// Why the run proves nothing, one sentence each; empty when the host kept up.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if !self.measured {
+            doubts.push("how well the host kept up was never measured".to_owned());
+        }
+        if self.late_percent() > LATE_PERCENT_MAX {
+            doubts.push(format!(
+                "the host delivered {:.1} % of the packets more than {} late (at most {LATE_PERCENT_MAX:.0} % may be)",
+                self.late_percent(),
+                words::duration(Lateness::LATE)
+            ));
+        }
+        if self.overload_drops > 0 {
+            doubts.push(format!(
+                "the host dropped {} that the emulated network would have delivered",
+                words::count(self.overload_drops, "packet")
+            ));
+        }
+        if let Some(pressure) = self.cpu_pressure_percent
+            && pressure > CPU_PRESSURE_PERCENT_MAX
+        {
+            doubts.push(format!(
+                "programs waited for a CPU {pressure:.0} % of the time (at most {CPU_PRESSURE_PERCENT_MAX:.0} % may be)"
+            ));
+        }
+        doubts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Intervals of so many packets, of which so many late.
+    fn record(intervals: &[(u64, u64)]) -> Record {
+        let fidelity = intervals
+            .iter()
+            .map(|(packets, late)| {
+                let lateness = Lateness {
+                    packets: *packets,
+                    late: *late,
+                    ..Lateness::default()
+                };
+                (Nanos::ZERO, lateness, None)
+            })
+            .collect();
+        Record {
+            fidelity,
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn up_to_one_packet_in_a_hundred_may_be_late() {
+        assert!(measure(&record(&[(1000, 10)])).doubts().is_empty());
+        assert_eq!(measure(&record(&[(1000, 11)])).doubts().len(), 1);
+    }
+
+    #[test]
+    fn a_short_hiccup_in_a_long_run_is_forgiven() {
+        let sum = measure(&record(&[(100_000, 0), (500, 500)]));
+        assert!(sum.doubts().is_empty(), "{:?}", sum.doubts());
+    }
+
+    #[test]
+    fn a_host_that_is_late_all_the_time_is_not() {
+        let sum = measure(&record(&[(100, 0), (5_000, 300)]));
+        assert_eq!(sum.doubts().len(), 1);
+    }
+
+    #[test]
+    fn no_word_of_it_is_a_doubt() {
+        assert_eq!(measure(&Record::default()).doubts().len(), 1);
+        // A run without a delayed packet had nothing to be late.
+        assert!(measure(&record(&[(0, 0)])).doubts().is_empty());
+    }
+}

@@ -1,0 +1,204 @@
+//! Fork episodes, stale blocks, reorganisations.
+//!
+//! **Fork episode**: from the first moment live nodes hold tips on different branches until
+//! their tips lie on one chain again (a node that merely lags behind on it does not prolong the
+//! episode). Its **depth** is the longest losing branch, in blocks; the winner is the best tip
+//! when it ends. **Stale rate**: blocks not in the final chain / blocks mined in the run.
+//! **Depth of a reorganisation**: the blocks of a node's old chain that its new one lacks, by
+//! the block tree; between the last tip before a restart and the first after it too, but not
+//! across a replacement, which is a new node.
+
+use std::collections::BTreeSet;
+
+use peerlab_link::{Nanos, NodeId};
+use serde::Serialize;
+
+use super::record::{MoveKind, Partition, Record};
+use super::timeline::{Crowd, Timeline};
+use super::tree::{BlockId, BlockTree};
+
+/// One fork episode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Episode {
+    /// First moment on different branches.
+    pub start_ns: Nanos,
+    /// First moment on one chain again; `None` when that never came.
+    pub end_ns: Option<Nanos>,
+    /// Branches held, the winning one included.
+    pub branches: u32,
+    /// Blocks of the longest losing branch.
+    pub depth: u32,
+    /// Blocks of all losing branches together.
+    pub stale_blocks: u32,
+    /// The partition, by index into the plan's faults, that was in force during it, if one was.
+    pub partition: Option<u32>,
+}
+
+/// What the run's forks came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Forks {
+    /// In the order of their starts.
+    pub episodes: Vec<Episode>,
+    /// Blocks mined in the run.
+    pub mined_blocks: u32,
+    /// Of those, blocks that are not in the final chain.
+    pub stale_blocks: u32,
+    /// Share of stale blocks among those mined, 0 to 1; `None` when none was mined.
+    pub stale_rate: Option<f64>,
+    /// The deepest reorganisation of any node; `None` when no node told a tip.
+    pub deepest_reorg: Option<Reorg>,
+    /// Reorganisations of any depth from 1, all nodes together.
+    pub reorgs: u32,
+}
+
+/// A reorganisation of one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reorg {
+    /// Blocks left behind; zero when the chain of no node was ever reorganised.
+    pub depth: u32,
+    /// Which nodes underwent one of this depth, by name; empty for depth zero.
+    pub nodes: Vec<String>,
+    /// When the first of them did.
+    pub at_ns: Nanos,
+}
+
+/// The chain that the live nodes hold at the end.
+#[derive(Clone, Debug, Default)]
+pub struct FinalChain {
+    /// Its blocks; empty when no live node has a known tip.
+    pub blocks: BTreeSet<BlockId>,
+    /// Whether all live nodes' tips lie on it.
+    pub undisputed: bool,
+}
+
+/// The chain of the best tip at the end.
+pub fn final_chain(tree: &BlockTree, timeline: &Timeline) -> FinalChain {
+    let crowd = Crowd::everybody_from(&timeline.at_end());
+    let tip = crowd.best(tree);
+    FinalChain {
+        blocks: tip.map_or_else(BTreeSet::new, |tip| tree.downwards(tip).collect()),
+        undisputed: tip.is_some() && crowd.on_one_chain(tree),
+    }
+}
+
+/// All fork episodes.
+pub fn episodes(tree: &BlockTree, timeline: &Timeline, partitions: &[Partition]) -> Vec<Episode> {
+    let mut crowd = Crowd::everybody(timeline);
+    let mut open: Option<(Nanos, BTreeSet<BlockId>)> = None;
+    let mut episodes = Vec::new();
+    for instant in timeline.instants() {
+        let t = instant[0].t;
+        for m in instant {
+            crowd.apply(m);
+        }
+        if crowd.on_one_chain(tree) {
+            if let Some((start, held)) = open.take() {
+                let winner = crowd.best(tree);
+                episodes.push(episode(tree, partitions, start, Some(t), held, winner));
+            }
+            continue;
+        }
+        let (_, held) = open.get_or_insert_with(|| (t, BTreeSet::new()));
+        held.extend(crowd.tips().map(|(tip, _)| tip));
+    }
+    if let Some((start, held)) = open {
+        let winner = crowd.best(tree);
+        episodes.push(episode(tree, partitions, start, None, held, winner));
+    }
+    episodes
+}
+
+/// Sums an episode up. `held` are all tips that live nodes held during it.
+fn episode(
+    tree: &BlockTree,
+    partitions: &[Partition],
+    start: Nanos,
+    end: Option<Nanos>,
+    mut held: BTreeSet<BlockId>,
+    winner: Option<BlockId>,
+) -> Episode {
+    // Where everybody left at once, the best of what was held stands for the winner.
+    let winner = winner.or_else(|| held.iter().copied().max_by_key(|tip| tree.height(*tip)));
+    held.retain(|tip| {
+        winner.is_none_or(|w| !tree.is_at_or_below(*tip, w) && !tree.is_at_or_below(w, *tip))
+    });
+    let is_leaf = |tip: &BlockId| {
+        !held
+            .iter()
+            .any(|other| other != tip && tree.is_at_or_below(*tip, *other))
+    };
+    let losing: Vec<BlockId> = held.iter().copied().filter(is_leaf).collect();
+    let mut stale = BTreeSet::new();
+    let mut depth = 0;
+    for leaf in &losing {
+        let lost = winner.map_or(0, |w| tree.left_behind(*leaf, w));
+        depth = depth.max(lost);
+        stale.extend(tree.downwards(*leaf).take(lost as usize));
+    }
+    Episode {
+        start_ns: start,
+        end_ns: end,
+        branches: losing.len() as u32 + 1,
+        depth,
+        stale_blocks: stale.len() as u32,
+        partition: partitions
+            .iter()
+            .find(|p| p.from <= end.unwrap_or(Nanos(u64::MAX)) && start < p.to)
+            .map(|p| p.fault),
+    }
+}
+
+/// Blocks mined, and those of them that are not in the final chain.
+pub fn mined_and_stale(tree: &BlockTree, chain: &FinalChain) -> (u32, u32) {
+    let mined = tree.mined().count() as u32;
+    let stale = tree
+        .mined()
+        .filter(|(b, _)| !chain.blocks.contains(b))
+        .count() as u32;
+    (mined, stale)
+}
+
+/// The deepest reorganisation of any node, and how many there were.
+pub fn reorgs(
+    record: &Record,
+    timeline: &Timeline,
+    name: impl Fn(NodeId) -> String,
+) -> (Option<Reorg>, u32) {
+    let mut deepest: Option<Reorg> = None;
+    let mut count = 0;
+    for (index, moves) in timeline.by_node().into_iter().enumerate() {
+        let mut had: Option<BlockId> = None;
+        for m in moves {
+            match m.kind {
+                MoveKind::Down { replaced: true } => had = None,
+                MoveKind::Tip(tip) => {
+                    let depth = had.map_or(0, |had| record.tree.left_behind(had, tip));
+                    had = Some(tip);
+                    count += u32::from(depth > 0);
+                    note_reorg(&mut deepest, depth, m.t, || name(NodeId(index as u32)));
+                }
+                _ => {}
+            }
+        }
+    }
+    (deepest, count)
+}
+
+fn note_reorg(deepest: &mut Option<Reorg>, depth: u32, t: Nanos, name: impl Fn() -> String) {
+    let deepest = deepest.get_or_insert_with(Reorg::default);
+    if depth == 0 || depth < deepest.depth {
+        return;
+    }
+    if depth > deepest.depth {
+        *deepest = Reorg {
+            depth,
+            nodes: Vec::new(),
+            at_ns: t,
+        };
+    }
+    deepest.at_ns = deepest.at_ns.min(t);
+    let name = name();
+    if !deepest.nodes.contains(&name) {
+        deepest.nodes.push(name);
+    }
+}

@@ -1,0 +1,426 @@
+//! The whole judgement of a run: every verdict, every figure, and what they come to.
+//!
+//! What they come to:
+//! 1. **Failed** when a verdict failed *beyond doubt*: in a way that no slow host can cause (two
+//!    ledger states under one tip, both halves of a double spend in one chain, an expectation
+//!    about something that the plan does not even have).
+//! 2. Else **inconclusive** when the run was cut short, or the host could not keep up
+//!    (`fidelity`): then neither success nor failure says anything about the network.
+//! 3. Else **failed** when any verdict failed or was not measured, else **passed**.
+
+use std::collections::BTreeMap;
+
+use peerlab_link::Nanos;
+use peerlab_link::proto::DropReason;
+use serde::Serialize;
+
+use super::bandwidth::{self, Bandwidth, MessageShare, node_name};
+use super::charts::{Charts, charts};
+use super::convergence::{self, Convergence, Terms};
+use super::double_spend::{self, DoubleSpend};
+use super::fidelity::{self, Fidelity};
+use super::forks::{self, Episode, Forks};
+use super::propagation::{self, Propagation};
+use super::record::{Partition, Record};
+use super::timeline::Timeline;
+use super::tree::BlockTree;
+use super::verdict::{Evidence, Status, Verdict};
+use super::words;
+use crate::event::{HostFacts, RunEvent};
+use crate::plan::Plan;
+use crate::plan::spec::Disturbance;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every expectation held.
+    Passed,
+    /// An expectation failed: the network is at fault.
+    Failed,
+    /// The run proves nothing.
+    Inconclusive,
+}
+
+/// A run, judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judgement {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// Why the run proves nothing; empty when the host kept up and the run came to its end.
+    pub doubts: Vec<String>,
+    /// What else a reader should know: things that no expectation asks about.
+    pub warnings: Vec<String>,
+    /// What was run.
+    pub run: RunFacts,
+    /// One for each of the plan's expectations, in their order.
+    pub verdicts: Vec<Verdict>,
+    /// What was measured.
+    pub figures: Figures,
+    /// What is drawn.
+    #[serde(skip)]
+    pub charts: Charts,
+}
+
+/// What was run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunFacts {
+    /// The experiment's name.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// `docker`, `local` or `sim`; empty when the run never started.
+    pub engine: String,
+    /// Version of Peerlab that ran it; empty when the run never started.
+    pub peerlab_version: String,
+    /// How many nodes the plan has.
+    pub nodes: u32,
+    /// Wall clock at `go`, nanoseconds since the Unix epoch.
+    pub started_unix_ns: u64,
+    /// From the first create to all gates open.
+    pub bring_up_ns: Nanos,
+    /// How long the plan is.
+    pub planned_ns: Nanos,
+    /// How long was observed.
+    pub observed_ns: Nanos,
+    /// Where the nodes ran.
+    pub host: HostFacts,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// Nodes live at the end.
+    pub live_at_end: u32,
+    /// Nodes meant to be up at the end, by name, that were not.
+    pub missing_at_end: Vec<String>,
+    /// Nodes that went down unasked.
+    pub deaths: Vec<DeadNode>,
+    /// Lottery winners that were down and mined nothing.
+    pub mine_missed: u32,
+    /// Transactions that nodes took.
+    pub transactions_accepted: u64,
+    /// Transactions that nodes refused.
+    pub transactions_refused: u64,
+    /// Each partition, from split to agreement.
+    pub partitions: Vec<PartitionStory>,
+    /// From the start of the settle phase to agreement; `None` when the run did not come to it.
+    pub settle: Option<Convergence>,
+    /// Forks and reorganisations.
+    pub forks: Forks,
+    /// Every double spend.
+    pub double_spends: Vec<DoubleSpend>,
+    /// Blocks' propagation: the whole run first, then each phase that has blocks.
+    pub propagation: Vec<Propagation>,
+    /// Bandwidth: the whole run first, then each phase that was measured.
+    pub bandwidth: Vec<Bandwidth>,
+    /// Message types by bytes, most first.
+    pub messages: Vec<MessageShare>,
+    /// Connections of a node, on average over those that told, in both directions.
+    pub connections_mean: Option<f64>,
+    /// Dropped packets by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// How well the host kept up.
+    pub fidelity: Fidelity,
+}
+
+/// A node that went down unasked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadNode {
+    /// Its name.
+    pub node: String,
+    /// When.
+    pub at_ns: Nanos,
+    /// Exit code, or minus the signal.
+    pub status: Option<i32>,
+    /// Why, if told.
+    pub reason: Option<String>,
+}
+
+/// A partition, from split to agreement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartitionStory {
+    /// Index into the plan's faults.
+    pub fault: u32,
+    /// As the plan tells it.
+    pub label: String,
+    /// Nodes of each side.
+    pub sides: Vec<usize>,
+    /// When it took effect.
+    pub from_ns: Nanos,
+    /// When it healed; `None` when it never did.
+    pub healed_ns: Option<Nanos>,
+    /// From then to agreement that lasted; `None` when that never came.
+    pub agreed_after_ns: Option<Nanos>,
+    /// Branches that the nodes were on at most at one time; 1 when they never forked.
+    pub branches: u32,
+    /// Blocks of the longest losing branch.
+    pub depth: u32,
+    /// Blocks of the losing branches.
+    pub stale_blocks: u32,
+}
+
+/// Judges a run from its plan and its events, in one pass over these.
+pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
+    let mut record = Record::of(plan, events);
+    let timeline = Timeline::of(plan, &mut record);
+    let record = record;
+    let partitions = record.partitions(plan);
+    let chain = forks::final_chain(&record.tree, &timeline);
+    let forks = measure_forks(plan, &record, &timeline, &partitions, &chain);
+    let spreads = propagation::spreads(&record, &timeline, &partitions);
+    let double_spends = double_spend::all(plan, &record, &partitions, &chain);
+    let evidence = Evidence {
+        plan,
+        record: &record,
+        timeline: &timeline,
+        chain: &chain,
+        forks: &forks,
+        spreads: &spreads,
+        double_spends: &double_spends,
+    };
+    let verdicts: Vec<Verdict> = plan.expect.iter().map(|e| evidence.judge(e)).collect();
+    let terms = Terms::usual(plan);
+    let heals = heals(plan, &record, &timeline, terms);
+    let mut phases: Vec<Option<&str>> = vec![None];
+    phases.extend(plan.phases.iter().map(|p| Some(p.name.as_str())));
+    let states = timeline.at_end();
+    let figures = Figures {
+        live_at_end: states.iter().filter(|s| s.live()).count() as u32,
+        missing_at_end: states
+            .iter()
+            .zip(&plan.nodes)
+            .filter(|(s, _)| s.missing())
+            .map(|(_, n)| n.name.clone())
+            .collect(),
+        deaths: deaths(plan, &record),
+        mine_missed: record.mine_missed,
+        transactions_accepted: record.transactions_accepted,
+        transactions_refused: record.transactions_refused,
+        partitions: partitions
+            .iter()
+            .map(|p| partition_story(p, &heals, &forks.episodes))
+            .collect(),
+        settle: convergence::endings(plan, &record, Disturbance::Settle)
+            .first()
+            .map(|e| convergence::measure(&record.tree, &timeline, e, terms)),
+        double_spends: double_spends.clone(),
+        propagation: phases
+            .iter()
+            .map(|p| propagation::summarise(plan, &spreads, timeline.end, *p))
+            .filter(|p| p.phase.is_none() || p.blocks > 0)
+            .collect(),
+        bandwidth: phases
+            .iter()
+            .filter_map(|p| bandwidth::measure(plan, &record, &timeline, *p).ok())
+            .collect(),
+        messages: bandwidth::message_shares(&record),
+        connections_mean: connections_mean(&record),
+        drops: bandwidth::drops(&record, drop_reason),
+        fidelity: fidelity::measure(&record),
+        forks: forks.clone(),
+    };
+    let doubts = doubts(&record, &figures.fidelity);
+    Judgement {
+        outcome: outcome(&verdicts, &doubts),
+        warnings: warnings(&record, &figures, &record.tree, &verdicts),
+        doubts,
+        run: run_facts(plan, &record),
+        charts: charts(plan, &record, &timeline, &partitions, &chain),
+        verdicts,
+        figures,
+    }
+}
+
+/// The rule at the head of this file.
+fn outcome(verdicts: &[Verdict], doubts: &[String]) -> Outcome {
+    let failed = |v: &&Verdict| v.status != Status::Held;
+    if verdicts.iter().filter(failed).any(|v| v.beyond_doubt) {
+        return Outcome::Failed;
+    }
+    if !doubts.is_empty() {
+        return Outcome::Inconclusive;
+    }
+    match verdicts.iter().find(failed) {
+        Some(_) => Outcome::Failed,
+        None => Outcome::Passed,
+    }
+}
+
+fn doubts(record: &Record, fidelity: &Fidelity) -> Vec<String> {
+    let mut doubts = Vec::new();
+    match record.ended {
+        Some(false) => {}
+        Some(true) => doubts.push(format!(
+            "the run was interrupted after {}",
+            words::instant(record.end)
+        )),
+        None => doubts.push(format!(
+            "the events stop after {} without their last line: the run was killed, or its engine failed",
+            words::instant(record.end)
+        )),
+    }
+    doubts.extend(fidelity.doubts());
+    doubts
+}
+
+fn warnings(
+    record: &Record,
+    figures: &Figures,
+    tree: &BlockTree,
+    verdicts: &[Verdict],
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if verdicts.is_empty() {
+        warnings.push("the experiment states no expectation: nothing could fail".to_owned());
+    }
+    let missing = &figures.missing_at_end;
+    let mut died: Vec<String> = figures.deaths.iter().map(|d| d.node.clone()).collect();
+    died.sort();
+    died.dedup();
+    let (stayed, back): (Vec<String>, Vec<String>) =
+        died.into_iter().partition(|name| missing.contains(name));
+    let others: Vec<String> = missing
+        .iter()
+        .filter(|m| !stayed.contains(m))
+        .cloned()
+        .collect();
+    for (what, names) in [
+        ("went down unasked and stayed down", stayed),
+        ("went down unasked, and was up again at the end", back),
+        ("meant to be up at the end, but down", others),
+    ] {
+        if !names.is_empty() {
+            warnings.push(format!("{what}: {}", words::names(&names)));
+        }
+    }
+    if tree.undescribed() > 0 {
+        warnings.push(format!(
+            "{} named by tips, but never described: they count as a chain of their own",
+            words::count(tree.undescribed() as u64, "block")
+        ));
+    }
+    if tree.bad_links > 0 {
+        warnings.push(format!(
+            "{} between blocks with heights that do not fit was ignored",
+            words::count(u64::from(tree.bad_links), "parent link")
+        ));
+    }
+    if record.started.is_none() {
+        warnings.push("the events do not begin with the line of a run's start".to_owned());
+    }
+    warnings
+}
+
+fn run_facts(plan: &Plan, record: &Record) -> RunFacts {
+    let started = record.started.as_ref();
+    RunFacts {
+        name: plan.name.clone(),
+        seed: plan.seed,
+        engine: started.map_or_else(String::new, |s| s.engine.clone()),
+        peerlab_version: started.map_or_else(String::new, |s| s.version.clone()),
+        nodes: plan.nodes.len() as u32,
+        started_unix_ns: started.map_or(0, |s| s.unix_nanos),
+        bring_up_ns: started.map_or(Nanos::ZERO, |s| s.bring_up),
+        planned_ns: plan.end(),
+        observed_ns: record.end,
+        host: record.host.clone(),
+    }
+}
+
+fn measure_forks(
+    plan: &Plan,
+    record: &Record,
+    timeline: &Timeline,
+    partitions: &[Partition],
+    chain: &forks::FinalChain,
+) -> Forks {
+    let (mined_blocks, stale_blocks) = forks::mined_and_stale(&record.tree, chain);
+    let (deepest_reorg, reorgs) = forks::reorgs(record, timeline, |n| node_name(plan, n));
+    Forks {
+        episodes: forks::episodes(&record.tree, timeline, partitions),
+        mined_blocks,
+        stale_blocks,
+        stale_rate: (mined_blocks > 0).then(|| f64::from(stale_blocks) / f64::from(mined_blocks)),
+        deepest_reorg,
+        reorgs,
+    }
+}
+
+fn heals(plan: &Plan, record: &Record, timeline: &Timeline, terms: Terms) -> Vec<Convergence> {
+    convergence::endings(plan, record, Disturbance::Heal)
+        .iter()
+        .map(|e| convergence::measure(&record.tree, timeline, e, terms))
+        .collect()
+}
+
+fn partition_story(
+    partition: &Partition,
+    heals: &[Convergence],
+    episodes: &[Episode],
+) -> PartitionStory {
+    let mine = || {
+        episodes
+            .iter()
+            .filter(|e| e.partition == Some(partition.fault))
+    };
+    PartitionStory {
+        fault: partition.fault,
+        label: partition.label.clone(),
+        sides: partition.side_sizes(),
+        from_ns: partition.from,
+        healed_ns: partition.healed,
+        agreed_after_ns: heals
+            .iter()
+            .find(|h| h.fault == Some(partition.fault))
+            .and_then(|h| h.time_ns),
+        branches: mine().map(|e| e.branches).max().unwrap_or(1),
+        depth: mine().map(|e| e.depth).max().unwrap_or(0),
+        stale_blocks: mine().map(|e| e.stale_blocks).sum(),
+    }
+}
+
+fn deaths(plan: &Plan, record: &Record) -> Vec<DeadNode> {
+    let mut deaths: Vec<DeadNode> = record
+        .deaths
+        .iter()
+        .map(|d| DeadNode {
+            node: node_name(plan, d.node),
+            at_ns: d.t,
+            status: d.status,
+            reason: d.reason.clone(),
+        })
+        .collect();
+    deaths.sort_by(|a, b| (a.at_ns, &a.node).cmp(&(b.at_ns, &b.node)));
+    deaths
+}
+
+fn connections_mean(record: &Record) -> Option<f64> {
+    let nodes = record.peers.len();
+    let sum: f64 = record
+        .peers
+        .values()
+        .map(|p| f64::from(p.connections))
+        .sum();
+    (nodes > 0).then(|| sum / nodes as f64)
+}
+
+/// The name of a drop reason, by its number.
+fn drop_reason(number: usize) -> String {
+    const REASONS: [DropReason; DropReason::COUNT] = [
+        DropReason::Loss,
+        DropReason::QueueUp,
+        DropReason::QueueDown,
+        DropReason::Partition,
+        DropReason::Silence,
+        DropReason::Unroutable,
+        DropReason::Device,
+        DropReason::Overload,
+    ];
+    REASONS
+        .iter()
+        .find(|r| **r as usize == number)
+        .and_then(|r| serde_json::to_value(r).ok())
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_else(|| format!("reason {number}"))
+}

@@ -1,0 +1,284 @@
+//! How fast blocks reach the nodes.
+//!
+//! **Propagation of a block**: from its birth until a share (p50, p90, p99) of its audience has
+//! it, as their tip or below it. Its *birth* is the first moment that anybody is seen to have
+//! it: that is its miner, but another's line may be the first to come. Its *audience* are the
+//! nodes live at its birth, its miner included. A node leaves the audience when, before it has
+//! the block, it goes down or a partition cuts it off from the miner: nothing could have reached
+//! it.
+//!
+//! - A block born while a partition is in force has only the miner's own side as its audience,
+//!   and is counted among `blocks_in_partition` too, so that a reader sees how many are.
+//! - A block that loses a race is never the tip of those who follow the other; shares that it
+//!   never reaches count as endless, and are sorted last.
+//! - A block born too late to be judged (the run ended less than [`LATE_BIRTH`] after, and the
+//!   share was not reached) is left out of that share's figures, not taken for endless.
+//!
+//! A figure "p90" of a phase is the median (nearest rank) over its blocks of the time to 90 % of
+//! each block's audience.
+
+use peerlab_link::{Nanos, NodeId};
+use serde::Serialize;
+
+use super::quantile::{nearest_rank, rank};
+use super::record::{Move, MoveKind, Partition, Record};
+use super::timeline::{NodeState, Timeline};
+use super::tree::{BlockId, BlockTree};
+use crate::plan::Plan;
+
+/// A block born in this last stretch of a run may still be under way when it ends. Longer than
+/// a block takes to any node on every preset, even over a slow link.
+pub const LATE_BIRTH: Nanos = Nanos::from_secs(10);
+
+/// How many points the curve of [`Propagation::curve_ns`] has: one per percent.
+const CURVE_POINTS: u8 = 100;
+
+/// One block's spread.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    /// Which block.
+    pub block: BlockId,
+    /// When it was born.
+    pub birth: Nanos,
+    /// Whether a partition was in force then.
+    pub in_partition: bool,
+    /// Nodes of the audience that do not have it when the run ends.
+    pub without: u32,
+    /// From its birth until each other node of the audience had it, ascending.
+    pub delays: Vec<Nanos>,
+}
+
+/// The time until a share of an audience has a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// It took so long.
+    After(Nanos),
+    /// It never came to that.
+    Never,
+}
+
+impl Spread {
+    /// The time until `percent` of the audience had it; `None` when it was born too late to tell.
+    pub fn reach(&self, percent: u8, end: Nanos) -> Option<Reach> {
+        let audience = self.delays.len() + self.without as usize;
+        match self.delays.get(rank(percent, audience) - 1) {
+            Some(delay) => Some(Reach::After(*delay)),
+            None if self.birth.saturating_add(LATE_BIRTH) > end => None,
+            None => Some(Reach::Never),
+        }
+    }
+}
+
+/// Figures over blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Propagation {
+    /// Phase in which the blocks were born; `None` for the whole run.
+    pub phase: Option<String>,
+    /// Blocks born.
+    pub blocks: u32,
+    /// Of those, born while a partition was in force: their audience is the miner's side.
+    pub blocks_in_partition: u32,
+    /// Median over blocks of the time to half of the audience; `None` when there was no block,
+    /// or most never reached that share.
+    pub p50_ns: Option<Nanos>,
+    /// To 90 %.
+    pub p90_ns: Option<Nanos>,
+    /// To 99 %.
+    pub p99_ns: Option<Nanos>,
+    /// The slowest block's time to 90 %, of those that reached it.
+    pub slowest_p90_ns: Option<Nanos>,
+    /// Blocks that never reached 90 % of their audience.
+    pub never_reached_p90: u32,
+    /// Over all blocks and receivers together: the delay by which 1 %, 2 % ... 100 % had a block.
+    pub curve_ns: Vec<Nanos>,
+}
+
+/// Measures the spread of every block mined in the run.
+pub fn spreads(record: &Record, timeline: &Timeline, partitions: &[Partition]) -> Vec<Spread> {
+    let tree = &record.tree;
+    let by_node = timeline.by_node();
+    let births = births(tree, &by_node);
+    let mut spreads: Vec<(Spread, Option<NodeId>)> = tree
+        .mined()
+        .filter_map(|(block, described)| {
+            let (birth, first) = births[block.index()]?;
+            let spread = Spread {
+                block,
+                birth,
+                in_partition: partitions.iter().any(|p| p.in_force(birth)),
+                without: 0,
+                delays: Vec::new(),
+            };
+            Some((spread, described.miner.or(first)))
+        })
+        .collect();
+    spreads.sort_by_key(|(s, _)| (s.birth, s.block));
+    for (index, moves) in by_node.iter().enumerate() {
+        let node = NodeId(index as u32);
+        let had = first_had(tree, moves);
+        let stays = stays(timeline.start()[index], moves, timeline.end);
+        for (spread, origin) in &mut spreads {
+            let audience_of = |p: &&Partition| origin.is_some_and(|o| p.separates(node, o));
+            let cuts = partitions.iter().filter(audience_of);
+            match received(spread.birth, had[spread.block.index()], &stays, cuts) {
+                Received::NotAsked => {}
+                Received::After(delay) => spread.delays.push(delay),
+                Received::Never => spread.without += 1,
+            }
+        }
+    }
+    let mut spreads: Vec<Spread> = spreads.into_iter().map(|(s, _)| s).collect();
+    for spread in &mut spreads {
+        spread.delays.sort_unstable();
+    }
+    spreads
+}
+
+enum Received {
+    /// The node is not in the audience, or left it.
+    NotAsked,
+    After(Nanos),
+    Never,
+}
+
+/// What became of one block at one node, of whose stays [`stays`] tells.
+fn received<'a>(
+    birth: Nanos,
+    had: Option<Nanos>,
+    stays: &[(Nanos, Nanos)],
+    mut cuts: impl Iterator<Item = &'a Partition>,
+) -> Received {
+    let after = stays.partition_point(|(from, _)| *from <= birth);
+    let Some(&(_, until)) = after.checked_sub(1).and_then(|i| stays.get(i)) else {
+        return Received::NotAsked;
+    };
+    if birth >= until {
+        return Received::NotAsked;
+    }
+    // Until when it could have come.
+    let by = had.unwrap_or(Nanos(u64::MAX));
+    if cuts.any(|p| p.to > birth && p.from <= by) {
+        return Received::NotAsked;
+    }
+    match had {
+        Some(t) if t <= until => Received::After(t.saturating_sub(birth)),
+        _ if until < Nanos(u64::MAX) => Received::NotAsked,
+        _ => Received::Never,
+    }
+}
+
+/// When the node was live, as `[from, until)`; a stay that lasts to the end of the run has no
+/// end of its own.
+fn stays(start: NodeState, moves: &[Move], end: Nanos) -> Vec<(Nanos, Nanos)> {
+    let mut stays = Vec::new();
+    let mut state = start;
+    let mut since = state.live().then_some(Nanos::ZERO);
+    for m in moves.iter().filter(|m| m.t <= end) {
+        state.apply(m.kind);
+        match (since, state.live()) {
+            (None, true) => since = Some(m.t),
+            (Some(from), false) => {
+                stays.push((from, m.t));
+                since = None;
+            }
+            _ => {}
+        }
+    }
+    if let Some(from) = since {
+        stays.push((from, Nanos(u64::MAX)));
+    }
+    stays
+}
+
+/// When a node first had each block, as its tip or below it.
+fn first_had(tree: &BlockTree, moves: &[Move]) -> Vec<Option<Nanos>> {
+    let mut had = vec![None; tree.len()];
+    for m in moves {
+        if let MoveKind::Tip(tip) = m.kind {
+            for block in tree.downwards(tip) {
+                let slot = &mut had[block.index()];
+                if slot.is_some() {
+                    break;
+                }
+                *slot = Some(m.t);
+            }
+        }
+    }
+    had
+}
+
+/// When each block was first seen anywhere, and at which node if a tip was the first to tell.
+fn births(tree: &BlockTree, by_node: &[Vec<Move>]) -> Vec<Option<(Nanos, Option<NodeId>)>> {
+    let mut births: Vec<Option<(Nanos, Option<NodeId>)>> = tree
+        .ids()
+        .map(|id| Some((tree.described(id)?.t, None)))
+        .collect();
+    for (index, moves) in by_node.iter().enumerate() {
+        for (id, had) in tree.ids().zip(first_had(tree, moves)) {
+            let Some(t) = had else { continue };
+            let birth = &mut births[id.index()];
+            if birth.is_none_or(|(earliest, who)| t < earliest || (t == earliest && who.is_none()))
+            {
+                *birth = Some((t, Some(NodeId(index as u32))));
+            }
+        }
+    }
+    births
+}
+
+/// Figures over the blocks born in one phase, or in the whole run.
+pub fn summarise(plan: &Plan, spreads: &[Spread], end: Nanos, phase: Option<&str>) -> Propagation {
+    let chosen: Vec<&Spread> = spreads
+        .iter()
+        .filter(|s| phase.is_none_or(|name| born_in(plan, s.birth, name)))
+        .collect();
+    let median = |percent| match over_blocks(&chosen, percent, end) {
+        Some(Reach::After(t)) => Some(t),
+        _ => None,
+    };
+    let p90: Vec<Reach> = chosen.iter().filter_map(|s| s.reach(90, end)).collect();
+    let mut pooled: Vec<Nanos> = chosen
+        .iter()
+        .flat_map(|s| s.delays.iter().copied())
+        .collect();
+    pooled.sort_unstable();
+    Propagation {
+        phase: phase.map(str::to_owned),
+        blocks: chosen.len() as u32,
+        blocks_in_partition: chosen.iter().filter(|s| s.in_partition).count() as u32,
+        p50_ns: median(50),
+        p90_ns: median(90),
+        p99_ns: median(99),
+        slowest_p90_ns: p90
+            .iter()
+            .filter_map(|r| match r {
+                Reach::After(t) => Some(*t),
+                Reach::Never => None,
+            })
+            .max(),
+        never_reached_p90: p90.iter().filter(|r| **r == Reach::Never).count() as u32,
+        curve_ns: (1..=CURVE_POINTS)
+            .filter_map(|percent| nearest_rank(&pooled, percent))
+            .collect(),
+    }
+}
+
+/// The median over blocks of the time to a share; `None` when no block can be judged.
+pub fn over_blocks(spreads: &[&Spread], percent: u8, end: Nanos) -> Option<Reach> {
+    let mut reaches: Vec<Reach> = spreads
+        .iter()
+        .filter(|s| !s.delays.is_empty() || s.without > 0)
+        .filter_map(|s| s.reach(percent, end))
+        .collect();
+    reaches.sort_unstable();
+    nearest_rank(&reaches, 50)
+}
+
+/// Whether an instant lies in the phase of this name.
+pub fn born_in(plan: &Plan, t: Nanos, phase: &str) -> bool {
+    let last = plan.phases.last().map(|p| p.name.as_str());
+    plan.phases.iter().any(|p| {
+        // What the end of the run brings late belongs to its last phase.
+        p.name == phase && p.start <= t && (t < p.end || last == Some(phase))
+    })
+}

@@ -1,0 +1,108 @@
+//! Fork episodes and reorganisations.
+
+use super::told::*;
+
+#[test]
+fn the_episode_of_a_partition_is_measured() {
+    let j = fork_and_heal().judge();
+    let episodes = &j.figures.forks.episodes;
+    assert_eq!(episodes.len(), 1, "{episodes:#?}");
+    let e = &episodes[0];
+    assert_eq!((e.start_ns, e.end_ns), (secs(35.0), Some(secs(50.5))));
+    assert_eq!((e.branches, e.depth, e.stale_blocks), (2, 2, 2));
+    assert_eq!(e.partition, Some(0));
+    assert_eq!(
+        (j.figures.forks.mined_blocks, j.figures.forks.stale_blocks),
+        (6, 2)
+    );
+    let told = &j.figures.partitions[0];
+    assert_eq!(told.sides, [3, 3]);
+    assert_eq!((told.branches, told.depth, told.stale_blocks), (2, 2, 2));
+    assert_eq!(told.agreed_after_ns, Some(secs(0.5)));
+}
+
+#[test]
+fn a_fork_that_never_ends_stays_open() {
+    let mut s = Story::of(3);
+    s.mines(70.0, 0, "a1", "base");
+    s.mines(71.0, 1, "b1", "base");
+    let forks = s.judge().figures.forks;
+    assert_eq!(forks.episodes.len(), 1);
+    assert_eq!(forks.episodes[0].end_ns, None);
+    assert_eq!(forks.episodes[0].depth, 1);
+}
+
+#[test]
+fn no_fork_no_episode() {
+    let mut s = Story::of(5);
+    s.spreads(5.0, 0, "c1", "base");
+    s.spreads(15.0, 1, "c2", "c1");
+    let forks = s.judge().figures.forks;
+    assert!(forks.episodes.is_empty());
+    assert_eq!(forks.stale_rate, Some(0.0));
+}
+
+#[test]
+fn three_branches_are_counted() {
+    let mut s = Story::of(3);
+    s.partition(30.0, Some(50.0), &[&[0], &[1], &[2]]);
+    s.mines(31.0, 0, "a1", "base");
+    s.mines(32.0, 1, "b1", "base");
+    s.mines(33.0, 2, "c1", "base");
+    s.mines(34.0, 2, "c2", "c1");
+    s.reaches(50.0, "c2", [0, 1]);
+    let e = s.judge().figures.forks.episodes.remove(0);
+    assert_eq!((e.branches, e.depth, e.stale_blocks), (3, 1, 2));
+}
+
+#[test]
+fn a_reorganisation_is_as_deep_as_what_it_undoes() {
+    let depth = |min, max| Expectation::ReorgDepth { min, max };
+    let s = fork_and_heal();
+    holds(&s.verdict(depth(Some(1), Some(2))));
+    let v = s.verdict(depth(None, Some(1)));
+    fails(&v, "2");
+    assert_eq!(v.nodes, ["peers-3", "peers-4", "peers-5"]);
+    assert_eq!(v.at_ns, Some(secs(50.3)));
+    fails(&s.verdict(depth(Some(3), None)), "2");
+}
+
+#[test]
+fn a_new_node_in_the_place_of_another_reorganises_nothing() {
+    let mut s = Story::of(3);
+    s.spreads(5.0, 0, "c1", "base");
+    s.goes_down(30.0, 2, Some(Down::Replace));
+    s.comes_up(31.0, 2, "base");
+    s.takes(32.0, 2, "c1");
+    holds(&s.verdict(Expectation::ReorgDepth {
+        min: None,
+        max: Some(0),
+    }));
+}
+
+#[test]
+fn a_restart_does_not_hide_a_reorganisation() {
+    let mut s = Story::of(2);
+    s.mines(5.0, 0, "a1", "base");
+    s.mines(6.0, 1, "b1", "base");
+    s.mines(7.0, 1, "b2", "b1");
+    s.goes_down(30.0, 0, Some(Down::Kill));
+    s.comes_up(31.0, 0, "b2");
+    fails(
+        &s.verdict(Expectation::ReorgDepth {
+            min: None,
+            max: Some(0),
+        }),
+        "1",
+    );
+}
+
+#[test]
+fn without_a_tip_there_is_no_depth() {
+    let s = Story::of(2).expect(Expectation::ReorgDepth {
+        min: None,
+        max: Some(6),
+    });
+    let no_events = judge(&s.plan, std::iter::empty());
+    has_nothing_to_measure(&no_events.verdicts[0]);
+}

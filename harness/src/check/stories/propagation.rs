@@ -1,0 +1,102 @@
+//! How fast blocks spread.
+
+use super::told::*;
+
+fn within(quantile: u8, below: f64, phase: Option<&str>) -> Expectation {
+    Expectation::Propagation {
+        quantile,
+        below: secs(below),
+        phase: phase.map(str::to_owned),
+    }
+}
+
+/// Ten nodes: a block is with half of them after 400 ms, with all after 900 ms.
+fn three_blocks() -> Story {
+    let mut s = Story::of(10);
+    s.spreads(5.0, 0, "c1", "base");
+    s.spreads(10.0, 1, "c2", "c1");
+    s.spreads(65.0, 2, "c3", "c2");
+    s
+}
+
+#[test]
+fn quantiles_are_over_all_who_were_live() {
+    let s = three_blocks();
+    let v = s.verdict(within(50, 0.5, None));
+    holds(&v);
+    assert_eq!(v.measured.as_deref(), Some("400 ms"));
+    fails(&s.verdict(within(90, 0.8, None)), "800 ms");
+    holds(&s.verdict(within(99, 0.95, Some("warmup"))));
+    fails(&s.verdict(within(99, 0.9, Some("settle"))), "900 ms");
+}
+
+#[test]
+fn a_phase_without_a_block_fails() {
+    let v = three_blocks().verdict(within(90, 2.0, Some("faults")));
+    has_nothing_to_measure(&v);
+    assert_eq!(
+        v.sentence,
+        "No block was mined in faults, so none could spread."
+    );
+    has_nothing_to_measure(&Story::of(3).verdict(within(90, 2.0, None)));
+}
+
+#[test]
+fn blocks_of_a_partition_are_asked_of_their_own_side_only() {
+    let s = fork_and_heal();
+    let v = s.verdict(within(99, 0.3, Some("faults")));
+    holds(&v);
+    let faults = s
+        .judge()
+        .figures
+        .propagation
+        .into_iter()
+        .find(|p| p.phase.as_deref() == Some("faults"))
+        .unwrap();
+    assert_eq!((faults.blocks, faults.blocks_in_partition), (5, 5));
+    assert_eq!(faults.p99_ns, Some(secs(0.2)));
+}
+
+#[test]
+fn a_block_that_most_never_get_is_endless() {
+    let mut s = Story::of(4);
+    s.mines(30.0, 0, "c1", "base");
+    s.reaches(30.0, "c1", [1]);
+    fails(&s.verdict(within(90, 5.0, None)), "never");
+    holds(&s.verdict(within(50, 5.0, None)));
+}
+
+#[test]
+fn a_node_that_goes_down_first_leaves_the_audience() {
+    let mut s = Story::of(4);
+    s.mines(30.0, 0, "c1", "base");
+    s.reaches(30.0, "c1", [1, 2]);
+    s.goes_down(30.05, 3, Some(Down::Kill));
+    s.comes_up(40.0, 3, "c1");
+    let v = s.verdict(within(99, 1.0, None));
+    holds(&v);
+    assert_eq!(v.measured.as_deref(), Some("200 ms"));
+}
+
+#[test]
+fn a_block_from_the_very_end_is_not_judged() {
+    let mut s = three_blocks();
+    s.mines(89.9, 0, "c4", "c3");
+    let whole = s.judge().figures.propagation.remove(0);
+    assert_eq!((whole.blocks, whole.never_reached_p90), (4, 0));
+    let mut alone = Story::of(4);
+    alone.mines(89.9, 0, "c1", "base");
+    has_nothing_to_measure(&alone.verdict(within(90, 5.0, None)));
+}
+
+#[test]
+fn a_block_passed_over_counts_once_its_child_is_there() {
+    let mut s = Story::of(3);
+    s.mines(30.0, 0, "c1", "base");
+    s.takes(30.1, 1, "c1");
+    s.mines(30.2, 0, "c2", "c1");
+    s.takes(30.3, 2, "c2"); // has c1 below it
+    let v = s.verdict(within(99, 0.35, None));
+    holds(&v);
+    assert_eq!(v.measured.as_deref(), Some("300 ms"), "{v:#?}");
+}

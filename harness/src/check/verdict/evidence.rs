@@ -1,0 +1,76 @@
+//! Everything measured, and which judge an expectation goes to.
+
+use peerlab_link::NodeId;
+
+use super::Verdict;
+use crate::check::bandwidth::node_name;
+use crate::check::convergence::Terms;
+use crate::check::double_spend::DoubleSpend;
+use crate::check::forks::{FinalChain, Forks};
+use crate::check::propagation::Spread;
+use crate::check::record::Record;
+use crate::check::timeline::Timeline;
+use crate::plan::Plan;
+use crate::plan::spec::{Errand, Expectation, Task};
+
+/// Everything measured that expectations are held against.
+pub struct Evidence<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The events.
+    pub record: &'a Record,
+    /// Who was live when.
+    pub timeline: &'a Timeline,
+    /// The chain at the end.
+    pub chain: &'a FinalChain,
+    /// Forks and reorganisations.
+    pub forks: &'a Forks,
+    /// Every block's spread.
+    pub spreads: &'a [Spread],
+    /// Every double spend.
+    pub double_spends: &'a [DoubleSpend],
+}
+
+impl Evidence<'_> {
+    /// The verdict on one expectation.
+    pub fn judge(&self, expectation: &Expectation) -> Verdict {
+        match expectation {
+            Expectation::Converged {
+                within,
+                of,
+                lag,
+                hold,
+            } => {
+                let terms = Terms {
+                    lag: *lag,
+                    hold: *hold,
+                };
+                self.converged(*within, *of, terms)
+            }
+            Expectation::SameLedger => self.same_ledger(),
+            Expectation::DoubleSpend { confirmed } => self.double_spend(*confirmed),
+            Expectation::ReorgDepth { min, max } => self.reorg_depth(*min, *max),
+            Expectation::Propagation {
+                quantile,
+                below,
+                phase,
+            } => self.propagation(*quantile, *below, phase.as_deref()),
+            Expectation::Bandwidth { of, below, phase } => {
+                self.bandwidth(*of, *below, phase.as_deref())
+            }
+            Expectation::NodesUp { min } => self.nodes_up(*min),
+        }
+    }
+
+    /// Whether the plan mines, but no block was ever seen. Nodes that all stand where they began
+    /// then agree on nothing new, which must not pass for convergence.
+    pub(super) fn nothing_mined(&self) -> bool {
+        let mines = |e: &Errand| matches!(e.task, Task::Mine { .. });
+        self.plan.agenda.iter().any(mines) && self.record.tree.mined().next().is_none()
+    }
+
+    /// Names of nodes.
+    pub(super) fn names(&self, nodes: &[NodeId]) -> Vec<String> {
+        nodes.iter().map(|n| node_name(self.plan, *n)).collect()
+    }
+}

@@ -1,0 +1,203 @@
+//! Whether the ledger is one at the end, and what it went through: states, double spends,
+//! reorganisations, nodes that are up.
+
+use peerlab_link::NodeId;
+
+use super::agreement::NOTHING_MINED;
+use super::{Evidence, Verdict};
+use crate::check::double_spend::DoubleSpend;
+use crate::check::state::{self, LedgerState};
+use crate::check::words;
+
+impl Evidence<'_> {
+    pub(super) fn same_ledger(&self) -> Verdict {
+        let verdict = Verdict::new(
+            "same_ledger",
+            "one tip and one ledger state at the end".to_owned(),
+            "all equal".to_owned(),
+        );
+        if self.nothing_mined() {
+            return verdict.not_measured(NOTHING_MINED);
+        }
+        let (nodes, fault, sentence, beyond_doubt) = match state::compare(
+            self.record,
+            self.timeline,
+        ) {
+            LedgerState::Same { nodes } => {
+                let sentence = format!(
+                    "All {nodes} live nodes ended with the same tip and the same ledger state."
+                );
+                return verdict.held(format!("{nodes} equal"), sentence);
+            }
+            LedgerState::TooFew { nodes } => {
+                return verdict.not_measured(format!(
+                    "Only {} live at the end: there was no other ledger to compare with.",
+                    were(u64::from(nodes))
+                ));
+            }
+            LedgerState::Silent(nodes) => (
+                nodes,
+                "unread",
+                "did not tell the ledger state at the end, though live",
+                false,
+            ),
+            LedgerState::OtherTip(nodes) => {
+                (nodes, "differ", "ended with another tip than most", false)
+            }
+            LedgerState::OtherState(nodes) => (
+                nodes,
+                "contradict",
+                "ended with the same tip as others but another ledger state: the ledger contradicts itself",
+                true,
+            ),
+        };
+        let nodes = self.names(&nodes);
+        let count = nodes.len();
+        let sentence = format!("{} {sentence}.", words::names(&nodes));
+        verdict
+            .missed_by(words::count(count as u64, "node"))
+            .look_at(nodes, Some(self.timeline.end))
+            .beyond_doubt(beyond_doubt)
+            .failed(format!("{count} {fault}"), sentence)
+    }
+
+    pub(super) fn double_spend(&self, expected: u32) -> Verdict {
+        let verdict = Verdict::new(
+            "double_spend",
+            format!("{expected} of two conflicting transactions confirmed"),
+            format!("exactly {expected}"),
+        );
+        let missed = |d: &&DoubleSpend| d.confirmed.abs_diff(expected);
+        let flawed = self.double_spends.iter().find(|d| d.flaw.is_some());
+        let Some(worst) = flawed.or(self.double_spends.iter().max_by_key(missed)) else {
+            return verdict
+                .beyond_doubt(true)
+                .not_measured("The plan has no double spend.");
+        };
+        let nodes: Vec<String> = worst.sides.iter().map(|s| s.node.clone()).collect();
+        let given_to = words::names(&nodes);
+        let verdict = verdict.look_at(nodes, worst.sides.first().map(|s| s.submitted_ns));
+        if let Some(flaw) = &worst.flaw {
+            return verdict.not_measured(format!("The double spend did not take place: {flaw}."));
+        }
+        let measured = worst.confirmed.to_string();
+        // Two conflicting transactions on one chain stay so, whatever the others think.
+        if worst.confirmed > 1 && worst.confirmed != expected {
+            let sentence = "Both conflicting transactions are in the final chain: the same money was spent twice.";
+            return verdict
+                .missed_by(missed(&worst).to_string())
+                .beyond_doubt(true)
+                .failed(measured, sentence.to_owned());
+        }
+        if !self.chain.undisputed {
+            return verdict.not_measured(
+                "The live nodes ended on different chains, so neither transaction is final.",
+            );
+        }
+        let final_side = worst.sides.iter().find(|s| s.confirmed_height.is_some());
+        let fate = match (worst.confirmed, final_side) {
+            (1, Some(side)) => format!("only that of {} is", side.node),
+            (0, _) => "neither is".to_owned(),
+            _ => "both are".to_owned(),
+        };
+        let story = format!(
+            "Of two conflicting transactions, given to {given_to}, {fate} in the final chain"
+        );
+        if worst.confirmed == expected {
+            return verdict.held(measured, format!("{story}."));
+        }
+        verdict
+            .missed_by(missed(&worst).to_string())
+            .failed(measured, format!("{story}, instead of {expected}."))
+    }
+
+    pub(super) fn reorg_depth(&self, min: Option<u32>, max: Option<u32>) -> Verdict {
+        let bound = match (min, max) {
+            (Some(min), Some(max)) => format!("{min} to {max}"),
+            (Some(min), None) => format!(">= {min}"),
+            (None, Some(max)) => format!("<= {max}"),
+            (None, None) => "any".to_owned(),
+        };
+        let verdict = Verdict::new(
+            "reorg_depth",
+            format!("deepest reorganisation {bound} blocks"),
+            bound,
+        );
+        let Some(deepest) = &self.forks.deepest_reorg else {
+            return verdict.not_measured("No node ever told its tip.");
+        };
+        let depth = deepest.depth;
+        let (low, high) = (min.unwrap_or(0), max.unwrap_or(u32::MAX));
+        let blocks = words::count(u64::from(depth), "block");
+        let story = match depth {
+            0 => "No node's chain was ever reorganised".to_owned(),
+            _ => format!(
+                "The deepest reorganisation undid {blocks}, on {} at {}",
+                words::names(&deepest.nodes),
+                words::instant(deepest.at_ns)
+            ),
+        };
+        let verdict = match depth {
+            0 => verdict,
+            _ => verdict.look_at(deepest.nodes.clone(), Some(deepest.at_ns)),
+        };
+        if depth > high {
+            let over = words::count(u64::from(depth - high), "block");
+            return verdict.missed_by(over.clone()).failed(
+                depth.to_string(),
+                format!("{story}: {over} more than allowed."),
+            );
+        }
+        if depth < low {
+            let under = words::count(u64::from(low - depth), "block");
+            return verdict.missed_by(under.clone()).failed(
+                depth.to_string(),
+                format!("{story}: {under} fewer than expected."),
+            );
+        }
+        verdict.held(depth.to_string(), format!("{story}."))
+    }
+
+    pub(super) fn nodes_up(&self, min: u32) -> Verdict {
+        let states = self.timeline.at_end();
+        let live = states.iter().filter(|s| s.live()).count() as u64;
+        let missing: Vec<NodeId> = states
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.missing())
+            .map(|(i, _)| NodeId(i as u32))
+            .collect();
+        let missing = self.names(&missing);
+        let verdict = Verdict::new(
+            "nodes_up",
+            format!("nodes up at the end: at least {min}"),
+            format!(">= {min}"),
+        );
+        if self.record.started.is_none() {
+            return verdict.not_measured("The run never started.");
+        }
+        if live >= u64::from(min) {
+            return verdict.held(live.to_string(), format!("{} live at the end.", were(live)));
+        }
+        let lacking = u64::from(min) - live;
+        let who = match missing.as_slice() {
+            [] => String::new(),
+            some => format!("; meant to be up but down: {}", words::names(some)),
+        };
+        verdict
+            .missed_by(words::count(lacking, "node"))
+            .look_at(missing, Some(self.timeline.end))
+            .failed(
+                live.to_string(),
+                format!(
+                    "Only {} live at the end, {lacking} too few{who}.",
+                    were(live)
+                ),
+            )
+    }
+}
+
+fn were(nodes: u64) -> String {
+    let verb = if nodes == 1 { "was" } else { "were" };
+    format!("{} {verb}", words::count(nodes, "node"))
+}

@@ -1,0 +1,42 @@
+//! `peerlab clean`: removes what runs have left that are over.
+
+use std::fmt::Write as _;
+
+use super::Exit;
+use crate::engine::docker::{connect, remove_dead_runs, remove_images};
+use crate::error::Result;
+use crate::ui::Ui;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Remove the images that Peerlab built as well; the next run builds them again
+    #[arg(long)]
+    images: bool,
+}
+
+/// Removes leftovers. Runs under way are left alone.
+///
+/// # Errors
+/// When no engine answers, or something cannot be removed.
+pub async fn clean(args: &Args, ui: &Ui) -> Result<Exit> {
+    let docker = connect().await?;
+    let removed = remove_dead_runs(&docker).await?;
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = match removed.runs.len() {
+        0 => writeln!(text, "no run has left anything"),
+        runs => writeln!(
+            text,
+            "removed {} containers of {runs} runs",
+            removed.containers
+        ),
+    };
+    if args.images {
+        for image in remove_images(&docker).await? {
+            let _ = writeln!(text, "removed image {image}");
+        }
+    }
+    ui.result(&text);
+    Ok(Exit::Good)
+}

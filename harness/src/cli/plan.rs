@@ -1,0 +1,51 @@
+//! `peerlab plan FILE`: everything that chance decides in an experiment, as JSON to run again or
+//! as a timeline to read.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::plan::{Plan, compile};
+use crate::topology;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment file (topologies/*.yaml), or a plan (*.json)
+    file: PathBuf,
+    /// Draw with this seed instead of the file's own
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Tell what happens when, instead of printing JSON
+    #[arg(long)]
+    summary: bool,
+}
+
+/// The plan as text.
+///
+/// # Errors
+/// [`crate::error::Kind::Input`]: the file's mistakes.
+pub fn plan(args: &Args) -> Result<String> {
+    let plan = draw(&args.file, args.seed)?;
+    if args.summary {
+        Ok(plan.timeline())
+    } else {
+        Ok(plan.to_json())
+    }
+}
+
+/// What a file stands for: an experiment to draw a plan from, or (`*.json`) a plan drawn before.
+///
+/// # Errors
+/// [`crate::error::Kind::Input`]: the file's mistakes, or a seed for a plan.
+pub fn draw(file: &Path, seed: Option<u64>) -> Result<Plan> {
+    if file.extension().is_some_and(|ending| ending == "json") {
+        if seed.is_some() {
+            return Err(Error::input("a seed cannot change a plan")
+                .because("everything in it has been drawn already")
+                .hint("give the experiment file instead, or leave out --seed"));
+        }
+        return Plan::load(file);
+    }
+    let topology = topology::load(file)?;
+    compile(&topology, seed.unwrap_or(topology.seed))
+}

@@ -1,0 +1,32 @@
+//! `peerlab replay RUN`: the same plan again, in a directory of its own.
+
+use std::path::PathBuf;
+
+use super::Exit;
+use super::plan_source::PlanSource;
+use super::run::{How, run_plan};
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::report::files;
+use crate::ui::Ui;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The directory of an earlier run
+    run: PathBuf,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Runs a plan again.
+///
+/// # Errors
+/// As `run`.
+pub async fn replay(args: &Args, ui: &Ui) -> Result<Exit> {
+    let source = PlanSource {
+        plan: Plan::load(&args.run.join(files::PLAN))?,
+        topology: None,
+    };
+    run_plan(source, &args.how, ui).await
+}

@@ -1,0 +1,51 @@
+//! `peerlab report RUN`: judges the record of an earlier run again, and writes its reports anew.
+
+use std::path::{Path, PathBuf};
+
+use super::Exit;
+use crate::error::Result;
+use crate::report::{Report, terminal};
+use crate::ui::Ui;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The directory of an earlier run
+    run: PathBuf,
+    /// Print the report as JSON instead of the verdict
+    #[arg(long)]
+    json: bool,
+    /// Leave the files in the run's directory as they are
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Judges a run again.
+///
+/// # Errors
+/// When there is no such run, its record cannot be read, or a report cannot be written.
+pub fn report(args: &Args, ui: &Ui) -> Result<Exit> {
+    let report = Report::of_run_directory(&args.run)?;
+    if !args.dry_run {
+        report.write_to(&args.run)?;
+    }
+    let text = if args.json {
+        report.to_json()?
+    } else {
+        terminal(&report.judgement, &ui.style(Some(args.run.clone())))
+    };
+    ui.result(&text);
+    Ok(Exit::of(report.judgement.outcome))
+}
+
+/// Judges the run that has just ended, writes its reports, and prints the verdict.
+///
+/// # Errors
+/// As [`report`].
+pub fn judge(run: &Path, ui: &Ui) -> Result<Exit> {
+    let report = Report::of_run_directory(run)?;
+    report.write_to(run)?;
+    let style = ui.style(Some(run.to_owned()));
+    ui.result(&terminal(&report.judgement, &style));
+    Ok(Exit::of(report.judgement.outcome))
+}

@@ -1,0 +1,233 @@
+//! `peerlab run FILE`: the main job. Carries an experiment out on an engine, judges it, and says
+//! what came of it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::ValueEnum;
+use tokio_util::sync::CancellationToken;
+
+use super::plan_source::{self, PlanSource};
+use super::run_dir::RunDir;
+use super::screen::Screen;
+use super::{Exit, interrupt, report};
+use crate::engine::docker::{DockerEngine, Guard, Images, RunId, connect};
+use crate::engine::drive::{CarriedOut, Drive, Logs};
+#[cfg(target_os = "linux")]
+use crate::engine::local::LocalEngine;
+use crate::engine::programs::Programs;
+use crate::engine::{Engine, Observer, Stage};
+use crate::error::{Explain, Result};
+use crate::event::RunEvent;
+use crate::event::log::{EventLog, FILE_NAME};
+use crate::plan::Plan;
+use crate::ui::Ui;
+
+/// Folder of the nodes' logs in a run's directory.
+const LOGS: &str = "logs";
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The experiment: a topology (YAML), or the plan.json of an earlier run
+    file: PathBuf,
+    /// Draw everything from this seed instead of the file's
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a plan is carried out.
+#[derive(Debug, clap::Args)]
+pub struct How {
+    /// Where the nodes run
+    #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
+    engine: EngineChoice,
+    /// The run's directory [default: runs/TIME-NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Keep the logs of all nodes, not only of those that ended by themselves
+    #[arg(long)]
+    keep_logs: bool,
+}
+
+/// Where the nodes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineChoice {
+    /// What this machine has
+    Auto,
+    /// Each node a container of a Docker Engine
+    Docker,
+    /// Each node a process in namespaces of its own on this machine (Linux)
+    Local,
+}
+
+/// Where the nodes run, decided.
+enum Place {
+    Docker(bollard::Docker),
+    #[cfg(target_os = "linux")]
+    Local,
+}
+
+impl Place {
+    /// Takes what was chosen; or Docker where an engine answers, else this machine itself.
+    async fn find(choice: EngineChoice, ui: &Ui) -> Result<Place> {
+        match choice {
+            EngineChoice::Docker => Ok(Place::Docker(connect().await?)),
+            EngineChoice::Local => Place::local(),
+            EngineChoice::Auto => match connect().await {
+                Ok(docker) => Ok(Place::Docker(docker)),
+                Err(error) => {
+                    let Ok(local) = Place::local() else {
+                        return Err(error);
+                    };
+                    let why = error.reports.first().map_or("no Docker", |r| &r.what);
+                    ui.note(&format!("Engine: local ({why})"));
+                    Ok(local)
+                }
+            },
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn local() -> Result<Place> {
+        Ok(Place::Local)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn local() -> Result<Place> {
+        Err(
+            crate::error::Error::environment("the local engine needs Linux")
+                .hint("use --engine docker"),
+        )
+    }
+}
+
+/// Runs an experiment.
+///
+/// # Errors
+/// When the input is bad, the engine fails, or the run is interrupted.
+pub async fn run(args: &Args, ui: &Ui) -> Result<Exit> {
+    let source = plan_source::read(&args.file, args.seed)?;
+    run_plan(source, &args.how, ui).await
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// When the engine fails, or the run is interrupted.
+pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
+    let plan = Arc::new(source.plan);
+    let stop = interrupt::stop_on_signal()?;
+    let place = Place::find(how.engine, ui).await?;
+    let dir = RunDir::create(how.out.as_deref(), &plan.name)?;
+    dir.write_input(source.topology.as_deref(), &plan)?;
+    let recorder = Recorder {
+        log: Mutex::new(
+            EventLog::create(&dir.file(FILE_NAME))
+                .or_environment(|| "cannot record the run".into())?,
+        ),
+        screen: Screen::for_plan(ui, &plan),
+    };
+    let outcome = carry_out(&plan, place, &dir, how.keep_logs, &recorder, stop).await;
+    let Recorder { log, screen } = recorder;
+    drop(screen);
+    let log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let written = log
+        .finish()
+        .or_environment(|| "cannot record the run".into());
+    match outcome.and(written) {
+        Ok(()) => report::judge(dir.path(), ui),
+        Err(error) => {
+            ui.note(&format!("record: {}", dir.path().display()));
+            Err(error)
+        }
+    }
+}
+
+/// Brings everything up, carries the plan out, and removes everything.
+async fn carry_out(
+    plan: &Arc<Plan>,
+    place: Place,
+    dir: &RunDir,
+    keep_logs: bool,
+    recorder: &Recorder,
+    stop: CancellationToken,
+) -> Result<()> {
+    let logs = Logs {
+        folder: dir.file(LOGS),
+        all: keep_logs,
+    };
+    let programs = or_stop(&stop, Programs::find(recorder)).await?;
+    match place {
+        Place::Docker(docker) => {
+            let images = or_stop(&stop, Images::ensure(&docker, &programs, recorder)).await?;
+            let run = RunId::new();
+            tracing::info!("run {run}, seed {}", plan.seed);
+            let guard = Guard::start(&run);
+            let engine = DockerEngine::prepare(docker, run, plan.clone(), images, recorder).await?;
+            let carried_out = drive(&engine, plan, recorder, logs, stop).await;
+            if carried_out.everything_removed {
+                guard.dismiss().await;
+            }
+            carried_out.result.map(|_| ())
+        }
+        #[cfg(target_os = "linux")]
+        Place::Local => {
+            let engine = LocalEngine::prepare(plan.clone(), &programs).await?;
+            drive(&engine, plan, recorder, logs, stop)
+                .await
+                .result
+                .map(|_| ())
+        }
+    }
+}
+
+/// Carries the plan out on an engine.
+async fn drive<E: Engine>(
+    engine: &E,
+    plan: &Plan,
+    observer: &Recorder,
+    logs: Logs,
+    stop: CancellationToken,
+) -> CarriedOut {
+    let drive = Drive {
+        engine,
+        plan,
+        observer,
+        logs,
+        stop,
+    };
+    drive.run().await
+}
+
+/// Waits for preparations that can be given up at any time.
+async fn or_stop<T>(
+    stop: &CancellationToken,
+    preparations: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        prepared = preparations => prepared,
+        () = stop.cancelled() => Err(crate::engine::drive::interrupted()),
+    }
+}
+
+/// Writes events down, and shows them.
+struct Recorder {
+    log: Mutex<EventLog>,
+    screen: Screen,
+}
+
+impl Observer for Recorder {
+    fn stage(&self, stage: Stage) {
+        self.screen.stage(stage);
+    }
+
+    fn event(&self, event: &RunEvent) -> Result<()> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.write(event)
+            .or_environment(|| "cannot record the run".into())?;
+        self.screen.event(event)
+    }
+}

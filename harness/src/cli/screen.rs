@@ -1,0 +1,214 @@
+//! What a person sees while a run goes on: one line that is redrawn, and a few that stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use peerlab_link::{Nanos, NodeId};
+
+use crate::engine::{Observer, Stage};
+use crate::error::Result;
+use crate::event::{RunEvent, What};
+use crate::plan::Plan;
+use crate::ui::{Line, Ui};
+
+/// Shows what is being done.
+#[derive(Debug)]
+pub struct Screen {
+    ui: Ui,
+    line: Line,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Of the plan: nodes, phases and faults, in words.
+    nodes: usize,
+    end: Nanos,
+    fault_labels: Vec<String>,
+    /// What was said last in a line that stays.
+    noted: String,
+    phase: String,
+    up: BTreeSet<NodeId>,
+    tips: BTreeMap<NodeId, (u32, String)>,
+}
+
+impl Screen {
+    /// Without a plan: building and pulling only.
+    pub fn new(ui: &Ui) -> Screen {
+        Screen {
+            ui: ui.clone(),
+            line: ui.line(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// For the run of a plan.
+    pub fn for_plan(ui: &Ui, plan: &Plan) -> Screen {
+        let screen = Screen::new(ui);
+        *screen.state() = State {
+            nodes: plan.nodes.len(),
+            end: plan.end(),
+            fault_labels: plan.faults.iter().map(|f| f.label.clone()).collect(),
+            ..State::default()
+        };
+        screen
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something that stays, once.
+    fn note(&self, state: &mut State, text: String) {
+        if state.noted != text {
+            self.ui.note(&text);
+            state.noted = text;
+        }
+    }
+}
+
+impl Observer for Screen {
+    fn stage(&self, stage: Stage) {
+        let mut state = self.state();
+        match stage {
+            Stage::Preparing(what) => {
+                // Where lines stay, a build would fill the screen with crates.
+                if !self.ui.draws() && !what.starts_with("Compiling") {
+                    self.note(&mut state, what.clone());
+                }
+                self.line.say(what);
+            }
+            Stage::BringUp {
+                started,
+                open,
+                total,
+            } => {
+                if started == 0 && open == 0 {
+                    self.note(&mut state, format!("starting {total} nodes"));
+                }
+                self.line.say(format!(
+                    "starting nodes: {started} of {total} started, {open} ready"
+                ));
+            }
+            Stage::Running => self.line.say("running"),
+            Stage::Collecting { done, total } => {
+                self.note(&mut state, "asking the nodes for their state".into());
+                self.line.say(format!(
+                    "asking the nodes for their state: {done} of {total}"
+                ));
+            }
+            Stage::Removing => {
+                self.note(&mut state, "removing everything".into());
+                self.line.say("removing everything");
+            }
+        }
+    }
+
+    fn event(&self, event: &RunEvent) -> Result<()> {
+        let mut state = self.state();
+        if let Some(text) = state.take_in(event) {
+            let text = format!("[{:>5.1} s] {text}", event.t.as_secs_f64());
+            self.note(&mut state, text);
+        }
+        self.line.say(state.summary(event.t));
+        Ok(())
+    }
+}
+
+impl State {
+    /// Takes an event in; gives what is worth a line that stays.
+    fn take_in(&mut self, event: &RunEvent) -> Option<String> {
+        let label = |fault: &u32| self.fault_labels.get(*fault as usize).cloned();
+        match &event.what {
+            What::Started { bring_up, .. } => {
+                return Some(format!(
+                    "{} nodes started together, {:.1} s after the first was created",
+                    self.nodes,
+                    bring_up.as_secs_f64()
+                ));
+            }
+            What::Phase { name } => {
+                self.phase.clone_from(name);
+                return Some(format!("phase {name}"));
+            }
+            What::NodeUp { node } => {
+                self.up.insert(*node);
+            }
+            What::NodeDown { node, .. } => {
+                self.up.remove(node);
+                self.tips.remove(node);
+            }
+            What::Tip { node, tip } => {
+                self.tips.insert(*node, (tip.height, tip.hash.clone()));
+            }
+            What::FaultBegan { fault } => return label(fault),
+            What::FaultEnded { fault } => return label(fault).map(|l| format!("over: {l}")),
+            _ => {}
+        }
+        None
+    }
+
+    fn summary(&self, now: Nanos) -> String {
+        let tips: BTreeSet<&(u32, String)> = self.tips.values().collect();
+        let height = tips.last().map_or(0, |(height, _)| *height);
+        let agreement = match tips.len() {
+            0 => "no tip known".to_owned(),
+            1 => format!("height {height}, all agree"),
+            n => format!("height {height}, {n} different tips"),
+        };
+        format!(
+            "{}  {:.0} s of {:.0} s  {} of {} nodes up  {agreement}",
+            self.phase,
+            now.as_secs_f64(),
+            self.end.as_secs_f64(),
+            self.up.len(),
+            self.nodes,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Tip;
+
+    #[test]
+    fn the_line_counts_nodes_and_different_tips() {
+        let mut state = State {
+            nodes: 3,
+            end: Nanos::from_secs(60),
+            phase: "warmup".into(),
+            ..State::default()
+        };
+        for (node, hash) in [(0, "a"), (1, "a"), (2, "b")] {
+            let node = NodeId(node);
+            let tip = Tip {
+                hash: hash.into(),
+                height: 7,
+            };
+            for what in [What::NodeUp { node }, What::Tip { node, tip }] {
+                state.take_in(&RunEvent {
+                    t: Nanos::ZERO,
+                    what,
+                });
+            }
+        }
+        assert_eq!(
+            state.summary(Nanos::from_secs(12)),
+            "warmup  12 s of 60 s  3 of 3 nodes up  height 7, 2 different tips"
+        );
+        state.take_in(&RunEvent {
+            t: Nanos::ZERO,
+            what: What::NodeDown {
+                node: NodeId(2),
+                how: None,
+                status: None,
+                reason: None,
+            },
+        });
+        assert_eq!(
+            state.summary(Nanos::from_secs(13)),
+            "warmup  13 s of 60 s  2 of 3 nodes up  height 7, all agree"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! The calls that a run makes on containers: create and start, attach, logs.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, LogsOptionsBuilder,
+    StartContainerOptions,
+};
+use futures::{StreamExt, TryStreamExt};
+use hyper::body::Bytes;
+use tokio_util::io::StreamReader;
+
+use crate::engine::ByteStream;
+use crate::error::{Explain, Result};
+
+/// Lines of the fabric's stderr that are kept for error messages.
+const FABRIC_LINES_MAX: usize = 30;
+/// Lines of a node's log that are asked for: more than the bytes that are kept.
+const LOG_LINES_MAX: &str = "20000";
+
+/// The last lines that the fabric wrote.
+#[derive(Clone, Debug, Default)]
+pub struct FabricLog(Arc<Mutex<VecDeque<String>>>);
+
+impl FabricLog {
+    /// A copy.
+    pub fn lines(&self) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().cloned().collect()
+    }
+
+    fn take_in(&self, bytes: &[u8]) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in String::from_utf8_lossy(bytes).lines() {
+            tracing::info!(target: "peerlab::fabric", "{line}");
+            if lines.len() == FABRIC_LINES_MAX {
+                lines.pop_front();
+            }
+            lines.push_back(line.to_owned());
+        }
+    }
+}
+
+/// Creates a container; it is not running.
+///
+/// # Errors
+/// As the engine says.
+pub async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> Result<()> {
+    let options = CreateContainerOptionsBuilder::default().name(name).build();
+    let created = docker
+        .create_container(Some(options), body)
+        .await
+        .or_environment(|| format!("cannot create container {name}"))?;
+    for warning in created.warnings {
+        tracing::debug!("{name}: {warning}");
+    }
+    Ok(())
+}
+
+/// Starts a container.
+///
+/// # Errors
+/// As the engine says.
+pub async fn start(docker: &Docker, name: &str) -> Result<()> {
+    docker
+        .start_container(name, None::<StartContainerOptions>)
+        .await
+        .or_environment(|| format!("cannot start container {name}"))
+}
+
+/// Attaches to a container that is not running yet: its stdin and stdout become the stream, its
+/// stderr goes to the log.
+///
+/// # Errors
+/// As the engine says.
+pub async fn attach(docker: &Docker, name: &str, log: FabricLog) -> Result<ByteStream> {
+    let options = AttachContainerOptionsBuilder::default()
+        .stdin(true)
+        .stdout(true)
+        .stderr(true)
+        .stream(true)
+        .build();
+    let attached = docker
+        .attach_container(name, Some(options))
+        .await
+        .or_environment(|| format!("cannot attach to container {name}"))?;
+    let stdout = attached.output.filter_map(move |piece| {
+        let bytes = match piece {
+            Ok(LogOutput::StdOut { message }) => Some(Ok::<Bytes, io::Error>(message)),
+            Ok(other) => {
+                log.take_in(other.as_ref());
+                None
+            }
+            Err(e) => Some(Err(io::Error::other(e))),
+        };
+        std::future::ready(bytes)
+    });
+    let reader = StreamReader::new(Box::pin(stdout));
+    Ok(Box::new(tokio::io::join(reader, attached.input)))
+}
+
+/// The end of a container's log.
+///
+/// # Errors
+/// As the engine says.
+pub async fn log(docker: &Docker, name: &str, bytes_max: usize) -> Result<Vec<u8>> {
+    let options = LogsOptionsBuilder::default()
+        .stdout(true)
+        .stderr(true)
+        .tail(LOG_LINES_MAX)
+        .build();
+    let mut pieces = docker.logs(name, Some(options));
+    let mut log = Vec::new();
+    while let Some(piece) = pieces
+        .try_next()
+        .await
+        .or_environment(|| format!("cannot read the log of container {name}"))?
+    {
+        log.extend_from_slice(piece.as_ref());
+        if log.len() > 2 * bytes_max {
+            log.drain(..log.len() - bytes_max);
+        }
+    }
+    let surplus = log.len().saturating_sub(bytes_max);
+    log.drain(..surplus);
+    Ok(log)
+}

@@ -1,0 +1,363 @@
+//! Puts what was seen of the ledger into the order of the record: a block's line comes before
+//! the first tip on it and after its parent's. Sans-IO: it says which block must be asked for.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use peerlab_link::{Nanos, NodeId};
+
+use crate::event::{RunEvent, Tip, What};
+use crate::ledger::Premined;
+use crate::probe::BlockFacts;
+
+/// How many nodes are asked for a block before its line is given up.
+const ASKED_MAX: usize = 5;
+
+/// Blocks whose line is written. Shared with the tasks that ask for blocks, which stop at one.
+#[derive(Clone, Debug, Default)]
+pub struct KnownBlocks(Arc<RwLock<HashMap<String, u32>>>);
+
+impl KnownBlocks {
+    /// Whether the block's line is written.
+    pub fn contains(&self, hash: &str) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains_key(hash)
+    }
+
+    fn insert(&self, hash: &str, height: u32) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(hash.to_owned(), height);
+    }
+}
+
+/// A block that some node has and whose line is not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Who has it.
+    pub node: NodeId,
+    /// The block.
+    pub hash: String,
+}
+
+/// A block that is waited for.
+#[derive(Debug, Default)]
+struct Awaited {
+    /// Tips on it, not yet written, in the order in which they were seen.
+    tips: Vec<RunEvent>,
+    /// Who has it.
+    holders: Vec<NodeId>,
+    /// How many of the holders were asked.
+    asked: usize,
+    /// What was answered, while its miner may still become known.
+    answer: Option<Vec<BlockFacts>>,
+}
+
+/// Orders what was seen. Lines that are ready are taken out by [`Chronicle::poll_event`].
+#[derive(Debug)]
+pub struct Chronicle {
+    known: KnownBlocks,
+    awaited: BTreeMap<String, Awaited>,
+    first_seen: HashMap<String, Nanos>,
+    miners: HashMap<String, NodeId>,
+    /// Winners that have been asked and have not answered.
+    mining: usize,
+    ready: VecDeque<RunEvent>,
+}
+
+impl Chronicle {
+    /// Only the pre-mined chain is known.
+    pub fn new(premined: &Premined) -> Chronicle {
+        let known = KnownBlocks::default();
+        for (height, hash) in premined.hashes.iter().enumerate() {
+            known.insert(&hash.to_string(), height as u32);
+        }
+        Chronicle {
+            known,
+            awaited: BTreeMap::new(),
+            first_seen: HashMap::new(),
+            miners: HashMap::new(),
+            mining: 0,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The blocks whose lines are written.
+    pub fn known(&self) -> KnownBlocks {
+        self.known.clone()
+    }
+
+    /// The next line that is ready.
+    pub fn poll_event(&mut self) -> Option<RunEvent> {
+        self.ready.pop_front()
+    }
+
+    /// A line that has nothing to wait for.
+    pub fn event(&mut self, t: Nanos, what: What) {
+        self.ready.push_back(RunEvent { t, what });
+    }
+
+    /// A node's best block was seen.
+    #[must_use = "the block must be asked for"]
+    pub fn tip(&mut self, t: Nanos, node: NodeId, tip: Tip) -> Option<Question> {
+        let hash = tip.hash.clone();
+        let event = RunEvent {
+            t,
+            what: What::Tip { node, tip },
+        };
+        if self.known.contains(&hash) {
+            self.ready.push_back(event);
+            return None;
+        }
+        self.seen(&hash, t);
+        let awaited = self.awaited.entry(hash.clone()).or_default();
+        awaited.tips.push(event);
+        awaited.holders.push(node);
+        ask(&hash, awaited)
+    }
+
+    /// A winner is asked to mine.
+    pub fn mining(&mut self) {
+        self.mining += 1;
+    }
+
+    /// A winner has answered, with a block or without.
+    #[must_use = "the block must be asked for"]
+    pub fn mined(&mut self, t: Nanos, node: NodeId, hash: Option<String>) -> Option<Question> {
+        self.mining = self.mining.saturating_sub(1);
+        let mut question = None;
+        if let Some(hash) = hash
+            && !self.known.contains(&hash)
+        {
+            self.miners.insert(hash.clone(), node);
+            self.seen(&hash, t);
+            let awaited = self.awaited.entry(hash.clone()).or_default();
+            awaited.holders.push(node);
+            question = ask(&hash, awaited);
+        }
+        self.write_answered();
+        question
+    }
+
+    /// A question was answered: the block first, then its unknown ancestors. Empty when the
+    /// node could not tell.
+    #[must_use = "another node must be asked"]
+    pub fn answered(&mut self, hash: &str, blocks: Vec<BlockFacts>) -> Option<Question> {
+        let awaited = self.awaited.get_mut(hash)?;
+        if blocks.is_empty() {
+            if awaited.asked < ASKED_MAX {
+                let question = again(hash, awaited);
+                if question.is_some() {
+                    return question;
+                }
+            }
+            tracing::warn!("no node could tell about block {hash}");
+            self.release(hash, 0);
+            return None;
+        }
+        awaited.answer = Some(blocks);
+        self.write_answered();
+        None
+    }
+
+    /// Writes every line that still waits, whether its block is known or not.
+    pub fn finish(&mut self) {
+        self.mining = 0;
+        self.write_answered();
+        let rest: Vec<String> = self.awaited.keys().cloned().collect();
+        for hash in rest {
+            self.release(&hash, 0);
+        }
+    }
+
+    fn seen(&mut self, hash: &str, t: Nanos) {
+        let first = self.first_seen.entry(hash.to_owned()).or_insert(t);
+        *first = t.min(*first);
+    }
+
+    /// Writes the blocks that were told of and whose miner is known, or will not be.
+    fn write_answered(&mut self) {
+        let ready: Vec<String> = self
+            .awaited
+            .iter()
+            .filter(|(hash, awaited)| {
+                let settled = self.mining == 0 || self.miners.contains_key(*hash);
+                awaited.answer.is_some() && settled
+            })
+            .map(|(hash, _)| hash.clone())
+            .collect();
+        for hash in ready {
+            let answer = self.awaited.get_mut(&hash).and_then(|a| a.answer.take());
+            let first_seen = self.first_seen.get(&hash).copied().unwrap_or_default();
+            for block in answer.unwrap_or_default().into_iter().rev() {
+                self.write_block(block, first_seen);
+            }
+            // The node answered with another block than the one asked for.
+            self.release(&hash, 0);
+        }
+    }
+
+    fn write_block(&mut self, block: BlockFacts, not_later_than: Nanos) {
+        if self.known.contains(&block.hash) {
+            return;
+        }
+        let seen = self.first_seen.remove(&block.hash);
+        let what = What::Block {
+            tip: Tip {
+                hash: block.hash.clone(),
+                height: block.height,
+            },
+            prev: block.prev,
+            miner: self.miners.remove(&block.hash),
+            size: block.size,
+            txs: block.tx.len() as u32,
+            txids: block.tx.into_iter().skip(1).collect(),
+        };
+        let t = seen.map_or(not_later_than, |seen| seen.min(not_later_than));
+        self.event(t, what);
+        self.release(&block.hash, block.height);
+    }
+
+    /// The block's line is written, or given up: the tips on it follow.
+    fn release(&mut self, hash: &str, height: u32) {
+        if let Some(awaited) = self.awaited.remove(hash) {
+            self.known.insert(hash, height);
+            self.ready.extend(awaited.tips);
+        } else if !self.known.contains(hash) {
+            self.known.insert(hash, height);
+        }
+    }
+}
+
+/// Asks for a block that nobody was asked for yet.
+fn ask(hash: &str, awaited: &mut Awaited) -> Option<Question> {
+    if awaited.asked > 0 {
+        return None;
+    }
+    again(hash, awaited)
+}
+
+/// Asks the latest node known to have the block: the others may have gone meanwhile.
+fn again(hash: &str, awaited: &mut Awaited) -> Option<Question> {
+    let node = if awaited.asked == 0 {
+        awaited.holders.first().copied()
+    } else {
+        awaited.holders.pop()
+    };
+    awaited.asked += 1;
+    node.map(|node| Question {
+        node,
+        hash: hash.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tip(name: &str, height: u32) -> Tip {
+        Tip {
+            hash: name.into(),
+            height,
+        }
+    }
+
+    fn facts(name: &str, prev: &str, height: u32) -> BlockFacts {
+        BlockFacts {
+            hash: name.into(),
+            height,
+            prev: prev.into(),
+            size: 300,
+            tx: vec!["coinbase".into()],
+        }
+    }
+
+    fn lines(chronicle: &mut Chronicle) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(event) = chronicle.poll_event() {
+            lines.push(match event.what {
+                What::Block { tip, miner, .. } => format!(
+                    "{} block {} by {:?}",
+                    event.t.0,
+                    tip.hash,
+                    miner.map(|m| m.0)
+                ),
+                What::Tip { node, tip } => format!("{} tip {} of {node}", event.t.0, tip.hash),
+                other => format!("{other:?}"),
+            });
+        }
+        lines
+    }
+
+    #[test]
+    fn a_tip_waits_for_its_block_and_the_block_for_its_parents() {
+        let mut c = Chronicle::new(&Premined::mine(0));
+        let question = c.tip(Nanos(10), NodeId(1), tip("b", 2)).unwrap();
+        assert_eq!(question.node, NodeId(1));
+        assert_eq!(c.tip(Nanos(11), NodeId(2), tip("b", 2)), None, "asked once");
+        assert_eq!(lines(&mut c), Vec::<String>::new());
+        assert_eq!(
+            c.answered("b", vec![facts("b", "a", 2), facts("a", "g", 1)]),
+            None
+        );
+        assert_eq!(
+            lines(&mut c),
+            [
+                "10 block a by None",
+                "10 block b by None",
+                "10 tip b of 1",
+                "11 tip b of 2"
+            ]
+        );
+        assert_eq!(c.tip(Nanos(12), NodeId(3), tip("a", 1)), None);
+        assert_eq!(lines(&mut c), ["12 tip a of 3"]);
+    }
+
+    #[test]
+    fn a_block_waits_for_its_miner_to_be_known() {
+        let mut c = Chronicle::new(&Premined::mine(0));
+        c.mining();
+        let question = c.tip(Nanos(10), NodeId(4), tip("a", 1));
+        assert!(question.is_some());
+        assert_eq!(c.answered("a", vec![facts("a", "g", 1)]), None);
+        assert_eq!(lines(&mut c), Vec::<String>::new());
+        assert_eq!(c.mined(Nanos(9), NodeId(3), Some("a".into())), None);
+        assert_eq!(lines(&mut c), ["9 block a by Some(3)", "10 tip a of 4"]);
+    }
+
+    #[test]
+    fn a_winner_that_fails_does_not_hold_others_blocks_back_for_ever() {
+        let mut c = Chronicle::new(&Premined::mine(0));
+        c.mining();
+        assert!(c.tip(Nanos(10), NodeId(4), tip("a", 1)).is_some());
+        assert_eq!(c.answered("a", vec![facts("a", "g", 1)]), None);
+        assert_eq!(c.mined(Nanos(20), NodeId(3), None), None);
+        assert_eq!(lines(&mut c), ["10 block a by None", "10 tip a of 4"]);
+    }
+
+    #[test]
+    fn another_holder_is_asked_when_the_first_cannot_tell() {
+        let mut c = Chronicle::new(&Premined::mine(0));
+        assert!(c.tip(Nanos(10), NodeId(1), tip("a", 1)).is_some());
+        assert_eq!(c.tip(Nanos(11), NodeId(2), tip("a", 1)), None);
+        let second = c.answered("a", vec![]).unwrap();
+        assert_eq!(second.node, NodeId(2));
+        let third = c.answered("a", vec![]).unwrap();
+        assert_eq!(third.node, NodeId(1));
+        assert_eq!(c.answered("a", vec![]), None, "nobody is left");
+        assert_eq!(lines(&mut c), ["10 tip a of 1", "11 tip a of 2"]);
+    }
+
+    #[test]
+    fn at_the_end_nothing_stays_back() {
+        let mut c = Chronicle::new(&Premined::mine(0));
+        c.mining();
+        assert!(c.tip(Nanos(10), NodeId(1), tip("a", 1)).is_some());
+        assert!(c.tip(Nanos(11), NodeId(2), tip("x", 1)).is_some());
+        assert_eq!(c.answered("a", vec![facts("a", "g", 1)]), None);
+        c.finish();
+        assert_eq!(
+            lines(&mut c),
+            ["10 block a by None", "10 tip a of 1", "11 tip x of 2"]
+        );
+    }
+}

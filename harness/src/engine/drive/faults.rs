@@ -1,0 +1,115 @@
+//! What the lines of the plan mean for the record: which action of the timetable takes a node
+//! down or brings it up, and when a fault begins and ends.
+
+use std::collections::BTreeSet;
+
+use peerlab_link::proto::{Action, ProcessOp, Timed};
+use peerlab_link::{Change, Nanos, NodeId};
+
+use crate::event::What;
+use crate::plan::Plan;
+use crate::plan::spec::{Down, FaultKind};
+
+/// What an action of the timetable does that the record tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A node is down from now on.
+    Down(NodeId, Down),
+    /// A node's program runs from now on.
+    Started(NodeId),
+    /// A fault of the plan begins.
+    Began(u32),
+    /// Faults of the plan end.
+    Ended(Vec<u32>),
+    /// Nothing that a reader of the record needs.
+    Nothing,
+}
+
+/// Follows the timetable's faults. Partitions and shapes begin and end when the fabric applies
+/// them; their ids are indices into the plan's faults.
+#[derive(Debug, Default)]
+pub struct Faults {
+    in_force: BTreeSet<u32>,
+}
+
+impl Faults {
+    /// What a line of the timetable did, now that it was applied.
+    pub fn applied(&mut self, plan: &Plan, line: &Timed) -> Effect {
+        match &line.action {
+            Action::Process { node, op } => process(plan, *node, *op, line.at),
+            Action::Link(Change::Silence { node }) => Effect::Down(
+                *node,
+                meant_way(plan, *node, line.at).unwrap_or(Down::Vanish),
+            ),
+            Action::Link(Change::Partition { id, .. } | Change::Shape { id, .. }) => {
+                if (*id as usize) < plan.faults.len() && self.in_force.insert(*id) {
+                    Effect::Began(*id)
+                } else {
+                    Effect::Nothing
+                }
+            }
+            Action::Link(Change::Heal { id } | Change::Unshape { id }) => {
+                if self.in_force.remove(id) {
+                    Effect::Ended(vec![*id])
+                } else {
+                    Effect::Nothing
+                }
+            }
+            Action::Link(Change::HealAll) => {
+                Effect::Ended(std::mem::take(&mut self.in_force).into_iter().collect())
+            }
+            Action::Link(Change::Unsilence { .. }) => Effect::Nothing,
+        }
+    }
+}
+
+fn process(plan: &Plan, node: NodeId, op: ProcessOp, at: Nanos) -> Effect {
+    let way = match op {
+        ProcessOp::Kill => Down::Kill,
+        ProcessOp::Stop => Down::Stop,
+        ProcessOp::Freeze => Down::Freeze,
+        ProcessOp::Start | ProcessOp::Thaw => return Effect::Started(node),
+        ProcessOp::Wipe => return Effect::Nothing,
+    };
+    Effect::Down(node, meant_way(plan, node, at).unwrap_or(way))
+}
+
+/// How the plan means a node to be down at this moment.
+pub fn meant_way(plan: &Plan, node: NodeId, at: Nanos) -> Option<Down> {
+    let covers = |end: Option<Nanos>| end.is_none_or(|end| at < end);
+    plan.outages
+        .iter()
+        .find(|o| o.node == node && o.start <= at && covers(o.end))
+        .map(|outage| outage.how)
+}
+
+/// What the harness itself records at instants that the plan gives: phases, and the faults that
+/// no single line of the timetable stands for. Sorted by time; ends before beginnings.
+pub fn calendar(plan: &Plan) -> Vec<(Nanos, What)> {
+    let mut entries = Vec::new();
+    for phase in &plan.phases {
+        let name = phase.name.clone();
+        entries.push((phase.start, What::Phase { name }));
+    }
+    for (i, fault) in plan.faults.iter().enumerate() {
+        let by_the_fabric = matches!(
+            fault.kind,
+            FaultKind::Partition { .. } | FaultKind::Shape { .. }
+        );
+        if by_the_fabric {
+            continue;
+        }
+        let fault_no = i as u32;
+        entries.push((fault.start, What::FaultBegan { fault: fault_no }));
+        if let Some(end) = fault.end {
+            entries.push((end, What::FaultEnded { fault: fault_no }));
+        }
+    }
+    let rank = |what: &What| match what {
+        What::FaultEnded { .. } => 0,
+        What::Phase { .. } => 1,
+        _ => 2,
+    };
+    entries.sort_by_key(|(at, what)| (*at, rank(what)));
+    entries
+}

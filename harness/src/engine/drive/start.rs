@@ -1,0 +1,270 @@
+//! Brings a network up: fabric, files, gates, and the one instant at which all nodes start.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use peerlab_link::proto::{FILE_PIECE_BYTES_MAX, FromFabric, ToFabric};
+use peerlab_link::{Nanos, NodeId};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::RunClock;
+use super::control::Control;
+use super::mux::Mux;
+use crate::engine::{Engine, Observer, Stage};
+use crate::error::{Error, Explain, Kind, Result};
+use crate::ledger::Premined;
+use crate::plan::Plan;
+
+/// The pre-mined chain's file name in the folder that nodes share with the fabric.
+pub const PREMINED_NAME: &str = "premined.dat";
+/// How long the fabric may take to answer an order.
+const FABRIC_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long bring-up may go without a gate opening or a node being started.
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bytes of a node's log that an error message quotes.
+const LOG_TAIL_BYTES: usize = 2_000;
+/// Nodes that an error message names.
+const NAMES_MAX: usize = 5;
+
+/// A network in which all nodes have just started.
+#[derive(Debug)]
+pub struct Network {
+    /// The connection to the fabric.
+    pub mux: Mux,
+    /// Its control stream.
+    pub control: Control,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Wall clock at time zero.
+    pub unix_nanos: u64,
+    /// From the first create to all gates open.
+    pub bring_up: Nanos,
+}
+
+/// Brings the network of a plan up.
+pub async fn start<E: Engine>(
+    engine: &E,
+    plan: &Plan,
+    premined: &Premined,
+    observer: &dyn Observer,
+    stop: &CancellationToken,
+) -> Result<Network> {
+    let began = Instant::now();
+    let total = plan.nodes.len();
+    observer.stage(Stage::BringUp {
+        started: 0,
+        open: 0,
+        total,
+    });
+    let (mux, mut control) = or_stop(stop, open_fabric(engine, plan, premined)).await?;
+    open_gates(engine, plan, &mut control, observer, stop).await?;
+    let bring_up = Nanos(began.elapsed().as_nanos() as u64);
+    let sent = Instant::now();
+    control
+        .order(ToFabric::Go {
+            start: starting(plan),
+            timetable: plan.timetable.clone(),
+        })
+        .await;
+    let gone = async {
+        loop {
+            match told(engine, &mut control).await? {
+                FromFabric::Gone { unix_nanos } => return Ok(unix_nanos),
+                FromFabric::GateLost { node, reason, .. } => {
+                    return Err(gate_lost(engine, plan, node, &reason).await);
+                }
+                other => tracing::debug!("before go: {other:?}"),
+            }
+        }
+    };
+    let unix_nanos = or_stop(stop, in_time("start the nodes", gone)).await?;
+    Ok(Network {
+        mux,
+        control,
+        clock: RunClock::new(unix_nanos, sent),
+        unix_nanos,
+        bring_up,
+    })
+}
+
+/// Nodes that run from the start.
+pub fn starting(plan: &Plan) -> Vec<NodeId> {
+    let up = plan.nodes.iter().filter(|node| node.starts_up);
+    up.map(|node| node.id).collect()
+}
+
+/// Starts the fabric, tells it the network, and uploads the pre-mined chain.
+async fn open_fabric<E: Engine>(
+    engine: &E,
+    plan: &Plan,
+    premined: &Premined,
+) -> Result<(Mux, Control)> {
+    let mux = Mux::start(engine.start_fabric().await?);
+    let mut control = Control::open(&mux)
+        .await
+        .or_environment(|| "cannot talk to the fabric".into())?;
+    control
+        .order(ToFabric::Setup(Box::new(plan.network.clone())))
+        .await;
+    let listening = async {
+        loop {
+            match told(engine, &mut control).await? {
+                FromFabric::Listening => return Ok(()),
+                other => tracing::debug!("before the gates: {other:?}"),
+            }
+        }
+    };
+    in_time("set the network up", listening).await?;
+    // The first, empty piece makes the file where there is nothing in it: nodes read it anyway.
+    let made = std::iter::once(&[][..]);
+    for piece in made.chain(premined.file.chunks(FILE_PIECE_BYTES_MAX)) {
+        control
+            .order(ToFabric::File {
+                name: PREMINED_NAME.into(),
+                bytes: piece.to_vec(),
+            })
+            .await;
+    }
+    Ok((mux, control))
+}
+
+/// Starts all gates and waits until they are open.
+async fn open_gates<E: Engine>(
+    engine: &E,
+    plan: &Plan,
+    control: &mut Control,
+    observer: &dyn Observer,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let total = plan.nodes.len();
+    let started = AtomicUsize::new(0);
+    let open_count = AtomicUsize::new(0);
+    let show = || {
+        observer.stage(Stage::BringUp {
+            started: started.load(Ordering::Relaxed),
+            open: open_count.load(Ordering::Relaxed),
+            total,
+        });
+    };
+    let on_started = |_node: NodeId| {
+        started.fetch_add(1, Ordering::Relaxed);
+        show();
+    };
+    let starting = engine.start_gates(&on_started);
+    tokio::pin!(starting);
+    let mut all_started = false;
+    let mut open = BTreeSet::new();
+    let mut progress = (Instant::now(), 0);
+    while !all_started || open.len() < total {
+        let come_so_far = started.load(Ordering::Relaxed) + open.len();
+        if come_so_far > progress.1 {
+            progress = (Instant::now(), come_so_far);
+        }
+        tokio::select! {
+            result = &mut starting, if !all_started => {
+                result?;
+                all_started = true;
+            }
+            message = told(engine, control) => match message? {
+                FromFabric::GateOpen { node } => {
+                    open.insert(node);
+                    open_count.store(open.len(), Ordering::Relaxed);
+                    show();
+                }
+                FromFabric::GateLost { node, reason, .. } => {
+                    return Err(gate_lost(engine, plan, node, &reason).await);
+                }
+                other => tracing::debug!("while gates open: {other:?}"),
+            },
+            (node, reason) = engine.gate_ended() => {
+                return Err(gate_lost(engine, plan, node, &reason).await);
+            }
+            () = stop.cancelled() => return Err(interrupted()),
+            () = sleep_until(progress.0 + STALL_TIMEOUT) => {
+                if started.load(Ordering::Relaxed) + open.len() == progress.1 {
+                    return Err(stalled(plan, &open));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The fabric's next message; an error when it has ended or says that it cannot go on.
+pub async fn told<E: Engine>(engine: &E, control: &mut Control) -> Result<FromFabric> {
+    match control.told().await {
+        Some(FromFabric::Failed { reason }) => {
+            Err(Error::environment("the fabric failed").because(reason))
+        }
+        Some(message) => Ok(message),
+        None => {
+            let error = Error::environment("the fabric ended by itself");
+            let log = engine.fabric_log();
+            Err(if log.is_empty() {
+                error
+            } else {
+                error.because(format!("its last words:\n{}", log.join("\n")))
+            })
+        }
+    }
+}
+
+/// What ends a run that was asked to stop.
+pub fn interrupted() -> Error {
+    Error::new(Kind::Interrupted, "interrupted; everything was removed")
+}
+
+/// Says that a node cannot take part, with the end of its log.
+pub async fn gate_lost<E: Engine>(engine: &E, plan: &Plan, node: NodeId, reason: &str) -> Error {
+    let name = plan.nodes.get(node.index()).map_or("?", |n| &n.name);
+    let error = Error::environment(format!("node {name} could not be started")).because(reason);
+    quote_log(engine, node, error).await
+}
+
+/// Adds the end of a node's log to an error.
+pub async fn quote_log<E: Engine>(engine: &E, node: NodeId, error: Error) -> Error {
+    match engine.node_log(node, LOG_TAIL_BYTES).await {
+        Ok(log) if !log.is_empty() => {
+            let text = String::from_utf8_lossy(&log);
+            error.because(format!("the end of its log:\n{}", text.trim_end()))
+        }
+        _ => error,
+    }
+}
+
+fn stalled(plan: &Plan, open: &BTreeSet<NodeId>) -> Error {
+    let missing = plan.nodes.iter().filter(|n| !open.contains(&n.id));
+    let names: Vec<&str> = missing.map(|n| n.name.as_str()).collect();
+    let shown = names.len().min(NAMES_MAX);
+    let more = if names.len() > shown { ", ..." } else { "" };
+    Error::environment(format!(
+        "bring-up stands still: {} of {} nodes are ready",
+        open.len(),
+        plan.nodes.len()
+    ))
+    .because(format!(
+        "nothing came within {} s from {}{more}",
+        STALL_TIMEOUT.as_secs(),
+        names[..shown].join(", ")
+    ))
+    .hint("the host may be overloaded: try fewer nodes, or look at the engine's own log")
+}
+
+async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match timeout(FABRIC_TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::environment(format!(
+            "the fabric did not {what} within {} s",
+            FABRIC_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+async fn or_stop<T>(stop: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        result = work => result,
+        () = stop.cancelled() => Err(interrupted()),
+    }
+}

@@ -1,0 +1,113 @@
+//! One watcher for each node: reaches its probe whenever the node is meant to be up, and keeps
+//! one wait for a new block pending there. Tips are stamped when the answer arrives.
+
+use std::time::Duration;
+
+use peerlab_link::NodeId;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::dial::Dialer;
+use super::nodes::Meant;
+use super::report::{Finding, Report};
+use crate::event::Tip;
+use crate::probe::{BitcoinRpc, ProbeError};
+
+/// Pause before the second try to reach a probe; doubled with each further try.
+const RETRY_MIN: Duration = Duration::from_millis(40);
+/// Longest pause between tries: what a restart may be noticed too late by.
+const RETRY_MAX: Duration = Duration::from_millis(640);
+/// How long a node may take for an answer that needs no waiting.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one wait for a block is kept pending.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Follows one node until the run ends.
+pub async fn watch(
+    node: NodeId,
+    dialer: Dialer,
+    mut meant: watch::Receiver<Meant>,
+    reports: mpsc::Sender<Report>,
+) {
+    loop {
+        let now = *meant.borrow_and_update();
+        let life = match now {
+            Meant::Up { life } => life,
+            Meant::Down => {
+                if meant.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        tokio::select! {
+            changed = meant.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = follow(node, life, &dialer, &reports) => return,
+        }
+    }
+}
+
+/// Follows one life of a node. Ends only when nobody listens any more.
+async fn follow(node: NodeId, life: u32, dialer: &Dialer, reports: &mpsc::Sender<Report>) {
+    let mut known = None;
+    let mut pause = RETRY_MIN;
+    loop {
+        let Err(error) = session(node, life, dialer, reports, &mut known, &mut pause).await else {
+            return;
+        };
+        tracing::trace!("node {node}: {error}");
+        sleep(pause).await;
+        pause = (pause * 2).min(RETRY_MAX);
+    }
+}
+
+/// One connection. `Ok` when nobody listens any more.
+async fn session(
+    node: NodeId,
+    life: u32,
+    dialer: &Dialer,
+    reports: &mpsc::Sender<Report>,
+    known: &mut Option<Tip>,
+    pause: &mut Duration,
+) -> Result<(), ProbeError> {
+    let mut rpc = dialer.rpc(node).await?;
+    let mut tip = answer(ANSWER_TIMEOUT, rpc.best_block()).await?;
+    let up = Finding::Up { node, life };
+    if reports.send(Report::now(up)).await.is_err() {
+        return Ok(());
+    }
+    *pause = RETRY_MIN;
+    loop {
+        let at = Instant::now();
+        if known.as_ref() != Some(&tip) {
+            *known = Some(tip.clone());
+            let finding = Finding::Tip {
+                node,
+                life,
+                tip: tip.clone(),
+            };
+            if reports.send(Report { at, finding }).await.is_err() {
+                return Ok(());
+            }
+        }
+        tip = wait(&mut rpc, &tip).await?;
+    }
+}
+
+async fn wait(rpc: &mut BitcoinRpc, tip: &Tip) -> Result<Tip, ProbeError> {
+    answer(WAIT + ANSWER_TIMEOUT, rpc.best_block_after(tip, WAIT)).await
+}
+
+/// Bounds a call in time.
+async fn answer<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, ProbeError>>,
+) -> Result<T, ProbeError> {
+    timeout(limit, call)
+        .await
+        .unwrap_or(Err(ProbeError::TimedOut(limit)))
+}

@@ -1,0 +1,177 @@
+//! The engine of one run: [`Engine`] over a starter.
+
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+
+use peerlab_link::NodeId;
+use peerlab_link::starter::{NodeSpec, ToStarter};
+use tokio::net::UnixStream;
+use tokio::sync::{Mutex, mpsc};
+
+use super::host;
+use super::starter::{Channels, NODE_PROGRAM, Starter, Words};
+use crate::engine::programs::Programs;
+use crate::engine::{ByteStream, Engine};
+use crate::error::{Error, Result};
+use crate::event::HostFacts;
+use crate::plan::Plan;
+use crate::plan::spec::{Image, Node};
+
+/// Size of the data folder where the group has no memory limit.
+const DATA_BYTES_MAX: u64 = 1 << 30;
+/// What our node's image runs it with where the plan has no arguments.
+const DEFAULT_ARGUMENT: &str = "-datadir=/data";
+
+/// One run's processes.
+pub struct LocalEngine {
+    plan: Arc<Plan>,
+    starter: Mutex<Starter>,
+    fabric: StdMutex<Option<UnixStream>>,
+    started: Mutex<mpsc::UnboundedReceiver<NodeId>>,
+    ended: Mutex<mpsc::UnboundedReceiver<(NodeId, i32)>>,
+    words: Words,
+}
+
+impl LocalEngine {
+    /// Prepares a run: makes the namespaces in which everything will be started.
+    ///
+    /// # Errors
+    /// When the plan needs an image, or this machine does not allow namespaces or network
+    /// devices to this user; then with the command that changes it.
+    pub async fn prepare(plan: Arc<Plan>, programs: &Programs) -> Result<LocalEngine> {
+        check(&plan)?;
+        let (starter, channels) = Starter::start(programs).await?;
+        let Channels {
+            fabric,
+            started,
+            ended,
+            words,
+        } = channels;
+        Ok(LocalEngine {
+            plan,
+            starter: Mutex::new(starter),
+            fabric: StdMutex::new(Some(fabric)),
+            started: Mutex::new(started),
+            ended: Mutex::new(ended),
+            words,
+        })
+    }
+
+    fn spec(&self, node: &Node) -> NodeSpec {
+        let group = &self.plan.groups[node.group as usize];
+        let mut command = vec![NODE_PROGRAM.to_owned()];
+        if node.args.is_empty() {
+            command.push(DEFAULT_ARGUMENT.to_owned());
+        }
+        command.extend(node.args.iter().cloned());
+        NodeSpec {
+            node: node.id,
+            name: node.name.clone(),
+            command,
+            memory_bytes: group.memory_bytes,
+            data_bytes_max: group.memory_bytes.unwrap_or(DATA_BYTES_MAX),
+        }
+    }
+}
+
+/// Refuses what this engine cannot run, and says what it cannot enforce.
+fn check(plan: &Plan) -> Result<()> {
+    for group in &plan.groups {
+        if let Image::Named(image) = &group.image {
+            return Err(Error::environment(format!(
+                "group {} needs the image {image}, which the local engine cannot run",
+                group.name
+            ))
+            .hint("use --engine docker"));
+        }
+        if group.cpu_millis.is_some() {
+            tracing::warn!(
+                "the local engine does not limit the CPU of group {}; its memory limit holds for \
+                 each process",
+                group.name
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Engine for LocalEngine {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn host(&self) -> HostFacts {
+        host::facts()
+    }
+
+    fn shares_host(&self) -> bool {
+        true
+    }
+
+    async fn start_fabric(&self) -> Result<ByteStream> {
+        let stream = self
+            .fabric
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let stream = stream.ok_or_else(|| Error::environment("the fabric was started before"))?;
+        self.starter
+            .lock()
+            .await
+            .tell(&ToStarter::StartFabric)
+            .await?;
+        Ok(Box::new(stream))
+    }
+
+    async fn start_gates(&self, started: &(dyn Fn(NodeId) + Sync)) -> Result<()> {
+        let ask = async {
+            for node in &self.plan.nodes {
+                let spec = Box::new(self.spec(node));
+                self.starter
+                    .lock()
+                    .await
+                    .tell(&ToStarter::StartNode(spec))
+                    .await?;
+            }
+            Ok(())
+        };
+        let hear = async {
+            let mut channel = self.started.lock().await;
+            for _ in &self.plan.nodes {
+                match channel.recv().await {
+                    Some(node) => started(node),
+                    // The starter has ended; asking it anything says why.
+                    None => return,
+                }
+            }
+        };
+        let (asked, ()) = tokio::join!(ask, hear);
+        asked
+    }
+
+    async fn gate_ended(&self) -> (NodeId, String) {
+        match self.ended.lock().await.recv().await {
+            Some((node, status)) if status < 0 => {
+                (node, format!("its gate was ended by signal {}", -status))
+            }
+            Some((node, status)) => (node, format!("its gate ended with exit code {status}")),
+            // The fabric is gone as well then, which is told elsewhere.
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn node_log(&self, node: NodeId, bytes_max: usize) -> Result<Vec<u8>> {
+        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
+        let answer = self.starter.lock().await.ask_log(node, bytes_max).await?;
+        answer.await.map_err(|_| {
+            Error::environment("the starter of the local engine ended before it gave a log")
+        })
+    }
+
+    fn fabric_log(&self) -> Vec<String> {
+        self.words.lines()
+    }
+
+    async fn remove_all(&self) -> Result<()> {
+        self.starter.lock().await.end().await
+    }
+}

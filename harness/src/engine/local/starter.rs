@@ -1,0 +1,304 @@
+//! The harness' end of a starter process: its two sockets, and what it says.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use peerlab_link::NodeId;
+use peerlab_link::framing::{Deframer, frame};
+use peerlab_link::starter::{FromStarter, STARTER_COMMAND, ToStarter};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::engine::programs::Programs;
+use crate::error::{Error, Explain, Result};
+
+/// Where a node finds the daemon.
+pub const NODE_PROGRAM: &str = "/peerlab-node";
+/// How long the starter may take to make its namespaces and copy the programs.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long everything may take to end before it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// Last lines of the fabric's and the starter's own words that are kept.
+const LINES_KEPT: usize = 50;
+/// Bytes read from the starter at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// What the fabric and the starter wrote on standard error last.
+#[derive(Clone, Default)]
+pub struct Words(Arc<Mutex<VecDeque<String>>>);
+
+impl Words {
+    /// The lines.
+    pub fn lines(&self) -> Vec<String> {
+        lock(&self.0).iter().cloned().collect()
+    }
+}
+
+/// A starter that is ready. When it is dropped, it and everything that it started is killed.
+pub struct Starter {
+    process: Child,
+    socket: OwnedWriteHalf,
+    said: Arc<Mutex<Said>>,
+    words: Words,
+    _reader: AbortOnDropHandle<()>,
+    _listener: AbortOnDropHandle<()>,
+}
+
+/// What the starter said of others than nodes.
+#[derive(Default)]
+struct Said {
+    /// Why it ended.
+    failure: Option<Error>,
+    /// Who waits for a node's log, in the order of the questions.
+    logs: VecDeque<oneshot::Sender<Vec<u8>>>,
+}
+
+/// What the starter says of nodes, and the stream to the fabric.
+pub struct Channels {
+    /// Carries what the fabric speaks, once it is started.
+    pub fabric: UnixStream,
+    /// Gates that were started.
+    pub started: mpsc::UnboundedReceiver<NodeId>,
+    /// Gates that ended: whose, and exit code or minus the signal.
+    pub ended: mpsc::UnboundedReceiver<(NodeId, i32)>,
+    /// Standard error of both.
+    pub words: Words,
+}
+
+impl Starter {
+    /// Starts a starter and waits until it is ready.
+    ///
+    /// # Errors
+    /// When this machine does not allow what it needs, with advice.
+    pub async fn start(programs: &Programs) -> Result<(Starter, Channels)> {
+        let cannot = || "cannot start nodes on this machine".to_owned();
+        let (socket, its_socket) = pair().or_environment(cannot)?;
+        let (fabric, its_fabric) = pair().or_environment(cannot)?;
+        let mut process = Command::new(&programs.gate)
+            .arg(STARTER_COMMAND)
+            .env_clear()
+            .stdin(Stdio::from(its_socket))
+            .stdout(Stdio::from(its_fabric))
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .or_environment(|| format!("cannot run {}", programs.gate.display()))?;
+        let (read, write) = socket.into_split();
+        let said = Arc::<Mutex<Said>>::default();
+        let (ready, is_ready) = oneshot::channel();
+        let (started_sender, started) = mpsc::unbounded_channel();
+        let (ended_sender, ended) = mpsc::unbounded_channel();
+        let reader = Reader {
+            said: said.clone(),
+            ready: Some(ready),
+            started: started_sender,
+            ended: ended_sender,
+        };
+        let stderr = process.stderr.take();
+        let words = Words::default();
+        let mut starter = Starter {
+            process,
+            socket: write,
+            said,
+            words: words.clone(),
+            _reader: AbortOnDropHandle::new(tokio::spawn(reader.run(read))),
+            _listener: AbortOnDropHandle::new(tokio::spawn(listen(stderr, words.clone()))),
+        };
+        starter.setup(programs).await?;
+        match timeout(READY_TIMEOUT, is_ready).await {
+            Ok(Ok(())) => Ok((
+                starter,
+                Channels {
+                    fabric,
+                    started,
+                    ended,
+                    words,
+                },
+            )),
+            Ok(Err(_)) => Err(starter.failure().await),
+            Err(_) => Err(Error::environment(cannot()).because("the starter does not get ready")),
+        }
+    }
+
+    async fn setup(&mut self, programs: &Programs) -> Result<()> {
+        let text = |path: &std::path::Path| {
+            let path = std::path::absolute(path)
+                .or_environment(|| format!("{} is no path", path.display()))?;
+            path.into_os_string().into_string().map_err(|path| {
+                Error::environment(format!("the path {} is not valid text", path.display()))
+            })
+        };
+        let setup = ToStarter::Setup {
+            fabric: text(&programs.fabric)?,
+            programs: vec![(
+                NODE_PROGRAM.trim_start_matches('/').to_owned(),
+                text(&programs.node)?,
+            )],
+        };
+        self.tell(&setup).await
+    }
+
+    /// Tells the starter to do something.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn tell(&mut self, message: &ToStarter) -> Result<()> {
+        match self.socket.write_all(&frame(message)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.failure().await),
+        }
+    }
+
+    /// Asks for the end of a node's log.
+    ///
+    /// # Errors
+    /// When the starter has ended.
+    pub async fn ask_log(
+        &mut self,
+        node: NodeId,
+        bytes_max: u32,
+    ) -> Result<oneshot::Receiver<Vec<u8>>> {
+        let (sender, answer) = oneshot::channel();
+        lock(&self.said).logs.push_back(sender);
+        self.tell(&ToStarter::Log { node, bytes_max }).await?;
+        Ok(answer)
+    }
+
+    /// Why the starter has ended, or seems to have.
+    async fn failure(&mut self) -> Error {
+        // What it said last is read by then.
+        let ended = timeout(END_TIMEOUT, self.process.wait()).await;
+        if let Some(failure) = lock(&self.said).failure.clone() {
+            return failure;
+        }
+        let mut error = Error::environment("the starter of the local engine ended by itself");
+        if let Ok(Ok(status)) = ended {
+            error = error.because(status.to_string());
+        }
+        let lines = self.words.lines();
+        if lines.is_empty() {
+            error
+        } else {
+            error.because(format!("its last words:\n{}", lines.join("\n")))
+        }
+    }
+
+    /// Ends everything that was started, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When something does not end even though it is killed.
+    pub async fn end(&mut self) -> Result<()> {
+        // The starter may have ended before.
+        let _ = self.socket.shutdown().await;
+        if timeout(END_TIMEOUT, self.process.wait()).await.is_ok() {
+            return Ok(());
+        }
+        tracing::warn!("the starter does not end; it is killed");
+        let killed = self.process.start_kill();
+        match timeout(END_TIMEOUT, self.process.wait()).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let error = Error::environment("the nodes do not end");
+                Err(match killed {
+                    Ok(()) => error,
+                    Err(e) => error.caused_by(e),
+                })
+            }
+        }
+    }
+}
+
+/// A pair of stream sockets: ours, and the starter's.
+fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = StdStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs.into()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hands out what the starter says.
+struct Reader {
+    said: Arc<Mutex<Said>>,
+    ready: Option<oneshot::Sender<()>>,
+    started: mpsc::UnboundedSender<NodeId>,
+    ended: mpsc::UnboundedSender<(NodeId, i32)>,
+}
+
+impl Reader {
+    async fn run(mut self, mut socket: OwnedReadHalf) {
+        let mut deframer = Deframer::new();
+        let mut bytes = vec![0; READ_BYTES];
+        while let Ok(count @ 1..) = socket.read(&mut bytes).await {
+            deframer.push(&bytes[..count]);
+            loop {
+                match deframer.next_message() {
+                    Ok(Some(message)) => self.receive(message),
+                    Ok(None) => break,
+                    Err(error) => {
+                        lock(&self.said).failure = Some(
+                            Error::environment("the starter speaks nonsense").caused_by(error),
+                        );
+                        return;
+                    }
+                }
+            }
+        }
+        // Whoever waits for a log waits no longer.
+        lock(&self.said).logs.clear();
+    }
+
+    fn receive(&mut self, message: FromStarter) {
+        // Nobody may be listening any more; then it does not matter.
+        match message {
+            FromStarter::Ready => {
+                let _ = self.ready.take().map(|ready| ready.send(()));
+            }
+            FromStarter::Failed { reason, hint } => {
+                let error =
+                    Error::environment("cannot start nodes on this machine").because(reason);
+                lock(&self.said).failure = Some(match hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                });
+                // Dropping it tells whoever waits.
+                self.ready = None;
+            }
+            FromStarter::FabricStarted => {}
+            FromStarter::FabricEnded { status } => tracing::debug!("the fabric ended: {status}"),
+            FromStarter::NodeStarted { node } => drop(self.started.send(node)),
+            FromStarter::NodeEnded { node, status } => drop(self.ended.send((node, status))),
+            FromStarter::Log { bytes, .. } => {
+                let waiting = lock(&self.said).logs.pop_front();
+                let _ = waiting.map(|waiting| waiting.send(bytes));
+            }
+        }
+    }
+}
+
+/// Keeps the last lines of standard error.
+async fn listen(stderr: Option<ChildStderr>, words: Words) {
+    let Some(stderr) = stderr else {
+        return;
+    };
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::debug!("starter: {line}");
+        let mut kept = lock(&words.0);
+        if kept.len() == LINES_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+    }
+}

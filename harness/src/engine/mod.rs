@@ -1,0 +1,15 @@
+//! Engines carry a plan out and emit RunEvents; they decide nothing. An engine proper (`docker`)
+//! only knows how to start a fabric and nodes on some machine: [`Engine`] is all that it
+//! implements. `drive` does the rest, the same for each: it talks to the fabric, keeps the
+//! agenda, watches the nodes, and writes down what happened.
+
+pub mod docker;
+pub mod drive;
+#[cfg(target_os = "linux")]
+pub mod local;
+mod observer;
+pub mod programs;
+mod provider;
+
+pub use observer::{Observer, Stage};
+pub use provider::{ByteStream, Engine};

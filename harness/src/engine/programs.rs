@@ -1,0 +1,162 @@
+//! The three programs that run beside and in the nodes: where their binaries come from.
+//!
+//! In this order: the folder that `PEERLAB_PROGRAMS` names; a build by cargo where the harness'
+//! own source tree is there (whether anything is stale is cargo's affair); the folder of the
+//! harness' own executable.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Command;
+
+use super::{Observer, Stage};
+use crate::error::{Error, Explain, Result};
+
+/// Names the folder that holds the programs.
+pub const PROGRAMS_VARIABLE: &str = "PEERLAB_PROGRAMS";
+/// The source tree that the harness was compiled from, relative to its manifest.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const NODE: &str = "peerlab-node";
+const FABRIC: &str = "peerlab-fabric";
+const GATE: &str = "peerlab-gate";
+/// Lines of a failed build that are shown.
+const BUILD_LINES_SHOWN: usize = 40;
+
+/// Paths of the programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// The node's daemon.
+    pub node: PathBuf,
+    /// The switch between the nodes.
+    pub fabric: PathBuf,
+    /// PID 1 of every node.
+    pub gate: PathBuf,
+}
+
+impl Programs {
+    /// Finds the programs, or builds them.
+    ///
+    /// # Errors
+    /// When there is no such folder, the build fails, or there is nowhere to take them from.
+    pub async fn find(observer: &dyn Observer) -> Result<Programs> {
+        if let Some(folder) = std::env::var_os(PROGRAMS_VARIABLE) {
+            let folder = PathBuf::from(folder);
+            return Programs::in_folder(&folder).ok_or_else(|| {
+                Error::environment(format!(
+                    "{PROGRAMS_VARIABLE} names {}, which does not hold {NODE}, {FABRIC} and {GATE}",
+                    folder.display()
+                ))
+            });
+        }
+        let workspace = Path::new(WORKSPACE);
+        if workspace.join("Cargo.toml").is_file()
+            && let Some(programs) = build(workspace, observer).await?
+        {
+            return Ok(programs);
+        }
+        let beside = std::env::current_exe().ok();
+        beside
+            .as_deref()
+            .and_then(Path::parent)
+            .and_then(Programs::in_folder)
+            .ok_or_else(|| {
+                Error::environment(format!("cannot find {NODE}, {FABRIC} and {GATE}")).hint(
+                    format!(
+                        "put them beside the peerlab executable, or name their folder in \
+                         {PROGRAMS_VARIABLE}"
+                    ),
+                )
+            })
+    }
+
+    fn in_folder(folder: &Path) -> Option<Programs> {
+        let file = |name| Some(folder.join(name)).filter(|path| path.is_file());
+        Some(Programs {
+            node: file(NODE)?,
+            fabric: file(FABRIC)?,
+            gate: file(GATE)?,
+        })
+    }
+}
+
+/// One line of cargo's machine-readable output, as far as it concerns us.
+#[derive(Deserialize)]
+struct CargoMessage {
+    target: Option<CargoTarget>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct CargoTarget {
+    name: String,
+}
+
+/// Builds the programs in the harness' own profile. `None` where there is no cargo.
+async fn build(workspace: &Path, observer: &dyn Observer) -> Result<Option<Programs>> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(workspace)
+        .args(["build", "--message-format=json-render-diagnostics"])
+        .args(["-p", NODE, "-p", FABRIC, "-p", GATE])
+        .args((!cfg!(debug_assertions)).then_some("--release"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    observer.stage(Stage::Preparing("building the programs".into()));
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).or_environment(|| "cannot run cargo".into()),
+    };
+    let (Some(mut stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(Error::environment("cargo has no output"));
+    };
+    let mut messages = String::new();
+    let (read, said) = tokio::join!(
+        stdout.read_to_string(&mut messages),
+        follow(stderr, observer)
+    );
+    read.or_environment(|| "cannot read cargo's output".into())?;
+    let status = child
+        .wait()
+        .await
+        .or_environment(|| "cannot wait for cargo".into())?;
+    if !status.success() {
+        let from = said.len().saturating_sub(BUILD_LINES_SHOWN);
+        return Err(Error::environment("cannot build the programs")
+            .because(format!("cargo says:\n{}", said[from..].join("\n"))));
+    }
+    let mut built: BTreeMap<String, PathBuf> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<CargoMessage>(line).ok())
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect();
+    let mut take = |name: &str| {
+        built
+            .remove(name)
+            .ok_or_else(|| Error::environment(format!("cargo built no {name}")))
+    };
+    Ok(Some(Programs {
+        node: take(NODE)?,
+        fabric: take(FABRIC)?,
+        gate: take(GATE)?,
+    }))
+}
+
+/// Shows cargo's progress, and keeps what it said.
+async fn follow(stderr: tokio::process::ChildStderr, observer: &dyn Observer) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let text = line.trim();
+        if text.starts_with("Compiling") || text.starts_with("Blocking") {
+            observer.stage(Stage::Preparing(text.to_owned()));
+        }
+        said.push(line);
+    }
+    said
+}

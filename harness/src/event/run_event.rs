@@ -1,0 +1,196 @@
+//! What happened in a run: the one schema that every engine writes and every check reads.
+//! Data only; `log` writes and reads the file.
+
+use std::collections::BTreeMap;
+
+use peerlab_link::proto::{DropReason, Lateness, NodeCounters, NodeUsage};
+use peerlab_link::{Nanos, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::spec::Down;
+
+/// One line of `events.jsonl`. Lines are in the order in which the harness learned of them;
+/// `t` is when they happened, on the one clock that started at `go`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// Nanoseconds since `go`.
+    pub t: Nanos,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened. In JSON the field `event` names the kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// First line.
+    Started {
+        /// `docker`, `local` or `sim`.
+        engine: String,
+        /// Version of Peerlab.
+        version: String,
+        /// Wall clock at `go`, nanoseconds since the Unix epoch.
+        unix_nanos: u64,
+        /// From the first create to all gates open.
+        bring_up: Nanos,
+        /// Hash and height of the pre-mined tip that every node starts from.
+        base: Tip,
+    },
+    /// Where it runs. Second line.
+    Host(HostFacts),
+    /// A phase begins.
+    Phase {
+        /// Its name.
+        name: String,
+    },
+    /// A node's program runs, and answers its probe; or a frozen one runs again. A
+    /// [`What::Tip`] of this node follows, even where its best block is the one it had before:
+    /// until then its ledger counts as unknown.
+    NodeUp {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node's program is down or frozen, by plan or not.
+    NodeDown {
+        /// Which.
+        node: NodeId,
+        /// The plan's way; `None` when nobody asked for it.
+        how: Option<Down>,
+        /// Exit code, or minus the signal, when known.
+        status: Option<i32>,
+        /// Why, when it is not the plan's doing.
+        reason: Option<String>,
+    },
+    /// A fault took effect.
+    FaultBegan {
+        /// Index into the plan's faults.
+        fault: u32,
+    },
+    /// A fault ended: healed, by its own end or by the start of the settle phase. A fault
+    /// without this line is taken as in force until the run ends.
+    FaultEnded {
+        /// Index into the plan's faults.
+        fault: u32,
+    },
+    /// A block exists. Written once per block, when first seen, its parent's line before it.
+    Block {
+        /// The block.
+        tip: Tip,
+        /// Its parent.
+        prev: String,
+        /// Who mined it, when the engine asked for it.
+        miner: Option<NodeId>,
+        /// Serialised size, bytes.
+        size: u64,
+        /// Transactions, the coinbase included.
+        txs: u32,
+        /// The transactions' ids, without the coinbase's.
+        txids: Vec<String>,
+    },
+    /// The lottery's winner was down or did not answer: no block.
+    MineMissed {
+        /// The winner.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// A node's best block changed (or is first known).
+    Tip {
+        /// Whose.
+        node: NodeId,
+        /// The best block.
+        tip: Tip,
+    },
+    /// A transaction was submitted.
+    Transaction {
+        /// Where.
+        node: NodeId,
+        /// Its id.
+        txid: String,
+        /// The index of the double-spend fault that it belongs to.
+        double_spend: Option<u32>,
+        /// Why the node refused it, if it did.
+        refused: Option<String>,
+    },
+    /// Counters of every node, by [`NodeId`], sums since `go`; about once a second, and at phase
+    /// borders.
+    Traffic {
+        /// One row per node.
+        nodes: Vec<NodeCounters>,
+    },
+    /// A node's own counters, near the end and now and then.
+    Peers {
+        /// Whose.
+        node: NodeId,
+        /// Connections that it opened.
+        outbound: u32,
+        /// Connections that it accepted.
+        inbound: u32,
+        /// Bytes sent over all its current connections, by message type.
+        sent: BTreeMap<String, u64>,
+        /// Bytes received, likewise.
+        received: BTreeMap<String, u64>,
+    },
+    /// What a node's gate measured inside its node, at the end.
+    Usage {
+        /// Whose.
+        node: NodeId,
+        /// The kernel's own counters of its interface, and what its program takes.
+        usage: NodeUsage,
+    },
+    /// How well the host kept up since the last such line. Every engine writes at least one
+    /// (the simulator's is all zero): a run without any is inconclusive.
+    Fidelity {
+        /// How late the fabric delivered.
+        lateness: Lateness,
+        /// CPU pressure (PSI `some avg10`, percent), where the host tells it.
+        cpu_pressure: Option<f64>,
+    },
+    /// A live node's ledger state, read once the plan is over. A live node that does not answer
+    /// has no such line, and fails the check.
+    Ledger {
+        /// Whose.
+        node: NodeId,
+        /// Its best block.
+        tip: Tip,
+        /// `gettxoutsetinfo muhash`, where the probe can tell.
+        muhash: Option<String>,
+    },
+    /// Last line. A run without it was killed, or its engine failed.
+    Ended {
+        /// Whether the run was cut short by an interrupt.
+        interrupted: bool,
+    },
+}
+
+/// What the nodes run on: the engine's host, which need not be the harness'. What is not known
+/// is empty or zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostFacts {
+    /// Operating system, as it calls itself.
+    pub os: String,
+    /// Kernel version.
+    pub kernel: String,
+    /// CPUs.
+    pub cpus: u32,
+    /// Memory, bytes.
+    pub memory_bytes: u64,
+    /// The engine's own version.
+    pub engine_version: String,
+}
+
+/// A block, by hash and height.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tip {
+    /// Block hash, hex as Bitcoin shows it.
+    pub hash: String,
+    /// Height; the genesis block has 0.
+    pub height: u32,
+}
+
+/// Drop counters by reason, for readers of events.
+pub fn drops_of(counters: &NodeCounters, reason: DropReason) -> u64 {
+    counters.drops[reason as usize]
+}

@@ -1,0 +1,143 @@
+//! The harness' wallet: one fixed key that owns every pre-mined output, and what it signs.
+//! The key is public knowledge: this is play money on a private chain.
+
+use bitcoin::absolute::LockTime;
+use bitcoin::hashes::{Hash, sha256};
+use bitcoin::secp256k1::{Message, Secp256k1, SecretKey};
+use bitcoin::sighash::{EcdsaSighashType, SighashCache};
+use bitcoin::transaction::Version;
+use bitcoin::{
+    Address, Amount, CompressedPublicKey, Network, PrivateKey, ScriptBuf, Sequence, Transaction,
+    TxIn, TxOut, WPubkeyHash, Witness, WitnessProgram, ecdsa,
+};
+use peerlab_link::NodeId;
+
+use super::premined::{Coin, Premined};
+
+/// The wallet's secret key: any number between one and the order of the curve would do.
+const SECRET: [u8; 32] = [0x70; 32];
+/// Fee of a transaction: 110 virtual bytes at about nine satoshis each.
+const FEE: Amount = Amount::from_sat(1_000);
+
+/// The transaction that spends a pre-mined output, or `None` where the chain has no such
+/// output. Two variants of one output pay to different places, and so conflict.
+pub fn transaction(premined: &Premined, output: u32, variant: u32) -> Option<Transaction> {
+    let coin = premined.coin(output)?;
+    let mut label = *b"peerlab payment 0000 0000";
+    label[16..20].copy_from_slice(&output.to_le_bytes());
+    label[21..25].copy_from_slice(&variant.to_le_bytes());
+    let paid = TxOut {
+        value: coin.value.checked_sub(FEE)?,
+        script_pubkey: ScriptBuf::new_p2wpkh(&nobody(&label)),
+    };
+    Some(spend(coin, vec![paid]))
+}
+
+/// Where the blocks of a node pay to. Nobody can spend it; each node has its own.
+pub fn payout_address(node: NodeId) -> String {
+    let mut label = *b"peerlab payout 0000";
+    label[15..19].copy_from_slice(&node.0.to_le_bytes());
+    match WitnessProgram::new(bitcoin::WitnessVersion::V0, nobody(&label).as_byte_array()) {
+        Ok(program) => Address::from_witness_program(program, Network::Regtest).to_string(),
+        Err(_) => unreachable!("20 bytes are a witness program of version 0"),
+    }
+}
+
+/// What a pre-mined output pays to.
+pub(super) fn script() -> ScriptBuf {
+    ScriptBuf::new_p2wpkh(&public_key().wpubkey_hash())
+}
+
+/// Spends one of the wallet's coins, signed.
+pub(super) fn spend(coin: Coin, outputs: Vec<TxOut>) -> Transaction {
+    let mut tx = Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: coin.outpoint,
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        }],
+        output: outputs,
+    };
+    let sighash = SighashCache::new(&tx).p2wpkh_signature_hash(
+        0,
+        &script(),
+        coin.value,
+        EcdsaSighashType::All,
+    );
+    let Ok(sighash) = sighash else {
+        unreachable!("input 0 exists and the script is P2WPKH");
+    };
+    let signature = ecdsa::Signature {
+        signature: Secp256k1::signing_only().sign_ecdsa(
+            &Message::from_digest(sighash.to_byte_array()),
+            &secret_key(),
+        ),
+        sighash_type: EcdsaSighashType::All,
+    };
+    tx.input[0].witness = Witness::p2wpkh(&signature, &public_key().0);
+    tx
+}
+
+/// A key hash that nobody has the key of.
+fn nobody(label: &[u8]) -> WPubkeyHash {
+    let digest = sha256::Hash::hash(label).to_byte_array();
+    let mut hash = [0; 20];
+    hash.copy_from_slice(&digest[..20]);
+    WPubkeyHash::from_byte_array(hash)
+}
+
+fn secret_key() -> SecretKey {
+    match SecretKey::from_slice(&SECRET) {
+        Ok(key) => key,
+        Err(_) => unreachable!("the constant is a valid key"),
+    }
+}
+
+fn public_key() -> CompressedPublicKey {
+    let key = PrivateKey::new(secret_key(), Network::Regtest);
+    CompressedPublicKey(key.public_key(&Secp256k1::signing_only()).inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_of_one_output_conflict_and_differ() {
+        let premined = Premined::mine(10);
+        let a = transaction(&premined, 3, 0).unwrap();
+        let b = transaction(&premined, 3, 1).unwrap();
+        assert_eq!(a.input[0].previous_output, b.input[0].previous_output);
+        assert_ne!(a.compute_txid(), b.compute_txid());
+        assert_eq!(a, transaction(&premined, 3, 0).unwrap());
+        assert!(transaction(&premined, 10, 0).is_none());
+    }
+
+    #[test]
+    fn signatures_satisfy_the_sighash() {
+        let premined = Premined::mine(1);
+        let coin = premined.coin(0).unwrap();
+        let tx = transaction(&premined, 0, 0).unwrap();
+        let sighash = SighashCache::new(&tx)
+            .p2wpkh_signature_hash(0, &script(), coin.value, EcdsaSighashType::All)
+            .unwrap();
+        let signature = ecdsa::Signature::from_slice(tx.input[0].witness.nth(0).unwrap()).unwrap();
+        Secp256k1::verification_only()
+            .verify_ecdsa(
+                &Message::from_digest(sighash.to_byte_array()),
+                &signature.signature,
+                &public_key().0,
+            )
+            .unwrap();
+    }
+
+    #[test]
+    fn every_node_has_its_own_regtest_address() {
+        let a = payout_address(NodeId(0));
+        assert!(a.starts_with("bcrt1q"), "{a}");
+        assert_ne!(a, payout_address(NodeId(1)));
+    }
+}

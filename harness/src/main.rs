@@ -1,0 +1,7 @@
+//! The `peerlab` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    peerlab::cli::main()
+}

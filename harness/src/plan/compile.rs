@@ -1,0 +1,151 @@
+//! From a topology and a seed to a plan. The same two give the same plan, byte for byte, on every
+//! machine.
+
+use peerlab_link::{Network, NodeLink};
+
+use super::arguments::{Subject, arguments};
+use super::chance::Chance;
+use super::discover::discover;
+use super::disturb::disturb;
+use super::down::Downtime;
+use super::lottery::agenda;
+use super::place::{Placement, address};
+use super::spec::{Group, Ledger, Node, Peers, Phase, Plan};
+use crate::error::Result;
+use crate::topology::Topology;
+use peerlab_link::{Nanos, NodeId};
+
+/// Draws everything that chance decides.
+///
+/// # Errors
+/// [`crate::error::Kind::Input`], with its place in the file: choices of nodes that cannot be met,
+/// partitions whose sides overlap.
+pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
+    let placement = Placement::new(topology, seed);
+    let disturbances = disturb(topology, &placement, seed)?;
+    let peers = discover(topology, &placement, &disturbances.churns, seed)?;
+    let downtime = Downtime::new(&disturbances.outages);
+    let nodes = nodes(topology, &placement, peers, &downtime);
+    let (agenda, outputs) = agenda(topology, &nodes, &disturbances.faults, &downtime, seed);
+    Ok(Plan {
+        version: Plan::VERSION,
+        name: topology.name.clone(),
+        seed,
+        phases: phases(topology),
+        groups: topology.groups.iter().map(group).collect(),
+        network: network(topology, &placement, seed),
+        nodes,
+        ledger: Ledger {
+            block_interval: topology.ledger.block_interval,
+            premined_blocks: Ledger::premined_blocks_for(outputs),
+            outputs,
+        },
+        timetable: disturbances.timetable,
+        outages: disturbances.outages,
+        agenda,
+        faults: disturbances.faults,
+        expect: topology.expect.clone(),
+    })
+}
+
+/// The phases that last; one of no length is left out.
+fn phases(topology: &Topology) -> Vec<Phase> {
+    let lengths = [
+        ("warmup", topology.phases.warmup),
+        ("faults", topology.phases.faults),
+        ("settle", topology.phases.settle),
+    ];
+    let mut start = Nanos::ZERO;
+    let mut phases = Vec::new();
+    for (name, length) in lengths {
+        let end = start.saturating_add(length);
+        if length > Nanos::ZERO {
+            phases.push(Phase {
+                name: name.to_owned(),
+                start,
+                end,
+            });
+        }
+        start = end;
+    }
+    phases
+}
+
+fn group(group: &crate::topology::Group) -> Group {
+    Group {
+        name: group.name.clone(),
+        image: group.image.clone(),
+        command: group.command.clone(),
+        probe: group.probe.clone(),
+        cpu_millis: group.cpu_millis,
+        memory_bytes: group.memory_bytes,
+    }
+}
+
+fn nodes(
+    topology: &Topology,
+    placement: &Placement,
+    peers: Vec<Peers>,
+    downtime: &Downtime,
+) -> Vec<Node> {
+    let mut named_by = vec![0u32; placement.count()];
+    for peers in &peers {
+        let (Peers::Fixed(known) | Peers::Bootstrap(known) | Peers::Seeds(known)) = peers;
+        for node in known {
+            named_by[node.index()] += 1;
+        }
+    }
+    let firsts: Vec<usize> = (0..topology.groups.len())
+        .map(|group| topology.first_of(group))
+        .collect();
+    let node = |(index, peers): (usize, Peers)| {
+        let id = NodeId(index as u32);
+        let group_index = placement.group[index];
+        let group = &topology.groups[group_index as usize];
+        let index_in_group = (index - firsts[group_index as usize]) as u32;
+        let name = format!("{}-{index_in_group}", group.name);
+        let subject = Subject {
+            group,
+            node: id,
+            name: &name,
+            index: index_in_group,
+            peers: &peers,
+            named_by: named_by[index],
+        };
+        Node {
+            args: arguments(&subject),
+            id,
+            group: group_index,
+            ip: address(id),
+            hash_power: group.hash_power / f64::from(group.count),
+            starts_up: downtime.is_up(id, Nanos::ZERO),
+            peers,
+            name,
+        }
+    };
+    peers.into_iter().enumerate().map(node).collect()
+}
+
+fn network(topology: &Topology, placement: &Placement, seed: u64) -> Network {
+    let link = |id: NodeId| {
+        let group = &topology.groups[placement.group[id.index()] as usize];
+        let region = placement.region[id.index()];
+        let rates = group.access.rates[region as usize];
+        NodeLink {
+            ip: address(id),
+            region,
+            up_bps: rates.up_bps,
+            down_bps: rates.down_bps,
+            queue_bytes: group.access.queue_bytes,
+            loss: group.loss,
+        }
+    };
+    Network {
+        seed: Chance::new(seed, "network").bits(),
+        mtu: topology.network.mtu,
+        framing_bytes: topology.network.framing_bytes,
+        nodes: placement.all().into_iter().map(link).collect(),
+        regions: topology.network.regions.clone(),
+        paths: topology.network.paths.clone(),
+    }
+}

@@ -1,0 +1,320 @@
+//! Who is down when. Churn and faults each hold nodes down for a while; where their spans overlap
+//! on one node they are joined, so that no fault brings a node up that another still holds down.
+//! The joined spans are the plan's outages, and become process control in the timetable.
+
+use std::collections::BTreeMap;
+
+use peerlab_link::proto::{Action, ProcessOp, Timed};
+use peerlab_link::{Change, Nanos, NodeId};
+
+use super::spec::{Down, Outage};
+
+/// How long after its link a vanishing node dies: its packets under way are gone by then, and
+/// what its kernel still sends (FIN, RST) is dropped.
+const VANISH_KILL_DELAY: Nanos = Nanos::from_millis(100);
+/// Shortest time up or down that a plan holds. A program cannot start and stop faster, and
+/// heavy-tailed distributions draw many very short times.
+pub const PERIOD_MIN: Nanos = Nanos::from_millis(500);
+
+/// One cause for one node to be down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// From when; zero means that the node does not start at `go`.
+    pub start: Nanos,
+    /// Until when; `None` is for good.
+    pub end: Option<Nanos>,
+    /// In which way.
+    pub how: Down,
+}
+
+/// All causes, by node.
+#[derive(Clone, Debug, Default)]
+pub struct Spans(BTreeMap<NodeId, Vec<Span>>);
+
+impl Spans {
+    /// Adds a cause.
+    pub fn add(&mut self, node: NodeId, span: Span) {
+        self.0.entry(node).or_default().push(span);
+    }
+
+    /// Joins what overlaps, or leaves no time between for the program to start.
+    pub fn join(&self) -> Vec<Joined> {
+        let mut joined: Vec<Joined> = Vec::new();
+        for (node, spans) in &self.0 {
+            let mut spans = spans.clone();
+            spans.sort_by_key(|span| (span.start, span.end.is_none(), span.end));
+            let mut current: Option<Joined> = None;
+            for span in spans {
+                match &mut current {
+                    Some(open)
+                        if open
+                            .end
+                            .is_none_or(|end| span.start < end.saturating_add(PERIOD_MIN)) =>
+                    {
+                        open.end = match (open.end, span.end) {
+                            (Some(a), Some(b)) => Some(a.max(b)),
+                            _ => None,
+                        };
+                        open.spans.push(span);
+                    }
+                    _ => joined.extend(current.replace(Joined {
+                        node: *node,
+                        end: span.end,
+                        spans: vec![span],
+                    })),
+                }
+            }
+            joined.extend(current);
+        }
+        joined
+    }
+}
+
+/// A stretch in which a node is down, with all its causes in the order of their start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    node: NodeId,
+    end: Option<Nanos>,
+    spans: Vec<Span>,
+}
+
+impl Joined {
+    fn start(&self) -> Nanos {
+        self.spans[0].start
+    }
+
+    /// The first cause that ends the program.
+    fn death(&self) -> Option<&Span> {
+        // A node that does not start at `go` is down, not frozen.
+        let dead = |span: &&Span| span.how != Down::Freeze || span.start == Nanos::ZERO;
+        self.spans.iter().find(dead)
+    }
+
+    /// As the plan tells it.
+    pub fn outage(&self) -> Outage {
+        Outage {
+            node: self.node,
+            start: self.start(),
+            end: self.end,
+            how: self.death().unwrap_or(&self.spans[0]).how,
+        }
+    }
+
+    /// What is done to the node, in order of time. The program is ended once, by the first cause
+    /// that does; it starts again when the last cause lets it go.
+    pub fn actions(&self) -> Vec<Timed> {
+        let node = self.node;
+        let process = |at, op| Timed {
+            at,
+            action: Action::Process { node, op },
+        };
+        let link = |at, change| Timed {
+            at,
+            action: Action::Link(change),
+        };
+        let mut actions = Vec::new();
+        let death = self.death();
+        let frozen = self.spans[0].how == Down::Freeze && self.start() > Nanos::ZERO;
+        if frozen {
+            actions.push(process(self.start(), ProcessOp::Freeze));
+        }
+        let vanish = self
+            .spans
+            .iter()
+            .find(|span| span.how == Down::Vanish && span.start > Nanos::ZERO);
+        if let Some(death) = death.filter(|death| death.start > Nanos::ZERO) {
+            if let Some(vanish) = vanish.filter(|vanish| vanish.start <= death.start) {
+                actions.push(link(vanish.start, Change::Silence { node }));
+            }
+            match death.how {
+                Down::Vanish => actions.push(process(
+                    death.start.saturating_add(VANISH_KILL_DELAY),
+                    ProcessOp::Kill,
+                )),
+                // A frozen program cannot stop politely.
+                Down::Stop if !frozen => actions.push(process(death.start, ProcessOp::Stop)),
+                _ => actions.push(process(death.start, ProcessOp::Kill)),
+            }
+        }
+        let Some(end) = self.end else {
+            return actions;
+        };
+        if actions
+            .iter()
+            .any(|timed| matches!(timed.action, Action::Link(Change::Silence { .. })))
+        {
+            actions.push(link(end, Change::Unsilence { node }));
+        }
+        match death {
+            None => actions.push(process(end, ProcessOp::Thaw)),
+            Some(death) => {
+                // It may have been stopping all the time until now.
+                if death.how == Down::Stop && death.start > Nanos::ZERO {
+                    actions.push(process(end, ProcessOp::Kill));
+                }
+                if self.spans.iter().any(|span| span.how == Down::Replace) {
+                    actions.push(process(end, ProcessOp::Wipe));
+                }
+                actions.push(process(end, ProcessOp::Start));
+            }
+        }
+        actions
+    }
+}
+
+/// Whether nodes are meant to be up, by the plan's outages.
+#[derive(Clone, Debug, Default)]
+pub struct Downtime(BTreeMap<NodeId, Vec<Outage>>);
+
+impl Downtime {
+    /// Of these outages.
+    pub fn new(outages: &[Outage]) -> Downtime {
+        let mut by_node: BTreeMap<NodeId, Vec<Outage>> = BTreeMap::new();
+        for outage in outages {
+            by_node.entry(outage.node).or_default().push(*outage);
+        }
+        Downtime(by_node)
+    }
+
+    /// Whether a node is meant to be up at a moment.
+    pub fn is_up(&self, node: NodeId, at: Nanos) -> bool {
+        let outages = self.0.get(&node).map_or(&[][..], Vec::as_slice);
+        let next = outages.partition_point(|outage| outage.start <= at);
+        next == 0 || outages[next - 1].end.is_some_and(|end| end <= at)
+    }
+
+    /// Whether a node is meant to be up for the whole run.
+    pub fn is_always_up(&self, node: NodeId) -> bool {
+        !self.0.contains_key(&node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn span(start: u64, end: Option<u64>, how: Down) -> Span {
+        Span {
+            start: Nanos::from_secs(start),
+            end: end.map(Nanos::from_secs),
+            how,
+        }
+    }
+
+    /// What is done to one node, as `second op`.
+    fn story(spans: &[Span]) -> Vec<String> {
+        let mut all = Spans::default();
+        for span in spans {
+            all.add(NodeId(0), *span);
+        }
+        let told = |timed: Timed| {
+            let what = match timed.action {
+                Action::Process { op, .. } => format!("{op:?}"),
+                Action::Link(Change::Silence { .. }) => "Silence".into(),
+                Action::Link(Change::Unsilence { .. }) => "Unsilence".into(),
+                Action::Link(other) => format!("{other:?}"),
+            };
+            format!("{} {what}", timed.at.as_secs_f64())
+        };
+        all.join()
+            .iter()
+            .flat_map(Joined::actions)
+            .map(told)
+            .collect()
+    }
+
+    #[test]
+    fn each_way_down_has_its_way_back() {
+        assert_eq!(
+            story(&[span(5, Some(9), Down::Kill)]),
+            ["5 Kill", "9 Start"]
+        );
+        assert_eq!(
+            story(&[span(5, Some(9), Down::Stop)]),
+            ["5 Stop", "9 Kill", "9 Start"]
+        );
+        assert_eq!(
+            story(&[span(5, Some(9), Down::Freeze)]),
+            ["5 Freeze", "9 Thaw"]
+        );
+        assert_eq!(
+            story(&[span(5, Some(9), Down::Replace)]),
+            ["5 Kill", "9 Wipe", "9 Start"]
+        );
+        let vanish = ["5 Silence", "5.1 Kill", "9 Unsilence", "9 Start"];
+        assert_eq!(story(&[span(5, Some(9), Down::Vanish)]), vanish);
+        assert_eq!(story(&[span(5, None, Down::Kill)]), ["5 Kill"]);
+        assert_eq!(story(&[span(0, Some(9), Down::Vanish)]), ["9 Start"]);
+        assert_eq!(story(&[span(0, Some(9), Down::Freeze)]), ["9 Start"]);
+    }
+
+    #[test]
+    fn a_node_returns_when_the_last_fault_lets_it_go() {
+        let (kill, freeze) = (
+            span(5, Some(9), Down::Kill),
+            span(7, Some(12), Down::Freeze),
+        );
+        assert_eq!(story(&[kill, freeze]), ["5 Kill", "12 Start"]);
+        let freeze = span(3, Some(6), Down::Freeze);
+        assert_eq!(story(&[kill, freeze]), ["3 Freeze", "5 Kill", "9 Start"]);
+        let never = span(6, None, Down::Stop);
+        assert_eq!(story(&[kill, never]), ["5 Kill"]);
+        // No time to start in between.
+        let next = span(9, Some(11), Down::Kill);
+        assert_eq!(story(&[kill, next]), ["5 Kill", "11 Start"]);
+    }
+
+    fn any_span() -> impl Strategy<Value = Span> {
+        let how = prop_oneof![
+            Just(Down::Kill),
+            Just(Down::Vanish),
+            Just(Down::Stop),
+            Just(Down::Freeze),
+            Just(Down::Replace)
+        ];
+        (0u64..50, proptest::option::weighted(0.9, 1u64..20), how)
+            .prop_map(|(start, length, how)| span(start, length.map(|length| start + length), how))
+    }
+
+    proptest! {
+        #[test]
+        fn the_program_runs_exactly_when_no_cause_holds_it_down(spans in proptest::collection::vec(any_span(), 0..8)) {
+            let mut all = Spans::default();
+            for span in &spans {
+                all.add(NodeId(0), *span);
+            }
+            let joined = all.join();
+            let outages: Vec<Outage> = joined.iter().map(Joined::outage).collect();
+            let downtime = Downtime::new(&outages);
+            let timetable: Vec<Timed> = joined.iter().flat_map(Joined::actions).collect();
+            prop_assert!(timetable.is_sorted_by_key(|timed| timed.at));
+            for half_second in 0..160u64 {
+                // Between the instants at which something happens, and after VANISH_KILL_DELAY.
+                let at = Nanos::from_millis(half_second * 500 + 250);
+                let mut running = !spans.iter().any(|span| span.start == Nanos::ZERO);
+                let mut frozen = false;
+                let mut silent = false;
+                for timed in timetable.iter().filter(|timed| timed.at <= at) {
+                    match timed.action {
+                        Action::Process { op: ProcessOp::Start, .. } => { prop_assert!(!running); running = true; frozen = false }
+                        Action::Process { op: ProcessOp::Kill | ProcessOp::Stop, .. } => running = false,
+                        Action::Process { op: ProcessOp::Freeze, .. } => frozen = true,
+                        Action::Process { op: ProcessOp::Thaw, .. } => { prop_assert!(frozen); frozen = false }
+                        Action::Process { op: ProcessOp::Wipe, .. } => prop_assert!(!running),
+                        Action::Link(Change::Silence { .. }) => silent = true,
+                        Action::Link(Change::Unsilence { .. }) => silent = false,
+                        Action::Link(_) => prop_assert!(false),
+                    }
+                }
+                let up = running && !frozen && !silent;
+                prop_assert_eq!(up, downtime.is_up(NodeId(0), at), "at {:?} of {:?}", at, &timetable);
+                let held = spans.iter().any(|span| span.start <= at && span.end.is_none_or(|end| at < end));
+                if held {
+                    prop_assert!(!up);
+                }
+            }
+        }
+    }
+}

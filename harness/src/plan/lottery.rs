@@ -1,0 +1,217 @@
+//! What the ledger does: who mines when, who pays when, and where double spends go.
+//!
+//! Blocks and transactions begin half-way through the warm-up (after [`HEAD_START_MAX`] at the
+//! latest), so that nodes have found each other. Both arrive as Poisson processes. At the end come
+//! two quiet times of a fifth of the settle phase each ([`QUIET_MAX`] at most), with one last
+//! block between them, mined by a node that is up. Without it two blocks of equal work, mined at
+//! nearly the same time, could stand against each other when the run ends, which says nothing
+//! about the network; with it, one branch has more work, and there is time for all to see it.
+
+use peerlab_link::{Nanos, NodeId};
+
+use super::chance::Chance;
+use super::down::Downtime;
+use super::sample::exponential;
+use super::spec::{Errand, Fault, FaultKind, Node, Task};
+use crate::topology::{self, Topology};
+
+/// Longest time without blocks and transactions at the start.
+const HEAD_START_MAX: Nanos = Nanos::from_secs(10);
+/// Longest of each of the two quiet times at the end.
+const QUIET_MAX: Nanos = Nanos::from_secs(10);
+/// The quiet times' part of the settle phase.
+const QUIET_PART: u64 = 5;
+/// Nodes that are named as candidates of a double spend's side: all the first ones failing
+/// means that the side is gone.
+const CANDIDATES_MAX: usize = 16;
+/// Draws of a node to pay at before one that is down is taken: then nearly all are.
+const PAYER_DRAWS_MAX: usize = 50;
+
+/// Everything done over RPC, sorted by time, and how many outputs it spends.
+pub fn agenda(
+    topology: &Topology,
+    nodes: &[Node],
+    faults: &[Fault],
+    downtime: &Downtime,
+    seed: u64,
+) -> (Vec<Errand>, u32) {
+    let mut errands = blocks(topology, nodes, downtime, seed);
+    let mut outputs = 0;
+    for (index, fault) in topology.faults.iter().enumerate() {
+        if let topology::FaultKind::DoubleSpend { partition } = fault.kind
+            && let Some(FaultKind::Partition { groups }) =
+                faults.get(partition).map(|fault| &fault.kind)
+        {
+            let mut chance = Chance::new(seed, &format!("double-spend/{index}"));
+            let mut side = |nodes: &[NodeId]| candidates(nodes, fault.start, downtime, &mut chance);
+            let task = Task::DoubleSpend {
+                fault: index as u32,
+                output: outputs,
+                sides: [side(&groups[0]), side(&groups[1])],
+            };
+            errands.push(Errand {
+                at: fault.start,
+                task,
+            });
+            outputs += 1;
+        }
+    }
+    for (at, node) in payments(topology, nodes, downtime, seed) {
+        let task = Task::Transaction {
+            node,
+            output: outputs,
+            variant: 0,
+        };
+        errands.push(Errand { at, task });
+        outputs += 1;
+    }
+    errands.sort_by_key(|errand| errand.at);
+    (errands, outputs)
+}
+
+/// From when blocks and transactions come.
+fn begin(topology: &Topology) -> Nanos {
+    Nanos(topology.phases.warmup.0 / 2).min(HEAD_START_MAX)
+}
+
+/// Each of the two quiet times at the end.
+fn quiet(topology: &Topology) -> Nanos {
+    Nanos(topology.phases.settle.0 / QUIET_PART).min(QUIET_MAX)
+}
+
+/// When the first quiet time begins, and when the last block comes.
+fn finish(topology: &Topology) -> (Nanos, Nanos) {
+    let last = topology.phases.end().saturating_sub(quiet(topology));
+    (last.saturating_sub(quiet(topology)), last)
+}
+
+fn blocks(topology: &Topology, nodes: &[Node], downtime: &Downtime, seed: u64) -> Vec<Errand> {
+    let Some(interval) = topology.ledger.block_interval else {
+        return Vec::new();
+    };
+    let mine = |at, node| Errand {
+        at,
+        task: Task::Mine { node },
+    };
+    let mut chance = Chance::new(seed, "blocks");
+    let (end, last) = finish(topology);
+    let mut errands = Vec::new();
+    let everybody = Weighted::new(nodes.iter());
+    for at in arrivals(interval.0 as f64, begin(topology), end, &mut chance) {
+        errands.extend(everybody.draw(&mut chance).map(|node| mine(at, node)));
+    }
+    let up = Weighted::new(nodes.iter().filter(|node| downtime.is_up(node.id, last)));
+    errands.extend(up.draw(&mut chance).map(|node| mine(last, node)));
+    errands
+}
+
+/// A Poisson process.
+fn arrivals(mean_ns: f64, begin: Nanos, end: Nanos, chance: &mut Chance) -> Vec<Nanos> {
+    let mut at = begin;
+    let mut times = Vec::new();
+    loop {
+        // At least a nanosecond, so that it ends whatever the mean.
+        let gap = libm::round(exponential(mean_ns, chance)).max(1.0) as u64;
+        at = at.saturating_add(Nanos(gap));
+        if at >= end {
+            return times;
+        }
+        times.push(at);
+    }
+}
+
+/// A lottery in which hash power is the number of tickets.
+struct Weighted {
+    upto: Vec<(f64, NodeId)>,
+}
+
+impl Weighted {
+    fn new<'a>(nodes: impl Iterator<Item = &'a Node>) -> Weighted {
+        let mut sum = 0.0;
+        let mut upto = Vec::new();
+        for node in nodes.filter(|node| node.hash_power > 0.0) {
+            sum += node.hash_power;
+            upto.push((sum, node.id));
+        }
+        Weighted { upto }
+    }
+
+    fn draw(&self, chance: &mut Chance) -> Option<NodeId> {
+        let (sum, _) = self.upto.last()?;
+        let ticket = chance.unit() * sum;
+        let winner = self.upto.partition_point(|(upto, _)| *upto <= ticket);
+        self.upto
+            .get(winner)
+            .or(self.upto.last())
+            .map(|(_, node)| *node)
+    }
+}
+
+/// When somebody pays, and at which node: one that is up then, as people do.
+fn payments(
+    topology: &Topology,
+    nodes: &[Node],
+    downtime: &Downtime,
+    seed: u64,
+) -> Vec<(Nanos, NodeId)> {
+    let per_second = topology.ledger.transactions_per_second;
+    if per_second <= 0.0 || nodes.is_empty() {
+        return Vec::new();
+    }
+    let mut chance = Chance::new(seed, "transactions");
+    let (end, _) = finish(topology);
+    let times = arrivals(1e9 / per_second, begin(topology), end, &mut chance);
+    let mut payer = |at| {
+        let mut node = nodes[chance.below(nodes.len())].id;
+        for _ in 1..PAYER_DRAWS_MAX {
+            if downtime.is_up(node, at) {
+                break;
+            }
+            node = nodes[chance.below(nodes.len())].id;
+        }
+        (at, node)
+    };
+    times.into_iter().map(&mut payer).collect()
+}
+
+/// Nodes of a side that are up, those that never leave first.
+fn candidates(side: &[NodeId], at: Nanos, downtime: &Downtime, chance: &mut Chance) -> Vec<NodeId> {
+    let up: Vec<NodeId> = side
+        .iter()
+        .copied()
+        .filter(|node| downtime.is_up(*node, at))
+        .collect();
+    let mut up = chance.choose(&up, up.len());
+    up.sort_by_key(|node| !downtime.is_always_up(*node));
+    up.truncate(CANDIDATES_MAX);
+    up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrivals_are_poisson() {
+        let end = Nanos::from_secs(1_000_000);
+        let times = arrivals(10e9, Nanos::ZERO, end, &mut Chance::new(2, "x"));
+        // Five standard deviations of 100,000 arrivals.
+        assert!(
+            (times.len() as f64 - 100_000.0).abs() < 1600.0,
+            "{}",
+            times.len()
+        );
+        let buckets = 1000;
+        let mut counts = vec![0.0; buckets];
+        for at in &times {
+            counts[(at.0 / (end.0 / buckets as u64)) as usize % buckets] += 1.0;
+        }
+        let variance: f64 = counts
+            .iter()
+            .map(|count| (count - 100.0f64).powi(2))
+            .sum::<f64>()
+            / buckets as f64;
+        // A Poisson count's variance is its mean; the estimate's own deviation is 4.5.
+        assert!((variance - 100.0).abs() < 25.0, "{variance}");
+    }
+}

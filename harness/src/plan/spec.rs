@@ -1,0 +1,346 @@
+//! The plan: everything that chance decides, decided. Data only; `compile` makes it from a
+//! topology and a seed, an engine carries it out, checks read it beside the events.
+
+use std::net::Ipv4Addr;
+
+use peerlab_link::proto::Timed;
+use peerlab_link::{Nanos, Network, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// The reproducible experiment (`plan.json`). The same plan gives the same run on any engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Format of this file; [`Plan::VERSION`].
+    pub version: u32,
+    /// The experiment's name.
+    pub name: String,
+    /// What everything was drawn from.
+    pub seed: u64,
+    /// In order, without gaps, from zero to the end.
+    pub phases: Vec<Phase>,
+    /// Node groups, as the topology has them.
+    pub groups: Vec<Group>,
+    /// Every node, by [`NodeId`].
+    pub nodes: Vec<Node>,
+    /// The emulated network at `go`.
+    pub network: Network,
+    /// The ledger's rules and start.
+    pub ledger: Ledger,
+    /// Link changes and process control, sorted by time. Held by the fabric. Its last entries
+    /// heal everything and bring every node back, at the start of the settle phase, except
+    /// what is explicitly never to heal. Entries of one instant are carried out in their order.
+    pub timetable: Vec<Timed>,
+    /// When each node is meant to be down, by whatever churn or fault; sorted by start, then by
+    /// node. The outages of one node neither overlap nor touch. The timetable carries them out.
+    pub outages: Vec<Outage>,
+    /// Blocks, transactions and double spends, sorted by time. Done by the engine over RPC.
+    pub agenda: Vec<Errand>,
+    /// The faults as a person wrote them, for events, report and checks.
+    pub faults: Vec<Fault>,
+    /// What must hold.
+    pub expect: Vec<Expectation>,
+}
+
+impl Plan {
+    /// The format that this code writes and reads.
+    pub const VERSION: u32 = 1;
+
+    /// When the run ends.
+    pub fn end(&self) -> Nanos {
+        self.phases.last().map_or(Nanos::ZERO, |p| p.end)
+    }
+}
+
+/// A named stretch of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// `warmup`, `faults` or `settle`.
+    pub name: String,
+    /// Start.
+    pub start: Nanos,
+    /// End, exclusive.
+    pub end: Nanos,
+}
+
+/// Nodes that run the same program under the same limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Name in the topology.
+    pub name: String,
+    /// What they run.
+    pub image: Image,
+    /// Arguments of the image's entrypoint, after substitution, without what is node-specific.
+    pub command: Vec<String>,
+    /// How their ledger is read.
+    pub probe: Probe,
+    /// CPU limit in thousandths of a core; `None` is unlimited.
+    pub cpu_millis: Option<u32>,
+    /// Memory limit, bytes; `None` is unlimited.
+    pub memory_bytes: Option<u64>,
+}
+
+/// What a node runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Image {
+    /// Our own node, built from `images/node`.
+    Peerlab,
+    /// An image that the engine has, by reference.
+    Named(String),
+}
+
+/// How a node's ledger is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// JSON-RPC as Bitcoin Core answers it, at 127.0.0.1:`port`.
+    BitcoinRpc {
+        /// TCP port.
+        port: u16,
+    },
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its index in [`Plan::nodes`].
+    pub id: NodeId,
+    /// `GROUP-INDEX`, as `peers-17`.
+    pub name: String,
+    /// Index into [`Plan::groups`].
+    pub group: u32,
+    /// Address, as in the network.
+    pub ip: Ipv4Addr,
+    /// Relative hash power; zero does not mine.
+    pub hash_power: f64,
+    /// Whether its program starts at `go`.
+    pub starts_up: bool,
+    /// How it finds peers.
+    pub peers: Peers,
+    /// Whole argument list of the image's entrypoint.
+    pub args: Vec<String>,
+}
+
+/// How one node finds its peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Peers {
+    /// Connects to exactly these (static graph; `-connect`).
+    Fixed(Vec<NodeId>),
+    /// Knows these at first, then gossips (`-addnode`).
+    Bootstrap(Vec<NodeId>),
+    /// Asks these for addresses once and disconnects (`-seednode`).
+    Seeds(Vec<NodeId>),
+}
+
+/// The ledger's rules and start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Mean time between blocks; `None` mines nothing.
+    pub block_interval: Option<Nanos>,
+    /// Blocks of the pre-mined chain that every node loads.
+    pub premined_blocks: u32,
+    /// Spendable outputs that the pre-mined chain holds, numbered from zero.
+    pub outputs: u32,
+}
+
+impl Ledger {
+    /// Blocks that a pre-mined chain with this many spendable outputs has; its layout is
+    /// `ledger`'s affair.
+    pub fn premined_blocks_for(outputs: u32) -> u32 {
+        crate::ledger::block_count(outputs)
+    }
+}
+
+/// A stretch of time in which a node is meant to be down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// Who.
+    pub node: NodeId,
+    /// From when; zero when it does not start at `go`.
+    pub start: Nanos,
+    /// Until when; `None` is for good.
+    pub end: Option<Nanos>,
+    /// In which way. Where several faults overlap: the first that ends the program, or a freeze
+    /// when none does.
+    pub how: Down,
+}
+
+/// Something that the engine does over a node's RPC at an instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Errand {
+    /// Since `go`.
+    pub at: Nanos,
+    /// What.
+    pub task: Task,
+}
+
+/// What an errand does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// The winner of the lottery mines one block; nothing happens if it is down.
+    Mine {
+        /// The winner.
+        node: NodeId,
+    },
+    /// A transaction is submitted. Its bytes follow from `output` and `variant` alone.
+    Transaction {
+        /// Where.
+        node: NodeId,
+        /// Which pre-mined output it spends.
+        output: u32,
+        /// Two variants of one output conflict.
+        variant: u32,
+    },
+    /// Two conflicting transactions are submitted at once, each to the first node of its side
+    /// that is up.
+    DoubleSpend {
+        /// Index into [`Plan::faults`].
+        fault: u32,
+        /// The output that both spend: variants 0 and 1.
+        output: u32,
+        /// Candidates on each side, best first.
+        sides: [Vec<NodeId>; 2],
+    },
+}
+
+/// A fault as written, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Start.
+    pub start: Nanos,
+    /// End: when it heals. `None` is never, or an instantaneous fault.
+    pub end: Option<Nanos>,
+    /// Which kind.
+    pub kind: FaultKind,
+    /// For people, in one line: `partition of 6 nodes from 6`.
+    pub label: String,
+}
+
+/// The kinds of fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// The network splits into these groups.
+    Partition {
+        /// The groups.
+        groups: Vec<Vec<NodeId>>,
+    },
+    /// Links get worse.
+    Shape {
+        /// Whose.
+        nodes: Vec<NodeId>,
+    },
+    /// Nodes go down, or freeze, and come back at the end.
+    Down {
+        /// Whose.
+        nodes: Vec<NodeId>,
+        /// In which way.
+        how: Down,
+    },
+    /// Two conflicting transactions on two sides.
+    DoubleSpend,
+    /// The churn of a group; one entry per churn rule, covering the whole stretch.
+    Churn {
+        /// Who churns.
+        nodes: Vec<NodeId>,
+        /// In which way.
+        how: Down,
+    },
+}
+
+/// How a node goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Down {
+    /// The process dies, its sockets close.
+    Kill,
+    /// Its link goes silent first, then it dies: peers must time out.
+    Vanish,
+    /// A polite stop.
+    Stop,
+    /// The processes stand still; the kernel still answers for them.
+    Freeze,
+    /// It dies, and a new node with an empty disk comes in its place.
+    Replace,
+}
+
+/// What must hold for exit code 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expectation {
+    /// Live nodes agree on a tip within a time of a disturbance's end, for as long as `hold`.
+    Converged {
+        /// Bound on the time to converge.
+        within: Nanos,
+        /// The disturbance whose end is meant.
+        of: Disturbance,
+        /// A live node may be this many blocks behind.
+        lag: u32,
+        /// How long agreement must last.
+        hold: Nanos,
+    },
+    /// At the end all live nodes have the same tip and the same ledger state (muhash).
+    SameLedger,
+    /// Of every double spend exactly this many of the two transactions are in the final chain.
+    DoubleSpend {
+        /// 0, 1 or 2.
+        confirmed: u32,
+    },
+    /// Depth of the deepest reorganisation of any node, blocks.
+    ReorgDepth {
+        /// At least.
+        min: Option<u32>,
+        /// At most.
+        max: Option<u32>,
+    },
+    /// Time from a block's birth until a share of the live nodes have it.
+    Propagation {
+        /// Share of nodes, percent: 50, 90 or 99.
+        quantile: u8,
+        /// The median over blocks of that time must be below this.
+        below: Nanos,
+        /// Only blocks born in this phase.
+        phase: Option<String>,
+    },
+    /// Bytes per second on the wire, sent plus received.
+    Bandwidth {
+        /// Over which nodes' figures.
+        of: NodeQuantile,
+        /// Must be below this, bytes per second.
+        below: u64,
+        /// Only in this phase.
+        phase: Option<String>,
+    },
+    /// At the end at least this many nodes are live.
+    NodesUp {
+        /// Count.
+        min: u32,
+    },
+}
+
+/// The end of which disturbance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disturbance {
+    /// Every partition that heals, each judged.
+    Heal,
+    /// The start of the settle phase, when everything has been healed.
+    Settle,
+}
+
+/// A figure over the nodes' figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeQuantile {
+    /// Arithmetic mean.
+    Mean,
+    /// Median.
+    P50,
+    /// 95th percentile.
+    P95,
+    /// Greatest.
+    Max,
+}

@@ -1,0 +1,248 @@
+//! A plan told to people: who there is, and what happens when.
+
+use std::fmt::Write;
+
+use peerlab_link::Nanos;
+
+use super::spec::{Disturbance, Expectation, Fault, FaultKind, Image, NodeQuantile, Plan, Task};
+
+impl Plan {
+    /// The experiment on one screen: nodes, phases, faults, expectations.
+    pub fn summary(&self, description: Option<&str>) -> String {
+        let mut text = match description {
+            Some(description) => format!("{}: {description}\n", self.name),
+            None => format!("{}\n", self.name),
+        };
+        text.push_str(&format!(
+            "seed {}, plan {}\n",
+            self.seed,
+            &self.digest()[..16]
+        ));
+        // Writing to a String cannot fail.
+        let _ = self.write_summary(&mut text);
+        text
+    }
+
+    /// The summary, and a line for everything that happens, in order of time.
+    pub fn timeline(&self) -> String {
+        let mut text = self.summary(None);
+        let _ = self.write_timeline(&mut text);
+        text
+    }
+
+    fn write_summary(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "\nnodes: {}", self.nodes.len())?;
+        for (index, group) in self.groups.iter().enumerate() {
+            let members = || {
+                self.nodes
+                    .iter()
+                    .filter(|node| node.group as usize == index)
+            };
+            let mut notes = Vec::new();
+            if let Image::Named(image) = &group.image {
+                notes.push(format!("image {image}"));
+            }
+            if members().any(|node| node.hash_power > 0.0) {
+                notes.push("mining".to_owned());
+            }
+            let down = members().filter(|node| !node.starts_up).count();
+            if down > 0 {
+                notes.push(format!("{down} down at the start"));
+            }
+            let notes = if notes.is_empty() {
+                String::new()
+            } else {
+                format!("  ({})", notes.join(", "))
+            };
+            writeln!(text, "  {:<14} {:>5}{notes}", group.name, members().count())?;
+        }
+        let regions = self.regions();
+        if regions.len() > 1 {
+            let parts: Vec<String> = regions
+                .iter()
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            writeln!(text, "  regions: {}", parts.join(", "))?;
+        }
+        writeln!(text, "\nphases: {} in all", self.end().show())?;
+        for phase in &self.phases {
+            writeln!(
+                text,
+                "  {:<8} {:>8} to {:>8}",
+                phase.name,
+                phase.start.show(),
+                phase.end.show()
+            )?;
+        }
+        writeln!(text, "\nledger: {}", self.ledger_summary())?;
+        if !self.faults.is_empty() {
+            writeln!(text, "\nfaults:")?;
+            let mut faults: Vec<&Fault> = self.faults.iter().collect();
+            faults.sort_by_key(|fault| fault.start);
+            for fault in faults {
+                writeln!(text, "  {:>8}  {}", fault.start.show(), fault.label)?;
+            }
+        }
+        if !self.expect.is_empty() {
+            writeln!(text, "\nexpected:")?;
+            for expectation in &self.expect {
+                writeln!(text, "  {}", expectation.sentence())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn regions(&self) -> Vec<(&str, usize)> {
+        let mut counts = vec![0; self.network.regions.len()];
+        for node in &self.network.nodes {
+            counts[node.region as usize] += 1;
+        }
+        let names = self.network.regions.iter().map(String::as_str);
+        names.zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn ledger_summary(&self) -> String {
+        let count =
+            |is: fn(&Task) -> bool| self.agenda.iter().filter(|errand| is(&errand.task)).count();
+        let blocks = count(|task| matches!(task, Task::Mine { .. }));
+        let payments = count(|task| matches!(task, Task::Transaction { .. }));
+        let interval = self.ledger.block_interval;
+        let every = interval.map_or(String::new(), |interval| {
+            format!(" (one in {} on average)", interval.show())
+        });
+        format!("{blocks} blocks{every}, {payments} transactions")
+    }
+
+    fn write_timeline(&self, text: &mut String) -> std::fmt::Result {
+        let mut lines: Vec<(Nanos, String)> = Vec::new();
+        let name = |node: peerlab_link::NodeId| {
+            self.nodes.get(node.index()).map_or("?", |node| &node.name)
+        };
+        for phase in &self.phases {
+            lines.push((phase.start, format!("phase {}", phase.name)));
+        }
+        for fault in &self.faults {
+            lines.push((fault.start, format!("begins: {}", fault.label)));
+            if let Some(end) = fault.end {
+                lines.push((end, format!("ends:   {}", fault.label)));
+            }
+        }
+        for outage in &self.outages {
+            let until = outage
+                .end
+                .map_or("for good".to_owned(), |end| format!("until {}", end.show()));
+            let how = format!("{:?}", outage.how).to_lowercase();
+            lines.push((
+                outage.start,
+                format!("{} down {until} ({how})", name(outage.node)),
+            ));
+        }
+        for errand in &self.agenda {
+            let line = match &errand.task {
+                Task::Mine { node } => format!("{} mines", name(*node)),
+                Task::Transaction { node, .. } => format!("payment at {}", name(*node)),
+                Task::DoubleSpend { sides, .. } => {
+                    let first = |side: &[peerlab_link::NodeId]| {
+                        side.first().map_or("nobody", |node| name(*node)).to_owned()
+                    };
+                    format!(
+                        "double spend at {} and {}",
+                        first(&sides[0]),
+                        first(&sides[1])
+                    )
+                }
+            };
+            lines.push((errand.at, line));
+        }
+        lines.push((self.end(), "end".to_owned()));
+        lines.sort_by_key(|(at, _)| *at);
+        writeln!(text, "\ntimeline:")?;
+        for (at, line) in lines {
+            writeln!(text, "  {:>9.3}s  {line}", at.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+impl Fault {
+    /// Whether it is the background of the whole run rather than an event in it.
+    pub fn is_churn(&self) -> bool {
+        matches!(self.kind, FaultKind::Churn { .. })
+    }
+}
+
+impl Expectation {
+    /// What must hold, in words.
+    pub fn sentence(&self) -> String {
+        let during = |phase: &Option<String>| {
+            phase
+                .as_ref()
+                .map_or(String::new(), |phase| format!(" during {phase}"))
+        };
+        match self {
+            Expectation::Converged {
+                within, of, lag, ..
+            } => {
+                let of = match of {
+                    Disturbance::Heal => "each partition's heal",
+                    Disturbance::Settle => "the start of the settle phase",
+                };
+                let within = within.show();
+                let behind = match lag {
+                    0 => "on the same block".to_owned(),
+                    1 => "up to 1 block behind".to_owned(),
+                    lag => format!("up to {lag} blocks behind"),
+                };
+                format!("all live nodes agree within {within} of {of} ({behind})")
+            }
+            Expectation::SameLedger => "at the end all live nodes have the same ledger".into(),
+            Expectation::DoubleSpend { confirmed } => {
+                format!("of each double spend's two transactions {confirmed} confirmed")
+            }
+            Expectation::ReorgDepth { min, max } => match (min, max) {
+                (Some(min), Some(max)) => {
+                    format!("deepest reorganisation between {min} and {max} blocks")
+                }
+                (Some(min), None) => format!("deepest reorganisation at least {min} blocks"),
+                (None, Some(max)) => format!("deepest reorganisation at most {max} blocks"),
+                (None, None) => "reorganisations of any depth".into(),
+            },
+            Expectation::Propagation {
+                quantile,
+                below,
+                phase,
+            } => {
+                let below = below.show();
+                format!(
+                    "a block reaches {quantile}% of the live nodes in less than {below}{}",
+                    during(phase)
+                )
+            }
+            Expectation::Bandwidth { of, below, phase } => {
+                let of = match of {
+                    NodeQuantile::Mean => "mean",
+                    NodeQuantile::P50 => "median",
+                    NodeQuantile::P95 => "95th percentile",
+                    NodeQuantile::Max => "busiest",
+                };
+                let below = *below as f64 / 1000.0;
+                format!(
+                    "{of} bandwidth of the nodes below {below} kB/s{}",
+                    during(phase)
+                )
+            }
+            Expectation::NodesUp { min } => format!("at least {min} nodes live at the end"),
+        }
+    }
+}
+
+/// Times for people.
+trait Show {
+    fn show(&self) -> String;
+}
+
+impl Show for Nanos {
+    fn show(&self) -> String {
+        format!("{}s", (self.as_secs_f64() * 1000.0).round() / 1000.0)
+    }
+}

@@ -1,0 +1,436 @@
+//! JSON-RPC as Bitcoin Core answers it, by one kept-alive HTTP connection. One call at a time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+
+use super::ProbeError;
+use crate::event::Tip;
+
+/// User and password of every node's RPC ([`crate::plan::RPC_AUTH`], twice), as the header has it.
+const AUTHORIZATION_VALUE: &str = "Basic cGVlcmxhYjpwZWVybGFi";
+/// Longest answer that is read: a block's ids, or the peers of a well-connected node.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// Bitcoin Core's code for a wrong number of parameters (its help text as the message).
+const CODE_MISC: i64 = -1;
+/// Longest wait of a node that cannot be told which tip is known.
+const BLIND_WAIT: Duration = Duration::from_secs(2);
+
+/// A connection to a node's RPC. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct BitcoinRpc {
+    sender: http1::SendRequest<Full<Bytes>>,
+    connection: AbortHandle,
+    /// Whether `waitfornewblock` takes the known tip (Bitcoin Core 29 and our node do).
+    waits_from_tip: bool,
+}
+
+impl Drop for BitcoinRpc {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// What is told about a block.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct BlockFacts {
+    /// Its hash.
+    pub hash: String,
+    /// Its height.
+    pub height: u32,
+    /// Its parent; the genesis block has none.
+    #[serde(rename = "previousblockhash", default)]
+    pub prev: String,
+    /// Serialised size, bytes.
+    pub size: u64,
+    /// Transaction ids, the coinbase's first.
+    pub tx: Vec<String>,
+}
+
+/// A node's peers, summed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerSums {
+    /// Connections that it opened.
+    pub outbound: u32,
+    /// Connections that it accepted.
+    pub inbound: u32,
+    /// Bytes sent by message type.
+    pub sent: BTreeMap<String, u64>,
+    /// Bytes received by message type.
+    pub received: BTreeMap<String, u64>,
+}
+
+/// A node's ledger state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerState {
+    /// The best block that the state belongs to.
+    pub tip: Tip,
+    /// Hash of the set of unspent outputs, where the node computes it.
+    pub muhash: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    result: Value,
+    error: Option<RpcFailure>,
+}
+
+#[derive(Deserialize)]
+struct RpcFailure {
+    code: i64,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct HashAndHeight {
+    hash: String,
+    height: u32,
+}
+
+#[derive(Deserialize)]
+struct ChainInfo {
+    blocks: u32,
+    bestblockhash: String,
+}
+
+#[derive(Deserialize)]
+struct UtxoSet {
+    height: u32,
+    bestblock: String,
+    muhash: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    inbound: bool,
+    #[serde(default)]
+    bytessent_per_msg: BTreeMap<String, u64>,
+    #[serde(default)]
+    bytesrecv_per_msg: BTreeMap<String, u64>,
+}
+
+impl BitcoinRpc {
+    /// Speaks HTTP over an open stream. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// When the stream is already broken.
+    pub async fn connect<S>(stream: S) -> Result<BitcoinRpc, ProbeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| transport(&e))?;
+        let connection = tokio::spawn(async move {
+            // What ends the connection is told to the caller by the call that it fails.
+            let _ = connection.await;
+        })
+        .abort_handle();
+        Ok(BitcoinRpc {
+            sender,
+            connection,
+            waits_from_tip: true,
+        })
+    }
+
+    /// The best block.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub async fn best_block(&mut self) -> Result<Tip, ProbeError> {
+        let info: ChainInfo = self.call("getblockchaininfo", json!([])).await?;
+        Ok(Tip {
+            hash: info.bestblockhash,
+            height: info.blocks,
+        })
+    }
+
+    /// The best block, as soon as it is another than `known`, or after `patience`.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub async fn best_block_after(
+        &mut self,
+        known: &Tip,
+        patience: Duration,
+    ) -> Result<Tip, ProbeError> {
+        if !self.waits_from_tip {
+            // A block that comes between two waits would be missed until the wait is over.
+            let tip = self.best_block().await?;
+            if tip != *known {
+                return Ok(tip);
+            }
+            let patience = patience.min(BLIND_WAIT);
+            return self.wait(json!([patience.as_millis() as u64])).await;
+        }
+        let params = json!([patience.as_millis() as u64, known.hash]);
+        match self.wait(params).await {
+            Err(ProbeError::Refused {
+                code: CODE_MISC, ..
+            }) => {
+                self.waits_from_tip = false;
+                self.best_block().await
+            }
+            other => other,
+        }
+    }
+
+    async fn wait(&mut self, params: Value) -> Result<Tip, ProbeError> {
+        let tip: HashAndHeight = self.call("waitfornewblock", params).await?;
+        Ok(Tip {
+            hash: tip.hash,
+            height: tip.height,
+        })
+    }
+
+    /// What is known about a block.
+    ///
+    /// # Errors
+    /// When there is no good answer, or the node does not have the block.
+    pub async fn block(&mut self, hash: &str) -> Result<BlockFacts, ProbeError> {
+        self.call("getblock", json!([hash, 1])).await
+    }
+
+    /// Mines one block and returns its hash.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub async fn mine(&mut self, address: &str) -> Result<String, ProbeError> {
+        let hashes: Vec<String> = self.call("generatetoaddress", json!([1, address])).await?;
+        let first = hashes.into_iter().next();
+        first.ok_or_else(|| ProbeError::Malformed("no block was mined".into()))
+    }
+
+    /// Submits a transaction, given in hex.
+    ///
+    /// # Errors
+    /// When the node refuses it, or there is no good answer.
+    pub async fn submit(&mut self, transaction: &str) -> Result<(), ProbeError> {
+        let _: Value = self
+            .call("sendrawtransaction", json!([transaction]))
+            .await?;
+        Ok(())
+    }
+
+    /// The node's peers.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub async fn peers(&mut self) -> Result<PeerSums, ProbeError> {
+        let peers: Vec<Peer> = self.call("getpeerinfo", json!([])).await?;
+        let mut sums = PeerSums::default();
+        for peer in peers {
+            if peer.inbound {
+                sums.inbound += 1;
+            } else {
+                sums.outbound += 1;
+            }
+            for (into, from) in [
+                (&mut sums.sent, peer.bytessent_per_msg),
+                (&mut sums.received, peer.bytesrecv_per_msg),
+            ] {
+                for (message, bytes) in from {
+                    let sum = into.entry(message).or_default();
+                    *sum = bytes.saturating_add(*sum);
+                }
+            }
+        }
+        Ok(sums)
+    }
+
+    /// The state of the ledger.
+    ///
+    /// # Errors
+    /// When there is no good answer.
+    pub async fn ledger(&mut self) -> Result<LedgerState, ProbeError> {
+        let set: UtxoSet = self.call("gettxoutsetinfo", json!(["muhash"])).await?;
+        Ok(LedgerState {
+            tip: Tip {
+                hash: set.bestblock,
+                height: set.height,
+            },
+            muhash: set.muhash,
+        })
+    }
+
+    /// One call.
+    async fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: Value,
+    ) -> Result<T, ProbeError> {
+        let body = json!({ "jsonrpc": "1.0", "id": "peerlab", "method": method, "params": params });
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/")
+            .header(HOST, "localhost")
+            .header(AUTHORIZATION, AUTHORIZATION_VALUE)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .map_err(|e| ProbeError::Malformed(e.to_string()))?;
+        self.sender.ready().await.map_err(|e| transport(&e))?;
+        let response = self
+            .sender
+            .send_request(request)
+            .await
+            .map_err(|e| transport(&e))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|e| ProbeError::Transport(e.to_string()))?
+            .to_bytes();
+        // Errors come with a status of 4xx or 5xx and an envelope; 401 and 503 without one.
+        let envelope: Envelope = serde_json::from_slice(&body)
+            .map_err(|e| ProbeError::Malformed(format!("{method}: HTTP {status}, {e}")))?;
+        if let Some(RpcFailure { code, message }) = envelope.error {
+            return Err(ProbeError::Refused { code, message });
+        }
+        serde_json::from_value(envelope.result)
+            .map_err(|e| ProbeError::Malformed(format!("{method}: {e}")))
+    }
+}
+
+fn transport(error: &hyper::Error) -> ProbeError {
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(error) {
+        text = format!("{text}: {cause}");
+    }
+    ProbeError::Transport(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    /// Plays a node: checks that each request holds `wants` and answers it.
+    async fn node(mut stream: DuplexStream, script: Vec<(&'static str, u16, String)>) {
+        for (wants, status, body) in script {
+            let mut request = Vec::new();
+            while !String::from_utf8_lossy(&request).contains("\"params\"")
+                || !request.ends_with(b"}")
+            {
+                let mut piece = [0; 4096];
+                let read = stream.read(&mut piece).await.unwrap();
+                assert_ne!(read, 0, "the probe went away");
+                request.extend_from_slice(&piece[..read]);
+            }
+            let request = String::from_utf8(request).unwrap();
+            assert!(request.contains(wants), "{request}");
+            assert!(
+                request.contains("authorization: Basic cGVlcmxhYjpwZWVybGFi"),
+                "{request}"
+            );
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    async fn probe(script: Vec<(&'static str, u16, String)>) -> BitcoinRpc {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(node(theirs, script));
+        BitcoinRpc::connect(ours).await.unwrap()
+    }
+
+    fn ok(result: Value) -> String {
+        json!({ "result": result, "error": null, "id": "peerlab" }).to_string()
+    }
+
+    #[tokio::test]
+    async fn several_calls_go_over_one_connection() {
+        let mut rpc = probe(vec![
+            (
+                "getblockchaininfo",
+                200,
+                ok(json!({ "blocks": 3, "bestblockhash": "cc" })),
+            ),
+            (
+                "[30000,\"cc\"]",
+                200,
+                ok(json!({ "hash": "dd", "height": 4 })),
+            ),
+        ])
+        .await;
+        let tip = rpc.best_block().await.unwrap();
+        assert_eq!((tip.hash.as_str(), tip.height), ("cc", 3));
+        let next = rpc
+            .best_block_after(&tip, Duration::from_secs(30))
+            .await
+            .unwrap();
+        assert_eq!((next.hash.as_str(), next.height), ("dd", 4));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_waits_without_a_known_tip_is_looked_at_first() {
+        let help = json!({ "result": null, "error": { "code": -1, "message": "waitfornewblock ( timeout )" } });
+        let mut rpc = probe(vec![
+            ("waitfornewblock", 500, help.to_string()),
+            (
+                "getblockchaininfo",
+                200,
+                ok(json!({ "blocks": 4, "bestblockhash": "dd" })),
+            ),
+            (
+                "getblockchaininfo",
+                200,
+                ok(json!({ "blocks": 4, "bestblockhash": "dd" })),
+            ),
+            ("[1000]", 200, ok(json!({ "hash": "ee", "height": 5 }))),
+        ])
+        .await;
+        let known = Tip {
+            hash: "cc".into(),
+            height: 3,
+        };
+        let second = Duration::from_secs(1);
+        let tip = rpc.best_block_after(&known, second).await.unwrap();
+        assert_eq!(tip.height, 4);
+        let tip = rpc.best_block_after(&tip, second).await.unwrap();
+        assert_eq!(tip.height, 5);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_keeps_the_nodes_words() {
+        let body = json!({ "result": null, "error": { "code": -26, "message": "txn-mempool-conflict" }, "id": 1 });
+        let mut rpc = probe(vec![("sendrawtransaction", 500, body.to_string())]).await;
+        let error = rpc.submit("00").await.unwrap_err();
+        assert_eq!(error.to_string(), "txn-mempool-conflict (code -26)");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_json_is_an_error() {
+        let mut rpc = probe(vec![("getpeerinfo", 401, String::new())]).await;
+        let error = rpc.peers().await.unwrap_err();
+        assert!(error.to_string().contains("HTTP 401"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn bytes_by_message_type_are_summed_over_peers() {
+        let peers = json!([
+            { "inbound": true, "bytessent_per_msg": { "inv": 10 }, "bytesrecv_per_msg": { "tx": 1 } },
+            { "inbound": false, "bytessent_per_msg": { "inv": 5, "ping": 2 } },
+        ]);
+        let mut rpc = probe(vec![("getpeerinfo", 200, ok(peers))]).await;
+        let sums = rpc.peers().await.unwrap();
+        assert_eq!((sums.inbound, sums.outbound), (1, 1));
+        assert_eq!(sums.sent["inv"], 15);
+        assert_eq!(sums.received["tx"], 1);
+    }
+}

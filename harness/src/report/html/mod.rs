@@ -1,0 +1,12 @@
+//! `report.html`: one file that needs nothing else. No script, no font and no picture from
+//! elsewhere; drawings are SVG made here, coloured by the page's own style sheet, so that they
+//! are legible in light and dark.
+
+mod bandwidth_chart;
+mod block_chart;
+mod node_chart;
+mod page;
+mod propagation_chart;
+mod svg;
+
+pub use page::page;

@@ -1,0 +1,533 @@
+//! The verdict on one screen of a terminal: what was run, what was expected and measured, the
+//! story of the forks, the costs. A pure function; printing is `ui`'s.
+
+use std::path::PathBuf;
+
+use super::run_report::files;
+use crate::check::words;
+use crate::check::{
+    Bandwidth, DoubleSpend, Judgement, Outcome, PartitionStory, Propagation, SpendSide, Status,
+    Verdict,
+};
+
+/// Least and greatest width, columns: below, tables break; above, lines are hard to read.
+const WIDTH: (usize, usize) = (80, 100);
+
+/// Columns of an expectation's measured value and bound.
+const VALUE_COLUMNS: usize = 14;
+
+/// Short forks that no partition made are listed up to this many.
+const OTHER_FORKS_SHOWN: usize = 2;
+
+/// How the verdict is shown.
+#[derive(Clone, Debug, Default)]
+pub struct TerminalStyle {
+    /// Whether ANSI colours may be used.
+    pub color: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Where the run's files are; `None` when there are none.
+    pub run_dir: Option<PathBuf>,
+    /// How the reader calls Peerlab, as `peerlab` or `cargo run --release --`.
+    pub command: String,
+}
+
+/// The whole text, ending in a newline.
+pub fn terminal(judgement: &Judgement, style: &TerminalStyle) -> String {
+    let mut screen = Screen {
+        text: String::new(),
+        color: style.color,
+        width: style.width.clamp(WIDTH.0, WIDTH.1),
+    };
+    headline(&mut screen, judgement);
+    expectations(&mut screen, &judgement.verdicts);
+    forks(&mut screen, judgement);
+    double_spends(&mut screen, &judgement.figures.double_spends);
+    costs(&mut screen, judgement);
+    for warning in &judgement.warnings {
+        screen.paragraph("warning  ", Ink::Yellow, warning);
+    }
+    if !judgement.warnings.is_empty() {
+        screen.blank();
+    }
+    if let Some(dir) = &style.run_dir {
+        screen.labelled(
+            "report",
+            &dir.join(files::REPORT_HTML).display().to_string(),
+        );
+        screen.labelled(
+            "replay",
+            &format!("{} replay {}", style.command, dir.display()),
+        );
+    }
+    screen.text
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ink {
+    Plain,
+    Bold,
+    Dim,
+    Green,
+    Red,
+    Yellow,
+    OnGreen,
+    OnRed,
+    OnYellow,
+}
+
+impl Ink {
+    fn code(self) -> &'static str {
+        match self {
+            Ink::Plain => "0",
+            Ink::Bold => "1",
+            Ink::Dim => "2",
+            Ink::Green => "32",
+            Ink::Red => "31",
+            Ink::Yellow => "33",
+            Ink::OnGreen => "1;30;42",
+            Ink::OnRed => "1;97;41",
+            Ink::OnYellow => "1;30;43",
+        }
+    }
+}
+
+struct Screen {
+    text: String,
+    color: bool,
+    width: usize,
+}
+
+impl Screen {
+    fn ink(&self, ink: Ink, text: &str) -> String {
+        // What comes from nodes and files must not drive the terminal.
+        let safe: String = text
+            .chars()
+            .map(|c| if c.is_control() { '?' } else { c })
+            .collect();
+        if self.color && ink != Ink::Plain {
+            format!("\x1b[{}m{safe}\x1b[0m", ink.code())
+        } else {
+            safe
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text.trim_end());
+        self.text.push('\n');
+    }
+
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn heading(&mut self, text: &str) {
+        let text = self.ink(Ink::Bold, text);
+        self.line(&text);
+    }
+
+    /// Text after a label, wrapped and indented under its own start.
+    fn paragraph(&mut self, label: &str, ink: Ink, text: &str) {
+        let indent = label.chars().count() + 2;
+        for (i, row) in wrap(text, self.width.saturating_sub(indent))
+            .iter()
+            .enumerate()
+        {
+            let lead = match i {
+                0 => self.ink(ink, label),
+                _ => " ".repeat(indent - 2),
+            };
+            let row = self.ink(Ink::Plain, row);
+            self.line(&format!("  {lead}{row}"));
+        }
+    }
+
+    fn labelled(&mut self, label: &str, text: &str) {
+        let label = self.ink(Ink::Dim, &format!("{label:<8}"));
+        let text = self.ink(Ink::Plain, text);
+        self.line(&format!("  {label} {text}"));
+    }
+}
+
+/// Breaks text at spaces, but not between a number and its unit; what is longer than a row
+/// stands alone.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    let mut words = text.split(' ');
+    while let Some(word) = words.next() {
+        let mut word = word.to_owned();
+        while word.ends_with(|c: char| c.is_ascii_digit())
+            && let Some(unit) = words.next()
+        {
+            word.push(' ');
+            word.push_str(unit);
+        }
+        let row = rows.last().map_or(0, |r| r.chars().count());
+        if row > 0 && row + 1 + word.chars().count() > columns {
+            rows.push(String::new());
+        }
+        if let Some(row) = rows.last_mut() {
+            if !row.is_empty() {
+                row.push(' ');
+            }
+            row.push_str(&word);
+        }
+    }
+    rows
+}
+
+fn headline(screen: &mut Screen, judgement: &Judgement) {
+    let (word, ink) = match judgement.outcome {
+        Outcome::Passed => (" PASSED ", Ink::OnGreen),
+        Outcome::Failed => (" FAILED ", Ink::OnRed),
+        Outcome::Inconclusive => (" INCONCLUSIVE ", Ink::OnYellow),
+    };
+    let run = &judgement.run;
+    let mut facts = vec![format!("seed {}", run.seed)];
+    if !run.engine.is_empty() {
+        facts.push(run.engine.clone());
+    }
+    facts.push(words::count(u64::from(run.nodes), "node"));
+    facts.push(format!("{} observed", words::duration(run.observed_ns)));
+    facts.push(format!("up in {}", words::duration(run.bring_up_ns)));
+    let word = screen.ink(ink, word);
+    let name = screen.ink(Ink::Bold, &run.name);
+    screen.blank();
+    screen.line(&format!("{word} {name}"));
+    screen.paragraph("", Ink::Plain, &facts.join(" | "));
+    for doubt in &judgement.doubts {
+        screen.paragraph("doubt  ", Ink::Yellow, doubt);
+    }
+    screen.blank();
+}
+
+fn expectations(screen: &mut Screen, verdicts: &[Verdict]) {
+    if verdicts.is_empty() {
+        return;
+    }
+    // Status, measured, bound and their gaps take the rest of the line.
+    let columns = screen.width - 2 * VALUE_COLUMNS - 12;
+    let title = format!("  {:<w$}", "Expected", w = columns + 8);
+    screen.heading(&format!(
+        "{title}{:>v$}  {:<v$}",
+        "measured",
+        "bound",
+        v = VALUE_COLUMNS
+    ));
+    for verdict in verdicts {
+        let (word, ink) = match verdict.status {
+            Status::Held => ("ok", Ink::Green),
+            Status::Failed | Status::NotMeasured => ("FAILED", Ink::Red),
+        };
+        let measured = verdict.measured.as_deref().unwrap_or("not measured");
+        let status = screen.ink(ink, &format!("{word:<6}"));
+        let mut rows = wrap(&verdict.expectation, columns).into_iter();
+        let first = format!("{:<columns$}", rows.next().unwrap_or_default());
+        let first = screen.ink(Ink::Plain, &first);
+        let value = screen.ink(ink, &format!("{measured:>VALUE_COLUMNS$}"));
+        let bound = screen.ink(Ink::Plain, &verdict.bound);
+        screen.line(&format!("  {status}  {first}{value}  {bound}"));
+        for row in rows {
+            screen.paragraph("        ", Ink::Plain, &row);
+        }
+        if verdict.status != Status::Held {
+            screen.paragraph("        ", Ink::Plain, &verdict.sentence);
+        }
+    }
+    screen.blank();
+}
+
+fn forks(screen: &mut Screen, judgement: &Judgement) {
+    let forks = &judgement.figures.forks;
+    screen.heading("  Forks");
+    for partition in &judgement.figures.partitions {
+        screen.paragraph("", Ink::Plain, &partition_story(partition));
+    }
+    let others: Vec<_> = forks
+        .episodes
+        .iter()
+        .filter(|e| e.partition.is_none())
+        .collect();
+    for episode in others.iter().take(OTHER_FORKS_SHOWN) {
+        let text = format!(
+            "fork at {} without a partition: {} deep, {}",
+            words::instant(episode.start_ns),
+            words::count(u64::from(episode.depth), "block"),
+            match episode.end_ns {
+                Some(end) => format!(
+                    "over after {}",
+                    words::duration(end.saturating_sub(episode.start_ns))
+                ),
+                None => "never over".to_owned(),
+            }
+        );
+        screen.paragraph("", Ink::Plain, &text);
+    }
+    if let Some(more) = others
+        .len()
+        .checked_sub(OTHER_FORKS_SHOWN)
+        .filter(|n| *n > 0)
+    {
+        screen.paragraph(
+            "",
+            Ink::Dim,
+            &format!("and {} more", words::count(more as u64, "such fork")),
+        );
+    }
+    screen.paragraph("", Ink::Plain, &block_sums(judgement));
+    screen.blank();
+}
+
+/// One partition, from split to agreement, in a sentence.
+pub fn partition_story(p: &PartitionStory) -> String {
+    let sides: Vec<String> = p.sides.iter().map(usize::to_string).collect();
+    let mut story = format!(
+        "partition at {} split {} nodes: ",
+        words::instant(p.from_ns),
+        sides.join("|")
+    );
+    story.push_str(&match p.branches {
+        ..=1 => "no fork".to_owned(),
+        n => format!(
+            "{n} branches, {} deep",
+            words::count(u64::from(p.depth), "block")
+        ),
+    });
+    story.push_str(&match (p.healed_ns, p.agreed_after_ns) {
+        (None, _) => "; never healed".to_owned(),
+        (Some(t), None) => format!("; healed at {}, never agreed again", words::instant(t)),
+        (Some(t), Some(after)) => format!(
+            "; healed at {}, agreed {} later",
+            words::instant(t),
+            words::duration(after)
+        ),
+    });
+    if p.stale_blocks > 0 {
+        story.push_str(&format!(
+            "; {}",
+            words::count(u64::from(p.stale_blocks), "stale block")
+        ));
+    }
+    story
+}
+
+/// Blocks mined and lost, and the deepest reorganisation.
+pub fn block_sums(judgement: &Judgement) -> String {
+    let figures = &judgement.figures;
+    let forks = &figures.forks;
+    let mut text = format!(
+        "{} mined",
+        words::count(u64::from(forks.mined_blocks), "block")
+    );
+    if let Some(rate) = forks.stale_rate {
+        text.push_str(&format!(
+            ", {} stale ({})",
+            forks.stale_blocks,
+            words::percent(rate)
+        ));
+    }
+    match &forks.deepest_reorg {
+        Some(reorg) if reorg.depth > 0 => text.push_str(&format!(
+            "; deepest reorganisation {}",
+            words::count(u64::from(reorg.depth), "block")
+        )),
+        _ => text.push_str("; no reorganisation"),
+    }
+    if figures.mine_missed > 0 {
+        text.push_str(&format!(
+            "; {} missed, the winner being down",
+            words::count(u64::from(figures.mine_missed), "block")
+        ));
+    }
+    text
+}
+
+fn double_spends(screen: &mut Screen, double_spends: &[DoubleSpend]) {
+    if double_spends.is_empty() {
+        return;
+    }
+    screen.heading("  Double spend");
+    for spend in double_spends {
+        screen.paragraph("", Ink::Plain, &double_spend_story(spend));
+    }
+    screen.blank();
+}
+
+/// One double spend in a sentence.
+pub fn double_spend_story(spend: &DoubleSpend) -> String {
+    let Some(first) = spend.sides.first() else {
+        return spend.flaw.clone().unwrap_or_default();
+    };
+    let fate = |side: &SpendSide| match (side.confirmed_height, side.undone) {
+        (Some(height), _) => format!("{}'s is final at height {height}", side.node),
+        (None, true) => format!("{}'s was mined and undone", side.node),
+        (None, false) => format!("{}'s was never mined", side.node),
+    };
+    let nodes: Vec<String> = spend.sides.iter().map(|s| s.node.clone()).collect();
+    let fates: Vec<String> = spend.sides.iter().map(fate).collect();
+    let mut story = format!(
+        "conflicting transactions given to {} at {}: {}",
+        words::names(&nodes),
+        words::instant(first.submitted_ns),
+        fates.join(", ")
+    );
+    if let Some(flaw) = &spend.flaw {
+        story.push_str(&format!(" ({flaw})"));
+    }
+    story
+}
+
+fn costs(screen: &mut Screen, judgement: &Judgement) {
+    let figures = &judgement.figures;
+    screen.heading(&format!(
+        "  {:<10}{:>7}{:>10}{:>10}{:>10}{:>14}{:>12}",
+        "", "blocks", "to 50 %", "to 90 %", "to 99 %", "mean a node", "p95"
+    ));
+    let mut phases: Vec<Option<&str>> = Vec::new();
+    let named = figures.propagation.iter().map(|p| p.phase.as_deref());
+    for phase in figures
+        .bandwidth
+        .iter()
+        .map(|b| b.phase.as_deref())
+        .chain(named)
+    {
+        if !phases.contains(&phase) {
+            phases.push(phase);
+        }
+    }
+    phases.sort_by_key(|p| p.is_none()); // the whole run comes last
+    for phase in phases {
+        let propagation = figures
+            .propagation
+            .iter()
+            .find(|p| p.phase.as_deref() == phase);
+        let bandwidth = figures
+            .bandwidth
+            .iter()
+            .find(|b| b.phase.as_deref() == phase);
+        let row = cost_row(phase.unwrap_or("whole run"), propagation, bandwidth);
+        let row = screen.ink(Ink::Plain, &row);
+        screen.line(&row);
+    }
+    let shares: Vec<String> = figures
+        .messages
+        .iter()
+        .take(5)
+        .map(|m| format!("{} {}", m.message, words::percent(m.share)))
+        .collect();
+    if !shares.is_empty() {
+        screen.labelled("messages", &shares.join(", "));
+    }
+    let drops: Vec<String> = figures
+        .drops
+        .iter()
+        .map(|(reason, n)| format!("{} {}", reason.replace('_', " "), words::thousands(*n)))
+        .collect();
+    if !drops.is_empty() {
+        screen.labelled("dropped", &format!("{} (packets)", drops.join(", ")));
+    }
+    screen.blank();
+}
+
+fn cost_row(
+    phase: &str,
+    propagation: Option<&Propagation>,
+    bandwidth: Option<&Bandwidth>,
+) -> String {
+    let reach = |figure: fn(&Propagation) -> Option<peerlab_link::Nanos>| {
+        propagation
+            .and_then(figure)
+            .map_or_else(|| "-".to_owned(), words::duration)
+    };
+    let rate = |figure: fn(&Bandwidth) -> u64| {
+        bandwidth.map_or_else(|| "-".to_owned(), |b| words::rate(figure(b)))
+    };
+    format!(
+        "  {:<10}{:>7}{:>10}{:>10}{:>10}{:>14}{:>12}",
+        phase,
+        propagation.map_or(0, |p| p.blocks),
+        reach(|p| p.p50_ns),
+        reach(|p| p.p90_ns),
+        reach(|p| p.p99_ns),
+        rate(|b| b.per_node.mean),
+        rate(|b| b.per_node.p95),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    fn plain(width: usize) -> TerminalStyle {
+        TerminalStyle {
+            color: false,
+            width,
+            run_dir: Some(PathBuf::from("runs/20261124T101500Z-quickstart")),
+            command: "peerlab".into(),
+        }
+    }
+
+    #[test]
+    fn a_passed_run() {
+        insta::assert_snapshot!(terminal(&samples::passed(), &plain(90)));
+    }
+
+    #[test]
+    fn a_failed_run() {
+        insta::assert_snapshot!(terminal(&samples::failed(), &plain(90)));
+    }
+
+    #[test]
+    fn an_inconclusive_run() {
+        insta::assert_snapshot!(terminal(&samples::inconclusive(), &plain(80)));
+    }
+
+    #[test]
+    fn every_screen_fits() {
+        for (name, judgement) in samples::all() {
+            for width in [0, 80, 100, 300] {
+                let text = terminal(&judgement, &plain(width));
+                let columns = width.clamp(WIDTH.0, WIDTH.1);
+                for line in text.lines() {
+                    assert!(line.chars().count() <= columns, "{name} at {width}: {line}");
+                }
+                assert!(text.lines().count() <= 50, "{name} is longer than a screen");
+            }
+        }
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let judgement = samples::failed();
+        let plain_text = terminal(&judgement, &plain(90));
+        let colored = terminal(
+            &judgement,
+            &TerminalStyle {
+                color: true,
+                ..plain(90)
+            },
+        );
+        assert_ne!(colored, plain_text);
+        let mut stripped = String::new();
+        let mut rest = colored.as_str();
+        while let Some((before, after)) = rest.split_once('\x1b') {
+            stripped.push_str(before);
+            rest = after.split_once('m').unwrap().1;
+        }
+        stripped.push_str(rest);
+        let lines = |text: &str| {
+            text.lines()
+                .map(|l| l.trim_end().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(lines(&stripped), lines(&plain_text));
+    }
+
+    #[test]
+    fn what_nodes_say_cannot_drive_the_terminal() {
+        let mut judgement = samples::failed();
+        judgement.warnings.push("\x1b[2Jgone\u{7}".into());
+        assert!(!terminal(&judgement, &plain(90)).contains('\x1b'));
+    }
+}

@@ -1,0 +1,437 @@
+//! The experiment file as written: one type per section, with what each key means, its values
+//! and its default. serde reads them, schemars makes the JSON Schema for editors of them, and
+//! `resolve` turns them into a [`super::Topology`].
+
+use indexmap::IndexMap;
+use peerlab_link::{Loss, Nanos, PathDelay};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::distribution::Distribution;
+use super::network_values::{Framing, Graph, Mode};
+use super::units::{Amount, Below, Count, Frequency, Number, Rate, Seed, Share, Size};
+use super::words::{DisturbanceWord, DownWay, EndWord, ProbeWay, Until};
+use super::written::{WordOr, Written};
+
+/// A Peerlab experiment: a network of ledger nodes, what is done to it, and what must hold.
+///
+/// All times count from the start of the run. The run goes through three phases: `warmup`,
+/// `faults`, `settle`. When `settle` begins, everything is healed and every node is brought
+/// back (except what is `until: never`), and the ledger has until the end to converge.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of an experiment")]
+pub struct File {
+    /// Name of the experiment: letters, digits and dashes. Run directories are named after it.
+    pub name: String,
+    /// What the experiment shows, for people. Default: nothing.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Everything that chance decides follows from this; `--seed` overrides it. Default: 1.
+    #[serde(default)]
+    pub seed: Option<Written<Seed>>,
+    /// How long the three phases last.
+    pub phases: Phases,
+    /// Groups of nodes, by name: small letters, digits and dashes. The nodes of group `peers`
+    /// are named `peers-0`, `peers-1` and so on.
+    pub nodes: IndexMap<String, NodeGroup>,
+    /// The emulated network between the nodes. Default: that of each of its keys.
+    #[serde(default)]
+    pub network: Network,
+    /// What the ledger does. Default: nothing is mined and nobody pays.
+    #[serde(default)]
+    pub ledger: Ledger,
+    /// Peers that come and go, from the start of the run until the settle phase. Default: none.
+    #[serde(default)]
+    pub churn: Vec<Churn>,
+    /// What is done to the network in the phase `faults`. Default: nothing.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// What must hold for the run to succeed. Default: nothing, and then the run always does.
+    #[serde(default)]
+    pub expect: Vec<Expect>,
+}
+
+/// How long the three phases last.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `phases`: warmup, faults, settle"
+)]
+pub struct Phases {
+    /// Nodes find each other and the ledger runs undisturbed, except for churn. Blocks and
+    /// transactions begin half-way through it, after 10 s at the latest.
+    pub warmup: Written<Nanos>,
+    /// In it lies every fault, from its start to its end. Default: `0s`, no such phase.
+    #[serde(default)]
+    pub faults: Option<Written<Nanos>>,
+    /// Everything is healed at its start; the ledger is to converge. At least 5 s. Mining goes
+    /// on, but near the end a quiet time (a fifth of the phase, at most 10 s) comes twice, with
+    /// one last block between, so that nobody judges a ledger in the middle of a race.
+    pub settle: Written<Nanos>,
+}
+
+/// Nodes that run the same program under the same limits.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of a node group")]
+pub struct NodeGroup {
+    /// How many nodes.
+    pub count: Written<Count>,
+    /// What they run: `peerlab`, our own node, or an image that the engine has, as `name:tag`.
+    /// Default: `peerlab`.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// How their ledger is read: `bitcoin-rpc` (JSON-RPC as Bitcoin Core answers it, user and
+    /// password `peerlab`), with another port as `bitcoin-rpc(port 18443)`. Default: `bitcoin-rpc`.
+    #[serde(default)]
+    pub probe: Option<Written<ProbeWay>>,
+    /// Arguments for the image's entrypoint. For `peerlab` they are added to those that it gets
+    /// anyway. In them `{{ name }}`, `{{ index }}` (in the group), `{{ ip }}`, `{{ premined }}`
+    /// (a file of blocks for `-loadblock`) and `{{ bootstrap[0] }}` (address of the first peer
+    /// that discovery gives the node) are replaced; an argument with `{{ peer }}` is repeated for
+    /// each such peer. Default: none.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// The group's part in the mining lottery against other groups, divided evenly among its
+    /// nodes. Default: 0, does not mine.
+    #[serde(default)]
+    pub hashpower: Option<Written<Number>>,
+    /// Where they are: one region (`europe`), shares (`{ europe: 60%, japan: 40% }`), or
+    /// `internet-2019` for the shares measured of Bitcoin's nodes. Default: `internet-2019` with
+    /// that latency, otherwise evenly over the regions there are.
+    #[serde(default)]
+    pub regions: Option<WordOr<IndexMap<String, Written<Share>>>>,
+    /// Their links to the network: `{ up: 10 Mbit/s, down: 50 Mbit/s }`, or `internet-2019` for
+    /// the rates measured in each region. Default: unlimited.
+    #[serde(default)]
+    pub access: Option<WordOr<Access>>,
+    /// Most processor time that a node may take, in cores, as `0.5`. Default: unlimited.
+    #[serde(default)]
+    pub cpu: Option<Written<Number>>,
+    /// Most memory that a node may take. Default: unlimited.
+    #[serde(default)]
+    pub memory: Option<Written<Size>>,
+    /// Loss on everything these nodes send. Default: the network's `loss`.
+    #[serde(default)]
+    pub loss: Option<Written<Loss>>,
+}
+
+/// A node's link to the network.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `access`: up, down, queue"
+)]
+pub struct Access {
+    /// Rate towards the network. Default: unlimited.
+    #[serde(default)]
+    pub up: Option<Written<Rate>>,
+    /// Rate from the network. Default: unlimited.
+    #[serde(default)]
+    pub down: Option<Written<Rate>>,
+    /// What each direction's queue holds before packets are dropped. Default: `256 KiB`.
+    #[serde(default)]
+    pub queue: Option<Written<Size>>,
+}
+
+/// Delays from region to region.
+pub type LatencyMap = IndexMap<String, IndexMap<String, Written<PathDelay>>>;
+
+/// The emulated network between the nodes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `network`")]
+pub struct Network {
+    /// One-way delays: one for all (`50ms`, `50ms jitter 5ms`); `internet-2019`, measured between
+    /// six regions (north-america, europe, south-america, asia-pacific, japan, australia); or a
+    /// map `{ europe: { europe: 5ms, japan: 120ms }, japan: { japan: 6ms } }`, in which a way
+    /// that is not written takes the delay of the way back. Default: `internet-2019`.
+    #[serde(default)]
+    pub latency: Option<WordOr<LatencyMap>>,
+    /// Added to each packet's delay, evenly distributed from zero to this, where a delay has no
+    /// jitter of its own. Packets keep their order. Default: `0ms`.
+    #[serde(default)]
+    pub jitter: Option<Written<Nanos>>,
+    /// Lost packets, at the sender: a share of all (`0.1%`), or bursts
+    /// (`gilbert-elliott(enter 1% leave 20% bad 50%)`). Default: `0%`.
+    #[serde(default)]
+    pub loss: Option<Written<Loss>>,
+    /// Largest IP packet, 576 to 9000 bytes. Default: 1500.
+    #[serde(default)]
+    pub mtu: Option<Written<Count>>,
+    /// What the wire adds to each packet, in rates and counters: `ethernet` (38 bytes), `none`, or
+    /// a size. Default: `ethernet`.
+    #[serde(default)]
+    pub framing: Option<Written<Framing>>,
+    /// How nodes find each other. Default: `{ mode: pure, bootstrap: 3 }`.
+    #[serde(default)]
+    pub discovery: Option<Discovery>,
+}
+
+/// How nodes find each other.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `discovery`: mode, bootstrap, graph, edges"
+)]
+pub struct Discovery {
+    /// `pure`: every node knows some other nodes, and gossips from there; there is no centre.
+    /// `hybrid`: every node asks a few seed nodes for addresses, leaves them, and gossips from
+    /// there. `static`: the graph of connections is given. Default: `static` when `graph` or
+    /// `edges` is there, otherwise `pure`.
+    #[serde(default)]
+    pub mode: Option<Written<Mode>>,
+    /// Whom a node knows at first. With `pure`, a count: so many nodes, drawn for each node among
+    /// those that do not churn. With `hybrid`, a count: so many seeds, the same for all. Or a
+    /// choice of nodes: these, for all. Default: 3.
+    #[serde(default)]
+    pub bootstrap: Option<WordOr<Vec<String>>>,
+    /// The graph of connections: `ring`, `line`, `star`, `star(centre hub-0)`, `complete`,
+    /// `random-regular(degree 8)`, `small-world(degree 4 rewire 10%)`, `scale-free(links 3)`.
+    #[serde(default)]
+    pub graph: Option<Written<Graph>>,
+    /// The graph of connections, as pairs of node names; the first of a pair opens the
+    /// connection.
+    #[serde(default)]
+    pub edges: Option<Vec<Vec<String>>>,
+}
+
+/// What the ledger does.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `ledger`")]
+pub struct Ledger {
+    /// Mean time between blocks; they arrive at random, and each one's miner is drawn by hash
+    /// power. Default: nothing is mined.
+    #[serde(default)]
+    pub block_interval: Option<Written<Nanos>>,
+    /// How many transactions are submitted over the whole network, at random times to random
+    /// nodes. Default: none.
+    #[serde(default)]
+    pub transactions: Option<Written<Frequency>>,
+}
+
+/// Peers that come and go.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of a churn rule")]
+pub struct Churn {
+    /// Who. No node is in two rules.
+    pub nodes: WordOr<Vec<String>>,
+    /// The part of them that never leaves, drawn by the seed. Default: `0%`.
+    #[serde(default)]
+    pub always_on: Option<Written<Share>>,
+    /// How long a peer stays: `weibull(shape 0.6 mean 60s)`, `lognormal(median 60s sigma 1.36)`,
+    /// `exponential(mean 60s)` or `fixed(60s)`. (No comma inside: it would end the value.)
+    pub session: Written<Distribution>,
+    /// How long it is away, likewise.
+    pub offline: Written<Distribution>,
+    /// How it leaves: `kill` (the process dies, its sockets close), `vanish` (its link goes silent
+    /// first, so that its peers must time out), `stop` (politely), `freeze` (it stands still) or
+    /// `replace` (it dies, and a new node with an empty disk comes in its place). Default: `kill`.
+    #[serde(default)]
+    pub how: Option<Written<DownWay>>,
+}
+
+/// Something done to the network. Exactly one of `partition`, `kill`, `stop`, `vanish`,
+/// `freeze`, `replace`, `shape` and `double_spend` says what.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of a fault")]
+pub struct Fault {
+    /// When it begins, counted from the start of the run. It lies in the phase `faults`.
+    pub at: Written<Nanos>,
+    /// How long it lasts. Default: see `until`.
+    #[serde(default, rename = "for")]
+    pub lasts: Option<Written<Nanos>>,
+    /// When it ends: a time since the start of the run; `settle`, when the settle phase begins;
+    /// or `never`, and then not even the settle phase heals it. Default: `settle`.
+    #[serde(default)]
+    pub until: Option<Written<Until>>,
+    /// A name by which a double spend can refer to a partition. Default: none.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The network splits. A list of sides, each a choice of nodes, as
+    /// `[[region:europe], [rest]]`. Nodes that are on no side form one of their own.
+    #[serde(default)]
+    pub partition: Option<Vec<WordOr<Vec<String>>>>,
+    /// With `partition`: only packets from the first side to the others are lost. Default: false.
+    #[serde(default)]
+    pub one_way: Option<Written<bool>>,
+    /// The processes of these nodes die (SIGKILL); at the end they start again.
+    #[serde(default)]
+    pub kill: Option<WordOr<Vec<String>>>,
+    /// These nodes are asked to stop (SIGTERM); at the end they start again.
+    #[serde(default)]
+    pub stop: Option<WordOr<Vec<String>>>,
+    /// These nodes go silent, then die; their peers must time out. At the end they start again.
+    #[serde(default)]
+    pub vanish: Option<WordOr<Vec<String>>>,
+    /// These nodes stand still (SIGSTOP); at the end they go on.
+    #[serde(default)]
+    pub freeze: Option<WordOr<Vec<String>>>,
+    /// These nodes die, and at the end start with an empty disk.
+    #[serde(default)]
+    pub replace: Option<WordOr<Vec<String>>>,
+    /// The links of some nodes get worse.
+    #[serde(default)]
+    pub shape: Option<Shape>,
+    /// Two conflicting transactions are given to the two sides of a partition.
+    #[serde(default)]
+    pub double_spend: Option<DoubleSpend>,
+}
+
+/// A worsening of links. What is not written stays as it is.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `shape`")]
+pub struct Shape {
+    /// Whose links.
+    pub nodes: WordOr<Vec<String>>,
+    /// Replaces the rates of both directions.
+    #[serde(default)]
+    pub rate: Option<Written<Rate>>,
+    /// Replaces the loss on what they send.
+    #[serde(default)]
+    pub loss: Option<Written<Loss>>,
+    /// Added to the delay of what they send.
+    #[serde(default)]
+    pub delay: Option<Written<Nanos>>,
+    /// Added to the jitter of what they send.
+    #[serde(default)]
+    pub jitter: Option<Written<Nanos>>,
+}
+
+/// Where the two transactions of a double spend go.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `double_spend`: across")]
+pub struct DoubleSpend {
+    /// `partition`, for the partition that is in force at that time, or a partition's name. The
+    /// transactions go to its first two sides.
+    pub across: String,
+}
+
+/// Something that must hold. Exactly one key says what.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "an expectation")]
+pub struct Expect {
+    /// After a disturbance all live nodes agree on a tip within a time.
+    #[serde(default)]
+    pub converged: Option<Converged>,
+    /// At the end all live nodes have the same tip and the same set of unspent outputs.
+    #[serde(default)]
+    pub same_ledger: Option<SameLedger>,
+    /// What becomes of double spends.
+    #[serde(default)]
+    pub double_spend: Option<DoubleSpendOutcome>,
+    /// Depth of the deepest reorganisation of any node, blocks.
+    #[serde(default)]
+    pub reorg_depth: Option<ReorgDepth>,
+    /// Time until a part of the nodes have a block; the median over the blocks counts.
+    #[serde(default)]
+    pub propagation: Option<Propagation>,
+    /// Bytes per second on each node's wire, sent and received together.
+    #[serde(default)]
+    pub bandwidth: Option<Bandwidth>,
+    /// Nodes that live at the end.
+    #[serde(default)]
+    pub nodes_up: Option<NodesUp>,
+}
+
+/// All live nodes agree.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `converged`")]
+pub struct Converged {
+    /// From the end of the disturbance to the start of the agreement, at most.
+    pub within: Written<Nanos>,
+    /// The disturbance: `heal`, each partition that heals; or `settle`, the start of the settle
+    /// phase. Default: `settle`.
+    #[serde(default)]
+    pub of: Option<Written<DisturbanceWord>>,
+    /// How many blocks a node may be behind and still agree. Default: 1.
+    #[serde(default)]
+    pub lag: Option<Written<Count>>,
+    /// How long the agreement must last. Default: one block interval, or 5 s without mining.
+    #[serde(default)]
+    pub hold: Option<Written<Nanos>>,
+}
+
+/// The same ledger everywhere.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `same_ledger`: at")]
+pub struct SameLedger {
+    /// When: `end`. Default: `end`.
+    #[serde(default)]
+    pub at: Option<Written<EndWord>>,
+}
+
+/// What becomes of double spends.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `double_spend`: confirmed"
+)]
+pub struct DoubleSpendOutcome {
+    /// How many of the two conflicting transactions are in the final chain: 0, 1 or 2. (A ledger
+    /// that works confirms 1.)
+    pub confirmed: Written<Count>,
+}
+
+/// Depth of reorganisations.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `reorg_depth`: min, max")]
+pub struct ReorgDepth {
+    /// At least so deep: the fault had an effect. Default: no bound.
+    #[serde(default)]
+    pub min: Option<Written<Count>>,
+    /// At most so deep. Default: no bound.
+    #[serde(default)]
+    pub max: Option<Written<Count>>,
+}
+
+/// Time for a block to spread. At least one of `p50`, `p90` and `p99`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `propagation`: p50, p90, p99, phase"
+)]
+pub struct Propagation {
+    /// Until half of the live nodes have it.
+    #[serde(default)]
+    pub p50: Option<Written<Below<Nanos>>>,
+    /// Until 90 % of the live nodes have it.
+    #[serde(default)]
+    pub p90: Option<Written<Below<Nanos>>>,
+    /// Until 99 % of the live nodes have it.
+    #[serde(default)]
+    pub p99: Option<Written<Below<Nanos>>>,
+    /// Only blocks born in this phase. Default: all.
+    #[serde(default)]
+    pub phase: Option<String>,
+}
+
+/// Bytes per second of a node. At least one of `mean`, `p50`, `p95` and `max`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `bandwidth`: mean, p50, p95, max, phase"
+)]
+pub struct Bandwidth {
+    /// Mean over the nodes.
+    #[serde(default)]
+    pub mean: Option<Written<Below<Rate>>>,
+    /// Median over the nodes.
+    #[serde(default)]
+    pub p50: Option<Written<Below<Rate>>>,
+    /// 95th percentile over the nodes.
+    #[serde(default)]
+    pub p95: Option<Written<Below<Rate>>>,
+    /// The busiest node.
+    #[serde(default)]
+    pub max: Option<Written<Below<Rate>>>,
+    /// Only in this phase. Default: the whole run.
+    #[serde(default)]
+    pub phase: Option<String>,
+}
+
+/// Nodes that live at the end.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `nodes_up`: min")]
+pub struct NodesUp {
+    /// At least so many, or such a part, as `12` or `90%`.
+    pub min: Written<Amount>,
+}

@@ -1,0 +1,32 @@
+//! The experiment file: what a person wrote, read into types that cannot be wrong. Every mistake
+//! is told with its file, line, column, cause and what to do. No chance is drawn here (`plan`
+//! does that), and no engine is known.
+//!
+//! `marked` (places) and `file` (sections) → `resolve` (names, defaults, rules) → [`Topology`].
+
+mod distribution;
+mod file;
+mod load;
+mod marked;
+mod marking;
+mod network_values;
+mod phrase;
+mod preset;
+mod resolve;
+mod resolved;
+mod schema;
+mod select;
+mod suggest;
+pub mod template;
+mod units;
+mod words;
+mod written;
+
+pub use distribution::Distribution;
+pub use load::{load, parse};
+pub use marked::Path;
+pub use network_values::Graph;
+pub use resolved::*;
+pub use schema::schema;
+pub use units::Amount;
+pub use words::RPC_PORT;

@@ -1,0 +1,13 @@
+//! From the file's sections to the [`super::Topology`]: names become indices, defaults are filled
+//! in, rules are checked. All independent mistakes are told, in the order of the file.
+
+mod churn;
+mod expect;
+mod faults;
+mod network;
+mod nodes;
+mod problems;
+mod selection;
+mod whole;
+
+pub use whole::resolve;

@@ -1,0 +1,285 @@
+//! The experiment, resolved: names have become indices, defaults are filled in, and what cannot
+//! be has been refused. `plan::compile` draws chance for it.
+
+use std::sync::Arc;
+
+use peerlab_link::{Loss, Nanos, PathDelay, Shape};
+
+use super::distribution::Distribution;
+use super::marked::{Document, Path};
+use super::network_values::Graph;
+use super::units::Amount;
+use crate::error::{Error, Kind, Report};
+use crate::plan::spec::{Down, Expectation, Image, Probe};
+
+/// A whole experiment.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// Its name.
+    pub name: String,
+    /// What it shows.
+    pub description: Option<String>,
+    /// The seed of the file.
+    pub seed: u64,
+    /// Lengths of the phases.
+    pub phases: Phases,
+    /// Node groups, in the order of the file.
+    pub groups: Vec<Group>,
+    /// The network.
+    pub network: Network,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Churn rules.
+    pub churn: Vec<Churn>,
+    /// Faults, in the order of the file.
+    pub faults: Vec<Fault>,
+    /// What must hold, in the order of the file.
+    pub expect: Vec<Expectation>,
+    /// The file, for errors that only the drawing of nodes brings up.
+    pub document: Arc<Document>,
+}
+
+impl Topology {
+    /// How many nodes there are.
+    pub fn node_count(&self) -> usize {
+        self.groups.iter().map(|group| group.count as usize).sum()
+    }
+
+    /// The index of the first node of a group.
+    pub fn first_of(&self, group: usize) -> usize {
+        self.groups[..group]
+            .iter()
+            .map(|group| group.count as usize)
+            .sum()
+    }
+
+    /// An error about a place in the file.
+    pub fn error_at(&self, path: &Path, report: Report) -> Error {
+        Error {
+            kind: Kind::Input,
+            reports: vec![self.document.report(path, report)],
+        }
+    }
+}
+
+/// Lengths of the phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phases {
+    /// Undisturbed.
+    pub warmup: Nanos,
+    /// Faults; may be zero.
+    pub faults: Nanos,
+    /// Healed.
+    pub settle: Nanos,
+}
+
+impl Phases {
+    /// When the settle phase begins.
+    pub fn settle_start(&self) -> Nanos {
+        self.warmup.saturating_add(self.faults)
+    }
+
+    /// When the run ends.
+    pub fn end(&self) -> Nanos {
+        self.settle_start().saturating_add(self.settle)
+    }
+}
+
+/// A group of nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// How many; at least one.
+    pub count: u32,
+    /// What they run.
+    pub image: Image,
+    /// How they are read.
+    pub probe: Probe,
+    /// Arguments, with templates that are known to be right.
+    pub command: Vec<String>,
+    /// The group's whole hash power.
+    pub hash_power: f64,
+    /// Shares by region, in the order of [`Network::regions`]; they add to one.
+    pub shares: Vec<f64>,
+    /// Links.
+    pub access: Access,
+    /// Thousandths of a core.
+    pub cpu_millis: Option<u32>,
+    /// Bytes.
+    pub memory_bytes: Option<u64>,
+    /// Loss on what they send.
+    pub loss: Loss,
+}
+
+/// Access links of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Rates by region, in the order of [`Network::regions`].
+    pub rates: Vec<AccessRates>,
+    /// Queue of each direction, bytes.
+    pub queue_bytes: u32,
+}
+
+/// The two rates of a link; `None` is unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessRates {
+    /// Towards the network, bits per second.
+    pub up_bps: Option<u64>,
+    /// From the network, bits per second.
+    pub down_bps: Option<u64>,
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// Region names.
+    pub regions: Vec<String>,
+    /// `paths[from][to]`.
+    pub paths: Vec<Vec<PathDelay>>,
+    /// Largest IP packet, bytes.
+    pub mtu: u16,
+    /// Bytes added to a packet.
+    pub framing_bytes: u16,
+    /// How nodes find each other.
+    pub discovery: Discovery,
+}
+
+/// How nodes find each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Discovery {
+    /// Each node knows some others at first.
+    Pure(Bootstrap),
+    /// All ask the same seeds.
+    Hybrid(Bootstrap),
+    /// A graph of a kind.
+    Graph(GraphKind),
+    /// These connections, by node index, opened by the first.
+    Edges(Vec<(u32, u32)>),
+}
+
+/// Whom a node knows at first.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bootstrap {
+    /// So many, drawn.
+    Count(u32),
+    /// These.
+    Nodes(Selection),
+}
+
+/// A graph, and for a star the node in its middle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphKind {
+    /// The kind.
+    pub graph: Graph,
+    /// The middle of a star.
+    pub centre: u32,
+}
+
+/// The ledger.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ledger {
+    /// Mean time between blocks.
+    pub block_interval: Option<Nanos>,
+    /// Transactions per second over the whole network; zero is none.
+    pub transactions_per_second: f64,
+}
+
+/// A churn rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Churn {
+    /// Who.
+    pub nodes: Selection,
+    /// The part that never leaves.
+    pub always_on: f64,
+    /// Time up.
+    pub session: Distribution,
+    /// Time down.
+    pub offline: Distribution,
+    /// In which way.
+    pub how: Down,
+}
+
+/// A fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// Where it is written.
+    pub path: Path,
+    /// Start, since the start of the run.
+    pub start: Nanos,
+    /// End; `None` is never. For a double spend, its start.
+    pub end: Option<Nanos>,
+    /// Its name.
+    pub name: Option<String>,
+    /// What happens.
+    pub kind: FaultKind,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultKind {
+    /// The network splits.
+    Partition {
+        /// The sides as written.
+        sides: Vec<Selection>,
+        /// Whether only the first side's packets are lost.
+        one_way: bool,
+    },
+    /// Nodes go down.
+    Down {
+        /// Who.
+        nodes: Selection,
+        /// How.
+        how: Down,
+    },
+    /// Links get worse.
+    Shape {
+        /// Whose.
+        nodes: Selection,
+        /// How.
+        shape: Shape,
+    },
+    /// Two conflicting transactions.
+    DoubleSpend {
+        /// Index of the partition among the faults.
+        partition: usize,
+    },
+}
+
+/// Which nodes, with names resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// Where it is written.
+    pub path: Path,
+    /// The union of these.
+    pub terms: Vec<Term>,
+}
+
+/// Nodes of a stock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    /// Where it is written.
+    pub path: Path,
+    /// How many are drawn; `None` takes all.
+    pub draw: Option<Amount>,
+    /// Out of these.
+    pub stock: Stock,
+}
+
+/// A stock of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stock {
+    /// Every node.
+    All,
+    /// What no other side of the partition has.
+    Rest,
+    /// Nodes by index, the last included.
+    Nodes {
+        /// First.
+        first: u32,
+        /// Last.
+        last: u32,
+    },
+    /// The nodes of a region, by index.
+    Region(u16),
+}

@@ -1,0 +1,175 @@
+//! The screen: the only user of stdout and stderr. Results go to stdout; progress, log and
+//! errors to stderr. On a terminal progress is drawn in place, otherwise it is plain lines.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use console::Term;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::error::Error;
+use crate::report::TerminalStyle;
+
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(120);
+/// Redraws a second, at most.
+const DRAWS_PER_SECOND: u8 = 10;
+
+/// The screen.
+#[derive(Clone, Debug)]
+pub struct Ui {
+    bars: MultiProgress,
+    /// Whether progress is drawn in place.
+    drawn: bool,
+    /// Whether results may be coloured.
+    color: bool,
+}
+
+/// What a person asked of the screen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// How much is logged: 0 warnings, 1 what is done, 2 details, 3 everything.
+    pub verbosity: u8,
+    /// No colour, whatever the terminal can do.
+    pub no_color: bool,
+}
+
+impl Ui {
+    /// Sets the screen and the log up. Once a process.
+    pub fn new(settings: Settings) -> Ui {
+        let drawn = io::stderr().is_terminal();
+        let target = if drawn {
+            ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let asked_not_to = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = !settings.no_color && !asked_not_to;
+        let ui = Ui {
+            bars: MultiProgress::with_draw_target(target),
+            drawn,
+            color: color && io::stdout().is_terminal(),
+        };
+        let level = match settings.verbosity {
+            0 => "warn",
+            1 => "warn,peerlab=info",
+            2 => "info,peerlab=debug",
+            _ => "debug,peerlab=trace",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+        // A second call, as in tests, keeps the log of the first.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(color && drawn)
+            .with_target(settings.verbosity > 1)
+            .with_writer(LogWriter(ui.bars.clone()))
+            .try_init();
+        ui
+    }
+
+    /// How a verdict is shown on this terminal.
+    pub fn style(&self, run_dir: Option<PathBuf>) -> TerminalStyle {
+        TerminalStyle {
+            color: self.color,
+            width: usize::from(Term::stdout().size().1),
+            run_dir,
+            command: how_called(),
+        }
+    }
+
+    /// Whether progress is drawn in place.
+    pub fn draws(&self) -> bool {
+        self.drawn
+    }
+
+    /// Prints a result. A reader that has gone away (`| head`) is no error.
+    pub fn result(&self, text: &str) {
+        self.bars.suspend(|| {
+            let mut out = io::stdout().lock();
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        });
+    }
+
+    /// Says something about what is being done, in a line of its own.
+    pub fn note(&self, line: &str) {
+        self.to_stderr(&format!("{line}\n"));
+    }
+
+    /// Shows an error.
+    pub fn error(&self, error: &Error) {
+        self.to_stderr(&error.render());
+    }
+
+    /// A line that is drawn in place and says what is being done now. Off a terminal it is
+    /// invisible: whoever shows progress then prints notes.
+    pub fn line(&self) -> Line {
+        let bar = self.bars.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(TICK);
+        Line(bar)
+    }
+
+    fn to_stderr(&self, text: &str) {
+        self.bars.suspend(|| {
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        });
+    }
+}
+
+/// How the reader calls this program: `cargo run` tells itself in its environment.
+fn how_called() -> String {
+    let profile = if cfg!(debug_assertions) {
+        ""
+    } else {
+        "--release "
+    };
+    match std::env::var_os("CARGO_PKG_NAME") {
+        Some(_) => format!("cargo run {profile}--"),
+        None => "peerlab".into(),
+    }
+}
+
+/// A line that is drawn in place; gone when dropped.
+#[derive(Debug)]
+pub struct Line(ProgressBar);
+
+impl Line {
+    /// Replaces what the line says.
+    pub fn say(&self, text: impl Into<String>) {
+        self.0.set_message(text.into());
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Puts log lines above what is drawn in place.
+#[derive(Clone, Debug)]
+struct LogWriter(MultiProgress);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().lock().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = LogWriter;
+
+    fn make_writer(&'a self) -> LogWriter {
+        self.clone()
+    }
+}

@@ -1,0 +1,13 @@
+//! Tests with real containers. They need a Docker Engine, and are named so that `ci/test` can
+//! leave them out where there is none.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
+#[path = "docker_runs/inside.rs"]
+mod inside;
+#[path = "docker_runs/signals.rs"]
+mod signals;
+#[path = "docker_runs/support.rs"]
+mod support;
+#[path = "docker_runs/whole_runs.rs"]
+mod whole_runs;

@@ -1,0 +1,8 @@
+//! The whole harness on the local engine: the `peerlab` command, the real fabric, gates and
+//! nodes, as processes on this machine. Needs no container engine; runs as root, or as a user who
+//! may make user namespaces and open /dev/net/tun.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod command;
+mod stories;

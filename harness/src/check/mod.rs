@@ -8,6 +8,7 @@
 
 mod bandwidth;
 mod charts;
+mod comparison;
 mod convergence;
 mod double_spend;
 mod fidelity;
@@ -28,6 +29,7 @@ pub mod words;
 
 pub use bandwidth::{Bandwidth, MessageShare, NodeRate, Quantiles};
 pub use charts::{BlockDot, Branch, Charts, NodeRow, RateSample, Stretch, TipSpan};
+pub use comparison::{Comparison, Row, Unit, compare};
 pub use convergence::Convergence;
 pub use double_spend::{DoubleSpend, SpendSide};
 pub use fidelity::Fidelity;

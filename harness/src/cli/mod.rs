@@ -3,11 +3,14 @@
 
 mod check;
 mod clean;
+mod compare;
+mod doctor;
 mod exit;
 mod guard;
 mod images;
 mod interrupt;
 mod options;
+mod place;
 mod plan;
 mod plan_source;
 mod replay;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{Exit, check, clean, guard, images, plan, replay, report, run, schema};
+use super::{
+    Exit, check, clean, compare, doctor, guard, images, plan, replay, report, run, schema,
+};
 use crate::error::{Explain, Result};
 use crate::ui::{Settings, Ui};
 
@@ -31,12 +33,16 @@ enum Command {
     Replay(replay::Args),
     /// Judge the record of an earlier run again
     Report(report::Args),
+    /// Set two runs, or two folders of runs, side by side
+    Compare(compare::Args),
     /// Say whether experiments are right, without starting anything
     Check(check::Args),
     /// Print everything that chance decides in an experiment
     Plan(plan::Args),
     /// Print the JSON Schema of experiment files, for editors
     Schema,
+    /// Say what this machine can carry, and what binds
+    Doctor(doctor::Args),
     /// Build what runs need, beforehand
     Images(images::Args),
     /// Remove what runs have left that are over
@@ -68,6 +74,8 @@ fn carry_out(command: &Command, ui: &Ui) -> Result<Exit> {
         Command::Run(args) => wait_for(run::run(args, ui)),
         Command::Replay(args) => wait_for(replay::replay(args, ui)),
         Command::Report(args) => report::report(args, ui),
+        Command::Doctor(args) => wait_for(doctor::doctor(args, ui)),
+        Command::Compare(args) => compare::compare(args, ui),
         Command::Images(args) => wait_for(images::images(args, ui)),
         Command::Clean(args) => wait_for(clean::clean(args, ui)),
         Command::Guard(args) => wait_for(guard::guard(args)),

@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
+use super::place::{EngineChoice, Place};
 use super::plan_source::{self, PlanSource};
 use super::run_dir::RunDir;
 use super::screen::Screen;
 use super::{Exit, interrupt, report};
-use crate::engine::docker::{DockerEngine, Guard, Images, RunId, connect};
+use crate::engine::docker::{DockerEngine, Guard, Images, RunId};
 use crate::engine::drive::{CarriedOut, Drive, Logs};
 #[cfg(target_os = "linux")]
 use crate::engine::local::LocalEngine;
@@ -52,58 +52,6 @@ pub struct How {
     keep_logs: bool,
 }
 
-/// Where the nodes run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum EngineChoice {
-    /// What this machine has
-    Auto,
-    /// Each node a container of a Docker Engine
-    Docker,
-    /// Each node a process in namespaces of its own on this machine (Linux)
-    Local,
-}
-
-/// Where the nodes run, decided.
-enum Place {
-    Docker(bollard::Docker),
-    #[cfg(target_os = "linux")]
-    Local,
-}
-
-impl Place {
-    /// Takes what was chosen; or Docker where an engine answers, else this machine itself.
-    async fn find(choice: EngineChoice, ui: &Ui) -> Result<Place> {
-        match choice {
-            EngineChoice::Docker => Ok(Place::Docker(connect().await?)),
-            EngineChoice::Local => Place::local(),
-            EngineChoice::Auto => match connect().await {
-                Ok(docker) => Ok(Place::Docker(docker)),
-                Err(error) => {
-                    let Ok(local) = Place::local() else {
-                        return Err(error);
-                    };
-                    let why = error.reports.first().map_or("no Docker", |r| &r.what);
-                    ui.note(&format!("Engine: local ({why})"));
-                    Ok(local)
-                }
-            },
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn local() -> Result<Place> {
-        Ok(Place::Local)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn local() -> Result<Place> {
-        Err(
-            crate::error::Error::environment("the local engine needs Linux")
-                .hint("use --engine docker"),
-        )
-    }
-}
-
 /// Runs an experiment.
 ///
 /// # Errors
@@ -120,7 +68,7 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<Exit> {
 pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
     let plan = Arc::new(source.plan);
     let stop = interrupt::stop_on_signal()?;
-    let place = Place::find(how.engine, ui).await?;
+    let place = Place::find(how.engine, &plan, ui).await?;
     let dir = RunDir::create(how.out.as_deref(), &plan.name)?;
     dir.write_input(source.topology.as_deref(), &plan)?;
     let recorder = Recorder {

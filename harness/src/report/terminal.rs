@@ -59,6 +59,13 @@ pub fn terminal(judgement: &Judgement, style: &TerminalStyle) -> String {
             "replay",
             &format!("{} replay {}", style.command, dir.display()),
         );
+        if judgement.outcome == Outcome::Inconclusive {
+            let plan = dir.join(files::PLAN);
+            screen.labelled(
+                "doctor",
+                &format!("{} doctor {}", style.command, plan.display()),
+            );
+        }
     }
     screen.text
 }

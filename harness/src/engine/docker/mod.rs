@@ -8,6 +8,7 @@
 
 mod connect;
 mod containers;
+mod daemon;
 mod engine;
 mod guard;
 mod images;
@@ -16,6 +17,7 @@ mod removal;
 mod specification;
 
 pub use connect::connect;
+pub use daemon::daemon;
 pub use engine::DockerEngine;
 pub use guard::{Guard, stand_guard};
 pub use images::Images;

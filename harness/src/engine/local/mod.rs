@@ -7,3 +7,16 @@ mod host;
 mod starter;
 
 pub use engine::LocalEngine;
+
+use crate::engine::programs::Programs;
+use crate::error::Result;
+
+/// Makes the namespaces in which nodes would run, and ends them again: whether this machine
+/// allows them is best found out by trying.
+///
+/// # Errors
+/// When it does not, with the command that changes it.
+pub async fn try_out(programs: &Programs) -> Result<()> {
+    let (mut starter, _channels) = starter::Starter::start(programs).await?;
+    starter.end().await
+}

@@ -1,0 +1,212 @@
+//! `peerlab doctor [FILE]`: what this machine can carry with each engine, what binds first, and
+//! how to raise it.
+
+use std::path::PathBuf;
+
+use super::Exit;
+use super::place::local_capacity;
+use super::plan_source;
+use super::screen::Screen;
+use crate::check::words;
+use crate::engine::capacity::{self, Capacity, Limit, Load};
+use crate::engine::docker::{connect, daemon};
+use crate::engine::programs::Programs;
+use crate::error::{Error, Kind, Result};
+use crate::ui::Ui;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Ask about this experiment: its number of nodes, blocks and transactions
+    file: Option<PathBuf>,
+}
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    load: Load,
+    /// Of the experiment, if there is one.
+    nodes: Option<usize>,
+}
+
+/// Tells what each engine can carry. The answer is no (exit code 3) where no engine works, or
+/// none can carry the experiment.
+///
+/// # Errors
+/// When the experiment is wrong.
+pub async fn doctor(args: &Args, ui: &Ui) -> Result<Exit> {
+    let question = match &args.file {
+        None => Question {
+            load: Load::default(),
+            nodes: None,
+        },
+        Some(file) => {
+            let plan = plan_source::read(file, None)?.plan;
+            Question {
+                load: Load::of(&plan),
+                nodes: Some(plan.nodes.len()),
+            }
+        }
+    };
+    let answers = [
+        answer("local engine", local(question.load, ui).await, question),
+        answer("docker engine", docker(question.load).await, question),
+    ];
+    let texts: Vec<&str> = answers.iter().map(|(text, _)| text.as_str()).collect();
+    ui.result(&texts.join("\n"));
+    Ok(if answers.iter().any(|(_, fits)| *fits) {
+        Exit::Good
+    } else {
+        Exit::Bad(Kind::Environment)
+    })
+}
+
+async fn docker(load: Load) -> Result<Capacity> {
+    let docker = connect().await?;
+    Ok(capacity::docker(&daemon(&docker).await?, load))
+}
+
+#[cfg(target_os = "linux")]
+async fn local(load: Load, ui: &Ui) -> Result<Capacity> {
+    let screen = Screen::new(ui);
+    let programs = Programs::find(&screen).await?;
+    crate::engine::local::try_out(&programs).await?;
+    Ok(local_capacity(load))
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn local(_: Load, _: &Ui) -> Result<Capacity> {
+    Err(Error::environment("the local engine needs Linux"))
+}
+
+/// What is said of an engine, and whether it can do what is asked.
+fn answer(name: &str, capacity: Result<Capacity>, question: Question) -> (String, bool) {
+    match capacity {
+        Ok(capacity) => {
+            let fits = capacity.admit(question.nodes.unwrap_or(1)).is_ok();
+            (table(name, &capacity, question.nodes), fits)
+        }
+        Err(error) => (
+            format!("{name}: cannot be used\n{}", indented(&error)),
+            false,
+        ),
+    }
+}
+
+fn indented(error: &Error) -> String {
+    let lines = error.render();
+    let lines: Vec<String> = lines.lines().map(|line| format!("  {line}")).collect();
+    format!("{}\n", lines.join("\n"))
+}
+
+/// An engine's limits, the lowest first.
+fn table(name: &str, capacity: &Capacity, wanted: Option<usize>) -> String {
+    let mut limits: Vec<&Limit> = capacity.limits.iter().collect();
+    limits.sort_by_key(|limit| limit.nodes);
+    let mut text = format!("{name}: {}\n", headline(capacity, wanted));
+    for note in &capacity.notes {
+        text.push_str(&format!("  ({note})\n"));
+    }
+    text.push_str(&format!(
+        "  {:<38} {:>10}  {:>14}   to raise it\n",
+        "limit", "now", "carries"
+    ));
+    for limit in limits {
+        let about = if limit.estimate { "about " } else { "" };
+        text.push_str(&format!(
+            "  {:<38} {:>10}  {:>14}   {}\n",
+            limit.what,
+            limit.now,
+            format!("{about}{}", words::thousands(limit.nodes)),
+            limit.raise
+        ));
+    }
+    text
+}
+
+/// The answer in a sentence.
+fn headline(capacity: &Capacity, wanted: Option<usize>) -> String {
+    let Some(least) = capacity.binds() else {
+        return "nothing is known of its limits".to_owned();
+    };
+    let about = if least.estimate { "about " } else { "" };
+    let carries = format!(
+        "carries {about}{} ({} binds first)",
+        words::count(least.nodes, "node"),
+        least.what
+    );
+    match wanted {
+        None => carries,
+        Some(nodes) if nodes as u64 <= least.nodes => {
+            format!(
+                "{} will fit; it {carries}",
+                words::count(nodes as u64, "node")
+            )
+        }
+        Some(nodes) if capacity.admit(nodes).is_ok() => format!(
+            "{} can be started, but it may not keep up; it {carries}",
+            words::count(nodes as u64, "node")
+        ),
+        Some(nodes) => format!(
+            "{} cannot fit; it {carries}",
+            words::count(nodes as u64, "node")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::capacity::Machine;
+
+    fn told(machine: &Machine, nodes: Option<usize>) -> (String, bool) {
+        let question = Question {
+            load: Load::default(),
+            nodes,
+        };
+        let capacity = capacity::local(machine, question.load);
+        answer("local engine", Ok(capacity), question)
+    }
+
+    fn machine() -> Machine {
+        Machine {
+            cpus: 2,
+            memory_free: Some(16 << 30),
+            open_files: Some(4_096),
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn limits_are_told_with_the_lowest_first() {
+        insta::assert_snapshot!(told(&machine(), None).0);
+    }
+
+    #[test]
+    fn what_can_begin_but_may_be_slow_is_told_from_what_cannot() {
+        let (text, fits) = told(&machine(), Some(1_000));
+        assert!(
+            text.contains("may not keep up") || text.contains("will fit"),
+            "{text}"
+        );
+        assert!(fits);
+        let (text, fits) = told(&machine(), Some(2_000));
+        assert!(text.contains("2,000 nodes cannot fit"), "{text}");
+        assert!(!fits);
+    }
+
+    #[test]
+    fn an_engine_that_cannot_be_used_is_told_with_its_reason() {
+        let question = Question {
+            load: Load::default(),
+            nodes: None,
+        };
+        let error = Error::environment("no Docker Engine answers").hint("start one");
+        let (text, fits) = answer("docker engine", Err(error), question);
+        assert_eq!(
+            text,
+            "docker engine: cannot be used\n  Error: no Docker Engine answers\n  Hint: start one\n"
+        );
+        assert!(!fits);
+    }
+}

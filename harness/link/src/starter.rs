@@ -24,6 +24,8 @@ pub enum ToStarter {
         fabric: String,
         /// Static programs that nodes find in their root: name there, and file on this machine.
         programs: Vec<(String, String)>,
+        /// Folders on this machine that are roots of images.
+        images: Vec<String>,
     },
     /// Start the fabric.
     StartFabric,
@@ -49,8 +51,14 @@ pub struct NodeSpec {
     pub command: Vec<String>,
     /// Limit of each process' data (`RLIMIT_DATA`), bytes; `None` is unlimited.
     pub memory_bytes: Option<u64>,
-    /// Size of the data directory, bytes.
+    /// Size of the data directory, bytes; of an image's node, of what it writes elsewhere as well.
     pub data_bytes_max: u64,
+    /// Which of the images its root is, by index; `None` for the root that holds the programs.
+    pub image: Option<u32>,
+    /// Its environment, beside where programs are looked for and its home.
+    pub env: Vec<(String, String)>,
+    /// Its working directory; `None` for `/`.
+    pub workdir: Option<String>,
 }
 
 /// From the starter.

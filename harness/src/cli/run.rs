@@ -123,7 +123,7 @@ async fn carry_out(
         }
         #[cfg(target_os = "linux")]
         Place::Local => {
-            let engine = LocalEngine::prepare(plan.clone(), &programs).await?;
+            let engine = LocalEngine::prepare(plan.clone(), &programs, recorder).await?;
             drive(&engine, plan, recorder, logs, stop)
                 .await
                 .result

@@ -3,6 +3,7 @@
 //! implements. `drive` does the rest, the same for each: it talks to the fabric, keeps the
 //! agenda, watches the nodes, and writes down what happened.
 
+pub mod archive;
 pub mod capacity;
 pub mod docker;
 pub mod drive;

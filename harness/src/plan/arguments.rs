@@ -48,7 +48,7 @@ pub fn arguments(subject: &Subject<'_>) -> Vec<String> {
     };
     let own = fill(&subject.group.command, values);
     match subject.group.image {
-        Image::Named(_) => own,
+        Image::Named(_) | Image::Archive(_) => own,
         Image::Peerlab => {
             let mut arguments = base(address(subject.node));
             arguments.extend(peer_flags(subject.peers, &addresses));

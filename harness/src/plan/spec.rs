@@ -88,6 +88,8 @@ pub enum Image {
     Peerlab,
     /// An image that the engine has, by reference.
     Named(String),
+    /// An image in an archive: an OCI layout or what `docker save` writes, by its path.
+    Archive(String),
 }
 
 /// How a node's ledger is read.

@@ -39,7 +39,7 @@ impl Plan {
                     .filter(|node| node.group as usize == index)
             };
             let mut notes = Vec::new();
-            if let Image::Named(image) = &group.image {
+            if let Image::Named(image) | Image::Archive(image) = &group.image {
                 notes.push(format!("image {image}"));
             }
             if members().any(|node| node.hash_power > 0.0) {

@@ -76,8 +76,9 @@ pub struct Phases {
 pub struct NodeGroup {
     /// How many nodes.
     pub count: Written<Count>,
-    /// What they run: `peerlab`, our own node, or an image that the engine has, as `name:tag`.
-    /// Default: `peerlab`.
+    /// What they run: `peerlab`, our own node; an image that the engine has, as `name:tag`; or
+    /// `oci:PATH`, an image in a file (an OCI layout, or what `docker save` writes), its path
+    /// counted from the folder of this file. Default: `peerlab`.
     #[serde(default)]
     pub image: Option<String>,
     /// How their ledger is read: `bitcoin-rpc` (JSON-RPC as Bitcoin Core answers it, user and

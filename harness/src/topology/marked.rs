@@ -90,6 +90,11 @@ pub struct Document {
 }
 
 impl Document {
+    /// The file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Parses YAML and finds duplicate keys.
     ///
     /// # Errors

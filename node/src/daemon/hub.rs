@@ -121,10 +121,19 @@ impl Hub {
         self.timer.subscribe()
     }
 
-    /// The time has come.
-    pub fn timer_expired(self: &Rc<Self>) {
-        self.timer.send_replace(None);
-        self.input(Input::Timer);
+    /// This time has come. Whoever waited for it may hear of it late: if the machine has set
+    /// another since, that one stands.
+    pub fn timer_expired(self: &Rc<Self>, time: Time) {
+        let stands = self.timer.send_if_modified(|set| {
+            let stands = *set == Some(time);
+            if stands {
+                *set = None;
+            }
+            stands
+        });
+        if stands {
+            self.input(Input::Timer);
+        }
     }
 
     /// Connections now.
@@ -296,5 +305,20 @@ impl Backend for RpcBackend {
 
     fn stopping(&self) -> watch::Receiver<bool> {
         self.0.stop.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_was_set_anew_outlives_the_end_of_the_old_one() {
+        let hub = Hub::new(Clock::start(), PathBuf::new(), 0);
+        hub.timer.send_replace(Some(Time(2)));
+        hub.timer_expired(Time(1));
+        assert_eq!(*hub.timer.borrow(), Some(Time(2)));
+        hub.timer_expired(Time(2));
+        assert_eq!(*hub.timer.borrow(), None);
     }
 }

@@ -155,8 +155,8 @@ async fn run_timer(hub: &Rc<Hub>) {
         };
         tokio::select! {
             // A sleep may end early: very long ones do. The machine would not set it anew.
-            () = expired => if time.is_some_and(|time| hub.clock().now() >= time) {
-                hub.timer_expired();
+            () = expired => if let Some(time) = time.filter(|time| hub.clock().now() >= *time) {
+                hub.timer_expired(time);
             },
             // The sender lives as long as the hub.
             _ = timer.changed() => {}

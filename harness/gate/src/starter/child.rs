@@ -14,10 +14,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::UnshareFlags;
 
-use super::logs;
 use super::roots::{
     FABRIC_PROGRAM, FABRIC_ROOT, NODE_ROOT, enter, mount_memory, mount_proc, restricted,
 };
+use super::{image, logs};
 use crate::args::Args;
 use crate::{gate, privileges, program, signals};
 
@@ -61,7 +61,7 @@ fn become_gate(spec: &NodeSpec) -> i32 {
             user: None,
             drop_all_caps: true,
             confine: true,
-            workdir: None,
+            workdir: spec.workdir.as_ref().map(PathBuf::from),
             command: spec.command.iter().map(OsString::from).collect(),
         }),
         Err(error) => {
@@ -91,14 +91,19 @@ fn settle(spec: &NodeSpec) -> Result<()> {
         )
     }
     .context("cannot make the node's namespaces")?;
-    mount_proc(&format!("{NODE_ROOT}/proc"))?;
-    mount_memory(&format!("{NODE_ROOT}/tmp"), TMP_BYTES_MAX, restricted())?;
+    let root = match spec.image {
+        None => NODE_ROOT,
+        Some(image) => image::mount_root(image, spec.data_bytes_max)?,
+    };
+    mount_proc(&format!("{root}/proc"))?;
+    mount_memory(&format!("{root}/tmp"), TMP_BYTES_MAX, restricted())?;
     mount_memory(
-        &format!("{NODE_ROOT}{DATA_DIR}"),
+        &format!("{root}{DATA_DIR}"),
         spec.data_bytes_max,
         restricted(),
     )?;
-    enter(NODE_ROOT)?;
+    enter(root)?;
+    set_environment(spec);
     rustix::system::sethostname(spec.name.as_bytes()).context("cannot set the host name")?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, NODE_FILES_MAX)?;
@@ -106,6 +111,18 @@ fn settle(spec: &NodeSpec) -> Result<()> {
         limit(Resource::Data, bytes)?;
     }
     Ok(())
+}
+
+/// Adds what the node's image says to the little that every program gets.
+fn set_environment(spec: &NodeSpec) {
+    for (name, value) in &spec.env {
+        // The kernel would take no such name; a hostile image must not end the gate.
+        let fits = |text: &str| !text.contains('\0');
+        if !name.is_empty() && !name.contains('=') && fits(name) && fits(value) {
+            // SAFETY: this process has a single thread.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
 }
 
 /// Makes a child that becomes the fabric; `stream` is its standard input and output.

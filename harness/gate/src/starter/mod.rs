@@ -8,6 +8,7 @@
 
 mod advice;
 mod child;
+mod image;
 mod logs;
 mod namespaces;
 mod roots;

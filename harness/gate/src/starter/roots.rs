@@ -8,6 +8,9 @@
 //!     /logs     what each gate and its program wrote
 //!     /fabric   the fabric's root: its binary, and /peerlab, which it may write
 //!     /node     a node's root: programs, /dev, /peerlab, and places for /proc, /tmp, /data
+//!     /images   roots of images, by index; a node that has one puts a layer of its own over it
+//!     /layer    a place for that layer, and
+//!     /overlay  a place for both together
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -28,6 +31,12 @@ pub const FABRIC_ROOT: &str = "/fabric";
 pub const NODE_ROOT: &str = "/node";
 /// The fabric's binary in its root.
 pub const FABRIC_PROGRAM: &str = "/peerlab-fabric";
+/// Where the images' roots are.
+pub const IMAGES: &str = "/images";
+/// Where a node of an image puts what it writes.
+pub const LAYER: &str = "/layer";
+/// Where it puts its image under that.
+pub const OVERLAY: &str = "/overlay";
 /// Where logs are.
 pub const LOG_DIR: &str = "/logs";
 /// Bytes of all logs together.
@@ -46,15 +55,21 @@ const SHARED: &str = "/shared";
 ///
 /// # Errors
 /// When a mount is refused, or a program or device is missing.
-pub fn make(fabric: &Path, programs: &[(String, String)]) -> Result<()> {
+pub fn make(fabric: &Path, programs: &[(String, String)], images: &[String]) -> Result<()> {
     step_into_memory()?;
     mount("proc", "/proc", "proc", restricted(), None).context("cannot mount /proc")?;
-    for folder in [SHARED, LOG_DIR] {
+    for folder in [SHARED, LOG_DIR, IMAGES, LAYER, OVERLAY] {
         fs::create_dir(folder).with_context(|| format!("cannot make {folder}"))?;
     }
     mount_memory(LOG_DIR, LOGS_BYTES_MAX, restricted())?;
     make_fabric_root(fabric)?;
     make_node_root(programs)?;
+    for (index, image) in images.iter().enumerate() {
+        let place = format!("{IMAGES}/{index}");
+        fs::create_dir(&place).with_context(|| format!("cannot make {place}"))?;
+        bind(&format!("{OLD}{image}"), &place)?;
+        make_read_only(&place)?;
+    }
     unmount(OLD, UnmountFlags::DETACH).context("cannot leave the host's files")?;
     fs::remove_dir(OLD).context("cannot leave the host's files")?;
     Ok(())
@@ -187,7 +202,8 @@ pub fn restricted() -> MountFlags {
     MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
 
-fn bind(from: &str, to: &str) -> Result<()> {
+/// Mounts a folder or file at a second place.
+pub fn bind(from: &str, to: &str) -> Result<()> {
     mount_bind(from, to).with_context(|| format!("cannot mount {from} on {to}"))
 }
 

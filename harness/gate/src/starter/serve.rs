@@ -86,13 +86,18 @@ impl Starter {
 
     /// Serves until the harness' socket closes.
     fn serve(&mut self) -> Result<()> {
-        let Some(ToStarter::Setup { fabric, programs }) = self.first_message()? else {
+        let Some(ToStarter::Setup {
+            fabric,
+            programs,
+            images,
+        }) = self.first_message()?
+        else {
             bail!("the harness did not begin with a setup");
         };
         clear_environment();
         namespaces::enter()?;
         let signals = Signals::open()?;
-        roots::make(Path::new(&fabric), &programs)?;
+        roots::make(Path::new(&fabric), &programs, &images)?;
         crate::privileges::hide_gate()?;
         self.tell(&FromStarter::Ready)?;
         let mut next_look = Instant::now() + LOG_INTERVAL;

@@ -20,6 +20,8 @@ pub struct Starter {
     socket: UnixStream,
     deframer: Deframer,
     fabric: BufReader<UnixStream>,
+    /// Roots of images that [`Starter::set_up`] tells of.
+    pub images: Vec<String>,
 }
 
 /// A static program of this package, or of its examples.
@@ -69,6 +71,7 @@ impl Starter {
             socket,
             deframer: Deframer::new(),
             fabric,
+            images: Vec::new(),
         }
     }
 
@@ -82,6 +85,7 @@ impl Starter {
         self.tell(&ToStarter::Setup {
             fabric: built("examples/open_gates"),
             programs: vec![("probe".to_owned(), own)],
+            images: self.images.clone(),
         });
         self.told()
     }
@@ -132,7 +136,13 @@ impl Starter {
 
     /// Starts a node of this command, up to its open gate.
     pub fn open_node(&mut self, node: u32, command: &[&str]) {
-        self.tell(&ToStarter::StartNode(Box::new(spec(node, command))));
+        self.open(spec(node, command));
+    }
+
+    /// Starts a node, up to its open gate.
+    pub fn open(&mut self, spec: NodeSpec) {
+        let node = spec.node.0;
+        self.tell(&ToStarter::StartNode(Box::new(spec)));
         assert_eq!(self.told(), FromStarter::NodeStarted { node: NodeId(node) });
         assert_eq!(
             self.fabric_says(),
@@ -194,6 +204,9 @@ pub fn spec(node: u32, command: &[&str]) -> NodeSpec {
         command: command.iter().map(|&c| c.to_owned()).collect(),
         memory_bytes: None,
         data_bytes_max: 32 << 20,
+        image: None,
+        env: Vec::new(),
+        workdir: None,
     }
 }
 

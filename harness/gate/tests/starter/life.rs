@@ -208,6 +208,7 @@ fn what_cannot_be_set_up_is_told_with_its_reason() {
         starter.tell(&ToStarter::Setup {
             fabric: fabric.to_owned(),
             programs: vec![("program".to_owned(), program.to_owned())],
+            images: Vec::new(),
         });
         let FromStarter::Failed { reason: told, .. } = starter.told() else {
             panic!("ready")

@@ -6,5 +6,6 @@
 
 mod harness;
 
+mod image;
 mod isolation;
 mod life;

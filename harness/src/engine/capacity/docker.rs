@@ -4,11 +4,11 @@ use super::limit::{Capacity, Limit};
 use super::{Load, Machine};
 
 /// Memory of a node's container that works: as under the local engine, with the engine's own
-/// process for each container (a shim) and the storage driver's. Measured at 500 containers,
-/// rounded up.
-const NODE_BYTES: u64 = 24 << 20;
+/// process for each container (a shim). Measured at 500 containers, which took 6 MB each with the
+/// storage driver in user space, and rounded up: a container may write more than ours did.
+const NODE_BYTES: u64 = 10 << 20;
 /// What a storage driver in user space takes more for each container.
-const USER_SPACE_STORAGE_BYTES: u64 = 4 << 20;
+const USER_SPACE_STORAGE_BYTES: u64 = 2 << 20;
 /// Memory that harness, fabric and engine take whatever the number of nodes.
 const BASE_BYTES: u64 = 512 << 20;
 /// The fabric's descriptors for a node, and its others: as under the local engine.

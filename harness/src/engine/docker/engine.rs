@@ -62,9 +62,10 @@ impl DockerEngine {
         docker: Docker,
         run: RunId,
         plan: Arc<Plan>,
-        images: Images,
+        mut images: Images,
         observer: &dyn Observer,
     ) -> Result<DockerEngine> {
+        images.load_archives(&docker, &plan, observer).await?;
         let mut configs = HashMap::new();
         let named: BTreeMap<&str, &Image> = plan
             .groups

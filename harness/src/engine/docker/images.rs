@@ -1,17 +1,23 @@
 //! The images of our node and of the fabric: built from the Dockerfiles under `images/` and the
-//! static programs, under a tag that is the digest of what went in.
+//! static programs, under a tag that is the digest of what went in; and those that an experiment
+//! brings in archives.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bollard::Docker;
-use bollard::query_parameters::BuildImageOptionsBuilder;
+use bollard::query_parameters::{BuildImageOptionsBuilder, ImportImageOptionsBuilder};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
+use tokio_util::io::ReaderStream;
 
 use super::label;
+use crate::engine::archive::{self, Archive};
 use crate::engine::programs::Programs;
 use crate::engine::{Observer, Stage};
 use crate::error::{Error, Explain, Result};
+use crate::plan::Plan;
+use crate::plan::spec::Image;
 
 const NODE_DOCKERFILE: &str = include_str!("../../../../images/node/Dockerfile");
 const FABRIC_DOCKERFILE: &str = include_str!("../../../../images/fabric/Dockerfile");
@@ -19,6 +25,8 @@ const FABRIC_DOCKERFILE: &str = include_str!("../../../../images/fabric/Dockerfi
 pub const NODE_REPOSITORY: &str = "peerlab/node";
 /// Repository of the fabric's image.
 pub const FABRIC_REPOSITORY: &str = "peerlab/fabric";
+/// Repository of images from archives.
+const ARCHIVE_REPOSITORY: &str = "peerlab/archive";
 /// Hexadecimal digits of a tag.
 const TAG_DIGITS: usize = 12;
 
@@ -29,6 +37,8 @@ pub struct Images {
     pub node: String,
     /// The fabric, with the gate.
     pub fabric: String,
+    /// Images from archives, by the archives' paths.
+    pub archives: BTreeMap<String, String>,
 }
 
 impl Images {
@@ -57,8 +67,57 @@ impl Images {
         Ok(Images {
             node: node.ensure(docker, observer).await?,
             fabric: fabric.ensure(docker, observer).await?,
+            archives: BTreeMap::new(),
         })
     }
+
+    /// Makes sure that the engine has the images in archives that a plan needs.
+    ///
+    /// # Errors
+    /// When an archive cannot be read, or the engine cannot load it.
+    pub async fn load_archives(
+        &mut self,
+        docker: &Docker,
+        plan: &Plan,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        for group in &plan.groups {
+            if let Image::Archive(path) = &group.image
+                && !self.archives.contains_key(path)
+            {
+                let reference = load(docker, Path::new(path), observer).await?;
+                self.archives.insert(path.clone(), reference);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Loads an archive's image, unless the engine has it; gives its reference.
+async fn load(docker: &Docker, path: &Path, observer: &dyn Observer) -> Result<String> {
+    let archive = Archive::open(path)?;
+    let reference = format!("{ARCHIVE_REPOSITORY}:{}", &archive.digest[..TAG_DIGITS]);
+    if docker.inspect_image(&reference).await.is_ok() {
+        return Ok(reference);
+    }
+    observer.stage(Stage::Preparing(format!("loading {}", path.display())));
+    let what = || format!("cannot load {}", path.display());
+    let file = tempfile::NamedTempFile::new().or_environment(what)?;
+    archive::for_docker(&archive, &reference, file.path())?;
+    let packed = tokio::fs::File::open(file.path())
+        .await
+        .or_environment(what)?;
+    let body = bollard::body_try_stream(ReaderStream::new(packed));
+    let options = ImportImageOptionsBuilder::default().build();
+    let mut progress = docker.import_image(options, body, None);
+    while let Some(step) = progress.next().await {
+        step.or_environment(what)?;
+    }
+    docker
+        .inspect_image(&reference)
+        .await
+        .or_environment(what)?;
+    Ok(reference)
 }
 
 /// What an image is built from.

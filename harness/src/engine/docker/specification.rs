@@ -92,6 +92,7 @@ pub fn reference<'a>(images: &'a Images, group: &'a Group) -> &'a str {
     match &group.image {
         Image::Peerlab => &images.node,
         Image::Named(reference) => reference,
+        Image::Archive(path) => images.archives.get(path).map_or(path, String::as_str),
     }
 }
 

@@ -8,13 +8,15 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
 
 use super::host;
+use super::images::Images;
 use super::starter::{Channels, NODE_PROGRAM, Starter, Words};
+use crate::engine::archive::RunConfig;
 use crate::engine::programs::Programs;
-use crate::engine::{ByteStream, Engine};
+use crate::engine::{ByteStream, Engine, Observer};
 use crate::error::{Error, Result};
 use crate::event::HostFacts;
 use crate::plan::Plan;
-use crate::plan::spec::{Image, Node};
+use crate::plan::spec::Node;
 
 /// Size of the data folder where the group has no memory limit.
 const DATA_BYTES_MAX: u64 = 1 << 30;
@@ -29,17 +31,24 @@ pub struct LocalEngine {
     started: Mutex<mpsc::UnboundedReceiver<NodeId>>,
     ended: Mutex<mpsc::UnboundedReceiver<(NodeId, i32)>>,
     words: Words,
+    images: Images,
 }
 
 impl LocalEngine {
-    /// Prepares a run: makes the namespaces in which everything will be started.
+    /// Prepares a run: unpacks the images that it needs, and makes the namespaces in which
+    /// everything will be started.
     ///
     /// # Errors
-    /// When the plan needs an image, or this machine does not allow namespaces or network
-    /// devices to this user; then with the command that changes it.
-    pub async fn prepare(plan: Arc<Plan>, programs: &Programs) -> Result<LocalEngine> {
-        check(&plan)?;
-        let (starter, channels) = Starter::start(programs).await?;
+    /// When an image cannot be had, or this machine does not allow namespaces or network devices
+    /// to this user; then with the command that changes it.
+    pub async fn prepare(
+        plan: Arc<Plan>,
+        programs: &Programs,
+        observer: &dyn Observer,
+    ) -> Result<LocalEngine> {
+        tell_what_is_not_limited(&plan);
+        let images = Images::unpack(&plan, observer).await?;
+        let (starter, channels) = Starter::start(programs, &images.roots).await?;
         let Channels {
             fabric,
             started,
@@ -53,36 +62,65 @@ impl LocalEngine {
             started: Mutex::new(started),
             ended: Mutex::new(ended),
             words,
+            images,
         })
     }
 
     fn spec(&self, node: &Node) -> NodeSpec {
         let group = &self.plan.groups[node.group as usize];
-        let mut command = vec![NODE_PROGRAM.to_owned()];
-        if node.args.is_empty() {
-            command.push(DEFAULT_ARGUMENT.to_owned());
-        }
-        command.extend(node.args.iter().cloned());
-        NodeSpec {
+        let spec = NodeSpec {
             node: node.id,
             name: node.name.clone(),
-            command,
+            command: Vec::new(),
             memory_bytes: group.memory_bytes,
             data_bytes_max: group.memory_bytes.unwrap_or(DATA_BYTES_MAX),
+            image: None,
+            env: Vec::new(),
+            workdir: None,
+        };
+        match self.images.of_group(node.group) {
+            None => NodeSpec {
+                command: own_command(&node.args),
+                ..spec
+            },
+            Some((index, run)) => NodeSpec {
+                command: image_command(run, &node.args),
+                image: Some(index),
+                env: environment(run),
+                workdir: Some(run.workdir.clone()).filter(|folder| !folder.is_empty()),
+                ..spec
+            },
         }
     }
 }
 
-/// Refuses what this engine cannot run, and says what it cannot enforce.
-fn check(plan: &Plan) -> Result<()> {
+/// What our own node is run with.
+fn own_command(args: &[String]) -> Vec<String> {
+    let mut command = vec![NODE_PROGRAM.to_owned()];
+    if args.is_empty() {
+        command.push(DEFAULT_ARGUMENT.to_owned());
+    }
+    command.extend(args.iter().cloned());
+    command
+}
+
+/// What an image is run with, as container engines put it together.
+fn image_command(run: &RunConfig, args: &[String]) -> Vec<String> {
+    let rest = if args.is_empty() { &run.cmd } else { args };
+    run.entrypoint.iter().chain(rest).cloned().collect()
+}
+
+/// An image's environment.
+fn environment(run: &RunConfig) -> Vec<(String, String)> {
+    let pairs = run.env.iter().filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Says what this engine cannot enforce.
+fn tell_what_is_not_limited(plan: &Plan) {
     for group in &plan.groups {
-        if let Image::Named(image) = &group.image {
-            return Err(Error::environment(format!(
-                "group {} needs the image {image}, which the local engine cannot run",
-                group.name
-            ))
-            .hint("use --engine docker"));
-        }
         if group.cpu_millis.is_some() {
             tracing::warn!(
                 "the local engine does not limit the CPU of group {}; its memory limit holds for \
@@ -91,7 +129,6 @@ fn check(plan: &Plan) -> Result<()> {
             );
         }
     }
-    Ok(())
 }
 
 impl Engine for LocalEngine {

@@ -4,6 +4,7 @@
 
 mod engine;
 mod host;
+mod images;
 mod starter;
 
 pub use engine::LocalEngine;
@@ -17,6 +18,6 @@ use crate::error::Result;
 /// # Errors
 /// When it does not, with the command that changes it.
 pub async fn try_out(programs: &Programs) -> Result<()> {
-    let (mut starter, _channels) = starter::Starter::start(programs).await?;
+    let (mut starter, _channels) = starter::Starter::start(programs, &[]).await?;
     starter.end().await
 }

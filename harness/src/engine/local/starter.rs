@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,11 +76,12 @@ pub struct Channels {
 }
 
 impl Starter {
-    /// Starts a starter and waits until it is ready.
+    /// Starts a starter and waits until it is ready; `images` are folders that are roots of
+    /// images.
     ///
     /// # Errors
     /// When this machine does not allow what it needs, with advice.
-    pub async fn start(programs: &Programs) -> Result<(Starter, Channels)> {
+    pub async fn start(programs: &Programs, images: &[PathBuf]) -> Result<(Starter, Channels)> {
         let cannot = || "cannot start nodes on this machine".to_owned();
         let (socket, its_socket) = pair().or_environment(cannot)?;
         let (fabric, its_fabric) = pair().or_environment(cannot)?;
@@ -113,7 +115,7 @@ impl Starter {
             _reader: AbortOnDropHandle::new(tokio::spawn(reader.run(read))),
             _listener: AbortOnDropHandle::new(tokio::spawn(listen(stderr, words.clone()))),
         };
-        starter.setup(programs).await?;
+        starter.setup(programs, images).await?;
         match timeout(READY_TIMEOUT, is_ready).await {
             Ok(Ok(())) => Ok((
                 starter,
@@ -129,8 +131,8 @@ impl Starter {
         }
     }
 
-    async fn setup(&mut self, programs: &Programs) -> Result<()> {
-        let text = |path: &std::path::Path| {
+    async fn setup(&mut self, programs: &Programs, images: &[PathBuf]) -> Result<()> {
+        let text = |path: &Path| {
             let path = std::path::absolute(path)
                 .or_environment(|| format!("{} is no path", path.display()))?;
             path.into_os_string().into_string().map_err(|path| {
@@ -143,6 +145,10 @@ impl Starter {
                 NODE_PROGRAM.trim_start_matches('/').to_owned(),
                 text(&programs.node)?,
             )],
+            images: images
+                .iter()
+                .map(|image| text(image))
+                .collect::<Result<_>>()?,
         };
         self.tell(&setup).await
     }

@@ -262,9 +262,31 @@ fn resolve_group(
     }
 }
 
+/// Says that an image is in a file.
+const ARCHIVE: &str = "oci:";
+
+/// An image in an archive, whose path counts from the experiment's folder.
+fn archive(problems: &Problems, path: &Path, name: &str) -> Image {
+    let written = name.trim_start_matches(ARCHIVE);
+    let folder = std::path::Path::new(problems.file()).parent();
+    let place = folder.unwrap_or(std::path::Path::new("")).join(written);
+    if written.is_empty() {
+        problems.add(
+            path,
+            "the image's path is empty".to_owned(),
+            "`oci:` is followed by the path of an OCI layout or of what `docker save` writes",
+            "write `oci:images/node.tar`",
+        );
+    }
+    // A plan may be replayed from another folder.
+    let place = std::path::absolute(&place).unwrap_or(place);
+    Image::Archive(place.display().to_string())
+}
+
 fn image(problems: &Problems, path: &Path, image: Option<String>) -> Image {
     match image.as_deref() {
         None | Some("peerlab") => Image::Peerlab,
+        Some(name) if name.starts_with(ARCHIVE) => archive(problems, path, name),
         Some(name) => {
             let fine = |c: char| {
                 c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '@')
@@ -274,7 +296,7 @@ fn image(problems: &Problems, path: &Path, image: Option<String>) -> Image {
                     path,
                     format!("`{name}` is not an image"),
                     "that is not how images are named",
-                    "write `peerlab`, or `name:tag` of an image that the engine has",
+                    "write `peerlab`, `name:tag` of an image that the engine has, or `oci:PATH`",
                 );
             }
             Image::Named(name.to_owned())

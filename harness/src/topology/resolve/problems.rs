@@ -26,6 +26,11 @@ impl Problems {
         }
     }
 
+    /// The experiment file, as it was named.
+    pub fn file(&self) -> &str {
+        self.document.file()
+    }
+
     /// A mistake with its cause and what to do.
     pub fn add(
         &self,

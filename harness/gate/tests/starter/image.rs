@@ -1,0 +1,112 @@
+//! Nodes whose root is an image: they see its files, write in a layer of their own, and reach no
+//! more of the machine than our own node does.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use peerlab_link::starter::{FromStarter, NodeSpec, ToStarter};
+
+use crate::harness::{Starter, spec};
+
+/// Where this binary is in the image.
+const PROBE: &str = "/bin/image-probe";
+
+/// An image: this very test as its program, and a file.
+fn image() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["bin", "etc", "work", "proc"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let probe = folder.path().join(PROBE.trim_start_matches('/'));
+    fs::copy(std::env::current_exe().unwrap(), probe).unwrap();
+    fs::write(folder.path().join("etc/motd"), "of the image").unwrap();
+    folder
+}
+
+fn node_of_image(node: u32) -> NodeSpec {
+    NodeSpec {
+        image: Some(0),
+        env: vec![("GREETING".to_owned(), "hello".to_owned())],
+        workdir: Some("/work".to_owned()),
+        // Found by PATH, as images do it.
+        ..spec(
+            node,
+            &["image-probe", "--exact", "image::inside", "--nocapture"],
+        )
+    }
+}
+
+/// Not a test but the node's program in the test below; does nothing anywhere else.
+#[test]
+fn inside() {
+    if std::env::current_exe().unwrap() != Path::new(PROBE) {
+        return;
+    }
+    assert_eq!(std::env::var("GREETING").unwrap(), "hello");
+    assert_eq!(std::env::current_dir().unwrap(), Path::new("/work"));
+    // Nobody has been here before.
+    assert_eq!(fs::read_to_string("/etc/motd").unwrap(), "of the image");
+    assert!(!Path::new("/work/mark").exists());
+    fs::write("/etc/motd", "changed").unwrap();
+    fs::write("/work/mark", "new").unwrap();
+    assert_eq!(fs::read_to_string("/etc/motd").unwrap(), "changed");
+    fs::remove_file("/etc/motd").unwrap();
+    assert!(!Path::new("/etc/motd").exists());
+    // What every node has.
+    fs::write("/data/file", "x").unwrap();
+    fs::write("/tmp/file", "x").unwrap();
+    fs::write("/dev/null", "x").unwrap();
+    assert!(Path::new("/peerlab/fabric.sock").exists());
+    assert!(Path::new("/proc/self/status").exists());
+    // And what none has.
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+    for outside in ["/images", "/layer", "/logs", "/old", "/root/.."] {
+        let beside = fs::read_dir(outside).map(|entries| entries.count());
+        assert!(beside.is_err() || outside == "/root/..", "{outside}");
+    }
+    let denied = fs::write("/proc/sys/kernel/hostname", "x").unwrap_err();
+    assert!(matches!(
+        denied.kind(),
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+    ));
+    // Its layer is bounded.
+    assert!(fs::write("/work/large", vec![1; 64 << 20]).is_err());
+}
+
+#[test]
+fn each_node_of_an_image_has_its_own_layer_over_it() {
+    let image = image();
+    let mut starter = Starter::spawn();
+    starter.images = vec![image.path().to_str().unwrap().to_owned()];
+    assert_eq!(starter.set_up(), FromStarter::Ready);
+    starter.tell(&ToStarter::StartFabric);
+    assert_eq!(starter.told(), FromStarter::FabricStarted);
+    assert_eq!(starter.fabric_says(), "listening");
+    for node in [1, 2] {
+        starter.open(node_of_image(node));
+    }
+    starter.go();
+    let mut ends = [starter.fabric_says(), starter.fabric_says()];
+    ends.sort();
+    let logs = format!("{} {}", starter.log(1), starter.log(2));
+    assert_eq!(ends, ["exited 1 0", "exited 2 0"], "{logs}");
+    assert!(logs.contains("1 passed"), "{logs}");
+    // The image itself is as it was.
+    let motd = fs::read_to_string(image.path().join("etc/motd")).unwrap();
+    assert_eq!(motd, "of the image");
+    assert!(!image.path().join("work/mark").exists());
+    assert!(!image.path().join("data").exists());
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told() {
+    let mut starter = Starter::spawn();
+    starter.images = vec!["/no/image".to_owned()];
+    let FromStarter::Failed { reason, .. } = starter.set_up() else {
+        panic!("ready")
+    };
+    assert!(reason.contains("/no/image"), "{reason}");
+}

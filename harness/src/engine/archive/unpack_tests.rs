@@ -1,0 +1,309 @@
+//! Archives made here, honest and hostile ones, and what becomes of them.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use sha2::{Digest as _, Sha256};
+use tar::EntryType;
+
+use super::super::image::hex;
+use super::super::{for_docker, platform};
+use super::*;
+
+/// A layer: entries in order.
+type Layer = Vec<(EntryType, String, Vec<u8>, u32)>;
+
+fn file(name: &str, text: &str) -> (EntryType, String, Vec<u8>, u32) {
+    (EntryType::Regular, name.into(), text.into(), 0o644)
+}
+
+fn entry(kind: EntryType, name: &str, target: &str) -> (EntryType, String, Vec<u8>, u32) {
+    (kind, name.into(), target.into(), 0o755)
+}
+
+/// A layer's tar. Names are written as they are, though the tar crate would refuse some.
+fn tar_of(layer: &Layer) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (kind, name, bytes, mode) in layer {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(*mode);
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        let is_file = kind.is_file();
+        if !is_file {
+            header.as_gnu_mut().unwrap().linkname[..bytes.len()].copy_from_slice(bytes);
+        }
+        header.set_size(if is_file { bytes.len() as u64 } else { 0 });
+        header.set_cksum();
+        let body: &[u8] = if is_file { bytes } else { &[] };
+        tar.append(&header, body).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn config_of(layers: &[Vec<u8>]) -> Vec<u8> {
+    let ids: Vec<String> = layers
+        .iter()
+        .map(|layer| format!("sha256:{}", hex(&Sha256::digest(layer))))
+        .collect();
+    serde_json::json!({
+        "architecture": platform::architecture(), "os": "linux",
+        "config": {
+            "Entrypoint": ["/program"], "Cmd": ["-x"], "Env": ["A=b"], "WorkingDir": "/w",
+            "User": "7"
+        },
+        "rootfs": { "type": "layers", "diff_ids": ids },
+        "history": []
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// How layers are stored.
+#[derive(Clone, Copy)]
+enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+fn packed(layer: &[u8], packing: Packing) -> Vec<u8> {
+    match packing {
+        Packing::Plain => layer.to_vec(),
+        Packing::Gzip => {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(layer).unwrap();
+            gzip.finish().unwrap()
+        }
+        Packing::Zstd => {
+            let level = ruzstd::encoding::CompressionLevel::Fastest;
+            ruzstd::encoding::compress_to_vec(layer, level)
+        }
+    }
+}
+
+/// Writes an OCI layout into a folder.
+fn write_layout(folder: &Path, layers: &[Vec<u8>], packing: Packing) {
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |bytes: &[u8]| {
+        let digest = hex(&Sha256::digest(bytes));
+        fs::write(blobs.join(&digest), bytes).unwrap();
+        serde_json::json!({
+            "digest": format!("sha256:{digest}"), "size": bytes.len(),
+            "mediaType": "application/vnd.oci.image.layer.v1.tar"
+        })
+    };
+    let config = put(&config_of(layers));
+    let layers: Vec<_> = layers.iter().map(|l| put(&packed(l, packing))).collect();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "config": config, "layers": layers
+    });
+    let manifest = put(manifest.to_string().as_bytes());
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [manifest] });
+    fs::write(folder.join("index.json"), index.to_string()).unwrap();
+}
+
+fn opened(layers: &[Layer], packing: Packing) -> (tempfile::TempDir, Archive) {
+    let folder = tempfile::tempdir().unwrap();
+    let layers: Vec<Vec<u8>> = layers.iter().map(tar_of).collect();
+    write_layout(folder.path(), &layers, packing);
+    let archive = Archive::open(folder.path()).unwrap();
+    (folder, archive)
+}
+
+/// An archive of files, for other tests; it lives as long as the folder.
+pub fn archive_of(layers: &[&[(&str, &str)]]) -> (tempfile::TempDir, Archive) {
+    let layers: Vec<Layer> = layers
+        .iter()
+        .map(|layer| layer.iter().map(|(name, text)| file(name, text)).collect())
+        .collect();
+    opened(&layers, Packing::Plain)
+}
+
+/// The root that layers unpack to.
+fn root_of(layers: &[Layer]) -> tempfile::TempDir {
+    let (_folder, archive) = opened(layers, Packing::Plain);
+    let root = tempfile::tempdir().unwrap();
+    unpack(&archive, root.path()).unwrap();
+    root
+}
+
+fn text(root: &tempfile::TempDir, name: &str) -> String {
+    fs::read_to_string(root.path().join(name)).unwrap()
+}
+
+#[test]
+fn every_packing_gives_the_same() {
+    for packing in [Packing::Plain, Packing::Gzip, Packing::Zstd] {
+        let long = "some text ".repeat(10_000);
+        let (_folder, archive) = opened(&[vec![file("a/b/c", &long)]], packing);
+        let root = tempfile::tempdir().unwrap();
+        unpack(&archive, root.path()).unwrap();
+        assert_eq!(text(&root, "a/b/c"), long);
+    }
+}
+
+#[test]
+fn how_the_program_is_run_is_told() {
+    let (_folder, archive) = archive_of(&[&[("x", "y")]]);
+    assert_eq!(archive.run.entrypoint, ["/program"]);
+    assert_eq!(archive.run.cmd, ["-x"]);
+    assert_eq!(archive.run.env, ["A=b"]);
+    assert_eq!(
+        (archive.run.workdir.as_str(), archive.run.user.as_str()),
+        ("/w", "7")
+    );
+}
+
+#[test]
+fn a_tar_and_what_docker_saves_are_read_as_well() {
+    let (folder, archive) = opened(&[vec![file("a", "1")], vec![file("b", "2")]], Packing::Gzip);
+    let place = tempfile::tempdir().unwrap();
+    let as_tar = place.path().join("layout.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&as_tar).unwrap());
+    tar.append_dir_all(".", folder.path()).unwrap();
+    tar.finish().unwrap();
+    let saved = place.path().join("saved.tar");
+    for_docker(&archive, "name:tag", &saved).unwrap();
+    for path in [as_tar, saved] {
+        let again = Archive::open(&path).unwrap();
+        assert_eq!(again.digest, archive.digest);
+        let root = tempfile::tempdir().unwrap();
+        unpack(&again, root.path()).unwrap();
+        assert_eq!(
+            (text(&root, "a"), text(&root, "b")),
+            ("1".into(), "2".into())
+        );
+    }
+}
+
+#[test]
+fn later_layers_replace_and_delete() {
+    let root = root_of(&[
+        vec![
+            file("kept", "1"),
+            file("gone", "1"),
+            file("folder/old", "1"),
+            file("opaque/old", "1"),
+            file("becomes-a-folder", "1"),
+        ],
+        vec![
+            file("kept", "2"),
+            file("opaque/new", "2"),
+            file(".wh.gone", ""),
+            file("folder/.wh.old", ""),
+            file("opaque/.wh..wh..opq", ""),
+            file("becomes-a-folder/x", "2"),
+        ],
+    ]);
+    assert_eq!(text(&root, "kept"), "2");
+    assert_eq!(text(&root, "opaque/new"), "2");
+    assert_eq!(text(&root, "becomes-a-folder/x"), "2");
+    for gone in [
+        "gone",
+        ".wh.gone",
+        "folder/old",
+        "opaque/old",
+        "opaque/.wh..wh..opq",
+    ] {
+        assert!(!root.path().join(gone).exists(), "{gone}");
+    }
+    assert!(root.path().join("folder").is_dir());
+}
+
+#[test]
+fn links_and_modes() {
+    let mut program = file("bin/program", "run");
+    program.3 = 0o4755;
+    let root = root_of(&[
+        vec![
+            program,
+            entry(EntryType::Link, "bin/second", "bin/program"),
+            entry(EntryType::Symlink, "lib", "usr/lib"),
+            entry(EntryType::Directory, "usr/lib", ""),
+            entry(EntryType::Char, "dev/null", ""),
+        ],
+        vec![file("lib/through", "the link")],
+    ]);
+    let mode = fs::metadata(root.path().join("bin/program"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o755);
+    assert_eq!(text(&root, "bin/second"), "run");
+    assert_eq!(text(&root, "usr/lib/through"), "the link");
+    assert!(!root.path().join("dev/null").exists());
+}
+
+#[test]
+fn nothing_is_ever_written_outside() {
+    let outside = tempfile::tempdir().unwrap();
+    let path = outside.path().to_str().unwrap();
+    fs::write(outside.path().join("precious"), "mine").unwrap();
+    let depth = "../".repeat(12);
+    let up = format!("{depth}{}", path.trim_start_matches('/'));
+    for layers in [
+        vec![vec![file(&format!("{up}/evil"), "x")]],
+        vec![vec![file(&format!("{path}/evil"), "x")]],
+        vec![vec![
+            entry(EntryType::Symlink, "out", path),
+            file("out/evil", "x"),
+        ]],
+        vec![
+            vec![entry(EntryType::Symlink, "out", &up)],
+            vec![file("out/evil", "x"), file("out/.wh.precious", "")],
+        ],
+        vec![vec![
+            entry(EntryType::Symlink, "precious", &format!("{path}/precious")),
+            file("precious", "overwritten"),
+        ]],
+        vec![vec![file(".wh...", ""), file("a/.wh.", "")]],
+    ] {
+        let (_folder, archive) = opened(&layers, Packing::Plain);
+        let root = tempfile::tempdir().unwrap();
+        // Whether it is refused or bent into the root does not matter.
+        let _ = unpack(&archive, root.path());
+        assert!(!outside.path().join("evil").exists(), "{layers:?}");
+        assert_eq!(text(&outside, "precious"), "mine", "{layers:?}");
+    }
+    // A hard link to a file outside would give it away.
+    let secret = format!("{path}/precious");
+    let layer = vec![entry(EntryType::Link, "stolen", &secret)];
+    let (_folder, archive) = opened(&[layer], Packing::Plain);
+    let root = tempfile::tempdir().unwrap();
+    assert!(unpack(&archive, root.path()).is_err());
+    assert!(!root.path().join("stolen").exists());
+}
+
+#[test]
+fn a_changed_layer_or_configuration_is_found_out() {
+    let (folder, archive) = archive_of(&[&[("a", "1")]]);
+    let layer = folder.path().join(&archive.layers[0]);
+    let mut bytes = fs::read(&layer).unwrap();
+    bytes[600] ^= 1;
+    fs::write(&layer, &bytes).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let error = unpack(&archive, root.path()).unwrap_err().render();
+    assert!(error.contains("does not have its digest"), "{error}");
+
+    let config = folder.path().join("blobs/sha256").join(&archive.digest);
+    fs::write(&config, config_of(&[])).unwrap();
+    let error = Archive::open(folder.path()).unwrap_err().render();
+    assert!(error.contains("does not have its digest"), "{error}");
+}
+
+#[test]
+fn an_image_for_another_machine_is_refused() {
+    let (folder, archive) = archive_of(&[&[("a", "1")]]);
+    let config = String::from_utf8(archive.config.clone()).unwrap();
+    let other = config.replace(platform::architecture(), "riscv64");
+    let saved = serde_json::json!([{ "Config": "c.json", "Layers": ["l.tar"] }]);
+    let place = folder.path().join("saved");
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("c.json"), other).unwrap();
+    fs::write(place.join("manifest.json"), saved.to_string()).unwrap();
+    let error = Archive::open(&place).unwrap_err().render();
+    assert!(error.contains("it is for riscv64"), "{error}");
+}

@@ -239,7 +239,8 @@ impl DropReason {
     pub const COUNT: usize = 8;
 }
 
-/// How late packets left the fabric, against the instant the model gave.
+/// How late packets left the fabric, against the instant the model gave; and how late it read
+/// them, where that was later than it looks up anyway (which counts as another packet).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lateness {
     /// Packets that had an instant (not those passed on at once).

@@ -79,10 +79,7 @@ fn a_killed_gate_is_a_node_that_is_down_and_the_report_says_so() {
         "{said}"
     );
     let report = std::fs::read_to_string(folder.path().join("run/report.json")).unwrap();
-    assert!(
-        report.contains("its gate was ended by signal 9"),
-        "{report}"
-    );
+    assert!(report.contains("its gate ended"), "{report}");
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl Gates {
         let mut is_open = false;
         loop {
             match receiver.receive().await {
-                Ok(None) => return "its connection ended".into(),
+                Ok(None) => return "its gate ended".into(),
                 Err(e) => return e.to_string(),
                 Ok(Some((FromGate::Tun, Some(fd)))) if !is_open => {
                     if let Err(e) = self.open(node, fd, link) {

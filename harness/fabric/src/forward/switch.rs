@@ -103,6 +103,14 @@ impl Switch {
         self.model.apply(change).map_err(|e| e.to_string())
     }
 
+    /// The next packet may have waited so much longer than usual to be read: that counts like a
+    /// late delivery.
+    pub(super) fn read_after(&mut self, waited: Nanos) {
+        if waited > Nanos::ZERO {
+            self.lateness.record(waited);
+        }
+    }
+
     /// A node sent something before `go`: it is counted where the kernel counts it too, and goes
     /// nowhere.
     pub(super) fn received_early(&mut self, src: NodeId, length: usize) {

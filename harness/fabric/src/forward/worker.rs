@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use peerlab_link::proto::{Action, FromFabric, ProcessOp, Timed, ToGate};
+use peerlab_link::proto::{Action, FromFabric, Lateness, ProcessOp, Timed, ToGate};
 use peerlab_link::{LinkModel, Nanos, Network, NodeId};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -30,6 +30,14 @@ use crate::promptness;
 const EVENTS_PER_WAIT: usize = 256;
 /// Packets read from one device before the others have their turn.
 const READS_PER_TURN: usize = 16;
+/// The thread looks up at least this often, so that it knows how long a packet can have waited to
+/// be read: on a host without a CPU to spare nobody else would tell. Half of what counts as late.
+const BEAT: Nanos = Nanos(Lateness::LATE.0 / 2);
+/// The same, for the kernel.
+const BEAT_WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: BEAT.0 as i64,
+};
 /// Epoll's name of the timer.
 const TIMER: u64 = u64::MAX;
 /// Epoll's name of the control thread's wake-up.
@@ -171,6 +179,8 @@ struct Worker {
     armed: Option<Nanos>,
     /// Whether the timer has to be set again before waiting.
     timer_fired: bool,
+    /// When the thread began to wait last: what is read now came later.
+    looked: Nanos,
     commands: Forwarder,
     events: UnboundedSender<FromFabric>,
 }
@@ -205,6 +215,7 @@ impl Worker {
             timer,
             armed: None,
             timer_fired: false,
+            looked: Nanos::ZERO,
             commands,
             events,
         })
@@ -219,7 +230,8 @@ impl Worker {
                 return self.fail("timer", e);
             }
             ready.clear();
-            match epoll::wait(&self.poll, spare_capacity(&mut ready), None) {
+            self.looked = self.ports.clock.now();
+            match epoll::wait(&self.poll, spare_capacity(&mut ready), Some(&BEAT_WAIT)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return self.fail("epoll", e),
             }
@@ -301,6 +313,7 @@ impl Worker {
                     if self.next_at().is_some_and(|at| at <= now) {
                         self.advance(now);
                     }
+                    self.switch.read_after(self.waited(now));
                     let (read, ports) = (&mut self.read, &mut self.ports);
                     self.switch.received(now, node, read, length, ports);
                 }
@@ -311,6 +324,11 @@ impl Worker {
                 Err(_) => return self.close(node),
             }
         }
+    }
+
+    /// How much longer than usual a packet that is read now can have waited.
+    fn waited(&self, now: Nanos) -> Nanos {
+        now.saturating_sub(self.looked).saturating_sub(BEAT)
     }
 
     fn close(&mut self, node: NodeId) {

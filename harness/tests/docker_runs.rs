@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
+#[path = "shared/foreign_image.rs"]
+mod foreign_image;
+#[path = "docker_runs/images.rs"]
+mod images;
 #[path = "docker_runs/inside.rs"]
 mod inside;
 #[path = "docker_runs/signals.rs"]

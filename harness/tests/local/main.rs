@@ -5,4 +5,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod command;
+#[path = "../shared/foreign_image.rs"]
+mod foreign_image;
 mod stories;

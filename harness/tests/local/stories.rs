@@ -4,9 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::command::{
-    add_run, all_gone, experiment, held, programs_for_everybody, run, saved_image, signal,
-    wait_for_event, whole_family,
+    add_run, all_gone, experiment, held, programs_for_everybody, run, signal, wait_for_event,
+    whole_family,
 };
+use crate::foreign_image::{COMMAND, saved_image};
 
 /// A line of the log that is written once all nodes are started.
 const STARTED: &str = "\"started\"";
@@ -181,10 +182,7 @@ fn somebody_elses_image_runs_beside_our_node() {
     // Its path counts from the experiment's folder.
     let file = folder.path().join("small.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let command = "[-datadir=/data, -port=18444, -rpcport=18443, -rpcuser=peerlab, \
-                   -rpcpassword=peerlab, '-externalip={{ ip }}', '-loadblock={{ premined }}', \
-                   '-addnode={{ peer }}']";
-    let peers = format!("peers: {{ count: 4, image: 'oci:ledger.tar', command: {command} }}");
+    let peers = format!("peers: {{ count: 4, image: 'oci:ledger.tar', command: {COMMAND} }}");
     std::fs::write(&file, text.replace("peers: { count: 4 }", &peers)).unwrap();
     let cache = folder.path().join("cache");
     for _ in 0..2 {

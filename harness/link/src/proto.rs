@@ -253,6 +253,11 @@ pub struct Lateness {
     pub p99: Nanos,
     /// Latest.
     pub max: Nanos,
+    /// Time in which the fabric got no CPU, as the sum of all stretches longer than
+    /// [`Lateness::LATE`]. While it is away streams stand still, so that few packets are late
+    /// though the whole network was.
+    #[serde(default)]
+    pub away: Nanos,
 }
 
 impl Lateness {

@@ -15,6 +15,10 @@ use super::words;
 /// the p99 of lateness is then at most that.
 pub const LATE_PERCENT_MAX: f64 = 1.0;
 
+/// The share of the run, percent, in which the fabric may have got no CPU (in stretches longer than
+/// [`Lateness::LATE`]).
+pub const AWAY_PERCENT_MAX: f64 = 1.0;
+
 /// The mean CPU pressure (PSI `some`, percent of the time in which some task waited for a CPU)
 /// up to which a run counts. A host with few cores is often near 50 % and keeps up well, since
 /// the fabric, not the nodes, is what must be on time.
@@ -31,6 +35,10 @@ pub struct Fidelity {
     pub late_packets: u64,
     /// Latest delivery of all.
     pub lateness_max_ns: Nanos,
+    /// Time in which the fabric got no CPU.
+    pub away_ns: Nanos,
+    /// The share of the run that this is, percent.
+    pub away_percent: f64,
     /// Mean CPU pressure, percent, where the host tells it.
     pub cpu_pressure_percent: Option<f64>,
     /// Packets that the fabric dropped because it held as much as it may.
@@ -54,7 +62,11 @@ pub fn measure(record: &Record) -> Fidelity {
         sum.packets = sum.packets.saturating_add(lateness.packets);
         sum.late_packets = sum.late_packets.saturating_add(lateness.late);
         sum.lateness_max_ns = sum.lateness_max_ns.max(lateness.max);
+        sum.away_ns = sum.away_ns.saturating_add(lateness.away);
         pressures.extend(*pressure);
+    }
+    if record.end > Nanos::ZERO {
+        sum.away_percent = sum.away_ns.as_secs_f64() / record.end.as_secs_f64() * 100.0;
     }
     if !pressures.is_empty() {
         sum.cpu_pressure_percent = Some(pressures.iter().sum::<f64>() / pressures.len() as f64);
@@ -82,6 +94,12 @@ impl Fidelity {
                 "the host delivered {:.1} % of the packets more than {} late (at most {LATE_PERCENT_MAX:.0} % may be)",
                 self.late_percent(),
                 words::duration(Lateness::LATE)
+            ));
+        }
+        if self.away_percent > AWAY_PERCENT_MAX {
+            doubts.push(format!(
+                "the host gave the emulated network no CPU in {:.1} % of the time (at most {AWAY_PERCENT_MAX:.0} % may be)",
+                self.away_percent
             ));
         }
         if self.overload_drops > 0 {
@@ -140,6 +158,18 @@ mod tests {
     fn a_host_that_is_late_all_the_time_is_not() {
         let sum = measure(&record(&[(100, 0), (5_000, 300)]));
         assert_eq!(sum.doubts().len(), 1);
+    }
+
+    #[test]
+    fn a_network_that_stood_still_is_a_doubt_though_no_packet_was_late() {
+        let stood_still = |millis| {
+            let mut record = record(&[(1000, 0)]);
+            record.end = Nanos::from_secs(10);
+            record.fidelity[0].1.away = Nanos::from_millis(millis);
+            measure(&record).doubts().len()
+        };
+        assert_eq!(stood_still(100), 0);
+        assert_eq!(stood_still(101), 1);
     }
 
     #[test]

@@ -12,12 +12,14 @@ use crate::ui::Ui;
 /// Where the nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EngineChoice {
-    /// Docker where it answers, else this machine itself
+    /// Docker where it answers, else this machine itself, else the simulator
     Auto,
     /// Each node a container of a Docker Engine
     Docker,
     /// Each node a process in namespaces of its own on this machine (Linux)
     Local,
+    /// The nodes' code in virtual time: no processes, and the same record every time
+    Sim,
 }
 
 /// Where the nodes run, decided.
@@ -27,6 +29,8 @@ pub enum Place {
     /// In namespaces.
     #[cfg(target_os = "linux")]
     Local,
+    /// In virtual time.
+    Sim,
 }
 
 impl Place {
@@ -39,15 +43,27 @@ impl Place {
         match choice {
             EngineChoice::Docker => Place::docker(plan).await,
             EngineChoice::Local => Place::local(plan),
+            EngineChoice::Sim => Ok(Place::Sim),
             EngineChoice::Auto => match Place::docker(plan).await {
                 Ok(place) => {
                     ui.note("Engine: docker (a Docker Engine answers; --engine local needs none)");
                     Ok(place)
                 }
-                Err(refused) => {
-                    let place = Place::local(plan).map_err(|e| both(refused.clone(), e))?;
-                    ui.note(&format!("Engine: local ({})", reason(&refused)));
-                    Ok(place)
+                Err(no_docker) => {
+                    let because = reason(&no_docker).to_owned();
+                    match Place::local(plan) {
+                        Ok(place) => {
+                            ui.note(&format!("Engine: local ({because})"));
+                            Ok(place)
+                        }
+                        Err(no_local) => {
+                            ui.note(&format!(
+                                "Engine: sim, nothing real runs ({because}; {})",
+                                reason(&no_local)
+                            ));
+                            Ok(Place::Sim)
+                        }
+                    }
                 }
             },
         }
@@ -79,11 +95,5 @@ pub fn local_capacity(load: Load) -> Capacity {
 
 /// The first line of an error.
 fn reason(error: &Error) -> &str {
-    error.reports.first().map_or("no Docker", |r| &r.what)
-}
-
-/// Two engines' reasons.
-fn both(mut one: Error, other: Error) -> Error {
-    one.reports.extend(other.reports);
-    one
+    error.reports.first().map_or("no reason was given", |r| &r.what)
 }

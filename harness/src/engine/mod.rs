@@ -1,7 +1,8 @@
-//! Engines carry a plan out and emit RunEvents; they decide nothing. An engine proper (`docker`)
-//! only knows how to start a fabric and nodes on some machine: [`Engine`] is all that it
-//! implements. `drive` does the rest, the same for each: it talks to the fabric, keeps the
-//! agenda, watches the nodes, and writes down what happened.
+//! Engines carry a plan out and emit RunEvents; they decide nothing. An engine of real nodes
+//! (`docker`, `local`) only knows how to start a fabric and nodes on some machine: [`Engine`] is
+//! all that it implements. `drive` does the rest, the same for each: it talks to the fabric, keeps
+//! the agenda, watches the nodes, and writes down what happened. The simulator (`sim`) does
+//! everything in virtual time.
 
 pub mod archive;
 pub mod capacity;
@@ -12,6 +13,7 @@ pub mod local;
 mod observer;
 pub mod programs;
 mod provider;
+pub mod sim;
 
 pub use observer::{Observer, Stage};
 pub use provider::{ByteStream, Engine};

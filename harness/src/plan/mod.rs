@@ -3,7 +3,7 @@
 //! `compile` draws the plan; `spec` is its data; `stored` writes and reads it; `summary` tells it.
 
 mod arguments;
-mod chance;
+pub(crate) mod chance;
 mod churn;
 mod compile;
 mod discover;

@@ -76,6 +76,16 @@ pub fn whole_family(of: &Child) -> Vec<u32> {
     eventually(|| Some(family(of)).filter(|family| family.len() == MEMBERS))
 }
 
+/// The member of a family that runs this program.
+pub fn member(family: &[u32], program: &str) -> u32 {
+    let runs = |pid: &&u32| {
+        // The kernel keeps the first fifteen characters of a program's name.
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.trim_end() == &program[..program.len().min(15)])
+    };
+    *family.iter().find(runs).unwrap()
+}
+
 /// A process and all under it.
 fn family(of: &Child) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc")

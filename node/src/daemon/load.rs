@@ -104,7 +104,8 @@ pub fn machine(settings: &Settings, chain: Chain, seed: u64, now: Time) -> Machi
     Machine::new(config(settings), chain, mempool, seed, now)
 }
 
-fn config(settings: &Settings) -> Config {
+/// What the machine is told of the settings.
+pub fn config(settings: &Settings) -> Config {
     let mut config = Config {
         listen_port: settings.listen.first().map(SocketAddr::port),
         external_addr: settings.external,

@@ -14,6 +14,7 @@ mod run;
 pub(crate) mod task;
 
 pub use failure::Failure;
+pub use load::{config, machine};
 pub use log::start as start_log;
 pub use options::{LogLevel, Request, Settings, parse, parse_address};
-pub use run::run;
+pub use run::{CONNECTIONS_SURPLUS, run};

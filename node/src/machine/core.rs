@@ -269,6 +269,11 @@ impl Machine {
         &self.chain
     }
 
+    /// Ends the node, and gives back its ledger: what is left of it on disk.
+    pub fn into_chain(self) -> Chain {
+        self.chain
+    }
+
     /// Transactions that no block has yet.
     pub fn mempool(&self) -> &Mempool {
         &self.mempool

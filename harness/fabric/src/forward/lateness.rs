@@ -14,6 +14,7 @@ const SIGNIFICANT_DIGITS: u8 = 2;
 pub(super) struct LatenessMeter {
     // `None` only if the crate refused the constants above, which a test rules out.
     histogram: Option<Histogram<u64>>,
+    away: Nanos,
 }
 
 impl LatenessMeter {
@@ -21,6 +22,7 @@ impl LatenessMeter {
     pub(super) fn new() -> LatenessMeter {
         LatenessMeter {
             histogram: Histogram::new_with_bounds(1, NANOS_MAX, SIGNIFICANT_DIGITS).ok(),
+            away: Nanos::ZERO,
         }
     }
 
@@ -32,13 +34,25 @@ impl LatenessMeter {
         }
     }
 
+    /// The thread did not run for so long, though it wanted to.
+    #[inline]
+    pub(super) fn was_away(&mut self, time: Nanos) {
+        if time > Lateness::LATE {
+            self.away = self.away.saturating_add(time);
+        }
+    }
+
     /// What was measured since the last call.
     pub(super) fn take(&mut self) -> Lateness {
+        let nothing = Lateness {
+            away: std::mem::take(&mut self.away),
+            ..Lateness::default()
+        };
         let Some(histogram) = &mut self.histogram else {
-            return Lateness::default();
+            return nothing;
         };
         if histogram.is_empty() {
-            return Lateness::default();
+            return nothing;
         }
         let lateness = Lateness {
             packets: histogram.len(),
@@ -46,6 +60,7 @@ impl LatenessMeter {
             p50: Nanos(histogram.value_at_quantile(0.5)),
             p99: Nanos(histogram.value_at_quantile(0.99)),
             max: Nanos(histogram.max()),
+            ..nothing
         };
         histogram.reset();
         lateness

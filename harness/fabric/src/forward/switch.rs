@@ -111,6 +111,11 @@ impl Switch {
         }
     }
 
+    /// The thread did not run for so long, though it wanted to.
+    pub(super) fn was_away(&mut self, time: Nanos) {
+        self.lateness.was_away(time);
+    }
+
     /// A node sent something before `go`: it is counted where the kernel counts it too, and goes
     /// nowhere.
     pub(super) fn received_early(&mut self, src: NodeId, length: usize) {

@@ -235,6 +235,9 @@ impl Worker {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return self.fail("epoll", e),
             }
+            if self.ports.clock.is_running() {
+                self.switch.was_away(self.waited(self.ports.clock.now()));
+            }
             for event in &ready {
                 if self.commands.waiting.load(Ordering::Acquire) {
                     self.obey();
@@ -326,7 +329,8 @@ impl Worker {
         }
     }
 
-    /// How much longer than usual a packet that is read now can have waited.
+    /// How much longer than usual it is since this thread last looked at its devices: as long a
+    /// packet that is read now can have waited.
     fn waited(&self, now: Nanos) -> Nanos {
         now.saturating_sub(self.looked).saturating_sub(BEAT)
     }

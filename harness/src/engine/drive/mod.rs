@@ -12,7 +12,7 @@ mod closing;
 mod control;
 mod dial;
 mod errands;
-mod faults;
+pub(super) mod faults;
 mod mux;
 mod nodes;
 mod report;

@@ -1,0 +1,293 @@
+//! How connections come and go: the handshake of TCP with its retries, refusals and resets, the
+//! end of a stream, and the search for ends that are gone (keep-alive).
+
+use std::net::{IpAddr, SocketAddr};
+
+use peerlab_link::{Nanos, NodeId};
+use peerlab_node::daemon::CONNECTIONS_SURPLUS;
+use peerlab_node::io::{Input, KEEPALIVE_AFTER};
+
+use super::node::{End, NEVER, Stage, end_of, peer_of};
+use super::packet::{Body, EndId, Load, Packet, RESET_BYTES, SYN_BYTES};
+use super::shard::{Happening, Shard};
+use super::stream::INITIAL_WINDOW_SEGMENTS;
+
+/// The first wait for an answer to a SYN (RFC 6298), doubled with each further one.
+const SYN_WAIT: Nanos = Nanos::from_secs(1);
+/// What a keep-alive probe may take before its connection counts as gone, beyond the idle time.
+const KEEPALIVE_ANSWER: Nanos = Nanos::from_secs(5);
+/// Ports of connections that are dialled: Linux' range.
+const EPHEMERAL_PORTS: (u16, u16) = (32_768, 28_232);
+
+impl Shard {
+    /// The program opens a connection.
+    pub(super) fn dial(&mut self, node: NodeId, addr: SocketAddr) {
+        let now = self.now;
+        let patience = self.dial_patience(node);
+        let Some(other) = self.node_at(addr.ip()) else {
+            // Nobody answers for an address that no node has.
+            let at = now.saturating_add(patience);
+            return self.cause(node, at, Happening::NoRoute { node, addr });
+        };
+        let end = End::new(other, addr, true, now);
+        let id = self.node(node).add_end(end);
+        self.cause(
+            node,
+            now.saturating_add(patience),
+            Happening::GiveUp { node, end: id },
+        );
+        self.send_control(node, id, other, id, Body::Syn);
+    }
+
+    /// The handshake took too long.
+    pub(super) fn give_up(&mut self, node: NodeId, id: EndId) {
+        let dialling = |end: &mut End| end.stage == Stage::Dialling;
+        if self.node(node).end(id).is_some_and(dialling) {
+            self.dial_failed(node, id);
+        }
+    }
+
+    fn dial_failed(&mut self, node: NodeId, id: EndId) {
+        if let Some(end) = self.node(node).remove_end(id) {
+            self.tell(node, Input::ConnectFailed { addr: end.addr });
+        }
+    }
+
+    /// Sends a packet of the handshake, which comes again if it is lost.
+    fn send_control(&mut self, src: NodeId, from: EndId, dst: NodeId, to: EndId, body: Body) {
+        let packet = Packet {
+            src,
+            from,
+            dst,
+            to,
+            segments: 1,
+            wire_bytes: SYN_BYTES + self.framing_bytes,
+            spread: Nanos::ZERO,
+            first_sent: self.now,
+            tries: 0,
+            body,
+        };
+        self.send_control_packet(packet);
+    }
+
+    fn send_control_packet(&mut self, packet: Packet) {
+        let now = self.now;
+        match self.send_wire(now, packet.src, packet.dst, packet.wire_bytes) {
+            Some(at) => self.send_event(packet.src, at, Happening::Arrive(packet)),
+            None => {
+                let wait = Nanos(SYN_WAIT.0 << u32::from(packet.tries.min(6)));
+                let at = now.saturating_add(wait);
+                self.cause(packet.src, at, Happening::Lost(packet));
+            }
+        }
+    }
+
+    /// It is time to send a packet of the handshake again, if its end still waits.
+    pub(super) fn send_control_again(&mut self, mut packet: Packet) {
+        let Some(end) = self.node(packet.src).end(packet.from) else {
+            return;
+        };
+        if matches!(end.stage, Stage::Dialling | Stage::Accepting) {
+            packet.tries = packet.tries.saturating_add(1);
+            self.send_control_packet(packet);
+        }
+    }
+
+    /// Somebody wants to connect.
+    pub(super) fn syn_came(&mut self, packet: &Packet) {
+        let now = self.now;
+        let node = packet.dst;
+        let connections_max = self.connections_max(node);
+        let listens = self.node(node).machine.is_some() && self.listens(node);
+        if !listens || self.node(node).open_ends() >= connections_max + CONNECTIONS_SURPLUS {
+            return self.reset(node, packet.to, packet.src, packet.from);
+        }
+        let ip = self.address(packet.src);
+        let (first, count) = EPHEMERAL_PORTS;
+        let port = first + (packet.from.generation.wrapping_mul(31) + packet.from.slot) as u16 % count;
+        let mut end = End::new(packet.src, SocketAddr::new(IpAddr::V4(ip), port), false, now);
+        end.other_end = packet.from;
+        end.window_bytes = INITIAL_WINDOW_SEGMENTS * self.segment_bytes;
+        let id = self.node(node).add_end(end);
+        self.send_control(node, id, packet.src, packet.from, Body::SynAck);
+    }
+
+    /// A connection is granted.
+    pub(super) fn syn_ack_came(&mut self, packet: &Packet) {
+        let now = self.now;
+        let (node, id) = (packet.dst, packet.to);
+        let window_bytes = INITIAL_WINDOW_SEGMENTS * self.segment_bytes;
+        let Some(end) = self.node(node).end(id) else {
+            // Given up meanwhile.
+            return self.reset(node, id, packet.src, packet.from);
+        };
+        if end.stage != Stage::Dialling {
+            return;
+        }
+        end.stage = Stage::Open;
+        end.other_end = packet.from;
+        end.round_trip = now.saturating_sub(end.began);
+        end.window_bytes = window_bytes;
+        end.last_heard = now;
+        let addr = end.addr;
+        self.send_uncertain(node, id, packet.src, packet.from, Body::Established);
+        let due = now.saturating_add(keepalive_after());
+        self.look_after_idle_at(node, due);
+        self.tell(
+            node,
+            Input::Connected {
+                peer: peer_of(id),
+                addr,
+                inbound: false,
+            },
+        );
+    }
+
+    /// The handshake of an inbound connection is over.
+    pub(super) fn established(&mut self, node: NodeId, id: EndId) {
+        let now = self.now;
+        let Some(end) = self.node(node).end(id) else {
+            return;
+        };
+        if end.stage != Stage::Accepting {
+            return;
+        }
+        end.stage = Stage::Open;
+        end.round_trip = now.saturating_sub(end.began);
+        end.last_heard = now;
+        let addr = end.addr;
+        self.tell(
+            node,
+            Input::Connected {
+                peer: peer_of(id),
+                addr,
+                inbound: true,
+            },
+        );
+        self.send_waiting(node, id);
+    }
+
+    /// Tells the other kernel that there is no such connection here.
+    pub(super) fn reset(&mut self, src: NodeId, from: EndId, dst: NodeId, to: EndId) {
+        let wire_bytes = RESET_BYTES + self.framing_bytes;
+        self.send_once(src, from, dst, to, wire_bytes, Body::Reset);
+    }
+
+    /// The other kernel says that there is no such connection.
+    pub(super) fn reset_came(&mut self, node: NodeId, id: EndId) {
+        match self.node(node).end(id).map(|end| end.stage) {
+            Some(Stage::Dialling) => self.dial_failed(node, id),
+            Some(_) => self.break_end(node, id),
+            None => {}
+        }
+    }
+
+    /// The program closes a connection. What it wrote before is still sent.
+    pub(super) fn close(&mut self, node: NodeId, id: EndId) {
+        let written = self.write(node, id, Load::Close, 0);
+        let waits = |end: &mut End| written && end.waiting.is_some();
+        // Until it is sent, the end stays with the kernel.
+        if !self.node(node).end(id).is_some_and(waits) {
+            self.node(node).remove_end(id);
+        }
+    }
+
+    /// The other end's stream is over: the program hears of it, and closes its own end.
+    pub(super) fn closed_by_other(&mut self, node: NodeId, id: EndId) {
+        let Some(end) = self.node(node).remove_end(id) else {
+            return;
+        };
+        // FIN and ACK in one, and the other's last ACK.
+        self.count_acknowledgements(node, end.other, 1);
+        self.count_acknowledgements(end.other, node, 1);
+        self.end_is_gone(node, id, &end);
+    }
+
+    /// A stream breaks: what was not acknowledged is lost, and the other end hears nothing.
+    pub(super) fn break_end(&mut self, node: NodeId, id: EndId) {
+        if let Some(end) = self.node(node).remove_end(id) {
+            self.end_is_gone(node, id, &end);
+        }
+    }
+
+    fn end_is_gone(&mut self, node: NodeId, id: EndId, end: &End) {
+        // Of one that it closed itself the program was told.
+        if end.stage == Stage::Open {
+            self.tell(node, Input::Disconnected { peer: peer_of(id) });
+        }
+    }
+
+    /// All connections of a program that died are closed by its kernel.
+    pub(super) fn close_all(&mut self, node: NodeId) {
+        for id in self.node(node).end_ids() {
+            match self.node(node).end(id).map(|end| end.stage) {
+                Some(Stage::Open | Stage::Accepting) => self.close(node, id),
+                Some(Stage::Dialling) => drop(self.node(node).remove_end(id)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Looks at connections on which nothing came for long; only who opened one asks whether the
+    /// other end is still there.
+    pub(super) fn look_after_idle(&mut self, node: NodeId) {
+        let now = self.now;
+        self.node(node).keepalive_at = NEVER;
+        let mut next = NEVER;
+        for id in self.node(node).end_ids() {
+            let Some(end) = self.node(node).end(id) else {
+                continue;
+            };
+            if !end.outbound || end.stage != Stage::Open {
+                continue;
+            }
+            let idle = end.last_heard.saturating_add(keepalive_after());
+            let dead = idle.saturating_add(KEEPALIVE_ANSWER);
+            if end.probing && dead <= now {
+                self.break_end(node, id);
+                continue;
+            }
+            next = next.min(if idle <= now { dead } else { idle });
+            if idle <= now && !end.probing {
+                end.probing = true;
+                let (other, other_end) = (end.other, end.other_end);
+                self.send_uncertain(node, id, other, other_end, Body::Probe);
+            }
+        }
+        self.look_after_idle_at(node, next);
+    }
+
+    fn look_after_idle_at(&mut self, node: NodeId, at: Nanos) {
+        if at < self.node(node).keepalive_at {
+            self.node(node).keepalive_at = at;
+            self.cause(node, at, Happening::KeepAlive { node });
+        }
+    }
+
+    /// A keep-alive probe came.
+    pub(super) fn probe_came(&mut self, packet: &Packet) {
+        let (node, id) = (packet.dst, packet.to);
+        if self.node(node).end(id).is_none() {
+            return self.reset(node, id, packet.src, packet.from);
+        }
+        self.send_uncertain(node, id, packet.src, packet.from, Body::ProbeAnswer);
+    }
+
+    /// The other end is still there.
+    pub(super) fn probe_answered(&mut self, node: NodeId, id: EndId) {
+        let now = self.now;
+        if let Some(end) = self.node(node).end(id) {
+            end.last_heard = now;
+            end.probing = false;
+        }
+    }
+
+    /// The program closes the connection that it calls so.
+    pub(super) fn close_peer(&mut self, node: NodeId, peer: peerlab_node::io::PeerId) {
+        self.close(node, end_of(peer));
+    }
+}
+
+fn keepalive_after() -> Nanos {
+    Nanos(KEEPALIVE_AFTER.as_nanos() as u64)
+}

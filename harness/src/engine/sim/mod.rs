@@ -1,0 +1,28 @@
+//! The simulator: a plan carried out in virtual time, with the node's own code and the link model
+//! of the fabric. No container, no process, no clock: the same plan gives the same record, byte
+//! for byte, on any machine.
+//!
+//! ```text
+//! director   the plan's timetable and errands, the record
+//!    |
+//!  shard     nodes, their happenings in one order (queue), the link model
+//!    |
+//!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
+//!    |
+//!  program   what runs in a node: the machine of `peerlab-node`
+//! ```
+
+mod account;
+mod connect;
+mod director;
+mod node;
+mod packet;
+mod program;
+mod queue;
+mod shard;
+mod stream;
+
+pub use director::{Simulated, simulate};
+
+/// As in [`crate::event::What::Started`].
+pub const NAME: &str = "sim";

@@ -1,0 +1,214 @@
+//! What the simulator keeps of one node: its program, the kernel's table of its connections, and
+//! its disk. Data with small questions; what happens to it is in `shard`, `stream` and `connect`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use peerlab_link::{Nanos, NodeId};
+use peerlab_node::Machine;
+use peerlab_node::chain::Chain;
+use peerlab_node::io::{Input, PeerId};
+
+use super::packet::{EndId, Load, Packet};
+
+/// One node.
+pub struct Node {
+    /// Its program, when it runs.
+    pub machine: Option<Box<Machine>>,
+    /// Its disk, when its program does not run.
+    pub disk: Option<Chain>,
+    /// Whether the program is being loaded.
+    pub loading: bool,
+    /// Whether its processes stand still. The kernel goes on.
+    pub frozen: bool,
+    /// How often its program was started.
+    pub life: u32,
+    /// What its program has not read yet.
+    pub unread: VecDeque<Input>,
+    /// When the machine wants to be woken.
+    pub timer: Nanos,
+    /// The earliest wake-up that is on its way.
+    pub wake_at: Nanos,
+    /// When the kernel next looks after idle connections.
+    pub keepalive_at: Nanos,
+    /// Its connections' ends.
+    pub ends: Vec<Slot>,
+    /// Places in `ends` that are free.
+    pub free: Vec<u32>,
+    /// How many things it has caused.
+    pub caused: u32,
+    /// Blocks that it mined.
+    pub mined: u64,
+}
+
+/// A place for an end.
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// Of the end that is, or will be, here.
+    pub generation: u32,
+    /// `None` when free.
+    pub end: Option<Box<End>>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A SYN is out.
+    Dialling,
+    /// A SYN came, and a SYN-ACK is out.
+    Accepting,
+    /// Open.
+    Open,
+    /// The program has closed it, or died; what was written before is still being sent.
+    Closing,
+}
+
+/// One end of a connection: what is sent from here, and what comes in.
+#[derive(Debug)]
+pub struct End {
+    /// The other node.
+    pub other: NodeId,
+    /// Its end there; until it is known, one that does not exist.
+    pub other_end: EndId,
+    /// The other's address, as the program is told.
+    pub addr: SocketAddr,
+    /// Whether this node opened it.
+    pub outbound: bool,
+    /// How far it is.
+    pub stage: Stage,
+    /// Measured in the handshake.
+    pub round_trip: Nanos,
+    /// When the handshake began.
+    pub began: Nanos,
+    /// The next part that is sent has this place in the stream.
+    pub next_sequence: u32,
+    /// What may be sent before an acknowledgement, bytes.
+    pub window_bytes: u32,
+    /// Slow start ends there, bytes.
+    pub threshold_bytes: u32,
+    /// What was sent since `window_began` and not acknowledged, bytes.
+    pub unacknowledged_bytes: u32,
+    /// The start of the round trip to which that belongs.
+    pub window_began: Nanos,
+    /// When something was last sent.
+    pub last_sent: Nanos,
+    /// What waits for its turn, if anything does.
+    pub waiting: Option<Box<Waiting>>,
+    /// The part that is expected next.
+    pub expected: u32,
+    /// Parts that came before their turn.
+    pub early: Option<Box<BTreeMap<u32, Load>>>,
+    /// Since when an acknowledgement is owed.
+    pub owed_since: Option<Nanos>,
+    /// When something last came.
+    pub last_heard: Nanos,
+    /// Whether a keep-alive probe is out.
+    pub probing: bool,
+    /// When the program was last told that a message is half here.
+    pub progress_told: Option<Nanos>,
+}
+
+/// What an end could not send at once.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Written by the program and not sent yet: what, and how many bytes of it are left.
+    pub queue: VecDeque<(Load, u32)>,
+    /// Sum of the bytes in `queue`.
+    pub bytes: u64,
+    /// The part of the stream that is sent again and again, if one is.
+    pub stalled: Option<u32>,
+    /// Other parts that were lost meanwhile.
+    pub held: Vec<Packet>,
+    /// Whether an acknowledgement will come that lets more be sent.
+    pub acknowledgement_due: bool,
+    /// Whether a look at the window is on its way.
+    pub look_due: bool,
+}
+
+impl Node {
+    /// A node that is down, with this on its disk.
+    pub fn new(disk: Chain) -> Node {
+        Node {
+            machine: None,
+            disk: Some(disk),
+            loading: false,
+            frozen: false,
+            life: 0,
+            unread: VecDeque::new(),
+            timer: NEVER,
+            wake_at: NEVER,
+            keepalive_at: NEVER,
+            ends: Vec::new(),
+            free: Vec::new(),
+            caused: 0,
+            mined: 0,
+        }
+    }
+
+    /// Puts an end into the table.
+    pub fn add_end(&mut self, end: End) -> EndId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.ends.push(Slot::default());
+            (self.ends.len() - 1) as u32
+        });
+        let place = &mut self.ends[slot as usize];
+        place.end = Some(Box::new(end));
+        EndId {
+            slot,
+            generation: place.generation,
+        }
+    }
+
+    /// An end, if it is still there.
+    pub fn end(&mut self, id: EndId) -> Option<&mut End> {
+        let slot = self.ends.get_mut(id.slot as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        slot.end.as_deref_mut()
+    }
+
+    /// Takes an end out of the table; its place gets a new generation.
+    pub fn remove_end(&mut self, id: EndId) -> Option<Box<End>> {
+        let slot = self.ends.get_mut(id.slot as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let end = slot.end.take()?;
+        slot.generation += 1;
+        self.free.push(id.slot);
+        Some(end)
+    }
+
+    /// All ends that there are.
+    pub fn end_ids(&self) -> Vec<EndId> {
+        let ends = self.ends.iter().enumerate();
+        ends.filter(|(_, slot)| slot.end.is_some())
+            .map(|(index, slot)| EndId {
+                slot: index as u32,
+                generation: slot.generation,
+            })
+            .collect()
+    }
+
+    /// How many connections its program has.
+    pub fn open_ends(&self) -> usize {
+        self.ends.len() - self.free.len()
+    }
+}
+
+/// Later than everything.
+pub const NEVER: Nanos = Nanos(u64::MAX);
+
+/// The program's name for an end.
+pub fn peer_of(end: EndId) -> PeerId {
+    PeerId(u64::from(end.generation) << 32 | u64::from(end.slot))
+}
+
+/// The end that the program calls by this name.
+pub fn end_of(peer: PeerId) -> EndId {
+    EndId {
+        slot: peer.0 as u32,
+        generation: (peer.0 >> 32) as u32,
+    }
+}

@@ -1,0 +1,162 @@
+//! The programs of the simulated nodes: our node's library, told by the same command line that
+//! the daemon gets, with the pre-mined chain on a disk that all share.
+
+use std::io::Cursor;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use bitcoin::BlockHash;
+use peerlab_link::{Nanos, NodeId};
+use peerlab_node::Machine;
+use peerlab_node::chain::Chain;
+use peerlab_node::daemon::{self, Request, Settings};
+use peerlab_node::store::MemoryStore;
+use peerlab_node::store::blockfile::BlockFileReader;
+use peerlab_node::time::Time;
+
+use crate::error::{Error, Explain, Result};
+use crate::ledger::Premined;
+use crate::plan::Plan;
+use crate::plan::chance::Chance;
+use crate::plan::spec::Image;
+
+/// Wall clock at `go` in every simulation, seconds since the Unix epoch: the first of 2026. Later
+/// than every block of the pre-mined chain.
+pub const EPOCH_SECS: u32 = 1_767_225_600;
+
+/// See the module.
+pub struct Programs {
+    nodes: Vec<Program>,
+    /// What a node with an empty disk has once it is loaded.
+    disk: DiskMaker,
+    known_blocks: Vec<BlockHash>,
+}
+
+struct Program {
+    settings: Settings,
+    ip: Ipv4Addr,
+    seed: u64,
+    patience: Nanos,
+    dial_patience: Nanos,
+    connections_max: usize,
+}
+
+/// Makes disks that hold the pre-mined chain.
+struct DiskMaker {
+    file: Vec<u8>,
+}
+
+impl DiskMaker {
+    fn make(&self) -> Result<Chain> {
+        let opened = Chain::open(Box::new(MemoryStore::default()));
+        let (mut chain, _) = opened.or_environment(|| "cannot open a ledger".into())?;
+        let blocks = BlockFileReader::new(Cursor::new(&self.file));
+        chain
+            .import(EPOCH_SECS, blocks)
+            .or_environment(|| "cannot load the pre-mined chain".into())?;
+        Ok(chain)
+    }
+}
+
+impl Programs {
+    /// Reads every node's command line.
+    ///
+    /// # Errors
+    /// Where a node is not ours, or would not understand its command line.
+    pub fn new(plan: &Plan, premined: &Premined) -> Result<Programs> {
+        let nodes = plan.nodes.iter().map(|node| {
+            let group = &plan.groups[node.group as usize];
+            if group.image != Image::Peerlab {
+                return Err(Error::input(format!(
+                    "group {} runs an image, and the simulator runs our own node only",
+                    group.name
+                ))
+                .hint("take --engine docker or --engine local for it"));
+            }
+            let settings = settings(&node.args)
+                .map_err(|error| error.because(format!("command line of {}", node.name)))?;
+            let config = daemon::config(&settings);
+            let seed = Chance::new(plan.seed, &format!("node/{}", node.id)).bits();
+            Ok(Program {
+                ip: node.ip,
+                seed,
+                patience: Nanos(config.timing.peer_timeout.as_nanos() as u64),
+                dial_patience: Nanos(config.timing.connect_timeout.as_nanos() as u64),
+                connections_max: config.connections_max,
+                settings,
+            })
+        });
+        let disk = DiskMaker {
+            file: premined.file.clone(),
+        };
+        Ok(Programs {
+            nodes: nodes.collect::<Result<_>>()?,
+            disk,
+            known_blocks: premined.hashes.clone(),
+        })
+    }
+
+    /// What a new node has on its disk once the pre-mined chain is loaded.
+    pub fn empty_disk(&self) -> Chain {
+        self.disk
+            .make()
+            .unwrap_or_else(|_| unreachable!("it was loaded before"))
+    }
+
+    /// The blocks of the pre-mined chain.
+    pub fn known_blocks(&self) -> &[BlockHash] {
+        &self.known_blocks
+    }
+
+    /// Starts a node's program.
+    pub fn start(&self, node: NodeId, life: u32, disk: Chain, now: Time) -> Machine {
+        let program = &self.nodes[node.index()];
+        let seed = program
+            .seed
+            .wrapping_add(u64::from(life).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        daemon::machine(&program.settings, disk, seed, now)
+    }
+
+    /// The machine's time at an instant of the run.
+    pub fn time(&self, now: Nanos) -> Time {
+        Time(Time::from_unix_secs(EPOCH_SECS).0 + now.0)
+    }
+
+    /// The instant of the run at a time of the machine.
+    pub fn instant(&self, time: Time) -> Nanos {
+        Nanos(time.0.saturating_sub(Time::from_unix_secs(EPOCH_SECS).0))
+    }
+
+    /// A node's address.
+    pub fn address(&self, node: NodeId) -> Ipv4Addr {
+        self.nodes[node.index()].ip
+    }
+
+    /// How long what a node sent may stay unacknowledged.
+    pub fn patience(&self, node: NodeId) -> Nanos {
+        self.nodes[node.index()].patience
+    }
+
+    /// How long a node waits for a connection to open.
+    pub fn dial_patience(&self, node: NodeId) -> Nanos {
+        self.nodes[node.index()].dial_patience
+    }
+
+    /// How many connections a node takes.
+    pub fn connections_max(&self, node: NodeId) -> usize {
+        self.nodes[node.index()].connections_max
+    }
+
+    /// Whether a node accepts connections.
+    pub fn listens(&self, node: NodeId) -> bool {
+        !self.nodes[node.index()].settings.listen.is_empty()
+    }
+}
+
+fn settings(args: &[String]) -> Result<Settings> {
+    match daemon::parse(args.iter().cloned(), Some(PathBuf::from("/"))) {
+        Ok(Request::Run(settings)) => Ok(*settings),
+        Ok(Request::Print(_)) => Err(Error::input("a node was asked to print, not to run")),
+        Err(failure) => Err(Error::input(failure.to_string())),
+    }
+}

@@ -1,0 +1,584 @@
+//! Reliable streams over the link model, as Linux' TCP behaves where it shows in an experiment of
+//! minutes: segments that take their time at the access links, a window that opens with slow
+//! start, retransmission of what was lost with doubled waits, a stream that breaks when nothing is
+//! acknowledged for the node's `peer_timeout` (TCP_USER_TIMEOUT), and the bytes of pure
+//! acknowledgements. It is no TCP: a part of the stream travels as one packet with all its
+//! segments, acknowledgements are counted but not sent (except where a sender waits for one), and
+//! are never lost.
+
+use std::collections::BTreeMap;
+
+use peerlab_link::{Nanos, NodeId};
+use peerlab_node::io::{Input, SEND_BUFFER_BYTES_MAX};
+
+use super::node::{End, Stage, peer_of};
+use super::packet::{Body, EndId, HEADER_BYTES, Load, Packet};
+use super::shard::{Happening, Shard};
+
+/// Segments that may be sent before the first acknowledgement (RFC 6928).
+pub const INITIAL_WINDOW_SEGMENTS: u32 = 10;
+/// Added to the round trip for the first wait before what was lost is sent again (Linux'
+/// `TCP_RTO_MIN`; the variance of our round trips is far below it).
+const RETRANSMISSION_EXTRA: Nanos = Nanos::from_millis(200);
+/// The longest wait before data are sent again (Linux' `TCP_RTO_MAX`).
+const RETRANSMISSION_MAX: Nanos = Nanos::from_secs(120);
+/// Added to two round trips when the end of a train was lost (tail loss probe, RFC 8985; Linux
+/// rounds up by two ticks).
+const TAIL_LOSS_EXTRA: Nanos = Nanos::from_millis(8);
+/// How long an acknowledgement waits for data to go with (Linux' `TCP_DELACK_MIN`).
+const DELAYED_ACKNOWLEDGEMENT: Nanos = Nanos::from_millis(40);
+/// The program is told of a message half here no more often than this (as the daemon does).
+const PROGRESS_INTERVAL: Nanos = Nanos::from_secs(1);
+
+impl Shard {
+    /// The program writes to a connection. Returns false if the other end is so far behind that
+    /// the connection is closed.
+    pub(super) fn write(&mut self, node: NodeId, id: EndId, load: Load, bytes: u32) -> bool {
+        let now = self.now;
+        let Some(end) = self.node(node).end(id) else {
+            return true;
+        };
+        if end.stage == Stage::Closing {
+            return true;
+        }
+        if matches!(load, Load::Close) {
+            end.stage = Stage::Closing;
+        }
+        if end.waiting.is_none() && end.stage != Stage::Dialling && bytes <= end.room(now) {
+            self.send_part(node, id, load, bytes, false);
+            return true;
+        }
+        let waiting = end.waiting.get_or_insert_default();
+        waiting.queue.push_back((load, bytes));
+        waiting.bytes += u64::from(bytes);
+        if waiting.bytes > SEND_BUFFER_BYTES_MAX as u64 {
+            return false;
+        }
+        self.send_waiting(node, id);
+        true
+    }
+
+    /// Sends what waits, as far as the window allows.
+    pub(super) fn send_waiting(&mut self, node: NodeId, id: EndId) {
+        let now = self.now;
+        loop {
+            let Some(end) = self.node(node).end(id) else {
+                return;
+            };
+            if matches!(end.stage, Stage::Dialling | Stage::Accepting) {
+                return;
+            }
+            let room = end.room(now);
+            let round_trip_over = end.window_began.saturating_add(end.round_trip);
+            let Some(waiting) = end.waiting.as_deref_mut() else {
+                return;
+            };
+            if waiting.stalled.is_some() {
+                return;
+            }
+            let Some((load, left)) = waiting.queue.pop_front() else {
+                if waiting.held.is_empty() {
+                    end.waiting = None;
+                }
+                return;
+            };
+            if room == 0 && left > 0 {
+                waiting.queue.push_front((load, left));
+                // Without an acknowledgement on its way the window opens by itself.
+                if !waiting.acknowledgement_due && !waiting.look_due {
+                    waiting.look_due = true;
+                    let at = round_trip_over.max(Nanos(now.0 + 1));
+                    self.cause(node, at, Happening::Look { node, end: id });
+                }
+                return;
+            }
+            let part = left.min(room);
+            let (load, rest) = if part < left {
+                (Load::Part, Some((load, left - part)))
+            } else {
+                (load, None)
+            };
+            waiting.bytes -= u64::from(part);
+            if let Some(rest) = rest {
+                waiting.queue.push_front(rest);
+            }
+            let more = !waiting.queue.is_empty();
+            waiting.acknowledgement_due |= more;
+            self.send_part(node, id, load, part, more);
+        }
+    }
+
+    /// The window may have opened.
+    pub(super) fn look(&mut self, node: NodeId, id: EndId) {
+        if let Some(waiting) = self.node(node).end(id).and_then(|e| e.waiting.as_mut()) {
+            waiting.look_due = false;
+            self.send_waiting(node, id);
+        }
+    }
+
+    /// Sends the next part of the stream.
+    fn send_part(&mut self, node: NodeId, id: EndId, load: Load, bytes: u32, acknowledge: bool) {
+        let now = self.now;
+        let Some(end) = self.node(node).end(id) else {
+            return;
+        };
+        let sequence = end.next_sequence;
+        end.next_sequence += 1;
+        end.unacknowledged_bytes += bytes;
+        end.last_sent = now;
+        let owed = end.owed_since.take();
+        let (other, other_end) = (end.other, end.other_end);
+        if owed.is_some_and(|since| since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now) {
+            self.count_acknowledgements(node, other, 1);
+        }
+        let packet = Packet {
+            src: node,
+            from: id,
+            dst: other,
+            to: other_end,
+            segments: 0,
+            wire_bytes: 0,
+            spread: Nanos::ZERO,
+            first_sent: now,
+            tries: 0,
+            body: Body::Data {
+                sequence,
+                bytes,
+                acknowledge,
+                load,
+            },
+        };
+        self.send_data(packet);
+    }
+
+    /// Puts data on the wire, segment by segment; what is lost on the way comes again later.
+    fn send_data(&mut self, mut packet: Packet) {
+        let now = self.now;
+        let Body::Data {
+            sequence,
+            bytes,
+            acknowledge,
+            ref mut load,
+        } = packet.body
+        else {
+            return;
+        };
+        let mut load = std::mem::replace(load, Load::Hole);
+        let (src, dst) = (packet.src, packet.dst);
+        let segments = bytes.div_ceil(self.segment_bytes).max(1);
+        let mut sent = Train::default();
+        let mut left = bytes;
+        for index in 0..segments {
+            let payload = left.min(self.segment_bytes);
+            left -= payload;
+            let wire_bytes = payload + HEADER_BYTES + self.framing_bytes;
+            match self.send_wire(now, src, dst, wire_bytes) {
+                Some(at) => sent.passes(at, payload, wire_bytes),
+                None => sent.loses(index, payload),
+            }
+        }
+        let data = |bytes, load| Body::Data {
+            sequence,
+            bytes,
+            acknowledge,
+            load,
+        };
+        if sent.lost_bytes > 0 || sent.lost_segments > 0 {
+            let wait = self.recovery(&packet, segments, &sent);
+            if let Some(end) = self.node(src).end(packet.from) {
+                end.shrink_window();
+            }
+            let again = Packet {
+                body: data(sent.lost_bytes, std::mem::replace(&mut load, Load::Hole)),
+                segments: 0,
+                wire_bytes: 0,
+                ..packet
+            };
+            self.cause(src, now.saturating_add(wait), Happening::Lost(again));
+        }
+        if sent.segments > 0 {
+            packet.segments = sent.segments;
+            packet.wire_bytes = sent.wire_bytes;
+            packet.spread = sent.last.saturating_sub(sent.first);
+            packet.body = data(sent.bytes, load);
+            self.send_event(src, sent.first, Happening::Arrive(packet));
+        }
+    }
+
+    /// How long it takes until what a train lost is sent again.
+    fn recovery(&mut self, packet: &Packet, segments: u32, sent: &Train) -> Nanos {
+        let round_trip = self
+            .node(packet.src)
+            .end(packet.from)
+            .map_or(Nanos::ZERO, |end| end.round_trip);
+        if sent.segments == 0 {
+            return retransmission_wait(round_trip, packet.tries);
+        }
+        if sent.last_lost + 1 < segments {
+            // What came after it tells of the hole, after a quarter of a round trip of patience
+            // for reordering (RFC 8985).
+            return Nanos(round_trip.0 + round_trip.0 / 4);
+        }
+        Nanos(2 * round_trip.0).saturating_add(TAIL_LOSS_EXTRA)
+    }
+
+    /// It is time to send again what was lost.
+    pub(super) fn send_again(&mut self, mut packet: Packet) {
+        let now = self.now;
+        let Packet {
+            src, from, dst, tries, ..
+        } = packet;
+        let Body::Data {
+            sequence, bytes, ..
+        } = packet.body
+        else {
+            return self.send_control_again(packet);
+        };
+        let patience = self.patience(src);
+        let segment_bytes = self.segment_bytes;
+        let framing_bytes = self.framing_bytes;
+        let Some(end) = self.node(src).end(from) else {
+            return;
+        };
+        if now >= packet.first_sent.saturating_add(patience) {
+            return self.break_end(src, from);
+        }
+        let waiting = end.waiting.get_or_insert_default();
+        if waiting.stalled.is_some_and(|stalled| stalled != sequence) {
+            waiting.held.push(packet);
+            return;
+        }
+        if tries > 0 {
+            // One segment tells whether anything gets through.
+            let wire_bytes = bytes.min(segment_bytes) + HEADER_BYTES + framing_bytes;
+            let round_trip = end.round_trip;
+            waiting.stalled = Some(sequence);
+            if self.probe_wire(now, src, dst, wire_bytes).is_none() {
+                packet.tries = tries.saturating_add(1);
+                let last = packet.first_sent.saturating_add(patience);
+                let at = now.saturating_add(retransmission_wait(round_trip, packet.tries));
+                return self.cause(src, at.min(last), Happening::Lost(packet));
+            }
+        }
+        packet.tries = tries.saturating_add(1);
+        let mut resumed = vec![packet];
+        if let Some(waiting) = self.node(src).end(from).and_then(|e| e.waiting.as_mut()) {
+            waiting.stalled = None;
+            resumed.append(&mut waiting.held);
+        }
+        for packet in resumed {
+            self.send_data(packet);
+        }
+        self.send_waiting(src, from);
+    }
+
+    /// A part of a stream has come to its node.
+    pub(super) fn data_came(&mut self, packet: Packet) {
+        let now = self.now;
+        let Packet {
+            src, from, dst, to, segments, ..
+        } = packet;
+        let Body::Data {
+            sequence,
+            bytes,
+            acknowledge,
+            load,
+        } = packet.body
+        else {
+            return;
+        };
+        let Some(end) = self.node(dst).end(to) else {
+            return self.reset(dst, to, src, from);
+        };
+        if end.stage == Stage::Accepting {
+            // The handshake's last packet was lost, or came later than this.
+            self.established(dst, to);
+        }
+        let Some(end) = self.node(dst).end(to) else {
+            return;
+        };
+        end.last_heard = now;
+        end.probing = false;
+        let acknowledgements = end.acknowledge(now, segments);
+        if acknowledgements > 0 {
+            self.count_acknowledgements(dst, src, acknowledgements);
+        }
+        if acknowledge {
+            let answer = Body::Acknowledged { bytes };
+            self.answer_uncounted(dst, to, src, from, answer);
+        }
+        self.take_in_order(dst, to, sequence, load);
+    }
+
+    /// Hands on what is in order; keeps what is early.
+    fn take_in_order(&mut self, node: NodeId, id: EndId, sequence: u32, load: Load) {
+        if matches!(load, Load::Hole) {
+            return;
+        }
+        let Some(end) = self.node(node).end(id) else {
+            return;
+        };
+        if sequence != end.expected {
+            if sequence > end.expected {
+                let early = end.early.get_or_insert_with(|| Box::new(BTreeMap::new()));
+                early.insert(sequence, load);
+            }
+            return;
+        }
+        let mut next = Some(load);
+        while let Some(load) = next {
+            if let Some(end) = self.node(node).end(id) {
+                end.expected += 1;
+            }
+            self.read(node, id, load);
+            // The program may have closed it.
+            let Some(end) = self.node(node).end(id) else {
+                return;
+            };
+            let expected = end.expected;
+            next = end.early.as_mut().and_then(|early| early.remove(&expected));
+            if end.early.as_ref().is_some_and(|early| early.is_empty()) {
+                end.early = None;
+            }
+        }
+    }
+
+    /// The program reads what came.
+    fn read(&mut self, node: NodeId, id: EndId, load: Load) {
+        let peer = peer_of(id);
+        match load {
+            Load::Hole => {}
+            Load::Part => {
+                let now = self.now;
+                let Some(end) = self.node(node).end(id) else {
+                    return;
+                };
+                let due = end
+                    .progress_told
+                    .is_none_or(|told| told.saturating_add(PROGRESS_INTERVAL) <= now);
+                if due {
+                    end.progress_told = Some(now);
+                    self.tell(node, Input::Progress { peer });
+                }
+            }
+            Load::One(message, wire_bytes) => self.tell(
+                node,
+                Input::Received {
+                    peer,
+                    message,
+                    wire_bytes,
+                },
+            ),
+            Load::Many(messages) => {
+                for (message, wire_bytes) in messages {
+                    let input = Input::Received {
+                        peer,
+                        message,
+                        wire_bytes,
+                    };
+                    self.tell(node, input);
+                }
+            }
+            Load::Close => self.closed_by_other(node, id),
+        }
+    }
+
+    /// An acknowledgement that a sender waits for has come.
+    pub(super) fn acknowledged(&mut self, node: NodeId, id: EndId, bytes: u32) {
+        let segment_bytes = self.segment_bytes;
+        let Some(end) = self.node(node).end(id) else {
+            return;
+        };
+        end.unacknowledged_bytes = end.unacknowledged_bytes.saturating_sub(bytes);
+        end.grow_window(bytes, segment_bytes);
+        if let Some(waiting) = end.waiting.as_mut() {
+            waiting.acknowledgement_due = false;
+            self.send_waiting(node, id);
+        }
+    }
+}
+
+/// What of a train of segments got onto its way.
+#[derive(Debug, Default)]
+struct Train {
+    segments: u32,
+    bytes: u32,
+    wire_bytes: u32,
+    /// When the first and the last of them reach the other's access link.
+    first: Nanos,
+    last: Nanos,
+    lost_segments: u32,
+    lost_bytes: u32,
+    /// Index of the last one lost.
+    last_lost: u32,
+}
+
+impl Train {
+    fn passes(&mut self, at: Nanos, bytes: u32, wire_bytes: u32) {
+        if self.segments == 0 {
+            self.first = at;
+        }
+        self.segments += 1;
+        self.bytes += bytes;
+        self.wire_bytes += wire_bytes;
+        self.last = self.last.max(at);
+    }
+
+    fn loses(&mut self, index: u32, bytes: u32) {
+        self.lost_segments += 1;
+        self.lost_bytes += bytes;
+        self.last_lost = index;
+    }
+}
+
+impl End {
+    /// An end whose handshake begins.
+    pub fn new(other: NodeId, addr: std::net::SocketAddr, outbound: bool, now: Nanos) -> End {
+        End {
+            other,
+            other_end: EndId {
+                slot: u32::MAX,
+                generation: u32::MAX,
+            },
+            addr,
+            outbound,
+            stage: if outbound {
+                Stage::Dialling
+            } else {
+                Stage::Accepting
+            },
+            round_trip: Nanos::ZERO,
+            began: now,
+            next_sequence: 0,
+            window_bytes: 0,
+            threshold_bytes: u32::MAX,
+            unacknowledged_bytes: 0,
+            window_began: now,
+            last_sent: now,
+            waiting: None,
+            expected: 0,
+            early: None,
+            owed_since: None,
+            last_heard: now,
+            probing: false,
+            progress_told: None,
+        }
+    }
+
+    /// Bytes that may be sent now.
+    fn room(&mut self, now: Nanos) -> u32 {
+        // What was sent a round trip ago has been acknowledged since.
+        if self.window_began.saturating_add(self.round_trip) <= now {
+            self.window_began = now;
+            self.unacknowledged_bytes = 0;
+        }
+        self.window_bytes.saturating_sub(self.unacknowledged_bytes)
+    }
+
+    /// Slow start up to the threshold, then a segment a round trip (RFC 5681).
+    fn grow_window(&mut self, acknowledged_bytes: u32, segment_bytes: u32) {
+        let growth = if self.window_bytes < self.threshold_bytes {
+            acknowledged_bytes
+        } else {
+            let share = u64::from(acknowledged_bytes) * u64::from(segment_bytes)
+                / u64::from(self.window_bytes.max(1));
+            share as u32
+        };
+        self.window_bytes = self.window_bytes.saturating_add(growth);
+    }
+
+    /// After a loss: seven tenths, as CUBIC (RFC 9438), and two segments at least.
+    fn shrink_window(&mut self) {
+        let shrunk = (u64::from(self.window_bytes) * 7 / 10) as u32;
+        self.window_bytes = shrunk.max(2 * 1_448);
+        self.threshold_bytes = self.window_bytes;
+    }
+
+    /// So many segments came: how many pure acknowledgements that costs. Each second segment is
+    /// acknowledged at once; a single one waits for data to go with.
+    fn acknowledge(&mut self, now: Nanos, segments: u32) -> u32 {
+        let mut sent = 0;
+        let mut open = segments;
+        if let Some(since) = self.owed_since.take() {
+            if since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now {
+                sent += 1;
+            } else {
+                open += 1;
+            }
+        }
+        sent += open / 2;
+        if open % 2 == 1 {
+            self.owed_since = Some(now);
+        }
+        sent
+    }
+}
+
+/// The wait before data are sent again, by how often they were already (RFC 6298: doubled).
+fn retransmission_wait(round_trip: Nanos, tries: u8) -> Nanos {
+    let first = round_trip.saturating_add(RETRANSMISSION_EXTRA);
+    let wait = first.0.saturating_mul(1 << u32::from(tries.min(20)));
+    Nanos(wait).min(RETRANSMISSION_MAX)
+}
+
+/// After a cut, what was on its way is missed this long after it was sent.
+pub(super) fn missed_after(round_trip: Nanos) -> Nanos {
+    retransmission_wait(round_trip, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end() -> End {
+        let mut end = End::new(
+            NodeId(1),
+            std::net::SocketAddr::from(([10, 0, 0, 2], 1)),
+            true,
+            Nanos::ZERO,
+        );
+        end.round_trip = Nanos::from_millis(100);
+        end.window_bytes = 14_480;
+        end
+    }
+
+    #[test]
+    fn the_window_is_free_again_after_a_round_trip() {
+        let mut end = end();
+        assert_eq!(end.room(Nanos::ZERO), 14_480);
+        end.unacknowledged_bytes = 10_000;
+        assert_eq!(end.room(Nanos::from_millis(99)), 4_480);
+        assert_eq!(end.room(Nanos::from_millis(100)), 14_480);
+    }
+
+    #[test]
+    fn every_second_segment_is_acknowledged_at_once_and_a_single_one_waits() {
+        let mut end = end();
+        assert_eq!(end.acknowledge(Nanos::from_millis(0), 1), 0);
+        assert_eq!(end.acknowledge(Nanos::from_millis(10), 1), 1, "two in 40 ms");
+        assert_eq!(end.acknowledge(Nanos::from_millis(20), 5), 2);
+        assert_eq!(end.acknowledge(Nanos::from_millis(90), 1), 1, "the late one");
+        assert_eq!(end.owed_since, Some(Nanos::from_millis(90)));
+    }
+
+    #[test]
+    fn waits_double() {
+        let round_trip = Nanos::from_millis(50);
+        let waits: Vec<u64> = (0..4)
+            .map(|tries| retransmission_wait(round_trip, tries).0 / 1_000_000)
+            .collect();
+        assert_eq!(waits, [250, 500, 1_000, 2_000]);
+        assert_eq!(retransmission_wait(round_trip, 255), RETRANSMISSION_MAX);
+    }
+
+    #[test]
+    fn the_window_doubles_each_round_trip_until_something_is_lost() {
+        let mut end = end();
+        end.grow_window(14_480, 1_448);
+        assert_eq!(end.window_bytes, 28_960);
+        end.shrink_window();
+        assert_eq!(end.window_bytes, 20_272);
+        end.grow_window(20_272, 1_448);
+        assert_eq!(end.window_bytes, 20_272 + 1_448);
+    }
+}

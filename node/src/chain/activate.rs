@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bitcoin::block::Header;
 use bitcoin::{Block, BlockHash};
 
-use super::block_check::{TxIds, check_block};
+use super::block_check::check_block;
 use super::coin::CoinChange;
 use super::connect::{Place, check_connect, created_by};
 use super::context_check::check_block_in_context;
@@ -13,6 +13,7 @@ use super::core::Chain;
 use super::entry::{BlockStatus, HeaderEntry};
 use super::error::{BlockError, BlockInvalid, HeaderError};
 use super::header_check::{check_in_context, check_work};
+use super::named_block::NamedBlock;
 use crate::store::{BlockUndo, StoreError};
 
 /// Blocks this far above the tip are kept at most (as in Bitcoin Core): so bodies that arrive out
@@ -31,14 +32,14 @@ pub struct HeadersAccepted {
 }
 
 /// What came of a block.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct BlockAccepted {
     /// Whether it was not known before.
     pub new: bool,
     /// Blocks that joined the active chain, in order.
-    pub connected: Vec<Arc<Block>>,
+    pub connected: Vec<NamedBlock>,
     /// Blocks that left the active chain, the former tip first.
-    pub disconnected: Vec<Arc<Block>>,
+    pub disconnected: Vec<NamedBlock>,
     /// Other blocks that were found invalid when their turn came to be connected.
     pub rejected: Vec<(BlockHash, BlockInvalid)>,
 }
@@ -51,6 +52,23 @@ impl Chain {
         unix_secs: u32,
         headers: &[Header],
     ) -> Result<HeadersAccepted, HeaderError> {
+        let Some(commons) = self.commons().cloned() else {
+            return self.stage_headers(unix_secs, headers);
+        };
+        if let [header] = headers {
+            return self.accept_shared_header(&commons, unix_secs, header);
+        }
+        let outcome = self.stage_headers(unix_secs, headers);
+        self.share_state();
+        outcome
+    }
+
+    /// As [`Chain::accept_headers`], for this chain alone.
+    pub(super) fn stage_headers(
+        &mut self,
+        unix_secs: u32,
+        headers: &[Header],
+    ) -> Result<HeadersAccepted, HeaderError> {
         let best_before = self.best_header().hash;
         let mut new = 0;
         let mut last: Option<BlockHash> = None;
@@ -58,7 +76,7 @@ impl Chain {
             if last.is_some_and(|last| last != header.prev_blockhash) {
                 return Err(HeaderError::NotContinuous);
             }
-            let hash = header.block_hash();
+            let hash = self.hash_of(header);
             if self.accept_header(unix_secs, header, hash, false)? {
                 new += 1;
             }
@@ -78,19 +96,23 @@ impl Chain {
         unix_secs: u32,
         block: Arc<Block>,
     ) -> Result<BlockAccepted, BlockError> {
-        let staged = self.stage_block(unix_secs, block);
+        let hash = self.hash_of(&block.header);
+        if let Some(commons) = self.commons().cloned() {
+            return self.accept_shared_block(&commons, unix_secs, hash, block);
+        }
+        let staged = self.stage_block(unix_secs, hash, block);
         // A block found invalid is worth remembering too.
-        self.flush()?;
+        self.settle()?;
         staged
     }
 
-    /// As [`Chain::accept_block`], but durable only after the next [`Chain::flush`].
+    /// As [`Chain::accept_block`], but durable, or shared, only after the next [`Chain::settle`].
     pub(super) fn stage_block(
         &mut self,
         unix_secs: u32,
+        hash: BlockHash,
         block: Arc<Block>,
     ) -> Result<BlockAccepted, BlockError> {
-        let hash = block.block_hash();
         if self
             .entry(&hash)
             .is_some_and(|entry| entry.status.has_body())
@@ -98,7 +120,7 @@ impl Chain {
             return Ok(BlockAccepted::default());
         }
         self.accept_header(unix_secs, &block.header, hash, true)?;
-        self.accept_body(hash, &block)?;
+        self.accept_body(hash, block)?;
         let mut outcome = self.activate_best()?;
         if let Some(place) = outcome
             .rejected
@@ -146,44 +168,47 @@ impl Chain {
             self.median_time_past(&header.prev_blockhash),
             unix_secs,
         )?;
-        if !self.tree.make_room(&header.prev_blockhash) && !with_body {
+        let tree = &mut self.ledger_mut().tree;
+        if !tree.make_room(&header.prev_blockhash) && !with_body {
             return Err(HeaderError::TooManyHeaders);
         }
-        self.tree.insert(*header, hash);
+        tree.insert(*header, hash);
         Ok(true)
     }
 
     /// Checks a body as far as it can be without coins, and stores it.
-    fn accept_body(&mut self, hash: BlockHash, block: &Arc<Block>) -> Result<(), BlockError> {
+    fn accept_body(&mut self, hash: BlockHash, block: Arc<Block>) -> Result<(), BlockError> {
         let height = self.entry(&hash).map_or(0, |entry| entry.height);
         let height_max = self.tip().height + MAX_BLOCKS_AHEAD;
         if height > height_max {
             return Err(BlockError::TooFarAhead { height, height_max });
         }
-        let ids = TxIds::of(block);
-        let parent_median_time = self.median_time_past(&block.header.prev_blockhash);
-        let checked = check_block(block, &ids)
-            .and_then(|()| check_block_in_context(block, &ids, height, parent_median_time));
-        if let Err(invalid) = checked {
-            if !invalid.mutated {
-                self.condemn(&hash);
+        let sound = self
+            .commons()
+            .and_then(|shared| shared.sound(&hash, &block));
+        if sound.is_none() {
+            let block = NamedBlock::new(hash, Arc::clone(&block));
+            if let Err(invalid) = self.check_body(&block, height) {
+                if !invalid.mutated {
+                    self.condemn(&hash);
+                }
+                return Err(invalid.into());
             }
-            return Err(invalid.into());
+            self.keeper.keep_body(block);
         }
-        let bytes = block.total_size();
-        self.pending.blocks.insert(hash, Arc::clone(block));
-        self.pending.block_bytes += bytes;
-        self.recent.push(hash, Arc::clone(block), bytes);
         let tx_count = block.txdata.len() as u32;
-        for linked in self
-            .tree
-            .body_stored(&hash, tx_count)
-            .into_iter()
-            .chain([hash])
-        {
+        let linked = self.ledger_mut().tree.body_stored(&hash, tx_count);
+        for linked in linked.into_iter().chain([hash]) {
             self.note_entry(&linked);
         }
         Ok(())
+    }
+
+    /// Checks a body by itself and in its place.
+    fn check_body(&self, block: &NamedBlock, height: u32) -> Result<(), BlockInvalid> {
+        let parent_median_time = self.median_time_past(&block.header.prev_blockhash);
+        check_block(block, block.ids())?;
+        check_block_in_context(block, block.ids(), height, parent_median_time)
     }
 
     /// Moves to the best complete chain, trying the next best when a block turns out invalid.
@@ -191,11 +216,11 @@ impl Chain {
         let start = self.tip().hash;
         let mut rejected = Vec::new();
         loop {
-            let best = self.tree.best_candidate();
+            let best = self.tree().best_candidate();
             if best == self.tip().hash {
                 break;
             }
-            let (off, on) = self.tree.path(&self.tip().hash, &best);
+            let (off, on) = self.tree().path(&self.tip().hash, &best);
             for _ in off {
                 self.disconnect_tip()?;
             }
@@ -208,9 +233,9 @@ impl Chain {
             }
         }
         let tip = self.tip().hash;
-        self.tree.prune_candidates(&tip);
-        let (off, on) = self.tree.path(&start, &tip);
-        let bodies = |hashes: Vec<BlockHash>| -> Result<Vec<Arc<Block>>, StoreError> {
+        self.ledger_mut().tree.prune_candidates(&tip);
+        let (off, on) = self.tree().path(&start, &tip);
+        let bodies = |hashes: Vec<BlockHash>| -> Result<Vec<NamedBlock>, StoreError> {
             hashes.iter().map(|hash| self.body(hash)).collect()
         };
         Ok(BlockAccepted {
@@ -223,8 +248,41 @@ impl Chain {
 
     /// Puts a block on the tip, or says why it may not be there.
     fn connect(&mut self, hash: BlockHash) -> Result<Result<(), BlockInvalid>, StoreError> {
-        let block = self.body(&hash)?;
-        let ids = TxIds::of(&block);
+        if !self.connect_as_elsewhere(&hash) {
+            let change = match self.judge(&hash)? {
+                Ok(change) => change,
+                Err(invalid) => return Ok(Err(invalid)),
+            };
+            self.apply(&change);
+            let undo = BlockUndo {
+                spent: change.spent,
+            };
+            self.keeper.keep_undo(hash, Some(Arc::new(undo)));
+            if let Some(commons) = self.commons() {
+                commons.keep_coins_after(hash, self.coins().clone());
+            }
+        }
+        let ledger = self.ledger_mut();
+        ledger.active.push_back(hash);
+        ledger.tree.mark_valid(&hash);
+        self.note_entry(&hash);
+        Ok(Ok(()))
+    }
+
+    /// Takes the coins over from another chain that connected the block. Says whether there was
+    /// one: then there is undo data as well.
+    fn connect_as_elsewhere(&mut self, hash: &BlockHash) -> bool {
+        let coins = self.commons().and_then(|commons| commons.coins_after(hash));
+        let found = coins.is_some();
+        if let Some(coins) = coins {
+            self.ledger_mut().coins = coins;
+        }
+        found
+    }
+
+    /// What a block does to the coins if it is put on the tip, or why it may not be there.
+    fn judge(&self, hash: &BlockHash) -> Result<Result<CoinChange, BlockInvalid>, StoreError> {
+        let block = self.body(hash)?;
         let tip = self.tip();
         let height = tip.height + 1;
         let place = Place {
@@ -236,19 +294,7 @@ impl Chain {
             },
             scripts: &self.scripts,
         };
-        let change = match check_connect(&self.coins, &block, &ids, &place) {
-            Ok(change) => change,
-            Err(invalid) => return Ok(Err(invalid)),
-        };
-        self.apply(&change);
-        let undo = BlockUndo {
-            spent: change.spent,
-        };
-        self.pending.undos.insert(hash, Some(Arc::new(undo)));
-        self.active.push(hash);
-        self.tree.mark_valid(&hash);
-        self.note_entry(&hash);
-        Ok(Ok(()))
+        Ok(check_connect(self.coins(), &block, block.ids(), &place))
     }
 
     /// Takes the tip off.
@@ -256,22 +302,21 @@ impl Chain {
         let HeaderEntry { hash, height, .. } = *self.tip();
         let block = self.body(&hash)?;
         let undo = self.undo(&hash)?;
-        let created = created_by(&block, &TxIds::of(&block), height, &self.coins);
+        let created = created_by(&block, block.ids(), height, self.coins());
         self.revert(&CoinChange {
             spent: undo.spent.clone(),
             created,
         });
-        self.pending.undos.insert(hash, None);
-        self.active.pop();
+        self.keeper.keep_undo(hash, None);
+        self.ledger_mut().active.pop_back();
         Ok(())
     }
 
     /// Marks a block and its descendants as invalid, and remembers it.
     fn condemn(&mut self, hash: &BlockHash) {
-        for fallen in self.tree.mark_invalid(hash) {
+        for fallen in self.ledger_mut().tree.mark_invalid(hash) {
             self.note_entry(&fallen);
-            self.pending.blocks.remove(&fallen);
-            self.pending.dropped_blocks.insert(fallen);
+            self.keeper.drop_body(fallen);
         }
     }
 }

@@ -1,9 +1,8 @@
 //! A coin, and the set of all unspent coins with its running totals. Which coins a block may
 //! spend is decided elsewhere (`connect`).
 
-use std::collections::BTreeMap;
-
 use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut};
+use imbl::OrdMap;
 
 use super::muhash::MuHash;
 use super::rules::MAX_SCRIPT_BYTES;
@@ -33,10 +32,11 @@ pub struct CoinChange {
     pub created: Vec<(OutPoint, Coin)>,
 }
 
-/// The unspent coins after the tip. Ordered, so that nothing depends on a hasher.
+/// The unspent coins after the tip. Ordered, so that nothing depends on a hasher; copies share what
+/// is equal.
 #[derive(Clone, Debug, Default)]
 pub struct CoinSet {
-    coins: BTreeMap<OutPoint, Coin>,
+    coins: OrdMap<OutPoint, Coin>,
     muhash: MuHash,
     total_sat: u64,
     bogosize: u64,

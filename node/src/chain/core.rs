@@ -9,10 +9,12 @@ use bitcoin::{Block, BlockHash, OutPoint, Transaction, TxOut, Wtxid};
 
 use super::coin::{Coin, CoinChange, CoinSet};
 use super::entry::HeaderEntry;
-use super::recent::RecentBlocks;
+use super::keeper::Keeper;
+use super::ledger::Ledger;
+use super::named_block::NamedBlock;
 use super::scripts::{ScriptCache, ScriptError, verify_scripts};
 use super::tree::HeaderTree;
-use crate::store::{Batch, BlockUndo, IndexRecord, State, Store, StoreError};
+use crate::store::{BlockUndo, Store, StoreError};
 
 /// The first block of regtest, and its hash; the same for all.
 pub(crate) static GENESIS: LazyLock<(BlockHash, Arc<Block>)> = LazyLock::new(|| {
@@ -30,40 +32,34 @@ pub fn genesis_hash() -> BlockHash {
 /// Whatever returns `Ok` is durable. After a [`StoreError`] the chain in memory may be ahead of
 /// the one on disk: the node must end, and finds a consistent chain at its next start.
 pub struct Chain {
-    pub(super) store: Box<dyn Store>,
-    pub(super) tree: HeaderTree,
-    /// The active chain, by height; genesis first, never empty.
-    pub(super) active: Vec<BlockHash>,
-    pub(super) coins: CoinSet,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) keeper: Keeper,
     pub(super) scripts: Arc<Mutex<ScriptCache>>,
-    pub(super) recent: RecentBlocks,
-    /// Changes not yet durable; empty between calls.
-    pub(super) pending: Batch,
 }
 
 impl Chain {
-    /// A chain of genesis alone.
+    /// A chain of genesis alone, in a store of its own.
     pub(super) fn at_genesis(store: Box<dyn Store>) -> Chain {
         let (hash, block) = &*GENESIS;
         Chain {
-            store,
-            tree: HeaderTree::new(&block.header),
-            active: vec![*hash],
-            coins: CoinSet::default(),
+            ledger: Ledger::at_genesis(&block.header, *hash),
+            keeper: Keeper::of_store(store),
             scripts: Arc::default(),
-            recent: RecentBlocks::default(),
-            pending: Batch::default(),
         }
+    }
+
+    /// To change the state. Where it is shared, the others keep theirs.
+    pub(super) fn ledger_mut(&mut self) -> &mut Ledger {
+        Arc::make_mut(&mut self.ledger)
+    }
+
+    pub(super) fn tree(&self) -> &HeaderTree {
+        &self.ledger.tree
     }
 
     /// The tip of the active chain.
     pub fn tip(&self) -> &HeaderEntry {
-        let hash = self
-            .active
-            .last()
-            .unwrap_or_else(|| unreachable!("holds genesis"));
-        self.tree
-            .get(hash)
+        self.entry(&self.ledger.tip())
             .unwrap_or_else(|| unreachable!("the active chain is in the tree"))
     }
 
@@ -73,31 +69,22 @@ impl Chain {
             return Ok(Some(Arc::clone(&GENESIS.1)));
         }
         if !self
-            .tree
-            .get(hash)
+            .entry(hash)
             .is_some_and(|entry| entry.status.has_body())
         {
             return Ok(None);
         }
-        match self
-            .pending
-            .blocks
-            .get(hash)
-            .or_else(|| self.recent.get(hash))
-        {
-            Some(block) => Ok(Some(Arc::clone(block))),
-            None => self.store.block(hash),
-        }
+        self.keeper.bare_body(hash)
     }
 
     /// The coin that an outpoint names, after the tip.
     pub fn coin(&self, outpoint: &OutPoint) -> Option<&Coin> {
-        self.coins.get(outpoint)
+        self.ledger.coins.get(outpoint)
     }
 
     /// All coins after the tip.
     pub fn coins(&self) -> &CoinSet {
-        &self.coins
+        &self.ledger.coins
     }
 
     /// The record of transactions whose scripts are known to be good. Nodes in one process may
@@ -123,76 +110,51 @@ impl Chain {
     }
 
     /// A body that must be here, since the tree says so.
-    pub(super) fn body(&self, hash: &BlockHash) -> Result<Arc<Block>, StoreError> {
-        self.block(hash)?
+    pub(super) fn body(&self, hash: &BlockHash) -> Result<NamedBlock, StoreError> {
+        self.keeper
+            .body(hash)?
             .ok_or_else(|| StoreError::Damaged(format!("block {hash} is gone")))
     }
 
     pub(super) fn undo(&self, hash: &BlockHash) -> Result<Arc<BlockUndo>, StoreError> {
-        let found = match self.pending.undos.get(hash) {
-            Some(pending) => pending.clone(),
-            None => self.store.undo(hash)?,
-        };
-        found.ok_or_else(|| StoreError::Damaged(format!("undo data of block {hash} is gone")))
+        self.keeper
+            .undo(hash)?
+            .ok_or_else(|| StoreError::Damaged(format!("undo data of block {hash} is gone")))
     }
 
     /// Writes an entry as it now stands with the next batch, after those that it stands on.
     pub(super) fn note_entry(&mut self, hash: &BlockHash) {
         let mut next = *hash;
         self.write_entry(&next);
-        while self.tree.note(&next)
-            && let Some(entry) = self.tree.get(&next)
+        while self.ledger_mut().tree.note(&next)
+            && let Some(entry) = self.entry(&next)
         {
             next = entry.parent();
-            if self.tree.get(&next).is_some_and(|parent| !parent.noted) {
+            if self.entry(&next).is_some_and(|parent| !parent.noted) {
                 self.write_entry(&next);
             }
         }
     }
 
     fn write_entry(&mut self, hash: &BlockHash) {
-        if let Some(entry) = self.tree.get(hash) {
-            let record = IndexRecord {
-                header: entry.header,
-                status: entry.status,
-                tx_count: entry.tx_count,
-                sequence: entry.sequence,
-            };
-            self.pending.index.insert(*hash, record);
+        if let Some(entry) = self.ledger.tree.get(hash) {
+            self.keeper.keep_entry(entry);
         }
     }
 
     pub(super) fn apply(&mut self, change: &CoinChange) {
-        self.coins.apply(change);
-        let spent = change.spent.iter().map(|(outpoint, _)| (*outpoint, None));
-        let created = change
-            .created
-            .iter()
-            .map(|(outpoint, coin)| (*outpoint, Some(coin.clone())));
-        self.pending.coins.extend(spent.chain(created));
+        self.ledger_mut().coins.apply(change);
+        self.keeper.keep_coins(change, false);
     }
 
     pub(super) fn revert(&mut self, change: &CoinChange) {
-        self.coins.revert(change);
-        let created = change.created.iter().map(|(outpoint, _)| (*outpoint, None));
-        let spent = change
-            .spent
-            .iter()
-            .map(|(outpoint, coin)| (*outpoint, Some(coin.clone())));
-        self.pending.coins.extend(created.chain(spent));
+        self.ledger_mut().coins.revert(change);
+        self.keeper.keep_coins(change, true);
     }
 
-    /// Makes everything gathered durable.
-    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        self.pending.state = Some(State {
-            tip: self.tip().hash,
-            coins: self.coins.len() as u64,
-            muhash: self.coins.muhash().clone(),
-        });
-        let batch = std::mem::take(&mut self.pending);
-        self.store.commit(&batch)
+    /// Makes everything gathered durable; where states are shared, shares this one.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        self.share_state();
+        self.keeper.flush(self.ledger.tip(), &self.ledger.coins)
     }
 }

@@ -3,6 +3,8 @@
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Work};
 
+use super::fingerprint::Fingerprint;
+
 /// How far a block has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockStatus {
@@ -53,6 +55,17 @@ pub struct HeaderEntry {
 }
 
 impl HeaderEntry {
+    /// Stands for the block and how it stands. Of when it was complete only whether: see
+    /// [`super::tree::HeaderTree::fingerprint`].
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let status = self.status as u64;
+        let flags = [self.sequence > 0, self.noted, self.tx_count.is_some()];
+        let bits = flags
+            .iter()
+            .fold(status, |bits, flag| bits << 1 | u64::from(*flag));
+        Fingerprint::of(&self.hash, bits)
+    }
+
     /// The block before.
     pub fn parent(&self) -> BlockHash {
         self.header.prev_blockhash

@@ -101,7 +101,7 @@ impl BlockInvalid {
 }
 
 /// Why a block was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum BlockError {
     /// Its header was.
     #[error(transparent)]

@@ -27,7 +27,7 @@ pub fn check_in_context(
     if header.time <= parent_median_time {
         return Err(HeaderError::TimeTooOld);
     }
-    if header.time > unix_secs.saturating_add(MAX_FUTURE_SECS) {
+    if is_too_new(header, unix_secs) {
         return Err(HeaderError::TimeTooNew);
     }
     let version = header.version.to_consensus();
@@ -35,4 +35,9 @@ pub fn check_in_context(
         return Err(HeaderError::BadVersion(version.cast_unsigned()));
     }
     Ok(())
+}
+
+/// Whether a header is too far ahead of this node's clock: the one rule that a clock decides.
+pub fn is_too_new(header: &Header, unix_secs: u32) -> bool {
+    header.time > unix_secs.saturating_add(MAX_FUTURE_SECS)
 }

@@ -107,7 +107,7 @@ impl Chain {
             }
         }
         report.orphans += held.len() as u64;
-        self.flush().map_err(ImportError::Store)?;
+        self.settle().map_err(ImportError::Store)?;
         failed.map_or(Ok(report), |error| Err(ImportError::Source(error)))
     }
 
@@ -120,8 +120,8 @@ impl Chain {
     ) -> Result<(), StoreError> {
         let mut ready = vec![block];
         while let Some(block) = ready.pop() {
-            let hash = block.block_hash();
-            match self.stage_block(unix_secs, Arc::clone(&block)) {
+            let hash = self.hash_of(&block.header);
+            match self.stage_block(unix_secs, hash, Arc::clone(&block)) {
                 Ok(accepted) => {
                     report.new += u64::from(accepted.new);
                     ready.extend(held.take(&hash));
@@ -137,8 +137,8 @@ impl Chain {
                     }
                 }
             }
-            if self.pending.block_bytes >= BATCH_BYTES {
-                self.flush()?;
+            if self.keeper.pending_bytes() >= BATCH_BYTES {
+                self.settle()?;
             }
         }
         Ok(())

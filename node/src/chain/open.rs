@@ -49,7 +49,7 @@ impl Chain {
                     let height = chain.tip().height;
                     // A branch may have been complete, and not yet tried, at a crash.
                     chain.activate_best()?;
-                    chain.flush()?;
+                    chain.settle()?;
                     Ok((
                         chain,
                         OpenReport {
@@ -58,7 +58,13 @@ impl Chain {
                         },
                     ))
                 }
-                Err(damage) => rebuild(chain.store, &loaded, vec![damage]),
+                Err(damage) => {
+                    let store = chain
+                        .keeper
+                        .into_store()
+                        .unwrap_or_else(|| unreachable!("it was opened in one"));
+                    rebuild(store, &loaded, vec![damage])
+                }
             };
         }
         let damage = loaded.damage.clone();
@@ -87,7 +93,7 @@ impl Chain {
                 "they are not the set that their hash names",
             ));
         }
-        self.coins = coins;
+        self.ledger_mut().coins = coins;
         Ok(())
     }
 
@@ -102,7 +108,7 @@ impl Chain {
             return Err(Damage::new("index", "blocks without their ancestors"));
         }
         for hash in order {
-            self.tree.restore(hash, &index[&hash]);
+            self.ledger_mut().tree.restore(hash, &index[&hash]);
         }
         Ok(())
     }
@@ -112,8 +118,7 @@ impl Chain {
         let mut next = tip;
         while next != GENESIS.0 {
             let entry = self
-                .tree
-                .get(&next)
+                .entry(&next)
                 .filter(|entry| entry.status == BlockStatus::Valid);
             let Some(entry) = entry else {
                 return Err(Damage::new(
@@ -126,13 +131,13 @@ impl Chain {
         }
         active.push(next);
         active.reverse();
-        self.active = active;
+        self.ledger_mut().active = active.into();
         Ok(())
     }
 }
 
 /// The blocks that stand on genesis, parents before children.
-fn parents_first(index: &BTreeMap<BlockHash, IndexRecord>) -> Vec<BlockHash> {
+pub(super) fn parents_first(index: &BTreeMap<BlockHash, IndexRecord>) -> Vec<BlockHash> {
     let mut children: BTreeMap<BlockHash, Vec<BlockHash>> = BTreeMap::new();
     for (hash, record) in index {
         children
@@ -173,7 +178,7 @@ fn rebuild(
         Err(ImportError::Store(error)) => return Err(error.into()),
         Err(ImportError::Source(never)) => match never {},
     };
-    let moved_aside = chain.store.seal()?;
+    let moved_aside = chain.keeper.seal()?;
     let lost_blocks = index
         .iter()
         .filter(|(_, record)| record.status.has_body())

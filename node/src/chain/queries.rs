@@ -32,22 +32,22 @@ pub struct UtxoStats {
 impl Chain {
     /// The most-work header that is not known to be invalid.
     pub fn best_header(&self) -> &HeaderEntry {
-        self.tree.best_header()
+        self.tree().best_header()
     }
 
     /// What is known of a block.
     pub fn entry(&self, hash: &BlockHash) -> Option<&HeaderEntry> {
-        self.tree.get(hash)
+        self.tree().get(hash)
     }
 
     /// All known blocks, by hash.
     pub fn entries(&self) -> impl Iterator<Item = &HeaderEntry> {
-        self.tree.iter()
+        self.tree().iter()
     }
 
     /// The block of the active chain at a height.
     pub fn hash_at(&self, height: u32) -> Option<BlockHash> {
-        self.active.get(height as usize).copied()
+        self.ledger.active.get(height as usize).copied()
     }
 
     /// Whether a block is in the active chain.
@@ -59,7 +59,7 @@ impl Chain {
     /// The median of the times of a block and the ten before it (BIP113), in Unix seconds; 0 for
     /// an unknown block.
     pub fn median_time_past(&self, hash: &BlockHash) -> u32 {
-        self.tree.median_time_past(hash)
+        self.tree().median_time_past(hash)
     }
 
     /// Where two blocks' chains part: the last block of the active chain that is an ancestor of
@@ -96,10 +96,9 @@ impl Chain {
 
     /// The ancestor of a block at a height.
     pub fn ancestor<'a>(&'a self, from: &'a HeaderEntry, height: u32) -> Option<&'a HeaderEntry> {
-        let best = self.tree.best_path();
         let mut entry = from;
         while entry.height > height {
-            for path in [&self.active[..], best] {
+            for path in [&self.ledger.active, self.tree().best_path()] {
                 if path.get(entry.height as usize) == Some(&entry.hash) {
                     return self.entry(path.get(height as usize)?);
                 }
@@ -125,9 +124,12 @@ impl Chain {
             .and_then(|hash| self.entry(hash))
             .map_or(0, |entry| entry.height);
         let mut headers = Vec::new();
-        for hash in self.active.iter().skip(height as usize + 1).take(max) {
-            headers.extend(self.entry(hash).map(|entry| entry.header));
-            if *hash == stop {
+        for hash in (height + 1..)
+            .map_while(|height| self.hash_at(height))
+            .take(max)
+        {
+            headers.extend(self.entry(&hash).map(|entry| entry.header));
+            if hash == stop {
                 break;
             }
         }
@@ -137,15 +139,13 @@ impl Chain {
     /// Bodies that are missing on the way to the best header, lowest first, with their heights;
     /// none so high that it would be refused as too far ahead.
     pub fn wanted_blocks(&self, max: usize) -> Vec<(BlockHash, u32)> {
-        // Complete chains are closed under ancestry, so the first gap can be found by halving.
-        let path = self.tree.best_path();
-        let first = path.partition_point(|hash| self.tree.is_linked(hash));
-        self.bodies_missing(path.iter().skip(first), max)
+        let end = self.best_header().height + 1;
+        self.bodies_missing(self.best_hashes(end), max)
     }
 
     /// As [`Chain::wanted_blocks`], towards the block that a certain peer has.
     pub fn wanted_blocks_toward(&self, target: &BlockHash, max: usize) -> Vec<(BlockHash, u32)> {
-        let best = self.tree.best_path();
+        let best = self.tree().best_path();
         let mut branch = Vec::new();
         let mut next = self.entry(target);
         while let Some(entry) = next
@@ -158,21 +158,26 @@ impl Chain {
         branch.reverse();
         let Some(base) = next else { return Vec::new() };
         if base.is_linked() {
-            return self.bodies_missing(branch.iter(), max);
+            return self.bodies_missing(branch.into_iter(), max);
         }
-        let trunk = &best[..=base.height as usize];
-        let first = trunk.partition_point(|hash| self.tree.is_linked(hash));
-        self.bodies_missing(trunk[first..].iter().chain(&branch), max)
+        let trunk = self.best_hashes(base.height + 1);
+        self.bodies_missing(trunk.chain(branch), max)
     }
 
-    fn bodies_missing<'a>(
+    /// The chain of the best header, from where bodies are missing up to and without `end`.
+    fn best_hashes(&self, end: u32) -> impl Iterator<Item = BlockHash> + '_ {
+        let path = self.tree().best_path();
+        (self.tree().first_gap(end)..end).filter_map(|height| path.get(height as usize).copied())
+    }
+
+    fn bodies_missing(
         &self,
-        hashes: impl Iterator<Item = &'a BlockHash>,
+        hashes: impl Iterator<Item = BlockHash>,
         max: usize,
     ) -> Vec<(BlockHash, u32)> {
         let height_max = self.tip().height + super::activate::MAX_BLOCKS_AHEAD;
         hashes
-            .filter_map(|hash| self.entry(hash))
+            .filter_map(|hash| self.entry(&hash))
             .take_while(|entry| entry.height <= height_max && !entry.status.is_invalid())
             .filter(|entry| entry.status == BlockStatus::HeaderOnly)
             .map(|entry| (entry.hash, entry.height))
@@ -182,11 +187,10 @@ impl Chain {
 
     /// The ends of all branches, highest first.
     pub fn tips(&self) -> Vec<ChainTip> {
-        let parents: BTreeSet<BlockHash> = self.tree.iter().map(HeaderEntry::parent).collect();
+        let parents: BTreeSet<BlockHash> = self.entries().map(HeaderEntry::parent).collect();
         let active = self.tip().hash;
         let mut tips: Vec<ChainTip> = self
-            .tree
-            .iter()
+            .entries()
             .filter(|entry| entry.hash == active || !parents.contains(&entry.hash))
             .map(|entry| ChainTip {
                 height: entry.height,
@@ -227,10 +231,10 @@ impl Chain {
         UtxoStats {
             height: tip.height,
             best_block: tip.hash,
-            txouts: self.coins.len() as u64,
-            total_amount: self.coins.total_amount(),
-            bogosize: self.coins.bogosize(),
-            muhash: self.coins.muhash().finalize(),
+            txouts: self.coins().len() as u64,
+            total_amount: self.coins().total_amount(),
+            bogosize: self.coins().bogosize(),
+            muhash: self.coins().muhash().finalize(),
         }
     }
 }

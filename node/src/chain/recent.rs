@@ -2,9 +2,10 @@
 //! are read from the store.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use bitcoin::{Block, BlockHash};
+use bitcoin::BlockHash;
+
+use super::named_block::NamedBlock;
 
 /// Bytes of bodies kept at most. Two full blocks' worth of room would be 8 MB, the whole of the
 /// node's memory target; the blocks of a test network are a few kilobytes.
@@ -16,20 +17,20 @@ const MAX_BLOCKS: usize = 16;
 /// A bounded queue of bodies, newest last.
 #[derive(Clone, Debug, Default)]
 pub struct RecentBlocks {
-    blocks: VecDeque<(BlockHash, Arc<Block>, usize)>,
+    blocks: VecDeque<(NamedBlock, usize)>,
     bytes: usize,
 }
 
 impl RecentBlocks {
     /// Keeps a body, and lets the oldest go. One too big for the cache is not kept.
-    pub fn push(&mut self, hash: BlockHash, block: Arc<Block>, bytes: usize) {
+    pub fn push(&mut self, block: NamedBlock, bytes: usize) {
         if bytes > MAX_BYTES {
             return;
         }
         self.bytes += bytes;
-        self.blocks.push_back((hash, block, bytes));
+        self.blocks.push_back((block, bytes));
         while self.bytes > MAX_BYTES || self.blocks.len() > MAX_BLOCKS {
-            let Some((_, _, bytes)) = self.blocks.pop_front() else {
+            let Some((_, bytes)) = self.blocks.pop_front() else {
                 break;
             };
             self.bytes -= bytes;
@@ -37,17 +38,19 @@ impl RecentBlocks {
     }
 
     /// A body, if it is kept.
-    pub fn get(&self, hash: &BlockHash) -> Option<&Arc<Block>> {
+    pub fn get(&self, hash: &BlockHash) -> Option<&NamedBlock> {
         self.blocks
             .iter()
             .rev()
-            .find(|(kept, _, _)| kept == hash)
-            .map(|(_, block, _)| block)
+            .find(|(kept, _)| kept.hash() == *hash)
+            .map(|(block, _)| block)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::chain::core::GENESIS;
     use bitcoin::hashes::Hash;
@@ -56,15 +59,16 @@ mod tests {
     fn it_is_bounded_in_number_and_in_bytes() {
         let mut recent = RecentBlocks::default();
         let name = |n: u8| BlockHash::from_byte_array([n; 32]);
+        let block = |n: u8| NamedBlock::new(name(n), Arc::clone(&GENESIS.1));
         for n in 0..40 {
-            recent.push(name(n), Arc::clone(&GENESIS.1), 100);
+            recent.push(block(n), 100);
         }
         assert!(recent.get(&name(39)).is_some());
         assert!(recent.get(&name(39 - MAX_BLOCKS as u8)).is_none());
-        recent.push(name(50), Arc::clone(&GENESIS.1), MAX_BYTES);
+        recent.push(block(50), MAX_BYTES);
         assert!(recent.get(&name(50)).is_some());
         assert!(recent.get(&name(39)).is_none());
-        recent.push(name(51), Arc::clone(&GENESIS.1), MAX_BYTES + 1);
+        recent.push(block(51), MAX_BYTES + 1);
         assert!(recent.get(&name(51)).is_none());
         assert!(recent.get(&name(50)).is_some());
     }

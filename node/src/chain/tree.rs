@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Work};
+use imbl::{OrdMap, Vector};
 
 use super::entry::{BlockStatus, HeaderEntry};
+use super::fingerprint::Fingerprint;
 use super::rules::MEDIAN_TIME_SPAN;
 use crate::store::IndexRecord;
 
@@ -19,12 +21,14 @@ pub const MAX_HEADERS_WITHOUT_BODY: usize = 65_536;
 /// How the best of several complete chains is found: most work, then first seen.
 type Rank = (Work, Reverse<u64>, BlockHash);
 
-/// All known headers, from genesis.
+/// All known headers, from genesis. Copies share what is equal.
 #[derive(Clone, Debug)]
 pub struct HeaderTree {
-    entries: BTreeMap<BlockHash, HeaderEntry>,
+    entries: OrdMap<BlockHash, HeaderEntry>,
+    /// The sum of the entries' fingerprints.
+    entries_print: Fingerprint,
     /// The chain of the most-work header that is not known to be invalid, by height.
-    best_path: Vec<BlockHash>,
+    best_path: Vector<BlockHash>,
     /// Complete, not invalid chain ends with at least the work of the tip.
     candidates: BTreeSet<Rank>,
     /// Blocks with a body whose parent's chain is not complete, by parent.
@@ -50,8 +54,9 @@ impl HeaderTree {
         };
         HeaderTree {
             candidates: BTreeSet::from([rank(&root)]),
-            entries: BTreeMap::from([(hash, root)]),
-            best_path: vec![hash],
+            entries_print: root.fingerprint(),
+            entries: OrdMap::unit(hash, root),
+            best_path: Vector::unit(hash),
             unlinked: BTreeMap::new(),
             without_body: 0,
             without_body_max: MAX_HEADERS_WITHOUT_BODY,
@@ -70,8 +75,58 @@ impl HeaderTree {
     }
 
     /// The chain of the best header, by height.
-    pub fn best_path(&self) -> &[BlockHash] {
+    pub fn best_path(&self) -> &Vector<BlockHash> {
         &self.best_path
+    }
+
+    /// The height on the chain of the best header, up to `below`, where bodies begin to be missing.
+    pub fn first_gap(&self, below: u32) -> u32 {
+        // Complete chains are closed under ancestry, so it can be found by halving.
+        let (mut low, mut high) = (0, below);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let linked = self
+                .best_path
+                .get(middle as usize)
+                .is_some_and(|hash| self.is_linked(hash));
+            if linked {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Stands for all that decides what the tree will do: how every block stands, which header is
+    /// best, who waits for whom, and who is next among candidates. Of the order of arrival, only
+    /// that between candidates counts: what has less work than the tip is never chosen again.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut print = self.entries_print;
+        print.absorb(&self.best_header().hash);
+        print.absorb_number(self.candidates.len() as u64);
+        for (_, _, hash) in &self.candidates {
+            print.absorb(hash);
+        }
+        for (parent, waiting) in &self.unlinked {
+            print.absorb(parent);
+            print.absorb_number(waiting.len() as u64);
+            waiting.iter().for_each(|hash| print.absorb(hash));
+        }
+        print
+    }
+
+    /// Changes an entry.
+    fn change<T>(
+        &mut self,
+        hash: &BlockHash,
+        change: impl FnOnce(&mut HeaderEntry) -> T,
+    ) -> Option<T> {
+        let entry = self.entries.get_mut(hash)?;
+        self.entries_print.subtract(entry.fingerprint());
+        let result = change(entry);
+        self.entries_print.add(entry.fingerprint());
+        Some(result)
     }
 
     /// The most-work header not known to be invalid; first seen wins.
@@ -140,8 +195,10 @@ impl HeaderTree {
             noted: false,
         };
         let better = !entry.status.is_invalid() && entry.work > self.best_header().work;
-        if self.entries.insert(hash, entry).is_none() {
-            self.without_body += 1;
+        self.entries_print.add(entry.fingerprint());
+        match self.entries.insert(hash, entry) {
+            None => self.without_body += 1,
+            Some(old) => self.entries_print.subtract(old.fingerprint()),
         }
         if better {
             self.lead_best_path_to(hash);
@@ -150,15 +207,17 @@ impl HeaderTree {
 
     /// Notes that a body was stored. Returns the blocks whose chains this completed.
     pub fn body_stored(&mut self, hash: &BlockHash, tx_count: u32) -> Vec<BlockHash> {
-        let Some(entry) = self.entries.get_mut(hash) else {
+        let Some(entry) = self.entries.get(hash) else {
             return Vec::new();
         };
         if entry.status != BlockStatus::HeaderOnly {
             return Vec::new();
         }
-        entry.status = BlockStatus::Stored;
-        entry.tx_count = Some(tx_count);
         let parent = entry.parent();
+        self.change(hash, |entry| {
+            entry.status = BlockStatus::Stored;
+            entry.tx_count = Some(tx_count);
+        });
         self.without_body -= 1;
         if !self.is_linked(&parent) {
             self.unlinked.entry(parent).or_default().push(*hash);
@@ -169,10 +228,11 @@ impl HeaderTree {
         while next < linked.len() {
             self.last_sequence += 1;
             let sequence = self.last_sequence;
-            if let Some(entry) = self.entries.get_mut(&linked[next]) {
+            let ranked = self.change(&linked[next], |entry| {
                 entry.sequence = sequence;
-                self.candidates.insert(rank(entry));
-            }
+                rank(entry)
+            });
+            self.candidates.extend(ranked);
             linked.extend(self.unlinked.remove(&linked[next]).unwrap_or_default());
             next += 1;
         }
@@ -181,9 +241,11 @@ impl HeaderTree {
 
     /// Notes that the store has, or will have, an entry. Returns whether that is new.
     pub fn note(&mut self, hash: &BlockHash) -> bool {
-        self.entries
-            .get_mut(hash)
-            .is_some_and(|entry| !std::mem::replace(&mut entry.noted, true))
+        let news = self.entries.get(hash).is_some_and(|entry| !entry.noted);
+        if news {
+            self.change(hash, |entry| entry.noted = true);
+        }
+        news
     }
 
     /// Puts back what the store knew, parents first.
@@ -194,12 +256,15 @@ impl HeaderTree {
             self.body_stored(&hash, record.tx_count.unwrap_or(0));
         }
         if record.sequence > 0
-            && let Some(entry) = self.entries.get_mut(&hash)
+            && let Some(entry) = self.entries.get(&hash)
             && entry.sequence > 0
         {
             self.candidates.remove(&rank(entry));
-            entry.sequence = record.sequence;
-            self.candidates.insert(rank(entry));
+            let ranked = self.change(&hash, |entry| {
+                entry.sequence = record.sequence;
+                rank(entry)
+            });
+            self.candidates.extend(ranked);
             self.last_sequence = self.last_sequence.max(record.sequence);
         }
         match record.status {
@@ -213,10 +278,9 @@ impl HeaderTree {
 
     /// Notes that every rule held.
     pub fn mark_valid(&mut self, hash: &BlockHash) {
-        if let Some(entry) = self.entries.get_mut(hash)
-            && entry.status == BlockStatus::Stored
-        {
-            entry.status = BlockStatus::Valid;
+        let stored = |entry: &HeaderEntry| entry.status == BlockStatus::Stored;
+        if self.entries.get(hash).is_some_and(stored) {
+            self.change(hash, |entry| entry.status = BlockStatus::Valid);
         }
     }
 
@@ -254,18 +318,22 @@ impl HeaderTree {
     }
 
     fn condemn(&mut self, hash: &BlockHash, status: BlockStatus) {
-        let Some(entry) = self.entries.get_mut(hash) else {
+        let Some(entry) = self.entries.get(hash) else {
             return;
         };
+        let parent = entry.parent();
         self.candidates.remove(&rank(entry));
         if entry.status.has_body() {
             // From now on it counts as bare: nothing will ask for its body again.
             self.without_body += 1;
         }
-        entry.status = status;
+        self.change(hash, |entry| entry.status = status);
         self.unlinked.remove(hash);
-        if let Some(siblings) = self.unlinked.get_mut(&entry.header.prev_blockhash) {
+        if let Some(siblings) = self.unlinked.get_mut(&parent) {
             siblings.retain(|sibling| sibling != hash);
+            if siblings.is_empty() {
+                self.unlinked.remove(&parent);
+            }
         }
     }
 
@@ -311,7 +379,8 @@ impl HeaderTree {
             missing.push(next.hash);
             next = &self.entries[&next.parent()];
         }
-        self.best_path.truncate(next.height as usize + 1);
+        let height = next.height as usize;
+        self.best_path.truncate(height + 1);
         self.best_path.extend(missing.into_iter().rev());
     }
 
@@ -356,7 +425,17 @@ impl HeaderTree {
                 hash = entry.parent();
             }
         }
-        self.entries.retain(|hash, _| kept.contains(hash));
+        let dropped: Vec<BlockHash> = self
+            .entries
+            .keys()
+            .filter(|hash| !kept.contains(*hash))
+            .copied()
+            .collect();
+        for hash in &dropped {
+            if let Some(entry) = self.entries.remove(hash) {
+                self.entries_print.subtract(entry.fingerprint());
+            }
+        }
         self.without_body = self
             .entries
             .values()

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bitcoin::{Block, OutPoint, Transaction, TxOut, Txid, Wtxid};
+use bitcoin::{OutPoint, Transaction, TxOut, Txid, Wtxid};
 
 use super::entry::MempoolEntry;
 use super::policy;
+use crate::chain::NamedBlock;
 
 /// Transactions that wait for a block.
 #[derive(Clone, Debug)]
@@ -234,11 +235,14 @@ impl Mempool {
 
     /// A block joined the active chain: what it confirmed leaves the pool, and so does what
     /// conflicts with it. Returns the latter.
-    pub fn block_connected(&mut self, block: &Block) -> Vec<Arc<Transaction>> {
+    pub fn block_connected(&mut self, block: &NamedBlock) -> Vec<Arc<Transaction>> {
         self.evicted_sat_per_kvb = 0;
         let mut conflicts = Vec::new();
-        for tx in &block.txdata {
-            self.remove(&tx.compute_txid());
+        if self.is_empty() {
+            return conflicts;
+        }
+        for (tx, txid, _) in block.named_transactions() {
+            self.remove(&txid);
             for input in &tx.input {
                 if let Some(spender) = self.spenders.get(&input.previous_output).copied() {
                     conflicts.extend(self.remove_with_descendants(&spender));

@@ -54,11 +54,11 @@ impl Mempool {
         }
         lost.retain(|tx| {
             let txid = tx.compute_txid();
-            let confirmed = moved.connected.iter().flat_map(|block| &block.txdata);
-            !self.contains(&txid)
-                && confirmed
-                    .into_iter()
-                    .all(|other| other.compute_txid() != txid)
+            let mut confirmed = moved
+                .connected
+                .iter()
+                .flat_map(|block| block.named_transactions());
+            !self.contains(&txid) && confirmed.all(|(_, other, _)| other != txid)
         });
         lost
     }

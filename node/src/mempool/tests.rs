@@ -7,6 +7,7 @@ use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxOut, Witness
 use proptest::prelude::*;
 
 use super::{Mempool, TxReject, policy};
+use crate::chain::NamedBlock;
 use crate::chain::fixture::{Ledger, anyone, output_of, spend_to};
 use crate::chain::template::mine;
 use crate::time::Time;
@@ -270,7 +271,7 @@ fn a_full_pool_lets_the_worst_payer_go_with_its_children() {
         ("mempool min fee not met", false)
     );
     let block = ledger.confirm(Vec::new());
-    pool.block_connected(&block);
+    pool.block_connected(&NamedBlock::of(Arc::new(block)));
     offer(&mut pool, &ledger, &like_poor).unwrap();
     // One that is itself the worst is refused for want of room.
     let (ledger, coins, mut pool) = setup(2);
@@ -307,7 +308,7 @@ fn a_reorganisation_brings_transactions_back_and_throws_out_what_lost_its_ground
     let returning = ledger.spend(&coins[..1], 1_000);
     let double = ledger.spend(&coins[1..2], 1_000);
     let block = ledger.confirm(vec![returning.clone(), double.clone()]);
-    pool.block_connected(&block);
+    pool.block_connected(&NamedBlock::of(Arc::new(block)));
     let child = follow(&returning, 0, 1_000);
     let orphaned = follow(&double, 0, 1_000);
     let matured = ledger.coinbase_at(2);
@@ -426,7 +427,7 @@ fn a_template_stays_within_the_limits_of_a_block() {
     }
     let block = mine_pool(&mut ledger, &pool);
     assert_eq!(block.txdata.len(), 1 + 9);
-    pool.block_connected(&block);
+    pool.block_connected(&NamedBlock::of(Arc::new(block)));
     // And within its signature operations, which are used up sooner here.
     let (mut ledger, coins, mut pool) = setup(8);
     for coin in &coins {
@@ -468,7 +469,7 @@ proptest! {
         prop_assert_eq!(pool.bytes(), pool.iter().map(|entry| entry.bytes()).sum::<usize>());
         let block = mine_pool(&mut ledger, &pool);
         prop_assert_eq!(block.txdata.len(), 1 + pool.len());
-        pool.block_connected(&block);
+        pool.block_connected(&NamedBlock::of(Arc::new(block)));
         prop_assert!(pool.is_empty() && pool.spenders.is_empty() && pool.by_wtxid.is_empty());
         prop_assert_eq!((pool.bytes(), pool.vbytes()), (0, 0));
     }

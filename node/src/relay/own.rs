@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bitcoin::p2p::message_blockdata::Inventory;
-use bitcoin::{Block, Transaction, Txid};
+use bitcoin::{Transaction, Txid};
 
+use crate::chain::NamedBlock;
 use crate::io::Time;
 use crate::machine::Machine;
 use crate::wire::Message;
@@ -44,19 +45,18 @@ impl Machine {
     }
 
     /// A block has them: they need no repetition.
-    pub(super) fn own_confirmed(&mut self, block: &Block) {
+    pub(super) fn own_confirmed(&mut self, block: &NamedBlock) {
         if !self.own.unconfirmed.is_empty() {
-            for tx in &block.txdata {
-                self.own.unconfirmed.remove(&tx.compute_txid());
+            for (_, txid, _) in block.named_transactions() {
+                self.own.unconfirmed.remove(&txid);
             }
         }
     }
 
     /// A reorganisation took the block away: those of its transactions that are again in the
     /// mempool are announced as if they were new.
-    pub(super) fn own_returned(&mut self, now: Time, block: &Block) {
-        for tx in block.txdata.iter().skip(1) {
-            let txid = tx.compute_txid();
+    pub(super) fn own_returned(&mut self, now: Time, block: &NamedBlock) {
+        for (_, txid, _) in block.named_transactions().skip(1) {
             if self.mempool.contains(&txid) {
                 self.queue_for_all(now, &txid, None);
             }

@@ -225,8 +225,7 @@ impl Machine {
         }
         for block in &moved.connected {
             self.own_confirmed(block);
-            for tx in &block.txdata {
-                let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
+            for (_, txid, wtxid) in block.named_transactions() {
                 self.confirmed
                     .insert(self.randomness.short_id(txid.as_ref()));
                 self.confirmed.insert(self.tx_id(&wtxid));

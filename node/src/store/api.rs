@@ -8,7 +8,7 @@ use bitcoin::block::Header;
 use bitcoin::{Block, BlockHash, OutPoint};
 
 use super::{Damage, Salvage};
-use crate::chain::{BlockStatus, Coin, MuHash};
+use crate::chain::{BlockStatus, Coin, HeaderEntry, MuHash};
 
 /// The store cannot keep its word. The node must end: what it would say from now on may not be
 /// what it will know after the next start.
@@ -49,6 +49,18 @@ pub struct IndexRecord {
     pub tx_count: Option<u32>,
     /// See [`crate::chain::HeaderEntry`]: when the chain up to it was complete; 0 if not yet.
     pub sequence: u64,
+}
+
+impl IndexRecord {
+    /// Of an entry as it now stands.
+    pub(crate) fn of(entry: &HeaderEntry) -> IndexRecord {
+        IndexRecord {
+            header: entry.header,
+            status: entry.status,
+            tx_count: entry.tx_count,
+            sequence: entry.sequence,
+        }
+    }
 }
 
 /// The state after the tip.

@@ -76,7 +76,7 @@ impl Machine {
     }
 
     pub(crate) fn received_block(&mut self, now: Time, id: PeerId, block: Arc<Block>) {
-        let hash = block.block_hash();
+        let hash = self.chain.hash_of(&block.header);
         self.arrived(now, id, &hash);
         if self.chain.entry(&hash).is_some_and(|e| e.status.has_body()) {
             self.note_has(id, hash);
@@ -164,7 +164,7 @@ impl Machine {
             }
         }
         for block in &moved.connected {
-            self.downloads.take_source(&block.block_hash());
+            self.downloads.take_source(&block.hash());
         }
     }
 

@@ -96,7 +96,10 @@ impl Machine {
                     self.request_blocks_of_all(now);
                 }
             }
-            Err(HeaderError::UnknownParent(_)) => self.unconnecting(now, id, last.block_hash()),
+            Err(HeaderError::UnknownParent(_)) => {
+                let hash = self.chain.hash_of(last);
+                self.unconnecting(now, id, hash);
+            }
             Err(error) if error.punish() => {
                 self.misbehaved(id, &format!("invalid header: {}", error.reason()));
             }

@@ -80,7 +80,10 @@ fn calm(world: &mut World) {
 
 /// Nodes 0 and 1 bootstrap; the graph is found by gossip, or is a ring.
 fn network(seed: u64, gossip: bool) -> World {
-    let mut world = World::new(seed);
+    populated(World::new(seed), gossip)
+}
+
+fn populated(mut world: World, gossip: bool) -> World {
     for n in 0..NODES {
         let config = if gossip {
             Config {
@@ -140,4 +143,38 @@ fn the_same_seed_gives_the_same_bytes() {
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6));
+}
+
+/// What all machines put out under a schedule, with chains that share their states or not.
+fn trace(seed: u64, gossip: bool, acts: &[Act], shared: bool) -> Vec<String> {
+    let mut world = World::new(seed);
+    world.trace();
+    if shared {
+        world.share_chains();
+    }
+    let mut world = populated(world, gossip);
+    for act in acts {
+        perform(&mut world, act);
+    }
+    calm(&mut world);
+    world.run(secs(20));
+    world.take_trace()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 100, ..Default::default() })]
+    #[test]
+    fn nodes_that_share_their_chains_do_the_same(
+        seed in 0u64..1_000,
+        gossip in any::<bool>(),
+        acts in proptest::collection::vec(act(), 0..50),
+    ) {
+        let alone = trace(seed, gossip, &acts, false);
+        let shared = trace(seed, gossip, &acts, true);
+        let differs = alone.iter().zip(&shared).find(|(a, b)| a != b);
+        prop_assert_eq!(differs, None);
+        prop_assert_eq!(alone.len(), shared.len());
+        // What would show a difference does: another seed is one.
+        prop_assert_ne!(trace(seed + 1, gossip, &[], true), trace(seed, gossip, &[], true));
+    }
 }

@@ -57,11 +57,16 @@ pub fn mine_on(chain: &Chain, mempool: &Mempool, unix_secs: u32, extra_nonce: u6
 /// A chain with the common past.
 pub fn chain_with_past() -> Chain {
     let mut chain = fresh_chain();
+    import_past(&mut chain);
+    chain
+}
+
+/// Gives a fresh chain the common past.
+pub fn import_past(chain: &mut Chain) {
     let blocks = past()
         .iter()
         .map(|b| Ok::<_, std::io::Error>(Block::clone(b)));
     chain.import(START.unix_secs(), blocks).unwrap();
-    chain
 }
 
 /// Spends the coinbase of a block of the common past; two variants conflict.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{BlockHash, Transaction};
-use peerlab_node::chain::Chain;
+use peerlab_node::chain::{Chain, Commons};
 use peerlab_node::io::{Event, Input, KEEPALIVE_AFTER, Output, PeerId};
 use peerlab_node::mempool::Mempool;
 use peerlab_node::peers::{ConnectionKind, Peer};
@@ -17,7 +17,7 @@ use peerlab_node::time::Time;
 use peerlab_node::wire::{Decoder, Message};
 use peerlab_node::{Config, Machine};
 
-use crate::ledger::{chain_with_past, fresh_chain, mine_on};
+use crate::ledger::{chain_with_past, fresh_chain, import_past, mine_on};
 
 /// When every story begins: later than the blocks of the common past.
 pub const START: Time = Time(1_700_100_000_000_000_000);
@@ -114,6 +114,10 @@ pub struct World {
     /// One-way delay of everything; a spread of as much again depends on the pair.
     pub delay: Duration,
     extra_nonce: u64,
+    /// The common past, where all nodes share what they have in common.
+    shared_past: Option<Chain>,
+    /// Everything that machines put out, where a story asks for it.
+    trace: Option<Vec<String>>,
 }
 
 impl World {
@@ -128,12 +132,36 @@ impl World {
             seed,
             delay: Duration::from_millis(20),
             extra_nonce: 1 << 32,
+            shared_past: None,
+            trace: None,
         }
+    }
+
+    /// From now on, nodes share their chains' states.
+    pub fn share_chains(&mut self) {
+        let mut past = Chain::in_common(&Commons::new());
+        import_past(&mut past);
+        self.shared_past = Some(past);
+    }
+
+    /// From now on, what machines put out is noted.
+    pub fn trace(&mut self) {
+        self.trace = Some(Vec::new());
+    }
+
+    pub fn take_trace(&mut self) -> Vec<String> {
+        self.trace.take().unwrap_or_default()
+    }
+
+    fn chain_with_past(&self) -> Chain {
+        let shared = self.shared_past.as_ref().map(Chain::fork);
+        shared.unwrap_or_else(chain_with_past)
     }
 
     /// Adds a node with the common past.
     pub fn add(&mut self, config: Config) -> Node {
-        self.add_with(config, chain_with_past())
+        let chain = self.chain_with_past();
+        self.add_with(config, chain)
     }
 
     /// Adds a node that knows nothing but the genesis block.
@@ -194,7 +222,8 @@ impl World {
     /// Starts a killed node again, with the common past only.
     pub fn restart(&mut self, node: Node) {
         self.hosts[node.0].silent = false;
-        self.boot(node, chain_with_past());
+        let chain = self.chain_with_past();
+        self.boot(node, chain);
     }
 
     /// The link of a node goes silent, or comes back.
@@ -594,6 +623,10 @@ impl World {
         };
         while let Some(output) = machine.poll_output() {
             outputs.push_back(output);
+        }
+        if let Some(trace) = &mut self.trace {
+            let lines = outputs.iter().map(|o| format!("{node:?} {o:?}"));
+            trace.extend(lines);
         }
         for output in outputs {
             self.carry_out(node, output);

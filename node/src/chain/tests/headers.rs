@@ -214,7 +214,7 @@ fn nothing_may_stand_on_an_invalid_block() {
 fn a_flood_of_headers_is_bounded_and_the_best_branch_lives() {
     let mut ledger = Ledger::new();
     ledger.mine(2);
-    ledger.chain.tree.limit_bare_headers(16);
+    ledger.chain.ledger_mut().tree.limit_bare_headers(16);
     let best = branch(&ledger, 8, 100);
     ledger.now = best[7].time;
     ledger.chain.accept_headers(ledger.now, &best).unwrap();

@@ -2,6 +2,7 @@
 //! and the chain moving between branches.
 
 mod blocks;
+mod common;
 mod headers;
 mod import;
 mod reorg;

@@ -1,13 +1,11 @@
 //! The chain moves between branches.
 
-use std::sync::Arc;
-
 use bitcoin::{Amount, Block};
 
 use crate::chain::fixture::{Ledger, output_of, reworked};
-use crate::chain::{BlockStatus, ChainTipStatus};
+use crate::chain::{BlockStatus, ChainTipStatus, NamedBlock};
 
-fn hashes(blocks: &[Arc<Block>]) -> Vec<bitcoin::BlockHash> {
+fn hashes(blocks: &[NamedBlock]) -> Vec<bitcoin::BlockHash> {
     blocks.iter().map(|block| block.block_hash()).collect()
 }
 

@@ -10,21 +10,21 @@ use crate::chain::UtxoStats;
 use crate::chain::fixture::{Ledger, spend_to};
 
 /// Coins that the blocks fight over.
-const COINS: u32 = 5;
+pub(super) const COINS: u32 = 5;
 
 /// Blocks below the tree.
 const BASE: u32 = COINS + 99;
 
 /// A block of the tree: on which earlier one (0 is the base), which coins it spends.
 #[derive(Clone, Debug)]
-struct Plan {
+pub(super) struct Plan {
     parent: usize,
     spends: Vec<usize>,
 }
 
 /// What the model knows of a block.
 #[derive(Clone, Debug)]
-struct Node {
+pub(super) struct Node {
     hash: BlockHash,
     parent: usize,
     height: u32,
@@ -33,7 +33,7 @@ struct Node {
     spent: BTreeSet<usize>,
 }
 
-fn plans() -> impl Strategy<Value = (Vec<Plan>, Vec<usize>)> {
+pub(super) fn plans() -> impl Strategy<Value = (Vec<Plan>, Vec<usize>)> {
     let plan = |index: usize| {
         // Mostly on one of the last few, so that branches grow long.
         (
@@ -53,7 +53,11 @@ fn plans() -> impl Strategy<Value = (Vec<Plan>, Vec<usize>)> {
 }
 
 /// Builds all blocks, valid or not, without asking any chain to accept them.
-fn build(base: &mut Ledger, coins: &[OutPoint], plans: &[Plan]) -> (Vec<Node>, Vec<Block>) {
+pub(super) fn build(
+    base: &mut Ledger,
+    coins: &[OutPoint],
+    plans: &[Plan],
+) -> (Vec<Node>, Vec<Block>) {
     let root = Node {
         hash: base.chain.tip().hash,
         parent: 0,
@@ -135,7 +139,7 @@ fn path_to(nodes: &[Node], mut node: usize) -> Vec<usize> {
 }
 
 /// The base, again, in a ledger that has seen nothing else.
-fn replay(base: &Ledger) -> Ledger {
+pub(super) fn replay(base: &Ledger) -> Ledger {
     let mut ledger = Ledger::new();
     for height in 1..=BASE {
         let hash = base.chain.hash_at(height).unwrap();

@@ -1,6 +1,6 @@
 //! What a simulated node tells of itself when it is asked, as the probe would hear it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use peerlab_link::NodeId;
 use peerlab_node::Machine;
@@ -32,16 +32,25 @@ pub fn peers(node: NodeId, machine: &Machine) -> What {
     }
 }
 
+/// Tip and hash of the coins by state: most nodes hold the very same one, and a hash costs a
+/// division of large numbers.
+pub type KnownStates = HashMap<usize, (Tip, String)>;
+
 /// Its ledger's state.
-pub fn ledger(node: NodeId, machine: &Machine) -> What {
-    let stats = machine.chain().utxo_stats();
-    What::Ledger {
-        node,
-        tip: Tip {
+pub fn ledger(node: NodeId, machine: &Machine, known: &mut KnownStates) -> What {
+    let chain = machine.chain();
+    let (tip, muhash) = known.entry(chain.state_name()).or_insert_with(|| {
+        let stats = chain.utxo_stats();
+        let tip = Tip {
             hash: stats.best_block.to_string(),
             height: stats.height,
-        },
-        muhash: Some(stats.muhash.to_string()),
+        };
+        (tip, stats.muhash.to_string())
+    });
+    What::Ledger {
+        node,
+        tip: tip.clone(),
+        muhash: Some(muhash.clone()),
     }
 }
 

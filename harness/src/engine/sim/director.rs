@@ -10,6 +10,7 @@ use peerlab_link::{LinkModel, Nanos, NodeId};
 use peerlab_node::chain::template::mine;
 use tokio_util::sync::CancellationToken;
 
+use super::account;
 use super::program::{EPOCH_SECS, Programs};
 use super::shard::{News, Shard, Told};
 use crate::engine::drive::faults::{Effect, Faults, calendar};
@@ -334,13 +335,14 @@ impl Director<'_> {
 
     /// What the nodes that are up tell of themselves.
     fn accounts(&mut self, at: Nanos, with_ledger: bool) -> Result<()> {
+        let mut known = account::KnownStates::default();
         for node in &self.plan.nodes {
             let Some(machine) = self.shard.running(node.id) else {
                 continue;
             };
-            let mut events = vec![super::account::peers(node.id, machine)];
+            let mut events = vec![account::peers(node.id, machine)];
             if with_ledger {
-                events.push(super::account::ledger(node.id, machine));
+                events.push(account::ledger(node.id, machine, &mut known));
             }
             for what in events {
                 self.tell(at, what)?;

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use bitcoin::BlockHash;
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::Machine;
-use peerlab_node::chain::Chain;
+use peerlab_node::chain::{Chain, Commons};
 use peerlab_node::daemon::{self, Request, Settings};
-use peerlab_node::store::MemoryStore;
 use peerlab_node::store::blockfile::BlockFileReader;
 use peerlab_node::time::Time;
 
@@ -28,7 +27,7 @@ pub const EPOCH_SECS: u32 = 1_767_225_600;
 pub struct Programs {
     nodes: Vec<Program>,
     /// What a node with an empty disk has once it is loaded.
-    disk: DiskMaker,
+    disk: Chain,
     known_blocks: Vec<BlockHash>,
 }
 
@@ -41,21 +40,14 @@ struct Program {
     connections_max: usize,
 }
 
-/// Makes disks that hold the pre-mined chain.
-struct DiskMaker {
-    file: Vec<u8>,
-}
-
-impl DiskMaker {
-    fn make(&self) -> Result<Chain> {
-        let opened = Chain::open(Box::new(MemoryStore::default()));
-        let (mut chain, _) = opened.or_environment(|| "cannot open a ledger".into())?;
-        let blocks = BlockFileReader::new(Cursor::new(&self.file));
-        chain
-            .import(EPOCH_SECS, blocks)
-            .or_environment(|| "cannot load the pre-mined chain".into())?;
-        Ok(chain)
-    }
+/// The pre-mined chain, loaded once for all.
+fn load(premined: &Premined) -> Result<Chain> {
+    let mut chain = Chain::in_common(&Commons::new());
+    let blocks = BlockFileReader::new(Cursor::new(&premined.file));
+    chain
+        .import(EPOCH_SECS, blocks)
+        .or_environment(|| "cannot load the pre-mined chain".into())?;
+    Ok(chain)
 }
 
 impl Programs {
@@ -86,21 +78,16 @@ impl Programs {
                 settings,
             })
         });
-        let disk = DiskMaker {
-            file: premined.file.clone(),
-        };
         Ok(Programs {
             nodes: nodes.collect::<Result<_>>()?,
-            disk,
+            disk: load(premined)?,
             known_blocks: premined.hashes.clone(),
         })
     }
 
     /// What a new node has on its disk once the pre-mined chain is loaded.
     pub fn empty_disk(&self) -> Chain {
-        self.disk
-            .make()
-            .unwrap_or_else(|_| unreachable!("it was loaded before"))
+        self.disk.fork()
     }
 
     /// The blocks of the pre-mined chain.

@@ -276,7 +276,7 @@ impl Shard {
         state.unread.clear();
         state.timer = NEVER;
         if let Some(machine) = state.machine.take() {
-            state.disk = Some(machine.into_chain());
+            state.disk = Some(machine.into_chain().reopened());
             self.close_all(node);
         }
     }

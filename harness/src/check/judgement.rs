@@ -85,6 +85,10 @@ pub struct RunFacts {
     pub observed_ns: Nanos,
     /// Where the nodes ran.
     pub host: HostFacts,
+    /// SHA-256 of the file of events, in hex, where the engine promises that the same plan gives
+    /// the same file, byte for byte, on any machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 /// What was measured.
@@ -325,6 +329,7 @@ fn run_facts(plan: &Plan, record: &Record) -> RunFacts {
         planned_ns: plan.end(),
         observed_ns: record.end,
         host: record.host.clone(),
+        trace: None,
     }
 }
 

@@ -138,7 +138,11 @@ async fn carry_out(
 
 /// Carries the plan out in virtual time. It fills a core: other threads go on with theirs.
 fn simulate(plan: &Plan, observer: &Recorder, stop: CancellationToken) -> Result<()> {
-    tokio::task::block_in_place(|| sim::simulate(plan, observer, &stop)).map(|_| ())
+    let options = sim::Options {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        stop,
+    };
+    tokio::task::block_in_place(|| sim::simulate(plan, observer, &options)).map(|_| ())
 }
 
 /// Carries the plan out on an engine.

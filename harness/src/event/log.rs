@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::{RunEvent, What};
 
 /// Name of the file inside a run directory.
@@ -170,6 +172,7 @@ pub struct EventReader<R = BufReader<File>> {
     buffer: Vec<u8>,
     torn: Option<u64>,
     ended: bool,
+    digest: Sha256,
 }
 
 impl EventReader {
@@ -196,6 +199,7 @@ impl<R: BufRead> EventReader<R> {
             buffer: Vec::new(),
             torn: None,
             ended: false,
+            digest: Sha256::new(),
         }
     }
 
@@ -205,12 +209,19 @@ impl<R: BufRead> EventReader<R> {
         self.torn
     }
 
+    /// SHA-256 of all that was read, in hex: at the end, what `sha256sum` says of the file.
+    pub fn sha256(&self) -> String {
+        let digest = self.digest.clone().finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Reads one line and says whether it has its end.
     fn read_line(&mut self) -> io::Result<bool> {
         self.buffer.clear();
         self.line += 1;
         let mut limited = (&mut self.input).take(LINE_BYTES_MAX);
         limited.read_until(b'\n', &mut self.buffer)?;
+        self.digest.update(&self.buffer);
         let whole = self.buffer.last() == Some(&b'\n');
         if whole {
             self.buffer.pop();

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{html, junit};
 use crate::check::{Judgement, judge};
+use crate::engine::sim;
 use crate::error::{Explain, Result};
 use crate::event::{EventReader, RunEvent};
 use crate::plan::Plan;
@@ -71,6 +72,8 @@ impl Report {
         if let Some(e) = failed {
             return Err(e).or_input(what);
         }
+        let run = &mut report.judgement.run;
+        run.trace = (run.engine == sim::NAME).then(|| reader.sha256());
         if let Some(line) = reader.torn() {
             report.judgement.warnings.push(format!(
                 "line {line} of {} was cut off while it was written, and left out",

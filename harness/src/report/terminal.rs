@@ -50,6 +50,9 @@ pub fn terminal(judgement: &Judgement, style: &TerminalStyle) -> String {
     if !judgement.warnings.is_empty() {
         screen.blank();
     }
+    if let Some(trace) = &judgement.run.trace {
+        screen.labelled("trace", &format!("{trace} (sha256 of {})", files::EVENTS));
+    }
     if let Some(dir) = &style.run_dir {
         screen.labelled(
             "report",

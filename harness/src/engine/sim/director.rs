@@ -1,22 +1,23 @@
 //! Carries a plan out in virtual time: applies its timetable, runs its errands, and writes the
 //! record. It decides nothing and draws nothing from chance; what nodes do is in `shard`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bitcoin::{Address, BlockHash, ScriptBuf};
-use peerlab_link::proto::{Action, Lateness, NodeCounters, Timed};
-use peerlab_link::{LinkModel, Nanos, NodeId};
+use peerlab_link::proto::{Action, Lateness, ProcessOp, Timed};
+use peerlab_link::{Nanos, NodeId};
 use peerlab_node::chain::template::mine;
 use tokio_util::sync::CancellationToken;
 
 use super::account;
 use super::program::{EPOCH_SECS, Programs};
-use super::shard::{News, Shard, Told};
+use super::shard::{News, Told};
+use super::team::Team;
 use crate::engine::drive::faults::{Effect, Faults, calendar};
 use crate::engine::drive::interrupted;
 use crate::engine::{Observer, Stage};
-use crate::error::{Error, Explain, Result};
+use crate::error::{Explain, Result};
 use crate::event::{HostFacts, RunEvent, Tip, What};
 use crate::ledger::{self, Premined};
 use crate::plan::Plan;
@@ -28,6 +29,15 @@ const COUNT_INTERVAL: Nanos = Nanos::from_secs(1);
 const ROWS_PER_SECOND_MAX: u64 = 1_000;
 /// Virtual time between two looks at whether the run is to stop.
 const BREATH: Nanos = Nanos::from_millis(200);
+
+/// How a plan is simulated. None of it changes what happens.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads at most.
+    pub threads: usize,
+    /// Ends the run early.
+    pub stop: CancellationToken,
+}
 
 /// What a simulation came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,25 +53,24 @@ pub struct Simulated {
 pub fn simulate(
     plan: &Plan,
     observer: &dyn Observer,
-    stop: &CancellationToken,
+    options: &Options,
 ) -> Result<Simulated> {
     let premined = Premined::mine(plan.ledger.outputs);
-    let programs = Arc::new(Programs::new(plan, &premined)?);
-    let model = LinkModel::new(&plan.network)
-        .map_err(|error| Error::input("the plan's network cannot be").because(error.to_string()))?;
+    let programs = Arc::new(Programs::new(plan, premined)?);
     let total = plan.nodes.len();
     observer.stage(Stage::BringUp {
         started: total,
         open: total,
         total,
     });
-    let shard = Shard::new(&plan.network, model, programs);
+    let team = Team::new(&plan.network, &programs, options.threads)?;
     let mut director = Director {
         plan,
         observer,
-        stop,
-        premined,
-        shard,
+        stop: &options.stop,
+        programs,
+        team,
+        known_blocks: HashSet::new(),
         faults: Faults::default(),
         names: HashMap::new(),
         up: vec![false; total],
@@ -69,10 +78,10 @@ pub fn simulate(
     };
     let result = director.run();
     let interrupted = matches!(&result, Err(error) if error.kind == crate::error::Kind::Interrupted);
-    let now = director.shard.now;
+    let now = director.team.now();
     director.tell(now, What::Ended { interrupted })?;
     result.map(|()| Simulated {
-        happenings: director.shard.handled(),
+        happenings: director.team.handled(),
     })
 }
 
@@ -80,8 +89,10 @@ struct Director<'a> {
     plan: &'a Plan,
     observer: &'a dyn Observer,
     stop: &'a CancellationToken,
-    premined: Premined,
-    shard: Shard,
+    programs: Arc<Programs>,
+    team: Team,
+    /// Blocks whose line is written.
+    known_blocks: HashSet<String>,
     faults: Faults,
     /// Blocks' hashes as the record writes them.
     names: HashMap<BlockHash, String>,
@@ -141,28 +152,29 @@ impl Director<'_> {
             version: env!("CARGO_PKG_VERSION").into(),
             unix_nanos: u64::from(EPOCH_SECS) * 1_000_000_000,
             bring_up: Nanos::ZERO,
-            base: self.premined.tip.clone(),
+            base: self.programs.premined().tip.clone(),
         };
         self.tell(Nanos::ZERO, started)?;
         // Nothing of this machine belongs into a record that is the same on all machines.
         self.tell(Nanos::ZERO, What::Host(HostFacts::default()))?;
         self.observer.stage(Stage::Running);
         for node in self.plan.nodes.iter().filter(|node| node.starts_up) {
-            self.shard
-                .control(node.id, peerlab_link::proto::ProcessOp::Start);
+            self.team
+                .shard_of(node.id)
+                .control(node.id, ProcessOp::Start);
         }
         Ok(())
     }
 
     /// Lets the nodes live until an instant, in steps short enough to be stopped.
     fn run_until(&mut self, end: Nanos) -> Result<()> {
-        while self.shard.now < end {
+        while self.team.now() < end {
             if self.stop.is_cancelled() {
                 return Err(interrupted());
             }
-            let next = self.shard.next_at().unwrap_or(end).max(self.shard.now);
+            let next = self.team.next_at().unwrap_or(end).max(self.team.now());
             let step = next.saturating_add(BREATH).min(end);
-            self.shard.run_until(step);
+            self.team.run_until(step);
             self.write_news()?;
         }
         Ok(())
@@ -188,9 +200,13 @@ impl Director<'_> {
     /// One line of the timetable.
     fn line(&mut self, at: Nanos, index: u32, line: &Timed) -> Result<()> {
         let done = match &line.action {
-            Action::Link(change) => self.shard.apply(change),
+            // Each shard has a model of its own.
+            Action::Link(change) => self
+                .team
+                .shards_mut()
+                .try_for_each(|shard| shard.apply(change)),
             Action::Process { node, op } => {
-                self.shard.control(*node, *op);
+                self.team.shard_of(*node).control(*node, *op);
                 Ok(())
             }
         };
@@ -250,7 +266,7 @@ impl Director<'_> {
 
     fn mine(&mut self, at: Nanos, node: NodeId) -> Result<()> {
         let payout = self.payout(node)?;
-        let mined = self.shard.command(node, |machine, now, mined| {
+        let mined = self.team.shard_of(node).command(node, |machine, now, mined| {
             *mined += 1;
             // No two nodes mine the same block: each has an address of its own.
             let template = machine.mempool().template(machine.chain(), payout, *mined);
@@ -289,14 +305,15 @@ impl Director<'_> {
         variant: u32,
         double_spend: Option<u32>,
     ) -> Result<()> {
-        let Some(tx) = ledger::transaction(&self.premined, output, variant) else {
+        let Some(tx) = ledger::transaction(self.programs.premined(), output, variant) else {
             tracing::error!("the plan spends output {output}, which the chain does not have");
             return Ok(());
         };
         let txid = tx.compute_txid().to_string();
         let tx = Arc::new(tx);
         let submitted = self
-            .shard
+            .team
+            .shard_of(node)
             .command(node, |machine, now, _| machine.submit_transaction(now, tx));
         let refused = match submitted {
             Some(Ok(_)) => None,
@@ -315,7 +332,7 @@ impl Director<'_> {
     }
 
     fn count(&mut self, at: Nanos) -> Result<()> {
-        let nodes: Vec<NodeCounters> = self.shard.counters().to_vec();
+        let nodes = self.team.counters();
         self.tell(at, What::Traffic { nodes })
     }
 
@@ -337,7 +354,7 @@ impl Director<'_> {
     fn accounts(&mut self, at: Nanos, with_ledger: bool) -> Result<()> {
         let mut known = account::KnownStates::default();
         for node in &self.plan.nodes {
-            let Some(machine) = self.shard.running(node.id) else {
+            let Some(machine) = self.team.shard_of(node.id).running(node.id) else {
                 continue;
             };
             let mut events = vec![account::peers(node.id, machine)];
@@ -352,12 +369,14 @@ impl Director<'_> {
     }
 
     fn write_news(&mut self) -> Result<()> {
-        for News { key, what } in self.shard.take_news() {
+        for News { key, what } in self.team.take_news() {
             let what = match what {
                 Told::Up(node) => {
                     self.up[node.index()] = true;
                     What::NodeUp { node }
                 }
+                // Each shard tells of a block when its own nodes first have it.
+                Told::Block(facts, _) if !self.known_blocks.insert(facts.hash.clone()) => continue,
                 Told::Block(facts, miner) => What::Block {
                     tip: Tip {
                         hash: facts.hash,

@@ -5,6 +5,8 @@
 //! ```text
 //! director   the plan's timetable and errands, the record
 //!    |
+//!   team     the nodes spread over threads, without anybody being able to tell
+//!    |
 //!  shard     nodes, their happenings in one order (queue), the link model
 //!    |
 //!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
@@ -21,8 +23,9 @@ mod program;
 mod queue;
 mod shard;
 mod stream;
+mod team;
 
-pub use director::{Simulated, simulate};
+pub use director::{Options, Simulated, simulate};
 
 /// As in [`crate::event::What::Started`].
 pub const NAME: &str = "sim";

@@ -1,11 +1,11 @@
 //! The programs of the simulated nodes: our node's library, told by the same command line that
 //! the daemon gets, with the pre-mined chain on a disk that all share.
 
+use std::collections::HashMap;
 use std::io::Cursor;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use bitcoin::BlockHash;
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::Machine;
 use peerlab_node::chain::{Chain, Commons};
@@ -26,9 +26,8 @@ pub const EPOCH_SECS: u32 = 1_767_225_600;
 /// See the module.
 pub struct Programs {
     nodes: Vec<Program>,
-    /// What a node with an empty disk has once it is loaded.
-    disk: Chain,
-    known_blocks: Vec<BlockHash>,
+    addresses: HashMap<Ipv4Addr, NodeId>,
+    premined: Premined,
 }
 
 struct Program {
@@ -40,8 +39,11 @@ struct Program {
     connections_max: usize,
 }
 
-/// The pre-mined chain, loaded once for all.
-fn load(premined: &Premined) -> Result<Chain> {
+/// The pre-mined chain, loaded; to be forked for each node that shares what chains have in common.
+///
+/// # Errors
+/// When the chain is none.
+pub fn load(premined: &Premined) -> Result<Chain> {
     let mut chain = Chain::in_common(&Commons::new());
     let blocks = BlockFileReader::new(Cursor::new(&premined.file));
     chain
@@ -55,7 +57,7 @@ impl Programs {
     ///
     /// # Errors
     /// Where a node is not ours, or would not understand its command line.
-    pub fn new(plan: &Plan, premined: &Premined) -> Result<Programs> {
+    pub fn new(plan: &Plan, premined: Premined) -> Result<Programs> {
         let nodes = plan.nodes.iter().map(|node| {
             let group = &plan.groups[node.group as usize];
             if group.image != Image::Peerlab {
@@ -80,19 +82,19 @@ impl Programs {
         });
         Ok(Programs {
             nodes: nodes.collect::<Result<_>>()?,
-            disk: load(premined)?,
-            known_blocks: premined.hashes.clone(),
+            addresses: plan.nodes.iter().map(|node| (node.ip, node.id)).collect(),
+            premined,
         })
     }
 
-    /// What a new node has on its disk once the pre-mined chain is loaded.
-    pub fn empty_disk(&self) -> Chain {
-        self.disk.fork()
+    /// The chain that every node starts from.
+    pub fn premined(&self) -> &Premined {
+        &self.premined
     }
 
-    /// The blocks of the pre-mined chain.
-    pub fn known_blocks(&self) -> &[BlockHash] {
-        &self.known_blocks
+    /// Who has an address.
+    pub fn node_at(&self, ip: Ipv4Addr) -> Option<NodeId> {
+        self.addresses.get(&ip).copied()
     }
 
     /// Starts a node's program.

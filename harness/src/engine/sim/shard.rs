@@ -6,22 +6,25 @@
 //! source's shard when they are sent, and at their destination's when they arrive, and the model
 //! keeps what belongs to a source and what belongs to a destination apart.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
 use peerlab_link::proto::{DropReason, NodeCounters, ProcessOp};
-use peerlab_link::{Change, LinkModel, Nanos, NodeId, Verdict};
+use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId, Verdict};
 use peerlab_node::Machine;
+use peerlab_node::chain::Chain;
 use peerlab_node::io::{Event, Input, Output};
 use peerlab_node::time::Time;
 
 use super::node::{NEVER, Node, end_of};
 use super::packet::{Body, EndId, HEADER_BYTES, Load, Packet};
-use super::program::Programs;
+use super::program::{Programs, load};
 use super::queue::{Key, Queue};
 use super::stream::missed_after;
+use super::team::Home;
+use crate::error::Result;
 use crate::probe::BlockFacts;
 
 /// How long a program takes from its start until it listens and answers: it loads the pre-mined
@@ -77,6 +80,22 @@ pub enum Happening {
     },
 }
 
+impl Happening {
+    /// To which node it happens.
+    fn node(&self) -> NodeId {
+        match self {
+            Happening::Arrive(packet) | Happening::Deliver(packet) => packet.dst,
+            Happening::Lost(packet) => packet.src,
+            Happening::Wake { node }
+            | Happening::Loaded { node, .. }
+            | Happening::GiveUp { node, .. }
+            | Happening::NoRoute { node, .. }
+            | Happening::Look { node, .. }
+            | Happening::KeepAlive { node } => *node,
+        }
+    }
+}
+
 /// Something that the record tells.
 #[derive(Debug)]
 pub struct News {
@@ -109,9 +128,14 @@ pub struct Shard {
     pub(super) segment_bytes: u32,
     model: LinkModel,
     queue: Queue<Happening>,
+    id: u32,
+    homes: Arc<[Home]>,
     nodes: Vec<Node>,
+    /// What a new node has on its disk once the pre-mined chain is loaded.
+    new_disk: Chain,
     programs: Arc<Programs>,
-    addresses: Arc<HashMap<Ipv4Addr, NodeId>>,
+    /// What happens to nodes of other shards.
+    elsewhere: Vec<(u32, Key, Happening)>,
     counters: Vec<NodeCounters>,
     news: Vec<News>,
     known_blocks: HashSet<BlockHash>,
@@ -120,10 +144,25 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// All nodes down, at the instant of `go`.
-    pub fn new(network: &peerlab_link::Network, model: LinkModel, programs: Arc<Programs>) -> Shard {
-        let addresses = network.nodes.iter().zip(0..).map(|(n, id)| (n.ip, NodeId(id)));
-        Shard {
+    /// All its nodes down, at the instant of `go`.
+    ///
+    /// # Errors
+    /// When the pre-mined chain cannot be loaded.
+    pub fn new(
+        id: u32,
+        homes: &Arc<[Home]>,
+        network: &Network,
+        model: LinkModel,
+        programs: &Arc<Programs>,
+    ) -> Result<Shard> {
+        let new_disk = load(programs.premined())?;
+        let own = homes.iter().filter(|home| home.shard == id);
+        Ok(Shard {
+            id,
+            homes: Arc::clone(homes),
+            nodes: own.map(|_| Node::new(new_disk.fork())).collect(),
+            new_disk,
+            elsewhere: Vec::new(),
             now: Nanos::ZERO,
             key: Key {
                 at: Nanos::ZERO,
@@ -134,17 +173,23 @@ impl Shard {
             segment_bytes: u32::from(network.mtu).saturating_sub(HEADER_BYTES).max(1),
             model,
             queue: Queue::default(),
-            nodes: (0..network.nodes.len())
-                .map(|_| Node::new(programs.empty_disk()))
-                .collect(),
-            addresses: Arc::new(addresses.collect()),
             counters: vec![NodeCounters::default(); network.nodes.len()],
             news: Vec::new(),
-            known_blocks: programs.known_blocks().iter().copied().collect(),
+            known_blocks: programs.premined().hashes.iter().copied().collect(),
             mining: None,
-            programs,
+            programs: Arc::clone(programs),
             handled: 0,
-        }
+        })
+    }
+
+    /// What its nodes sent to nodes of other shards since the last call.
+    pub fn take_elsewhere(&mut self) -> Vec<(u32, Key, Happening)> {
+        std::mem::take(&mut self.elsewhere)
+    }
+
+    /// Something that another shard's node causes here.
+    pub fn receive(&mut self, key: Key, happening: Happening) {
+        self.queue.push(key, happening);
     }
 
     /// Lets everything happen that happens before `end`.
@@ -185,7 +230,7 @@ impl Shard {
 
     /// A node's machine, while its program runs and does not stand still.
     pub fn running(&self, node: NodeId) -> Option<&Machine> {
-        let node = &self.nodes[node.index()];
+        let node = &self.nodes[self.homes[node.index()].place as usize];
         node.machine.as_deref().filter(|_| !node.frozen)
     }
 
@@ -198,7 +243,7 @@ impl Shard {
             ProcessOp::Freeze => self.node(node).frozen = true,
             ProcessOp::Thaw => self.thaw(node),
             ProcessOp::Wipe => {
-                let disk = self.programs.empty_disk();
+                let disk = self.new_disk.fork();
                 let node = self.node(node);
                 if node.machine.is_none() {
                     node.disk = Some(disk);
@@ -531,12 +576,12 @@ impl Shard {
     }
 
     pub(super) fn node(&mut self, node: NodeId) -> &mut Node {
-        &mut self.nodes[node.index()]
+        &mut self.nodes[self.homes[node.index()].place as usize]
     }
 
     pub(super) fn node_at(&self, ip: IpAddr) -> Option<NodeId> {
         match ip {
-            IpAddr::V4(ip) => self.addresses.get(&ip).copied(),
+            IpAddr::V4(ip) => self.programs.node_at(ip),
             IpAddr::V6(_) => None,
         }
     }
@@ -576,7 +621,13 @@ impl Shard {
             origin: origin.0,
             sequence: state.caused,
         };
-        self.queue.push(key, happening);
+        let target = happening.node();
+        let home = self.homes[target.index()];
+        if home.shard == self.id {
+            self.queue.push(key, happening);
+        } else {
+            self.elsewhere.push((home.shard, key, happening));
+        }
     }
 
     /// Sends a segment: when it reaches the other's access link, if it does.

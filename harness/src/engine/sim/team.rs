@@ -1,0 +1,262 @@
+//! The nodes spread over threads, without anybody being able to tell. Nodes whose packets take long
+//! to each other are parted: until that long after the earliest happening no part can be disturbed
+//! by another, so all of them run up to there at once, and then exchange what they sent
+//! (conservative lookahead: Chandy and Misra 1979, by windows as in Fujimoto 1990).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::thread;
+
+use peerlab_link::proto::NodeCounters;
+use peerlab_link::{LinkModel, Nanos, Network, NodeId};
+
+use super::program::Programs;
+use super::queue::Key;
+use super::shard::{Happening, News, Shard};
+use crate::error::{Error, Result};
+
+/// Below this a window holds too little to be worth waiting for each other.
+const LOOKAHEAD_MIN: Nanos = Nanos::from_millis(1);
+/// No window is longer: what was dropped on its way is missed by its sender after 200 ms or more,
+/// so this is safe whatever the network's delays.
+const LOOKAHEAD_MAX: Nanos = Nanos::from_millis(150);
+/// Fewer nodes than this are as fast on one thread.
+const NODES_MIN: usize = 64;
+
+/// Which shard has which node, and where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// Index of the shard.
+    pub shard: u32,
+    /// Index among the shard's nodes.
+    pub place: u32,
+}
+
+/// All shards.
+pub struct Team {
+    shards: Vec<Shard>,
+    homes: Arc<[Home]>,
+    lookahead: Nanos,
+    now: Nanos,
+}
+
+impl Team {
+    /// Spreads the nodes over at most so many threads.
+    ///
+    /// # Errors
+    /// When the network cannot be.
+    pub fn new(network: &Network, programs: &Arc<Programs>, threads: usize) -> Result<Team> {
+        let (shard_of, lookahead) = part(network, threads);
+        let count = shard_of.iter().max().map_or(1, |most| most + 1);
+        let mut sizes = vec![0u32; count as usize];
+        let homes: Arc<[Home]> = shard_of
+            .iter()
+            .map(|&shard| {
+                let place = sizes[shard as usize];
+                sizes[shard as usize] += 1;
+                Home { shard, place }
+            })
+            .collect();
+        let model = LinkModel::new(network).map_err(|error| {
+            Error::input("the plan's network cannot be").because(error.to_string())
+        })?;
+        let shards = (0..count)
+            .map(|id| Shard::new(id, &homes, network, model.clone(), programs))
+            .collect::<Result<_>>()?;
+        Ok(Team {
+            shards,
+            homes,
+            lookahead,
+            now: Nanos::ZERO,
+        })
+    }
+
+    /// Up to when everything has happened.
+    pub fn now(&self) -> Nanos {
+        self.now
+    }
+
+    /// The shard of a node.
+    pub fn shard_of(&mut self, node: NodeId) -> &mut Shard {
+        let home = self.homes[node.index()];
+        &mut self.shards[home.shard as usize]
+    }
+
+    /// All shards.
+    pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.shards.iter_mut()
+    }
+
+    /// When the next thing happens anywhere.
+    pub fn next_at(&self) -> Option<Nanos> {
+        self.shards.iter().filter_map(Shard::next_at).min()
+    }
+
+    /// How many things have happened.
+    pub fn handled(&self) -> u64 {
+        self.shards.iter().map(Shard::handled).sum()
+    }
+
+    /// Lets everything happen that happens before `end`.
+    pub fn run_until(&mut self, end: Nanos) {
+        if let [shard] = self.shards.as_mut_slice() {
+            shard.run_until(end);
+        } else {
+            self.exchange();
+            self.run_together(end);
+        }
+        self.now = end;
+    }
+
+    /// What was caused from outside may be for another shard.
+    fn exchange(&mut self) {
+        let sent: Vec<_> = self.shards.iter_mut().map(Shard::take_elsewhere).collect();
+        for (shard, key, happening) in sent.into_iter().flatten() {
+            self.shards[shard as usize].receive(key, happening);
+        }
+    }
+
+    fn run_together(&mut self, end: Nanos) {
+        let count = self.shards.len();
+        let meeting = Meeting {
+            barrier: Barrier::new(count),
+            next: (0..count).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            mail: (0..count).map(|_| Mutex::default()).collect(),
+            lookahead: self.lookahead,
+            end,
+        };
+        thread::scope(|scope| {
+            let mut shards = self.shards.iter_mut().enumerate();
+            let mine = shards.next();
+            for (index, shard) in shards {
+                let meeting = &meeting;
+                scope.spawn(move || meeting.attend(index, shard));
+            }
+            if let Some((index, shard)) = mine {
+                meeting.attend(index, shard);
+            }
+        });
+    }
+
+    /// What the record is to tell since the last call, in the one order.
+    pub fn take_news(&mut self) -> Vec<News> {
+        let mut news: Vec<News> = self.shards.iter_mut().flat_map(Shard::take_news).collect();
+        if self.shards.len() > 1 {
+            // Stable: what one happening told keeps its order.
+            news.sort_by_key(|told| told.key);
+        }
+        news
+    }
+
+    /// Byte counters of all nodes.
+    pub fn counters(&self) -> Vec<NodeCounters> {
+        let mut shards = self.shards.iter();
+        let mut sums = shards.next().map(|s| s.counters().to_vec()).unwrap_or_default();
+        for shard in shards {
+            for (sum, more) in sums.iter_mut().zip(shard.counters()) {
+                add(sum, more);
+            }
+        }
+        sums
+    }
+}
+
+/// Where the threads of a team wait for each other.
+struct Meeting {
+    barrier: Barrier,
+    /// When the next thing happens in each shard.
+    next: Vec<AtomicU64>,
+    /// What was sent to each shard.
+    mail: Vec<Mutex<Vec<(Key, Happening)>>>,
+    lookahead: Nanos,
+    end: Nanos,
+}
+
+impl Meeting {
+    /// One shard's part: window by window until the end.
+    fn attend(&self, index: usize, shard: &mut Shard) {
+        loop {
+            let next = shard.next_at().map_or(u64::MAX, |at| at.0);
+            self.next[index].store(next, Ordering::Release);
+            self.barrier.wait();
+            let first = self.next.iter().map(|at| at.load(Ordering::Acquire)).min();
+            let first = Nanos(first.unwrap_or(u64::MAX));
+            if first >= self.end {
+                break;
+            }
+            shard.run_until(first.saturating_add(self.lookahead).min(self.end));
+            for (to, key, happening) in shard.take_elsewhere() {
+                self.mailbox(to as usize).push((key, happening));
+            }
+            self.barrier.wait();
+            let mail = std::mem::take(&mut *self.mailbox(index));
+            for (key, happening) in mail {
+                shard.receive(key, happening);
+            }
+        }
+        shard.run_until(self.end);
+    }
+
+    fn mailbox(&self, index: usize) -> std::sync::MutexGuard<'_, Vec<(Key, Happening)>> {
+        self.mail[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add(sum: &mut NodeCounters, more: &NodeCounters) {
+    sum.tx_packets += more.tx_packets;
+    sum.tx_bytes += more.tx_bytes;
+    sum.rx_packets += more.rx_packets;
+    sum.rx_bytes += more.rx_bytes;
+    sum.device_tx_bytes += more.device_tx_bytes;
+    sum.device_rx_bytes += more.device_rx_bytes;
+    for (sum, more) in sum.drops.iter_mut().zip(more.drops) {
+        *sum += more;
+    }
+}
+
+/// The shard of each node, and how far shards may run ahead of each other. Whole regions are kept
+/// together, the largest first to whoever has least; a network of one region is parted evenly.
+fn part(network: &Network, threads: usize) -> (Vec<u32>, Nanos) {
+    let alone = || (vec![0; network.nodes.len()], LOOKAHEAD_MAX);
+    if threads < 2 || network.nodes.len() < NODES_MIN {
+        return alone();
+    }
+    let mut population = vec![0usize; network.regions.len()];
+    for node in &network.nodes {
+        population[usize::from(node.region)] += 1;
+    }
+    let mut regions: Vec<usize> = (0..population.len()).filter(|r| population[*r] > 0).collect();
+    let shards = threads.min(regions.len());
+    if shards < 2 {
+        let region = regions.first().copied().unwrap_or(0);
+        let lookahead = network.paths[region][region].base.min(LOOKAHEAD_MAX);
+        if lookahead < LOOKAHEAD_MIN {
+            return alone();
+        }
+        let even = (0..network.nodes.len()).map(|node| (node % threads) as u32);
+        return (even.collect(), lookahead);
+    }
+    regions.sort_by_key(|region| (std::cmp::Reverse(population[*region]), *region));
+    let mut loads = vec![0usize; shards];
+    let mut shard_of_region = vec![0u32; population.len()];
+    for region in regions {
+        let least = (0..shards).min_by_key(|shard| (loads[*shard], *shard)).unwrap_or(0);
+        loads[least] += population[region];
+        shard_of_region[region] = least as u32;
+    }
+    let between = |from: usize, to: usize| {
+        let apart = shard_of_region[from] != shard_of_region[to];
+        (apart && population[from] > 0 && population[to] > 0).then(|| network.paths[from][to].base)
+    };
+    let all = 0..population.len();
+    let least = all
+        .clone()
+        .flat_map(|from| all.clone().filter_map(move |to| between(from, to)))
+        .min();
+    let lookahead = least.unwrap_or(LOOKAHEAD_MAX).min(LOOKAHEAD_MAX);
+    if lookahead < LOOKAHEAD_MIN {
+        return alone();
+    }
+    let shards = network.nodes.iter().map(|node| shard_of_region[usize::from(node.region)]);
+    (shards.collect(), lookahead)
+}

@@ -1,0 +1,118 @@
+//! What faults do to nodes in virtual time.
+
+use peerlab::check::Outcome;
+use peerlab::event::What;
+use peerlab_link::proto::DropReason;
+
+use crate::simulation::{Run, plan_of_text};
+
+/// A network of eight nodes, with faults and expectations.
+fn story(network: &str, faults: &str) -> Run {
+    let text = format!(
+        "name: story\nseed: 5\nphases: {{ warmup: 10s, faults: 30s, settle: 30s }}\n\
+         nodes:\n  miners: {{ count: 2, hashpower: 1 }}\n  peers: {{ count: 6 }}\n\
+         network: {{ latency: 30ms, {network} }}\n\
+         ledger: {{ block_interval: 2s, transactions: 1/s }}\n\
+         faults:\n{faults}\n\
+         expect:\n  - converged: {{ within: 25s, of: settle }}\n  - same_ledger: {{ at: end }}\n  \
+         - nodes_up: {{ min: 100% }}\n"
+    );
+    Run::of(plan_of_text(&text), 1)
+}
+
+fn heals(faults: &str) -> Run {
+    let run = story("discovery: { mode: pure, bootstrap: 2 }", faults);
+    let judgement = run.judged();
+    assert_eq!(judgement.outcome, Outcome::Passed, "{faults}: {judgement:#?}");
+    run
+}
+
+#[test]
+fn a_node_that_goes_in_any_way_comes_back_and_catches_up() {
+    for how in ["kill", "stop", "vanish", "freeze", "replace"] {
+        let run = heals(&format!("  - {{ at: 12s, for: 15s, {how}: peers-1 }}"));
+        let gone = run.node("peers-1");
+        let down = run.times(|what| matches!(what, What::NodeDown { node, .. } if *node == gone));
+        assert_eq!(down, [12.0], "{how}");
+        let up = run.times(|what| matches!(what, What::NodeUp { node } if *node == gone));
+        assert_eq!(up.len(), 2, "{how}: {up:?}");
+        assert!((27.0..27.2).contains(&up[1]), "{how}: {up:?}");
+        let while_gone = run.times(
+            |what| matches!(what, What::Tip { node, .. } if *node == gone),
+        );
+        let quiet = while_gone.iter().all(|t| !(12.01..27.0).contains(t));
+        assert!(quiet, "{how}: {while_gone:?}");
+    }
+}
+
+#[test]
+fn both_sides_of_a_partition_grow_until_it_heals() {
+    let run = heals("  - { at: 12s, for: 20s, partition: [[miners-0, peers 0-2], [rest]] }");
+    let judgement = run.judged();
+    let story = &judgement.figures.partitions[0];
+    assert_eq!(story.branches, 2);
+    assert!(story.depth >= 2);
+    assert!(story.agreed_after_ns.is_some());
+    let dropped = judgement.figures.drops.get("partition").copied();
+    assert!(dropped.is_some_and(|packets| packets > 0));
+}
+
+#[test]
+fn a_miner_that_is_down_mines_nothing() {
+    let run = heals("  - { at: 12s, for: 20s, kill: miners-0 }");
+    let miner = run.node("miners-0");
+    let missed = run.times(|what| matches!(what, What::MineMissed { node, .. } if *node == miner));
+    assert!(!missed.is_empty());
+    assert!(missed.iter().all(|t| (12.0..32.1).contains(t)), "{missed:?}");
+}
+
+#[test]
+fn lossy_and_thin_links_slow_a_network_down_and_do_not_stop_it() {
+    let run = heals("  - { at: 12s, for: 20s, shape: { nodes: all, loss: 10%, rate: 200 kbit/s } }");
+    let judgement = run.judged();
+    let lost = judgement.figures.drops.get("loss").copied().unwrap_or(0);
+    assert!(lost > 50, "{lost}");
+    let last = run.events.iter().rev().find_map(|event| match &event.what {
+        What::Traffic { nodes } => Some(nodes.clone()),
+        _ => None,
+    });
+    for node in last.unwrap() {
+        assert!(node.drops[DropReason::Loss as usize] > 0);
+        assert!(node.tx_bytes > 0 && node.rx_bytes > 0);
+    }
+}
+
+#[test]
+fn what_is_sent_and_not_dropped_is_delivered() {
+    let run = heals("  - { at: 12s, for: 10s, kill: peers-3 }");
+    let last = run.events.iter().rev().find_map(|event| match &event.what {
+        What::Traffic { nodes } => Some(nodes.clone()),
+        _ => None,
+    });
+    let nodes = last.unwrap();
+    let sent: u64 = nodes.iter().map(|n| n.tx_packets).sum();
+    let came: u64 = nodes.iter().map(|n| n.rx_packets).sum();
+    let dropped: u64 = nodes.iter().flat_map(|n| n.drops).sum();
+    let under_way = sent - came - dropped;
+    assert!(under_way < 50, "{under_way} of {sent} packets are under way at the end");
+}
+
+#[test]
+fn an_image_of_somebody_else_is_refused() {
+    let text = "name: story\nphases: { warmup: 5s, settle: 10s }\n\
+                nodes: { peers: { count: 2, image: 'other:1' } }\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.yaml");
+    std::fs::write(&file, text).unwrap();
+    let output = assert_cmd::Command::cargo_bin("peerlab")
+        .unwrap()
+        .args(["run", "--engine", "sim"])
+        .arg(&file)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("the simulator runs our own node only"), "{said}");
+    assert!(said.contains("--engine docker"), "{said}");
+}

@@ -510,6 +510,25 @@ mod tests {
         assert!(typo.contains("did you mean -addnode?"), "{typo}");
     }
 
+    #[cfg(feature = "planted-bugs")]
+    #[test]
+    fn a_bug_is_planted_by_its_name() {
+        use crate::PlantedBug;
+        let planted = run(&["-plantedbug=no-rerequest"]).unwrap().planted_bug;
+        assert_eq!(planted, Some(PlantedBug::NoRerequest));
+        assert_eq!(run(&[]).unwrap().planted_bug, None);
+        let failure = run(&["-plantedbug=mine"]).unwrap_err().to_string();
+        assert!(failure.contains("-plantedbug=mine"), "{failure}");
+        assert!(failure.contains("first-seen-for-ever"), "{failure}");
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[test]
+    fn no_bug_can_be_planted_in_a_node_that_is_to_be_believed() {
+        let failure = run(&["-plantedbug=no-rerequest"]).unwrap_err().to_string();
+        assert!(failure.contains("unknown option -plantedbug"), "{failure}");
+    }
+
     #[test]
     fn help_and_version_are_told_in_core_s_spelling() {
         let Ok(Request::Print(help)) = parse(["-help".to_owned()], None) else {

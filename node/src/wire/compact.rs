@@ -5,7 +5,8 @@
 //! Whatever is read from the wire has passed [`CompactBlock::new`]: every index names a place in
 //! the block, once and in order.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use bitcoin::bip152::ShortId;
 use bitcoin::block::Header;
@@ -26,10 +27,9 @@ const TX_BYTES_MIN: usize = 10;
 
 /// A block in the form of `cmpctblock`.
 ///
-/// It is shared as it is by all who pass it on, nonce included (see [`crate::sync`]), and so are
-/// the two things about it that are worth working out only once in a process: the order of its
-/// short ids, and the whole block.
-#[derive(Clone, Debug)]
+/// It is shared as it is by all who pass it on, nonce included (see [`crate::sync`]), and so is
+/// what is worth working out only once in a process: the order of its short ids.
+#[derive(Clone)]
 pub struct CompactBlock {
     header: Header,
     hash: BlockHash,
@@ -37,7 +37,6 @@ pub struct CompactBlock {
     short_ids: Vec<ShortId>,
     prefilled: Vec<(u16, Arc<Transaction>)>,
     names: OnceLock<Names>,
-    whole: OnceLock<Weak<Block>>,
 }
 
 /// What finding transactions by their short ids takes.
@@ -48,6 +47,18 @@ struct Names {
     places: Vec<(u64, u16)>,
     /// Whether two places have the same short id.
     twins: bool,
+}
+
+/// Its content, and not what was worked out about it: two equal ones look the same.
+impl fmt::Debug for CompactBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompactBlock")
+            .field("header", &self.header)
+            .field("nonce", &self.nonce)
+            .field("short_ids", &self.short_ids)
+            .field("prefilled", &self.prefilled)
+            .finish()
+    }
 }
 
 /// By content; what was worked out about it does not count.
@@ -107,7 +118,6 @@ impl CompactBlock {
             short_ids,
             prefilled,
             names: OnceLock::new(),
-            whole: OnceLock::new(),
         })
     }
 
@@ -115,7 +125,7 @@ impl CompactBlock {
     ///
     /// # Errors
     /// When the block has more transactions than can be told of, or none.
-    pub fn of(block: &Arc<Block>, nonce: u64) -> Result<CompactBlock, PayloadError> {
+    pub fn of(block: &Block, nonce: u64) -> Result<CompactBlock, PayloadError> {
         let keys = ShortId::calculate_siphash_keys(&block.header, nonce);
         let others = block.txdata.iter().skip(1);
         let short_ids = others
@@ -123,9 +133,7 @@ impl CompactBlock {
             .collect();
         let coinbase = block.txdata.first().map(|tx| (0, Arc::new(tx.clone())));
         let prefilled = coinbase.into_iter().collect();
-        let compact = CompactBlock::new(block.header, nonce, short_ids, prefilled)?;
-        compact.share_whole(block);
-        Ok(compact)
+        CompactBlock::new(block.header, nonce, short_ids, prefilled)
     }
 
     /// The block's header.
@@ -190,16 +198,6 @@ impl CompactBlock {
         // `new` has seen to it that the count fits.
         (0..self.transaction_count() as u16)
             .filter(move |place| prefilled.next_if_eq(place).is_none())
-    }
-
-    /// The whole block, where somebody in this process has shown it and still holds it.
-    pub(crate) fn whole(&self) -> Option<Arc<Block>> {
-        self.whole.get()?.upgrade()
-    }
-
-    /// Shows the whole block, so that others in this process need not hold one of their own.
-    pub(crate) fn share_whole(&self, block: &Arc<Block>) {
-        self.whole.get_or_init(|| Arc::downgrade(block));
     }
 
     pub(super) fn payload_bytes(&self) -> usize {

@@ -67,7 +67,8 @@ pub fn simulate(
         payouts: HashMap::new(),
     };
     let result = director.run();
-    let interrupted = matches!(&result, Err(error) if error.kind == crate::error::Kind::Interrupted);
+    let interrupted =
+        matches!(&result, Err(error) if error.kind == crate::error::Kind::Interrupted);
     let now = director.shard.now;
     director.tell(now, What::Ended { interrupted })?;
     result.map(|()| Simulated {
@@ -112,7 +113,12 @@ impl Director<'_> {
                 counts.peek(),
                 errands.peek().map(|errand| errand.at),
             ];
-            let Some(at) = next.into_iter().flatten().min().filter(|at| *at < plan.end()) else {
+            let Some(at) = next
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at < plan.end())
+            else {
                 break;
             };
             self.run_until(at)?;

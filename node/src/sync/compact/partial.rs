@@ -105,8 +105,8 @@ impl Partial {
     }
 
     /// The block, if nothing is missing. Whether it is the one that its header names is the
-    /// chain's to say. Where somebody in this process holds the same block, it is that one.
-    pub(super) fn into_block(self) -> Option<Arc<Block>> {
+    /// chain's to say. Where one and the same is held already in this process, it is that one.
+    pub(super) fn into_block(self, held: Option<Arc<Block>>) -> Option<Arc<Block>> {
         let found: Option<Vec<Arc<Transaction>>> = self
             .places
             .into_iter()
@@ -116,10 +116,9 @@ impl Partial {
             })
             .collect();
         let found = found?;
-        if let Some(whole) = self.compact.whole()
-            && whole.txdata.iter().eq(found.iter().map(|tx| &**tx))
-        {
-            return Some(whole);
+        let same = |held: &Arc<Block>| held.txdata.iter().eq(found.iter().map(|tx| &**tx));
+        if let Some(held) = held.filter(same) {
+            return Some(held);
         }
         Some(Arc::new(Block {
             header: *self.compact.header(),
@@ -156,11 +155,7 @@ mod tests {
     }
 
     fn partial_of(block: &Arc<Block>) -> Partial {
-        // Through the wire's own constructor, so that nobody holds the whole block for it.
-        let made = CompactBlock::of(block, 3).unwrap();
-        let parts = (made.short_ids().to_vec(), made.prefilled().to_vec());
-        let compact = CompactBlock::new(block.header, 3, parts.0, parts.1).unwrap();
-        Partial::new(Arc::new(compact)).unwrap()
+        Partial::new(Arc::new(CompactBlock::of(block, 3).unwrap())).unwrap()
     }
 
     fn look(partial: &mut Partial, pool: &[(Wtxid, Arc<Transaction>)]) {
@@ -173,7 +168,7 @@ mod tests {
         let mut partial = partial_of(&block);
         look(&mut partial, &pool(&block, (0..20).rev()));
         assert!(partial.missing().is_empty());
-        assert_eq!(partial.into_block().unwrap(), block);
+        assert_eq!(partial.into_block(None).unwrap(), block);
     }
 
     #[test]
@@ -183,11 +178,11 @@ mod tests {
         look(&mut partial, &pool(&block, (1..20).filter(|n| n % 5 != 0)));
         let missing = partial.missing();
         assert_eq!(missing.iter().collect::<Vec<_>>(), [5, 10, 15]);
-        assert_eq!(partial.clone().into_block(), None);
+        assert_eq!(partial.clone().into_block(None), None);
         let given = missing.iter().map(usize::from);
         let given = pool(&block, given).into_iter().map(|(_, tx)| tx).collect();
         assert_eq!(partial.fill(given), Ok(()));
-        assert_eq!(partial.into_block().unwrap(), block);
+        assert_eq!(partial.into_block(None).unwrap(), block);
     }
 
     #[test]
@@ -232,9 +227,13 @@ mod tests {
     #[test]
     fn a_block_that_somebody_holds_is_not_held_twice() {
         let block = block_of(5);
-        let compact = Arc::new(CompactBlock::of(&block, 3).unwrap());
-        let mut partial = Partial::new(compact).unwrap();
+        let mut partial = partial_of(&block);
         look(&mut partial, &pool(&block, 1..5));
-        assert!(Arc::ptr_eq(&partial.into_block().unwrap(), &block));
+        let of = |held| partial.clone().into_block(held).unwrap();
+        assert!(Arc::ptr_eq(&of(Some(Arc::clone(&block))), &block));
+        // Another block of the same header is no such block.
+        let mut forged = Block::clone(&block);
+        forged.txdata.swap(1, 2);
+        assert_eq!(of(Some(Arc::new(forged))), block);
     }
 }

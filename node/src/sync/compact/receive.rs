@@ -161,14 +161,13 @@ impl Machine {
     fn took_together(&mut self, now: Time, id: PeerId, partial: Partial) {
         let compact = Arc::clone(partial.compact());
         let hash = compact.hash();
-        let Some(block) = partial.into_block() else {
+        let held = self.chain.commons().and_then(|shared| shared.block(&hash));
+        let Some(block) = partial.into_block(held) else {
             return;
         };
-        let accepted = self.chain.accept_block(now.unix_secs(), Arc::clone(&block));
-        match accepted {
+        match self.chain.accept_block(now.unix_secs(), block) {
             Ok(accepted) => {
                 self.arrived(now, id, &hash);
-                compact.share_whole(&block);
                 self.compact.keep(compact);
                 self.took_block(now, id, hash, &accepted);
             }

@@ -201,12 +201,3 @@ fn a_longest_getblocktxn_is_within_its_limit() {
         assert!(bytes <= Command::GetBlockTxn.payload_bytes_max() as usize);
     }
 }
-
-#[test]
-fn a_whole_block_is_shared_while_somebody_holds_it() {
-    let block = block_of(3);
-    let compact = CompactBlock::of(&block, 1).unwrap();
-    assert!(Arc::ptr_eq(&compact.whole().unwrap(), &block));
-    drop(block);
-    assert_eq!(compact.whole(), None);
-}

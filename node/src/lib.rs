@@ -15,4 +15,6 @@ pub mod sync;
 pub mod time;
 pub mod wire;
 
+#[cfg(feature = "planted-bugs")]
+pub use machine::PlantedBug;
 pub use machine::{Config, Machine, Timing};

@@ -95,5 +95,8 @@ pub fn local_capacity(load: Load) -> Capacity {
 
 /// The first line of an error.
 fn reason(error: &Error) -> &str {
-    error.reports.first().map_or("no reason was given", |r| &r.what)
+    error
+        .reports
+        .first()
+        .map_or("no reason was given", |r| &r.what)
 }

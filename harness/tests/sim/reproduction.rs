@@ -19,7 +19,11 @@ fn threads_change_nothing() {
     let alone = Run::of(plan.clone(), 1);
     for threads in [2, 3] {
         let together = Run::of(plan.clone(), threads);
-        let first = alone.events.iter().zip(&together.events).find(|(a, b)| a != b);
+        let first = alone
+            .events
+            .iter()
+            .zip(&together.events)
+            .find(|(a, b)| a != b);
         assert!(first.is_none(), "{threads} threads: {first:#?}");
         assert_eq!(alone.trace(), together.trace());
         assert_eq!(alone.happenings, together.happenings);

@@ -23,7 +23,11 @@ fn story(network: &str, faults: &str) -> Run {
 fn heals(faults: &str) -> Run {
     let run = story("discovery: { mode: pure, bootstrap: 2 }", faults);
     let judgement = run.judged();
-    assert_eq!(judgement.outcome, Outcome::Passed, "{faults}: {judgement:#?}");
+    assert_eq!(
+        judgement.outcome,
+        Outcome::Passed,
+        "{faults}: {judgement:#?}"
+    );
     run
 }
 
@@ -37,9 +41,7 @@ fn a_node_that_goes_in_any_way_comes_back_and_catches_up() {
         let up = run.times(|what| matches!(what, What::NodeUp { node } if *node == gone));
         assert_eq!(up.len(), 2, "{how}: {up:?}");
         assert!((27.0..27.2).contains(&up[1]), "{how}: {up:?}");
-        let while_gone = run.times(
-            |what| matches!(what, What::Tip { node, .. } if *node == gone),
-        );
+        let while_gone = run.times(|what| matches!(what, What::Tip { node, .. } if *node == gone));
         let quiet = while_gone.iter().all(|t| !(12.01..27.0).contains(t));
         assert!(quiet, "{how}: {while_gone:?}");
     }
@@ -63,12 +65,16 @@ fn a_miner_that_is_down_mines_nothing() {
     let miner = run.node("miners-0");
     let missed = run.times(|what| matches!(what, What::MineMissed { node, .. } if *node == miner));
     assert!(!missed.is_empty());
-    assert!(missed.iter().all(|t| (12.0..32.1).contains(t)), "{missed:?}");
+    assert!(
+        missed.iter().all(|t| (12.0..32.1).contains(t)),
+        "{missed:?}"
+    );
 }
 
 #[test]
 fn lossy_and_thin_links_slow_a_network_down_and_do_not_stop_it() {
-    let run = heals("  - { at: 12s, for: 20s, shape: { nodes: all, loss: 10%, rate: 200 kbit/s } }");
+    let run =
+        heals("  - { at: 12s, for: 20s, shape: { nodes: all, loss: 10%, rate: 200 kbit/s } }");
     let judgement = run.judged();
     let lost = judgement.figures.drops.get("loss").copied().unwrap_or(0);
     assert!(lost > 50, "{lost}");
@@ -94,7 +100,10 @@ fn what_is_sent_and_not_dropped_is_delivered() {
     let came: u64 = nodes.iter().map(|n| n.rx_packets).sum();
     let dropped: u64 = nodes.iter().flat_map(|n| n.drops).sum();
     let under_way = sent - came - dropped;
-    assert!(under_way < 50, "{under_way} of {sent} packets are under way at the end");
+    assert!(
+        under_way < 50,
+        "{under_way} of {sent} packets are under way at the end"
+    );
 }
 
 #[test]
@@ -113,6 +122,9 @@ fn an_image_of_somebody_else_is_refused() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("the simulator runs our own node only"), "{said}");
+    assert!(
+        said.contains("the simulator runs our own node only"),
+        "{said}"
+    );
     assert!(said.contains("--engine docker"), "{said}");
 }

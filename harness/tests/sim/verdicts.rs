@@ -31,7 +31,11 @@ fn other_seeds_hold_as_well() {
     for seed in 100..106 {
         let plan = plan_of(&shipped("quickstart"), Some(seed));
         let judgement = Run::of(plan, 1).judged();
-        assert_eq!(judgement.outcome, Outcome::Passed, "seed {seed}: {judgement:#?}");
+        assert_eq!(
+            judgement.outcome,
+            Outcome::Passed,
+            "seed {seed}: {judgement:#?}"
+        );
     }
 }
 

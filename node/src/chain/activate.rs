@@ -221,6 +221,10 @@ impl Chain {
                 break;
             }
             let (off, on) = self.tree().path(&self.tip().hash, &best);
+            #[cfg(feature = "planted-bugs")]
+            if self.keeps_first_branch && !off.is_empty() {
+                break;
+            }
             for _ in off {
                 self.disconnect_tip()?;
             }

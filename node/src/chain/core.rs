@@ -35,6 +35,9 @@ pub struct Chain {
     pub(super) ledger: Arc<Ledger>,
     pub(super) keeper: Keeper,
     pub(super) scripts: Arc<Mutex<ScriptCache>>,
+    /// Whether the branch that was adopted first is never left.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) keeps_first_branch: bool,
 }
 
 impl Chain {
@@ -45,7 +48,15 @@ impl Chain {
             ledger: Ledger::at_genesis(&block.header, *hash),
             keeper: Keeper::of_store(store),
             scripts: Arc::default(),
+            #[cfg(feature = "planted-bugs")]
+            keeps_first_branch: false,
         }
+    }
+
+    /// Plants a bug: from now on the branch that was adopted first is never left.
+    #[cfg(feature = "planted-bugs")]
+    pub fn keep_first_branch(&mut self) {
+        self.keeps_first_branch = true;
     }
 
     /// To change the state. Where it is shared, the others keep theirs.

@@ -24,6 +24,8 @@ impl Chain {
             ledger: commons.genesis(),
             scripts: commons.scripts(),
             keeper: Keeper::Common(commons.clone()),
+            #[cfg(feature = "planted-bugs")]
+            keeps_first_branch: false,
         }
     }
 
@@ -37,6 +39,8 @@ impl Chain {
             ledger: Arc::clone(&self.ledger),
             scripts: Arc::clone(&self.scripts),
             keeper: Keeper::Common(commons.clone()),
+            #[cfg(feature = "planted-bugs")]
+            keeps_first_branch: self.keeps_first_branch,
         }
     }
 
@@ -96,6 +100,9 @@ impl Chain {
         let from = self.ledger.fingerprint;
         // Only a body that was found sound before is named by its hash.
         let clock_matters = is_too_new(&block.header, unix_secs);
+        // What a chain with a bug makes of a block is not what others make of it.
+        #[cfg(feature = "planted-bugs")]
+        let clock_matters = clock_matters || self.keeps_first_branch;
         if !clock_matters
             && let Some((to, outcome)) = commons.block_move(from, hash)
             && commons.sound(&hash, &block).is_some()

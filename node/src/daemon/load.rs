@@ -115,6 +115,8 @@ pub fn config(settings: &Settings) -> Config {
         seed_nodes: settings.seed_nodes.clone(),
         connections_max: usize::from(settings.connections_max),
         relay_transactions: !settings.blocks_only,
+        #[cfg(feature = "planted-bugs")]
+        planted_bug: settings.planted_bug,
         ..Config::default()
     };
     if let Some(timeout) = settings.connect_timeout {

@@ -66,6 +66,9 @@ pub struct Settings {
     pub load_blocks: Vec<PathBuf>,
     /// What to log.
     pub log: LogLevel,
+    /// A fault put in on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub planted_bug: Option<crate::PlantedBug>,
 }
 
 /// How much is logged.
@@ -179,6 +182,11 @@ struct CommandLine {
     /// Answer JSON-RPC; accepted for Bitcoin Core's sake, always on
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "1", default_value = "1", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     server: bool,
+
+    /// Run with this fault, put in on purpose
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long, value_name = "NAME")]
+    plantedbug: Option<crate::PlantedBug>,
 
     /// Print the version and end
     #[arg(long, action = ArgAction::SetTrue)]
@@ -303,6 +311,8 @@ fn resolve(line: CommandLine, home: Option<PathBuf>) -> Result<Settings, Failure
             (true, some) if some.iter().all(|c| c == "0" || c == "none") => LogLevel::Info,
             (true, _) => LogLevel::Debug,
         },
+        #[cfg(feature = "planted-bugs")]
+        planted_bug: line.plantedbug,
     })
 }
 
@@ -498,6 +508,25 @@ mod tests {
         }
         let typo = run(&["-adnode=1.2.3.4"]).unwrap_err().to_string();
         assert!(typo.contains("did you mean -addnode?"), "{typo}");
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    #[test]
+    fn a_bug_is_planted_by_its_name() {
+        use crate::PlantedBug;
+        let planted = run(&["-plantedbug=no-rerequest"]).unwrap().planted_bug;
+        assert_eq!(planted, Some(PlantedBug::NoRerequest));
+        assert_eq!(run(&[]).unwrap().planted_bug, None);
+        let failure = run(&["-plantedbug=mine"]).unwrap_err().to_string();
+        assert!(failure.contains("-plantedbug=mine"), "{failure}");
+        assert!(failure.contains("first-seen-for-ever"), "{failure}");
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[test]
+    fn no_bug_can_be_planted_in_a_node_that_is_to_be_believed() {
+        let failure = run(&["-plantedbug=no-rerequest"]).unwrap_err().to_string();
+        assert!(failure.contains("unknown option -plantedbug"), "{failure}");
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Config {
     pub offer_mempool: bool,
     /// How patient.
     pub timing: Timing,
+    /// A fault put in on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub planted_bug: Option<super::PlantedBug>,
 }
 
 impl Default for Config {
@@ -56,6 +59,8 @@ impl Default for Config {
             relay_transactions: true,
             offer_mempool: true,
             timing: Timing::default(),
+            #[cfg(feature = "planted-bugs")]
+            planted_bug: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::mempool::Mempool;
 use crate::peers::{AddressBook, BanList, Dialer, Handshake, Peer, Traffic, Unwelcome};
 use crate::relay::{Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
-use crate::sync::Downloads;
+use crate::sync::{CompactBlocks, Downloads};
 use crate::wire::{Command, Message};
 
 /// Transactions remembered as refused, until the next block; and as confirmed. 8 bytes each.
@@ -40,6 +40,7 @@ pub struct Machine {
     pub(crate) own_addrs: BTreeSet<SocketAddr>,
     pub(crate) dialer: Dialer,
     pub(crate) downloads: Downloads,
+    pub(crate) compact: CompactBlocks,
     /// The one peer that is asked for a long chain of headers.
     pub(crate) header_sync: Option<PeerId>,
     /// When peers are told of the tip, while that is held back.
@@ -71,6 +72,7 @@ impl Machine {
             own_addrs: config.external_addr.into_iter().collect(),
             dialer: Dialer::new(&config),
             downloads: Downloads::new(config.timing.block_timeout),
+            compact: CompactBlocks::default(),
             header_sync: None,
             announce_at: None,
             requests: TxRequests::default(),
@@ -85,6 +87,10 @@ impl Machine {
             chain,
             mempool,
         };
+        #[cfg(feature = "planted-bugs")]
+        if machine.has_bug(super::PlantedBug::FirstSeenForEver) {
+            machine.chain.keep_first_branch();
+        }
         machine.command_ends(now);
         machine
     }
@@ -216,6 +222,10 @@ impl Machine {
             Message::Verack => self.received_verack(now, id),
             Message::WtxidRelay | Message::SendAddrV2 => self.received_feature(id, &message),
             Message::SendHeaders => self.received_sendheaders(id),
+            Message::SendCmpct {
+                high_bandwidth,
+                version,
+            } => self.received_sendcmpct(id, high_bandwidth, version),
             Message::FeeFilter(rate) => self.received_feefilter(id, rate),
             Message::Ping(nonce) => self.send(now, id, Message::Pong(nonce)),
             Message::Pong(nonce) => self.received_pong(now, id, nonce),
@@ -229,10 +239,23 @@ impl Machine {
             Message::GetData(wanted) => self.received_getdata(now, id, wanted),
             Message::NotFound(entries) => self.received_notfound(now, id, &entries),
             Message::Block(block) => self.received_block(now, id, block),
+            Message::CmpctBlock(compact) => self.received_compact_block(now, id, compact),
+            Message::GetBlockTxn { block, places } => {
+                self.received_getblocktxn(now, id, block, &places);
+            }
+            Message::BlockTxn {
+                block,
+                transactions,
+            } => self.received_blocktxn(now, id, block, transactions),
             Message::Tx(tx) => self.received_tx(now, id, tx),
             // Counted already.
             Message::Unknown { .. } => {}
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn has_bug(&self, bug: super::PlantedBug) -> bool {
+        self.config.planted_bug == Some(bug)
     }
 
     /// Sorts announcements into blocks and transactions.

@@ -35,7 +35,8 @@ impl Machine {
         if moved.connected.is_empty() && moved.disconnected.is_empty() {
             return;
         }
-        self.mempool.chain_moved(&self.chain, now, moved);
+        let gone = self.mempool.chain_moved(&self.chain, now, moved);
+        self.remember_all(gone);
         self.relay_after_move(now, moved);
         let tip = self.chain.tip();
         let event = Event::Tip {

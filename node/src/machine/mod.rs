@@ -5,8 +5,12 @@ mod commands;
 mod config;
 mod core;
 mod ledger;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod randomness;
 
 pub use self::core::Machine;
 pub use config::{Config, Timing};
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 pub(crate) use randomness::Randomness;

@@ -11,7 +11,7 @@ use crate::io::{Event, Output, PeerId, Time};
 use crate::machine::Machine;
 use crate::wire::{Message, Version};
 
-/// What this node speaks: 70016 has BIP130, BIP133, BIP155 and BIP339.
+/// What this node speaks: 70016 has BIP130, BIP133, BIP152, BIP155 and BIP339.
 pub(crate) const PROTOCOL_VERSION: u32 = 70_016;
 /// Older peers are let go. They would need ways of speaking that nobody tests any more.
 const PROTOCOL_VERSION_MIN: u32 = 70_016;
@@ -221,6 +221,7 @@ impl Machine {
             return;
         }
         self.send(now, id, Message::SendHeaders);
+        self.begin_compact(now, id);
         self.send_ping(now, id);
         self.begin_gossip(now, id);
         if kind != ConnectionKind::AddressFetch {

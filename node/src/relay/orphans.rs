@@ -58,6 +58,11 @@ impl Orphans {
         self.by_wtxid.contains_key(wtxid)
     }
 
+    /// All of them, by wtxid.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Wtxid, &Arc<Transaction>)> {
+        self.by_wtxid.iter().map(|(wtxid, o)| (*wtxid, &o.tx))
+    }
+
     pub(crate) fn remove(&mut self, wtxid: &Wtxid) {
         let Some(orphan) = self.by_wtxid.remove(wtxid) else {
             return;

@@ -145,6 +145,7 @@ impl Machine {
                     if let Some(peer) = self.peers.get_mut(&from) {
                         peer.last_transaction = Some(now);
                     }
+                    self.remember_all(accepted.evicted);
                     self.entered_mempool(now, &accepted.txid, tx, Some(from));
                     waiting.extend(self.orphans.take_children(&accepted.txid));
                 }
@@ -157,6 +158,8 @@ impl Machine {
                         .insert(self.randomness.short_id(tx.compute_wtxid().as_ref()));
                     if reject.punish() {
                         self.misbehaved(from, &format!("invalid transaction: {}", reject.reason()));
+                    } else {
+                        self.compact.remember(tx);
                     }
                 }
             }
@@ -180,6 +183,13 @@ impl Machine {
             self.requests.announced(TxName::Txid(*parent), from);
         }
         self.orphans.add(tx, from);
+    }
+
+    /// Keeps what the mempool let go: a block may still have it.
+    pub(crate) fn remember_all(&mut self, gone: Vec<Arc<Transaction>>) {
+        for tx in gone {
+            self.compact.remember(tx);
+        }
     }
 
     fn entered_mempool(
@@ -206,6 +216,7 @@ impl Machine {
         self.command_begins(now);
         let accepted = self.mempool.accept(&self.chain, now, Arc::clone(&tx))?;
         self.note_own(now, accepted.txid, Arc::clone(&tx));
+        self.remember_all(accepted.evicted);
         self.entered_mempool(now, &accepted.txid, tx, None);
         for (child, from) in self.orphans.take_children(&accepted.txid) {
             self.try_from_peer(now, from, child);

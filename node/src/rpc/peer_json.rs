@@ -20,7 +20,7 @@ const SERVICE_NAMES: [(u32, &str); 6] = [
     (11, "P2P_V2"),
 ];
 
-/// All that is told of a peer. What the node does not have (compact blocks, permissions) is told
+/// All that is told of a peer. What the node does not have (packages, permissions) is told
 /// as absent.
 pub fn peer_json(peer: &Peer, chain: &Chain, now: Time) -> Value {
     let mut shown = Map::new();
@@ -57,8 +57,8 @@ pub fn peer_json(peer: &Peer, chain: &Chain, now: Time) -> Value {
     let agent = version.map_or(String::new(), |v| printable(&v.user_agent));
     put("subver", agent.into());
     put("inbound", peer.kind.is_inbound().into());
-    put("bip152_hb_to", false.into());
-    put("bip152_hb_from", false.into());
+    put("bip152_hb_to", peer.sync.is_high_bandwidth_to().into());
+    put("bip152_hb_from", peer.sync.is_high_bandwidth_from().into());
     put(
         "startingheight",
         version.map_or(-1, |v| v.start_height).into(),

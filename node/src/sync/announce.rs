@@ -1,6 +1,8 @@
-//! Telling peers of new blocks: by their headers where the peer wants that (BIP130) and can connect
-//! them, else by the tip's hash.
+//! Telling peers of new blocks: by the compact block where the peer asked for high bandwidth
+//! (BIP152) and lacks just this one; by their headers where it wants that (BIP130) and can connect
+//! them; else by the tip's hash.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::block::Header;
@@ -10,7 +12,7 @@ use crate::chain::BlockAccepted;
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::peers::{ConnectionKind, Peer};
-use crate::wire::Message;
+use crate::wire::{CompactBlock, Message};
 
 /// More new blocks than this are announced by the last one's hash alone (Bitcoin Core's
 /// `MAX_BLOCKS_TO_ANNOUNCE`).
@@ -24,6 +26,12 @@ const CATCHING_UP_EVERY: Duration = Duration::from_secs(1);
 impl Machine {
     /// Tells every peer of the blocks that joined the active chain.
     pub(crate) fn announce_blocks(&mut self, now: Time, moved: &BlockAccepted) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(crate::PlantedBug::NoAnnouncementAfterReorg)
+            && !moved.disconnected.is_empty()
+        {
+            return;
+        }
         if self.downloads.count() >= CATCHING_UP_BLOCKS {
             self.announce_at.get_or_insert(now + CATCHING_UP_EVERY);
             return;
@@ -46,17 +54,28 @@ impl Machine {
         }
     }
 
-    /// Tells every peer that lacks the tip, by these headers if they are the ones it lacks.
+    /// Tells every peer that lacks the tip; by these headers, or the compact block of the last,
+    /// if they are the ones it lacks.
     fn announce_tip(&mut self, now: Time, headers: &[Header]) {
         let tip = self.chain.tip().hash;
-        let messages: Vec<(PeerId, Message)> = self
+        let takers: Vec<PeerId> = self
             .peers
             .values()
             .filter(|p| p.is_ready() && p.kind != ConnectionKind::AddressFetch)
             .filter(|p| !self.has(p, &tip))
-            .map(|p| (p.id, self.announcement(p, headers)))
+            .map(|p| p.id)
             .collect();
-        for (id, message) in messages {
+        let wants_compact = |id| self.peers.get(id).is_some_and(|p| p.sync.wants_compact);
+        let compact = if !headers.is_empty() && takers.iter().any(wants_compact) {
+            self.compact_form(&tip)
+        } else {
+            None
+        };
+        for id in takers {
+            let Some(peer) = self.peers.get(&id) else {
+                continue;
+            };
+            let message = self.announcement(peer, headers, compact.as_ref());
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.sync.best_sent = Some(tip);
             }
@@ -65,16 +84,28 @@ impl Machine {
     }
 
     /// What to tell one peer that lacks the tip.
-    fn announcement(&self, peer: &Peer, headers: &[Header]) -> Message {
+    fn announcement(
+        &self,
+        peer: &Peer,
+        headers: &[Header],
+        compact: Option<&Arc<CompactBlock>>,
+    ) -> Message {
         let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip().hash)]);
-        if !peer.sync.wants_headers {
+        if !peer.sync.wants_headers && !peer.sync.wants_compact {
             return by_hash();
         }
         let lacking = headers
             .iter()
             .position(|h| !self.has(peer, &h.block_hash()));
-        match lacking.map(|at| &headers[at..]) {
-            Some(new) if self.has(peer, &new[0].prev_blockhash) => Message::Headers(new.to_vec()),
+        let new = match lacking.map(|at| &headers[at..]) {
+            Some(new) if self.has(peer, &new[0].prev_blockhash) => new,
+            _ => return by_hash(),
+        };
+        match (new, compact) {
+            ([_], Some(compact)) if peer.sync.wants_compact => {
+                Message::CmpctBlock(Arc::clone(compact))
+            }
+            _ if peer.sync.wants_headers => Message::Headers(new.to_vec()),
             _ => by_hash(),
         }
     }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::Block;
 use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{Block, BlockHash};
 
 use crate::chain::{BlockAccepted, BlockError, HeaderError};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
+use crate::peers::Peer;
 use crate::wire::Message;
 
 /// Blocks that one peer is asked for at once (Bitcoin Core's `MAX_BLOCKS_IN_TRANSIT_PER_PEER`).
@@ -28,11 +29,10 @@ impl Machine {
         let Some(peer) = self.peers.get(&id) else {
             return;
         };
-        let free = IN_FLIGHT_PER_PEER_MAX.saturating_sub(peer.sync.in_flight.len());
-        let rests = peer.sync.stalls > 0 && peer.sync.stall_at.is_some();
-        if free == 0 || rests || !Machine::gives_blocks(peer) {
+        if !Machine::has_room(peer) {
             return;
         }
+        let free = IN_FLIGHT_PER_PEER_MAX - peer.sync.in_flight.len();
         let Some(best) = peer
             .sync
             .best_known
@@ -49,14 +49,39 @@ impl Machine {
         if wanted.is_empty() {
             return;
         }
+        let inventory = if self.is_asked_compact(id, &wanted) {
+            vec![Inventory::CompactBlock(wanted[0].0)]
+        } else {
+            let hashes = wanted.iter().map(|(hash, _)| *hash);
+            hashes.map(Inventory::WitnessBlock).collect()
+        };
+        self.note_asked(now, id, wanted);
+        self.send(now, id, Message::GetData(inventory));
+    }
+
+    /// Whether more blocks may be asked of a peer. One that has stalled rests for a while.
+    pub(super) fn has_room(peer: &Peer) -> bool {
+        let rests = peer.sync.stalls > 0 && peer.sync.stall_at.is_some();
+        peer.sync.in_flight.len() < IN_FLIGHT_PER_PEER_MAX && !rests && Machine::gives_blocks(peer)
+    }
+
+    /// Whether to ask for the compact form: of a single block, the next one, while nothing else is
+    /// on its way. Then this node keeps up, and its mempool has most of what the block has.
+    fn is_asked_compact(&self, id: PeerId, wanted: &[(BlockHash, u32)]) -> bool {
+        let speaks = self.peers.get(&id).is_some_and(|p| p.sync.speaks_compact);
+        let [(_, height)] = wanted else { return false };
+        speaks
+            && self.uses_compact()
+            && self.downloads.count() == 0
+            && *height <= self.chain.tip().height + 1
+    }
+
+    /// Notes that a peer was asked for blocks.
+    fn note_asked(&mut self, now: Time, id: PeerId, wanted: Vec<(BlockHash, u32)>) {
         for (hash, _) in &wanted {
             self.downloads.ask(*hash, id);
         }
         let timeout = self.downloads.timeout();
-        let inventory = wanted
-            .iter()
-            .map(|(hash, _)| Inventory::WitnessBlock(*hash))
-            .collect();
         if let Some(peer) = self.peers.get_mut(&id) {
             if peer.sync.in_flight.is_empty() {
                 peer.sync.waiting_since = now;
@@ -64,7 +89,21 @@ impl Machine {
             }
             peer.sync.in_flight.extend(wanted);
         }
-        self.send(now, id, Message::GetData(inventory));
+    }
+
+    /// Notes that a peer was asked for (more of) a block, of which part may have come: it has the
+    /// full time for the rest.
+    pub(super) fn note_asked_again(&mut self, now: Time, id: PeerId, hash: BlockHash) {
+        let timeout = self.downloads.timeout();
+        let Some(height) = self.chain.entry(&hash).map(|e| e.height) else {
+            return;
+        };
+        if self.downloads.asked_of(&hash) != Some(id) {
+            self.note_asked(now, id, vec![(hash, height)]);
+        } else if let Some(peer) = self.peers.get_mut(&id) {
+            peer.sync.waiting_since = now;
+            peer.sync.stall_at = Some(now + timeout);
+        }
     }
 
     /// Asks every peer that has room.
@@ -85,27 +124,35 @@ impl Machine {
         }
         match self.chain.accept_block(now.unix_secs(), block) {
             Ok(accepted) => {
-                self.note_has(id, hash);
                 self.downloads.came_from(hash, id);
-                if let Some(peer) = self.peers.get_mut(&id)
-                    && accepted.new
-                {
-                    peer.last_block = Some(now);
-                }
-                self.chain_moved(now, &accepted);
-                self.request_blocks(now, id);
+                self.took_block(now, id, hash, &accepted);
             }
             Err(error) => self.refused_block(now, id, &error, hash),
         }
     }
 
-    fn refused_block(
+    /// A peer's block was taken in.
+    pub(super) fn took_block(
         &mut self,
         now: Time,
         id: PeerId,
-        error: &BlockError,
-        hash: bitcoin::BlockHash,
+        hash: BlockHash,
+        accepted: &BlockAccepted,
     ) {
+        self.note_has(id, hash);
+        if let Some(peer) = self.peers.get_mut(&id)
+            && accepted.new
+        {
+            peer.last_block = Some(now);
+        }
+        self.chain_moved(now, accepted);
+        if self.chain.tip().hash == hash && self.downloads.count() == 0 {
+            self.choose_high_bandwidth(now, id);
+        }
+        self.request_blocks(now, id);
+    }
+
+    fn refused_block(&mut self, now: Time, id: PeerId, error: &BlockError, hash: BlockHash) {
         if let BlockError::Header(HeaderError::UnknownParent(_)) = error {
             self.unconnecting(now, id, hash);
         } else if let Some(failure) = error.store_failure() {
@@ -118,7 +165,7 @@ impl Machine {
     }
 
     /// A body came: it is no longer awaited of anybody.
-    fn arrived(&mut self, now: Time, from: PeerId, hash: &bitcoin::BlockHash) {
+    pub(super) fn arrived(&mut self, now: Time, from: PeerId, hash: &BlockHash) {
         let Some(asked) = self.downloads.forget(hash) else {
             return;
         };
@@ -139,6 +186,14 @@ impl Machine {
                 }
             }
         }
+        self.forget_partials();
+    }
+
+    /// Forgets what was put together of blocks that are no longer awaited of the same peer.
+    fn forget_partials(&mut self) {
+        let downloads = &self.downloads;
+        self.compact
+            .retain_awaited(|from, hash| downloads.asked_of(hash) == Some(from));
     }
 
     /// Part of a message arrived: if it is a block, it is on its way.
@@ -193,18 +248,32 @@ impl Machine {
                 continue;
             }
             // With `stall_at` still set it is not asked for the same again.
-            let owed = std::mem::take(&mut peer.sync.in_flight);
-            for (hash, _) in &owed {
-                self.downloads.forget(hash);
-            }
+            let owed = self.take_owed(id);
             self.request_blocks_of_all(now);
             self.leave_in_flight(now, id, owed);
+            self.forget_partials();
         }
+    }
+
+    /// Takes what a peer owes off it, so that others can be asked.
+    fn take_owed(&mut self, id: PeerId) -> Vec<(BlockHash, u32)> {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return Vec::new();
+        };
+        let owed = std::mem::take(&mut peer.sync.in_flight);
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(crate::PlantedBug::NoRerequest) {
+            return Vec::new();
+        }
+        for (hash, _) in &owed {
+            self.downloads.forget(hash);
+        }
+        owed
     }
 
     /// What nobody else can give stays awaited of the stalling peer, without asking it again. A
     /// peer that owes nothing any more may be asked for other blocks after a while.
-    fn leave_in_flight(&mut self, now: Time, id: PeerId, owed: Vec<(bitcoin::BlockHash, u32)>) {
+    fn leave_in_flight(&mut self, now: Time, id: PeerId, owed: Vec<(BlockHash, u32)>) {
         let left: Vec<_> = owed
             .into_iter()
             .filter(|(hash, _)| !self.downloads.is_asked(hash))
@@ -225,13 +294,10 @@ impl Machine {
             return;
         };
         peer.sync.stall_at = None;
-        let owed = std::mem::take(&mut peer.sync.in_flight);
-        if owed.is_empty() {
+        if self.take_owed(id).is_empty() {
             return;
         }
-        for (hash, _) in owed {
-            self.downloads.forget(&hash);
-        }
+        self.forget_partials();
         self.request_blocks_of_all(now);
     }
 

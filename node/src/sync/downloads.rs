@@ -47,6 +47,11 @@ impl Downloads {
         self.asked.contains_key(hash)
     }
 
+    /// Who was asked for a body.
+    pub(super) fn asked_of(&self, hash: &BlockHash) -> Option<PeerId> {
+        self.asked.get(hash).copied()
+    }
+
     pub(super) fn ask(&mut self, hash: BlockHash, peer: PeerId) {
         self.asked.insert(hash, peer);
     }

@@ -242,6 +242,7 @@ impl Machine {
     /// The connection takes no more part: what it owes is asked of others.
     pub(crate) fn release_sync(&mut self, id: PeerId) {
         let now = self.now;
+        self.release_compact(id);
         self.release_blocks(now, id);
         self.header_sync_ends(now, id);
     }

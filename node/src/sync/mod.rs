@@ -4,10 +4,12 @@
 
 mod announce;
 mod blocks;
+mod compact;
 mod downloads;
 mod headers;
 mod peer_sync;
 mod serve;
 
+pub(crate) use compact::CompactBlocks;
 pub(crate) use downloads::Downloads;
 pub use peer_sync::PeerSync;

@@ -18,6 +18,12 @@ pub struct PeerSync {
     pub(super) last_unknown: Option<BlockHash>,
     /// It wants announcements by headers (BIP130).
     pub(super) wants_headers: bool,
+    /// It speaks of compact blocks in our version (BIP152).
+    pub(super) speaks_compact: bool,
+    /// It wants compact blocks unasked.
+    pub(super) wants_compact: bool,
+    /// It was asked to send compact blocks unasked.
+    pub(super) chosen: bool,
     /// When it was asked for headers, until it answers.
     pub(super) headers_asked: Option<Time>,
     /// It is asked for headers once another peer has given what it has.
@@ -47,6 +53,16 @@ impl PeerSync {
     /// Their heights.
     pub fn heights_in_flight(&self) -> impl Iterator<Item = u32> + '_ {
         self.in_flight.iter().map(|(_, height)| *height)
+    }
+
+    /// Whether it was asked to send compact blocks unasked (`bip152_hb_to`).
+    pub fn is_high_bandwidth_to(&self) -> bool {
+        self.chosen
+    }
+
+    /// Whether it asked for compact blocks unasked (`bip152_hb_from`).
+    pub fn is_high_bandwidth_from(&self) -> bool {
+        self.wants_compact
     }
 
     /// The block with the most work that the peer is known to have.

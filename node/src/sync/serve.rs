@@ -68,7 +68,8 @@ impl Machine {
             };
             match self.find(&wanted) {
                 Some(message) => {
-                    blocks += usize::from(matches!(message, Message::Block(_)));
+                    let is_block = matches!(message, Message::Block(_) | Message::CmpctBlock(_));
+                    blocks += usize::from(is_block);
                     self.send(now, id, message);
                 }
                 None => not_found.push(wanted),
@@ -105,11 +106,12 @@ impl Machine {
                 .mempool
                 .get(txid)
                 .map(|e| Message::Tx(Arc::new(stripped(&e.tx)))),
-            Inventory::Error | Inventory::CompactBlock(_) | Inventory::Unknown { .. } => None,
+            Inventory::CompactBlock(hash) => self.compact_or_whole(hash),
+            Inventory::Error | Inventory::Unknown { .. } => None,
         }
     }
 
-    fn stored_block(&mut self, hash: &BlockHash) -> Option<Arc<Block>> {
+    pub(super) fn stored_block(&mut self, hash: &BlockHash) -> Option<Arc<Block>> {
         match self.chain.block(hash) {
             Ok(block) => block,
             Err(failure) => {

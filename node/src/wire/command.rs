@@ -12,10 +12,16 @@ pub enum Command {
     AddrV2,
     /// A block.
     Block,
+    /// Transactions of a block, BIP152.
+    BlockTxn,
+    /// A block by short names of its transactions, BIP152.
+    CmpctBlock,
     /// The least fee rate that a peer wants to hear of, BIP133.
     FeeFilter,
     /// Asks for addresses.
     GetAddr,
+    /// Asks for transactions of a block, BIP152.
+    GetBlockTxn,
     /// Asks for blocks and transactions.
     GetData,
     /// Asks for headers after a locator.
@@ -32,6 +38,8 @@ pub enum Command {
     Pong,
     /// Asks for BIP155 addresses.
     SendAddrV2,
+    /// Tells how compact blocks are wanted, BIP152.
+    SendCmpct,
     /// Asks for announcements by headers, BIP130.
     SendHeaders,
     /// A transaction.
@@ -51,12 +59,15 @@ const PAYLOAD_BYTES_MAX: u32 = 4_000_000;
 
 impl Command {
     /// Every kind that has a name, in the order of the names.
-    pub const NAMED: [Command; 18] = [
+    pub const NAMED: [Command; 22] = [
         Command::Addr,
         Command::AddrV2,
         Command::Block,
+        Command::BlockTxn,
+        Command::CmpctBlock,
         Command::FeeFilter,
         Command::GetAddr,
+        Command::GetBlockTxn,
         Command::GetData,
         Command::GetHeaders,
         Command::Headers,
@@ -65,6 +76,7 @@ impl Command {
         Command::Ping,
         Command::Pong,
         Command::SendAddrV2,
+        Command::SendCmpct,
         Command::SendHeaders,
         Command::Tx,
         Command::Verack,
@@ -78,8 +90,11 @@ impl Command {
             Command::Addr => "addr",
             Command::AddrV2 => "addrv2",
             Command::Block => "block",
+            Command::BlockTxn => "blocktxn",
+            Command::CmpctBlock => "cmpctblock",
             Command::FeeFilter => "feefilter",
             Command::GetAddr => "getaddr",
+            Command::GetBlockTxn => "getblocktxn",
             Command::GetData => "getdata",
             Command::GetHeaders => "getheaders",
             Command::Headers => "headers",
@@ -88,6 +103,7 @@ impl Command {
             Command::Ping => "ping",
             Command::Pong => "pong",
             Command::SendAddrV2 => "sendaddrv2",
+            Command::SendCmpct => "sendcmpct",
             Command::SendHeaders => "sendheaders",
             Command::Tx => "tx",
             Command::Verack => "verack",
@@ -118,6 +134,10 @@ impl Command {
             Command::Headers => 3 + 2_000 * 81,
             // A version, 101 hashes and a stop hash.
             Command::GetHeaders => 4 + 1 + 102 * 32,
+            // A hash, a count, and as many places as there can be, each in its longest form.
+            Command::GetBlockTxn => 32 + 3 + 65_535 * 3,
+            // A switch and a version.
+            Command::SendCmpct => 1 + 8,
             Command::Ping | Command::Pong | Command::FeeFilter => 8,
             Command::Version => 85 + 1 + 256 + 5 + 64,
             Command::GetAddr
@@ -126,8 +146,12 @@ impl Command {
             | Command::Verack
             | Command::WtxidRelay => 0,
             // A transaction is at most 400,000 weight units by relay policy, yet a block's whole
-            // weight by consensus.
-            Command::Block | Command::Tx | Command::Other => PAYLOAD_BYTES_MAX,
+            // weight by consensus. All that is not named in a compact block may be prefilled.
+            Command::Block
+            | Command::BlockTxn
+            | Command::CmpctBlock
+            | Command::Tx
+            | Command::Other => PAYLOAD_BYTES_MAX,
         }
     }
 }
@@ -192,8 +216,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_other() {
-        let name = CommandName::from_wire(*b"sendcmpct\0\0\0").unwrap();
-        assert_eq!(name.as_str(), "sendcmpct");
+        let name = CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap();
+        assert_eq!(name.as_str(), "mystery");
         assert_eq!(Command::from_name(&name), Command::Other);
     }
 

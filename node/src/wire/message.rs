@@ -10,6 +10,7 @@ use bitcoin::{Block, BlockHash, Transaction};
 
 use super::address::PeerAddress;
 use super::command::{Command, CommandName};
+use super::compact::{CompactBlock, TxPlaces};
 
 /// A message. Its bytes come from [`super::encode`] and are read by [`super::Decoder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,13 @@ pub enum Message {
     SendAddrV2,
     /// Announce blocks by headers, BIP130.
     SendHeaders,
+    /// How compact blocks are wanted, BIP152.
+    SendCmpct {
+        /// At once and unasked for, or announced as other blocks are.
+        high_bandwidth: bool,
+        /// Of compact blocks.
+        version: u64,
+    },
     /// The least fee rate to announce, satoshis per 1,000 virtual bytes, BIP133.
     FeeFilter(u64),
     /// Are you there?
@@ -53,6 +61,22 @@ pub enum Message {
     NotFound(Vec<Inventory>),
     /// A block.
     Block(Arc<Block>),
+    /// A block by short names of its transactions, BIP152.
+    CmpctBlock(Arc<CompactBlock>),
+    /// Asks for transactions of a block that was told of in the compact form.
+    GetBlockTxn {
+        /// Which block.
+        block: BlockHash,
+        /// Which of its transactions.
+        places: TxPlaces,
+    },
+    /// Answers [`Message::GetBlockTxn`].
+    BlockTxn {
+        /// Which block.
+        block: BlockHash,
+        /// As asked for, in their order.
+        transactions: Vec<Arc<Transaction>>,
+    },
     /// A transaction.
     Tx(Arc<Transaction>),
     /// Anything else: tolerated and counted, as the protocol asks for.
@@ -98,6 +122,7 @@ impl Message {
             Message::WtxidRelay => Command::WtxidRelay,
             Message::SendAddrV2 => Command::SendAddrV2,
             Message::SendHeaders => Command::SendHeaders,
+            Message::SendCmpct { .. } => Command::SendCmpct,
             Message::FeeFilter(_) => Command::FeeFilter,
             Message::Ping(_) => Command::Ping,
             Message::Pong(_) => Command::Pong,
@@ -110,6 +135,9 @@ impl Message {
             Message::GetData(_) => Command::GetData,
             Message::NotFound(_) => Command::NotFound,
             Message::Block(_) => Command::Block,
+            Message::CmpctBlock(_) => Command::CmpctBlock,
+            Message::GetBlockTxn { .. } => Command::GetBlockTxn,
+            Message::BlockTxn { .. } => Command::BlockTxn,
             Message::Tx(_) => Command::Tx,
             Message::Unknown { .. } => Command::Other,
         }

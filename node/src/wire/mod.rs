@@ -3,12 +3,14 @@
 
 mod address;
 mod command;
+mod compact;
 mod frame;
 mod message;
 mod payload;
 
 pub use address::PeerAddress;
 pub use command::{Command, CommandName};
+pub use compact::{COMPACT_TRANSACTIONS_MAX, COMPACT_VERSION, CompactBlock, TxPlaces};
 pub use frame::{DecodeError, Decoder, FRAME_HEADER_BYTES, MAGIC_REGTEST, encode};
 pub use message::{Message, Version};
 pub use payload::{

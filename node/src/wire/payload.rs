@@ -10,6 +10,9 @@ use thiserror::Error;
 
 use super::address::{ADDRESS_BYTES, PeerAddress, read_endpoint, write_endpoint};
 use super::command::{Command, CommandName};
+use super::compact::{
+    CompactBlock, TxPlaces, read_transactions, transactions_bytes, write_transactions,
+};
 use super::message::{Message, Version};
 
 /// Most addresses in one message (Bitcoin's `MAX_ADDR_TO_SEND`).
@@ -103,7 +106,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of entries of at least `entry_bytes_min`, no more than `max` and than can follow.
-    fn count(
+    pub(super) fn count(
         &mut self,
         max: usize,
         entry_bytes_min: usize,
@@ -120,7 +123,10 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
-    fn consensus<T: Decodable>(&mut self, what: &'static str) -> Result<T, PayloadError> {
+    pub(super) fn consensus<T: Decodable>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<T, PayloadError> {
         T::consensus_decode_from_finite_reader(&mut self.rest).map_err(|error| {
             PayloadError::Consensus {
                 what,
@@ -169,7 +175,7 @@ impl Writer {
         }
     }
 
-    fn consensus<T: Encodable>(&mut self, value: &T) {
+    pub(super) fn consensus<T: Encodable>(&mut self, value: &T) {
         // Writing to memory cannot fail.
         let _ = value.consensus_encode(&mut self.bytes);
     }
@@ -205,6 +211,7 @@ pub(super) fn size(message: &Message) -> usize {
         | Message::SendAddrV2
         | Message::SendHeaders
         | Message::GetAddr => 0,
+        Message::SendCmpct { .. } => 1 + 8,
         Message::FeeFilter(_) | Message::Ping(_) | Message::Pong(_) => 8,
         Message::Addr(list) => list_bytes(list.len(), 4 + ADDRESS_BYTES),
         Message::AddrV2(list) => {
@@ -216,6 +223,9 @@ pub(super) fn size(message: &Message) -> usize {
             list_bytes(list.len(), INVENTORY_BYTES)
         }
         Message::Block(block) => block.total_size(),
+        Message::CmpctBlock(compact) => compact.payload_bytes(),
+        Message::GetBlockTxn { places, .. } => 32 + places.payload_bytes(),
+        Message::BlockTxn { transactions, .. } => 32 + transactions_bytes(transactions),
         Message::Tx(tx) => tx.total_size(),
         Message::Unknown { payload, .. } => payload.len(),
     }
@@ -230,6 +240,13 @@ pub(super) fn write(message: &Message, writer: &mut Writer) {
         | Message::SendAddrV2
         | Message::SendHeaders
         | Message::GetAddr => {}
+        Message::SendCmpct {
+            high_bandwidth,
+            version,
+        } => {
+            writer.bytes(&[u8::from(*high_bandwidth)]);
+            writer.bytes(&version.to_le_bytes());
+        }
         Message::FeeFilter(value) | Message::Ping(value) | Message::Pong(value) => {
             writer.bytes(&value.to_le_bytes());
         }
@@ -259,6 +276,18 @@ pub(super) fn write(message: &Message, writer: &mut Writer) {
             list.iter().for_each(|entry| writer.consensus(entry));
         }
         Message::Block(block) => writer.consensus(&**block),
+        Message::CmpctBlock(compact) => compact.write(writer),
+        Message::GetBlockTxn { block, places } => {
+            writer.consensus(block);
+            places.write(writer);
+        }
+        Message::BlockTxn {
+            block,
+            transactions,
+        } => {
+            writer.consensus(block);
+            write_transactions(transactions, writer);
+        }
         Message::Tx(tx) => writer.consensus(&**tx),
         Message::Unknown { payload, .. } => writer.bytes(payload),
     }
@@ -294,6 +323,10 @@ pub(super) fn read(command: CommandName, payload: &[u8]) -> Result<Message, Payl
         Command::SendAddrV2 => Message::SendAddrV2,
         Command::SendHeaders => Message::SendHeaders,
         Command::GetAddr => Message::GetAddr,
+        Command::SendCmpct => Message::SendCmpct {
+            high_bandwidth: reader.array::<1>()?[0] != 0,
+            version: reader.u64()?,
+        },
         Command::FeeFilter => Message::FeeFilter(reader.u64()?),
         Command::Ping => Message::Ping(reader.u64()?),
         Command::Pong => Message::Pong(reader.u64()?),
@@ -305,6 +338,15 @@ pub(super) fn read(command: CommandName, payload: &[u8]) -> Result<Message, Payl
         Command::GetData => Message::GetData(read_inventory(&mut reader)?),
         Command::NotFound => Message::NotFound(read_inventory(&mut reader)?),
         Command::Block => Message::Block(Arc::new(reader.consensus("block")?)),
+        Command::CmpctBlock => Message::CmpctBlock(Arc::new(CompactBlock::read(&mut reader)?)),
+        Command::GetBlockTxn => Message::GetBlockTxn {
+            block: reader.consensus("block hash")?,
+            places: TxPlaces::read(&mut reader)?,
+        },
+        Command::BlockTxn => Message::BlockTxn {
+            block: reader.consensus("block hash")?,
+            transactions: read_transactions(&mut reader)?,
+        },
         Command::Tx => Message::Tx(Arc::new(reader.consensus("transaction")?)),
     };
     reader.finish()?;

@@ -147,7 +147,12 @@ fn what_comes_before_the_handshake_is_ignored() {
     let commands: Vec<_> = world.heard(puppet).iter().map(Message::command).collect();
     assert_eq!(
         commands,
-        [Command::SendHeaders, Command::Ping, Command::GetHeaders]
+        [
+            Command::SendHeaders,
+            Command::SendCmpct,
+            Command::Ping,
+            Command::GetHeaders
+        ]
     );
 }
 

@@ -1,12 +1,15 @@
 //! Peers that say anything at any time: the node may let them go, but it never panics, and it goes
 //! on serving an honest peer.
 
+use std::sync::Arc;
+
+use bitcoin::bip152::ShortId;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{BlockHash, Txid, Wtxid};
 use peerlab_node::Config;
-use peerlab_node::wire::{CommandName, Message, PeerAddress};
+use peerlab_node::wire::{CommandName, CompactBlock, Message, PeerAddress};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -26,12 +29,13 @@ fn hash() -> impl Strategy<Value = [u8; 32]> {
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {
-    (0..6u8, hash()).prop_map(|(kind, hash)| match kind {
+    (0..7u8, hash()).prop_map(|(kind, hash)| match kind {
         0 => Inventory::Transaction(Txid::from_byte_array(hash)),
         1 => Inventory::Block(BlockHash::from_byte_array(hash)),
         2 => Inventory::WTx(Wtxid::from_byte_array(hash)),
         3 => Inventory::WitnessTransaction(Txid::from_byte_array(hash)),
         4 => Inventory::WitnessBlock(BlockHash::from_byte_array(hash)),
+        5 => Inventory::CompactBlock(BlockHash::from_byte_array(hash)),
         _ => Inventory::Unknown { inv_type: 9, hash },
     })
 }
@@ -89,8 +93,12 @@ fn message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(Message::Pong),
         any::<u64>().prop_map(Message::FeeFilter),
         version(),
+        (any::<bool>(), 0..4u64).prop_map(|(high_bandwidth, version)| Message::SendCmpct {
+            high_bandwidth,
+            version,
+        }),
         Just(Message::Unknown {
-            command: CommandName::from_wire(*b"sendcmpct\0\0\0").unwrap(),
+            command: CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap(),
             payload: vec![1],
         }),
     ];
@@ -113,7 +121,64 @@ fn message() -> impl Strategy<Value = Message> {
         (0..PAST_BLOCKS as usize).prop_map(|n| Message::Block(past()[n].clone())),
         (0..20usize, 0..3u64).prop_map(|(n, v)| Message::Tx(spend_past(n, v))),
     ];
-    prop_oneof![2 => plain, 4 => lists, 1 => bodies]
+    prop_oneof![2 => plain, 4 => lists, 1 => bodies, 3 => compact_messages()]
+}
+
+/// Blocks that are sound or not, on the tip or anywhere, with short ids that mean something or
+/// nothing; and transactions of them.
+fn compact_messages() -> impl Strategy<Value = Message> {
+    let id = (0..20usize, 0..3u64, any::<bool>());
+    let compact = (next_header(), any::<bool>(), vec(id, 0..6), 0..6u16).prop_map(
+        |(header, salted, ids, place)| {
+            let nonce = u64::from(salted);
+            let keys = ShortId::calculate_siphash_keys(&header, nonce);
+            let ids: Vec<_> = ids
+                .into_iter()
+                .map(|(n, variant, known)| {
+                    let wtxid = spend_past(n, variant).compute_wtxid().to_byte_array();
+                    ShortId::with_siphash_keys(&if known { wtxid } else { [n as u8; 32] }, keys)
+                })
+                .collect();
+            let coinbase = Arc::new(past()[3].txdata[0].clone());
+            let place = place.min(ids.len() as u16);
+            let made = CompactBlock::new(header, nonce, ids, vec![(place, coinbase)]);
+            Message::CmpctBlock(Arc::new(made.unwrap()))
+        },
+    );
+    let asked = (next_hash(), vec(any::<u16>(), 0..4), any::<bool>());
+    let asked = asked.prop_map(|(block, places, first)| Message::GetBlockTxn {
+        block,
+        places: if first {
+            [0].into_iter().collect()
+        } else {
+            places.into_iter().collect()
+        },
+    });
+    let given = (next_hash(), vec((0..20usize, 0..3u64), 0..4));
+    let given = given.prop_map(|(block, list)| Message::BlockTxn {
+        block,
+        transactions: list.into_iter().map(|(n, v)| spend_past(n, v)).collect(),
+    });
+    prop_oneof![2 => compact, 1 => asked, 2 => given]
+}
+
+/// A header of the past, or one of four on the tip.
+fn next_header() -> impl Strategy<Value = Header> {
+    let next = (0..4u8).prop_map(|n| {
+        let tip = past()[PAST_BLOCKS as usize - 1].block_hash();
+        let mut header = past()[PAST_BLOCKS as usize - 1].header;
+        header.prev_blockhash = tip;
+        header.time += 1 + u32::from(n);
+        while header.validate_pow(header.target()).is_err() {
+            header.nonce = header.nonce.wrapping_add(1);
+        }
+        header
+    });
+    prop_oneof![1 => header(), 4 => next]
+}
+
+fn next_hash() -> impl Strategy<Value = BlockHash> {
+    next_header().prop_map(|header| header.block_hash())
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 use bitcoin::p2p::message_blockdata::Inventory;
-use peerlab_node::wire::{Command, Message};
+use peerlab_node::wire::{Command, CompactBlock, Message};
 
 use crate::ledger::*;
 use crate::world::*;
@@ -70,7 +70,8 @@ fn a_new_block_reaches_a_ring_by_headers_and_each_node_once() {
     world.mine(nodes[0]);
     world.run_until(secs(5), "all have the block", |w| w.agree());
     world.run(secs(1));
-    let one = u64::from(Message::Block(Arc::clone(&past()[7])).wire_size());
+    let compact = CompactBlock::of(&past()[7], 0).unwrap();
+    let one = u64::from(Message::CmpctBlock(Arc::new(compact)).wire_size());
     let spent = block_bytes(&world, &nodes) - bytes_before;
     assert!(
         (19 * one - 100..=19 * one + 2_000).contains(&spent),
@@ -84,10 +85,11 @@ fn a_new_block_reaches_a_ring_by_headers_and_each_node_once() {
     assert_eq!(inv, 0, "announced by headers");
 }
 
+/// Bytes of blocks in either form.
 fn block_bytes(world: &World, nodes: &[Node]) -> u64 {
-    nodes
-        .iter()
-        .map(|n| world.machine(*n).totals().received.of(Command::Block))
+    let received = nodes.iter().map(|n| &world.machine(*n).totals().received);
+    received
+        .map(|bytes| bytes.of(Command::Block) + bytes.of(Command::CmpctBlock))
         .sum()
 }
 

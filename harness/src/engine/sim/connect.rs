@@ -104,8 +104,14 @@ impl Shard {
         }
         let ip = self.address(packet.src);
         let (first, count) = EPHEMERAL_PORTS;
-        let port = first + (packet.from.generation.wrapping_mul(31) + packet.from.slot) as u16 % count;
-        let mut end = End::new(packet.src, SocketAddr::new(IpAddr::V4(ip), port), false, now);
+        let port =
+            first + (packet.from.generation.wrapping_mul(31) + packet.from.slot) as u16 % count;
+        let mut end = End::new(
+            packet.src,
+            SocketAddr::new(IpAddr::V4(ip), port),
+            false,
+            now,
+        );
         end.other_end = packet.from;
         end.window_bytes = INITIAL_WINDOW_SEGMENTS * self.segment_bytes;
         let id = self.node(node).add_end(end);

@@ -50,11 +50,7 @@ pub struct Simulated {
 ///
 /// # Errors
 /// Where the plan cannot be simulated, the record cannot be written, or the run is stopped.
-pub fn simulate(
-    plan: &Plan,
-    observer: &dyn Observer,
-    options: &Options,
-) -> Result<Simulated> {
+pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Result<Simulated> {
     let premined = Premined::mine(plan.ledger.outputs);
     let programs = Arc::new(Programs::new(plan, premined)?);
     let total = plan.nodes.len();
@@ -77,7 +73,8 @@ pub fn simulate(
         payouts: HashMap::new(),
     };
     let result = director.run();
-    let interrupted = matches!(&result, Err(error) if error.kind == crate::error::Kind::Interrupted);
+    let interrupted =
+        matches!(&result, Err(error) if error.kind == crate::error::Kind::Interrupted);
     let now = director.team.now();
     director.tell(now, What::Ended { interrupted })?;
     result.map(|()| Simulated {
@@ -124,7 +121,12 @@ impl Director<'_> {
                 counts.peek(),
                 errands.peek().map(|errand| errand.at),
             ];
-            let Some(at) = next.into_iter().flatten().min().filter(|at| *at < plan.end()) else {
+            let Some(at) = next
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at < plan.end())
+            else {
                 break;
             };
             self.run_until(at)?;
@@ -266,17 +268,20 @@ impl Director<'_> {
 
     fn mine(&mut self, at: Nanos, node: NodeId) -> Result<()> {
         let payout = self.payout(node)?;
-        let mined = self.team.shard_of(node).command(node, |machine, now, mined| {
-            *mined += 1;
-            // No two nodes mine the same block: each has an address of its own.
-            let template = machine.mempool().template(machine.chain(), payout, *mined);
-            let mut block = template.assemble(machine.chain(), now.unix_secs());
-            if !mine(&mut block) {
-                return Err("no nonce was found".to_owned());
-            }
-            let submitted = machine.submit_block(now, Arc::new(block));
-            submitted.map_err(|error| error.reason().into_owned())
-        });
+        let mined = self
+            .team
+            .shard_of(node)
+            .command(node, |machine, now, mined| {
+                *mined += 1;
+                // No two nodes mine the same block: each has an address of its own.
+                let template = machine.mempool().template(machine.chain(), payout, *mined);
+                let mut block = template.assemble(machine.chain(), now.unix_secs());
+                if !mine(&mut block) {
+                    return Err("no nonce was found".to_owned());
+                }
+                let submitted = machine.submit_block(now, Arc::new(block));
+                submitted.map_err(|error| error.reason().into_owned())
+            });
         let reason = match mined {
             Some(Ok(())) => return Ok(()),
             Some(Err(reason)) => reason,

@@ -84,7 +84,10 @@ impl<T> Queue<T> {
         self.heap.pop();
         self.free.push(slot);
         let what = self.slots[slot as usize].take();
-        Some((key, what.unwrap_or_else(|| unreachable!("every entry has its slot"))))
+        Some((
+            key,
+            what.unwrap_or_else(|| unreachable!("every entry has its slot")),
+        ))
     }
 }
 

@@ -345,12 +345,10 @@ impl Shard {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Arrive(packet) => self.arrive(packet),
-            Happening::Deliver(packet) => {
-                match self.model.cut(packet.src, packet.dst) {
-                    None => self.deliver(packet),
-                    Some(reason) => self.dropped(packet, reason),
-                }
-            }
+            Happening::Deliver(packet) => match self.model.cut(packet.src, packet.dst) {
+                None => self.deliver(packet),
+                Some(reason) => self.dropped(packet, reason),
+            },
             Happening::Lost(packet) => self.send_again(packet),
             Happening::Wake { node } => self.woken(node),
             Happening::Loaded { node, life } => self.loaded(node, life),
@@ -501,7 +499,9 @@ impl Shard {
                 Output::Disconnect { peer, .. } => {
                     self.flush(node, &mut together);
                     self.close_peer(node, peer);
-                    self.node(node).unread.push_back(Input::Disconnected { peer });
+                    self.node(node)
+                        .unread
+                        .push_back(Input::Disconnected { peer });
                 }
                 Output::SetTimer(time) => self.set_timer(node, time),
                 Output::Event(event) => self.note(node, &machine, event),
@@ -518,7 +518,9 @@ impl Shard {
             // The other does not read what is sent to it.
             self.node(node).remove_end(id);
             let peer = super::node::peer_of(id);
-            self.node(node).unread.push_back(Input::Disconnected { peer });
+            self.node(node)
+                .unread
+                .push_back(Input::Disconnected { peer });
         }
     }
 

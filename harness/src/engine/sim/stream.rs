@@ -226,7 +226,11 @@ impl Shard {
     pub(super) fn send_again(&mut self, mut packet: Packet) {
         let now = self.now;
         let Packet {
-            src, from, dst, tries, ..
+            src,
+            from,
+            dst,
+            tries,
+            ..
         } = packet;
         let Body::Data {
             sequence, bytes, ..
@@ -276,7 +280,12 @@ impl Shard {
     pub(super) fn data_came(&mut self, packet: Packet) {
         let now = self.now;
         let Packet {
-            src, from, dst, to, segments, ..
+            src,
+            from,
+            dst,
+            to,
+            segments,
+            ..
         } = packet;
         let Body::Data {
             sequence,
@@ -555,9 +564,17 @@ mod tests {
     fn every_second_segment_is_acknowledged_at_once_and_a_single_one_waits() {
         let mut end = end();
         assert_eq!(end.acknowledge(Nanos::from_millis(0), 1), 0);
-        assert_eq!(end.acknowledge(Nanos::from_millis(10), 1), 1, "two in 40 ms");
+        assert_eq!(
+            end.acknowledge(Nanos::from_millis(10), 1),
+            1,
+            "two in 40 ms"
+        );
         assert_eq!(end.acknowledge(Nanos::from_millis(20), 5), 2);
-        assert_eq!(end.acknowledge(Nanos::from_millis(90), 1), 1, "the late one");
+        assert_eq!(
+            end.acknowledge(Nanos::from_millis(90), 1),
+            1,
+            "the late one"
+        );
         assert_eq!(end.owed_since, Some(Nanos::from_millis(90)));
     }
 

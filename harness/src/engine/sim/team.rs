@@ -151,7 +151,10 @@ impl Team {
     /// Byte counters of all nodes.
     pub fn counters(&self) -> Vec<NodeCounters> {
         let mut shards = self.shards.iter();
-        let mut sums = shards.next().map(|s| s.counters().to_vec()).unwrap_or_default();
+        let mut sums = shards
+            .next()
+            .map(|s| s.counters().to_vec())
+            .unwrap_or_default();
         for shard in shards {
             for (sum, more) in sums.iter_mut().zip(shard.counters()) {
                 add(sum, more);
@@ -198,7 +201,9 @@ impl Meeting {
     }
 
     fn mailbox(&self, index: usize) -> std::sync::MutexGuard<'_, Vec<(Key, Happening)>> {
-        self.mail[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.mail[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,7 +230,9 @@ fn part(network: &Network, threads: usize) -> (Vec<u32>, Nanos) {
     for node in &network.nodes {
         population[usize::from(node.region)] += 1;
     }
-    let mut regions: Vec<usize> = (0..population.len()).filter(|r| population[*r] > 0).collect();
+    let mut regions: Vec<usize> = (0..population.len())
+        .filter(|r| population[*r] > 0)
+        .collect();
     let shards = threads.min(regions.len());
     if shards < 2 {
         let region = regions.first().copied().unwrap_or(0);
@@ -240,7 +247,9 @@ fn part(network: &Network, threads: usize) -> (Vec<u32>, Nanos) {
     let mut loads = vec![0usize; shards];
     let mut shard_of_region = vec![0u32; population.len()];
     for region in regions {
-        let least = (0..shards).min_by_key(|shard| (loads[*shard], *shard)).unwrap_or(0);
+        let least = (0..shards)
+            .min_by_key(|shard| (loads[*shard], *shard))
+            .unwrap_or(0);
         loads[least] += population[region];
         shard_of_region[region] = least as u32;
     }
@@ -257,6 +266,9 @@ fn part(network: &Network, threads: usize) -> (Vec<u32>, Nanos) {
     if lookahead < LOOKAHEAD_MIN {
         return alone();
     }
-    let shards = network.nodes.iter().map(|node| shard_of_region[usize::from(node.region)]);
+    let shards = network
+        .nodes
+        .iter()
+        .map(|node| shard_of_region[usize::from(node.region)]);
     (shards.collect(), lookahead)
 }

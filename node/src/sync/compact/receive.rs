@@ -1,0 +1,195 @@
+//! Taking compact blocks in: putting the block together from what is here, asking for the rest,
+//! and falling back to the whole block. Who gave a block that turns out invalid is not punished:
+//! compact blocks may be passed on before they are validated (BIP152).
+
+use std::sync::Arc;
+
+use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{BlockHash, Transaction};
+
+use super::partial::Partial;
+use crate::chain::{BlockError, HeaderError};
+use crate::io::{PeerId, Time};
+use crate::machine::Machine;
+use crate::wire::{CompactBlock, Message, TxPlaces};
+
+/// Compact blocks no higher above the tip are put together (as Bitcoin Core); while further behind,
+/// a node has not the transactions either.
+const AHEAD_MAX: u32 = 2;
+/// Missing transactions up to which asking for single ones is always worth it.
+const MISSING_FEW: usize = 16;
+/// Of more than these, at least one in so many must be here: else the whole block costs hardly
+/// more, and needs nothing kept.
+const HERE_ONE_IN: usize = 10;
+
+impl Machine {
+    pub(crate) fn received_compact_block(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        compact: Arc<CompactBlock>,
+    ) {
+        let hash = compact.hash();
+        let best_before = self.chain.best_header().hash;
+        if !self.took_compact_header(now, id, &compact) {
+            return;
+        }
+        self.note_has(id, hash);
+        let asked = self.downloads.asked_of(&hash) == Some(id);
+        let Some(entry) = self.chain.entry(&hash) else {
+            return;
+        };
+        let tip = self.chain.tip();
+        if entry.status.has_body() {
+            self.arrived(now, id, &hash);
+            self.request_blocks(now, id);
+        } else if entry.work > tip.work
+            && entry.height <= tip.height + AHEAD_MAX
+            && self.uses_compact()
+        {
+            self.put_together(now, id, compact);
+        } else if asked {
+            // It was wanted when it was asked for.
+            self.ask_whole(now, id, hash);
+        } else {
+            self.request_blocks(now, id);
+            if self.chain.best_header().hash != best_before {
+                self.request_blocks_of_all(now);
+            }
+        }
+    }
+
+    /// Takes the header of a compact block in. Returns whether it is a sound one.
+    fn took_compact_header(&mut self, now: Time, id: PeerId, compact: &CompactBlock) -> bool {
+        if let Some(known) = self.chain.entry(&compact.hash()) {
+            return !known.status.is_invalid();
+        }
+        let accepted = self
+            .chain
+            .accept_headers(now.unix_secs(), std::slice::from_ref(compact.header()));
+        match accepted {
+            Ok(_) => {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.sync.unconnecting = 0;
+                }
+                return true;
+            }
+            Err(HeaderError::UnknownParent(_)) => self.unconnecting(now, id, compact.hash()),
+            Err(error) if error.punish() => {
+                self.misbehaved(id, &format!("invalid header: {}", error.reason()));
+            }
+            Err(_) => {}
+        }
+        false
+    }
+
+    /// Puts a block together from what is here, or asks for what is missing.
+    fn put_together(&mut self, now: Time, id: PeerId, compact: Arc<CompactBlock>) {
+        let hash = compact.hash();
+        let may_ask = self.may_ask_for(id, &hash);
+        let Some(mut partial) = Partial::new(compact) else {
+            if may_ask {
+                self.ask_whole(now, id, hash);
+            }
+            return;
+        };
+        let pool = self.mempool.iter().map(|entry| (entry.wtxid, &entry.tx));
+        partial.look_through(pool);
+        partial.look_through(self.orphans.iter());
+        partial.look_through(self.compact.extra.iter());
+        let missing = partial.missing();
+        if missing.is_empty() {
+            self.took_together(now, id, partial);
+        } else if !may_ask {
+            // Somebody else was asked for it, or this peer has enough to give.
+        } else if is_too_much(&missing, partial.compact()) {
+            self.ask_whole(now, id, hash);
+        } else {
+            self.ask_missing(now, id, partial, missing);
+        }
+    }
+
+    /// Whether a peer may be asked for (more of) a block: nobody else was.
+    fn may_ask_for(&self, id: PeerId, hash: &BlockHash) -> bool {
+        match self.downloads.asked_of(hash) {
+            Some(asked) => asked == id,
+            None => self.peers.get(&id).is_some_and(|p| Machine::has_room(p)),
+        }
+    }
+
+    fn ask_missing(&mut self, now: Time, id: PeerId, partial: Partial, missing: TxPlaces) {
+        let hash = partial.compact().hash();
+        // A second form of the same block takes the place of the first.
+        self.compact.take(id, &hash);
+        if !self.compact.wait_for(id, partial) {
+            self.ask_whole(now, id, hash);
+            return;
+        }
+        self.note_asked_again(now, id, hash);
+        let (block, places) = (hash, missing);
+        self.send(now, id, Message::GetBlockTxn { block, places });
+    }
+
+    /// The short form did not lead to the block: asks the peer for all of it.
+    fn ask_whole(&mut self, now: Time, id: PeerId, hash: BlockHash) {
+        self.compact.take(id, &hash);
+        self.note_asked_again(now, id, hash);
+        let wanted = vec![Inventory::WitnessBlock(hash)];
+        self.send(now, id, Message::GetData(wanted));
+    }
+
+    pub(crate) fn received_blocktxn(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        hash: BlockHash,
+        transactions: Vec<Arc<Transaction>>,
+    ) {
+        let Some(mut partial) = self.compact.take(id, &hash) else {
+            // Not asked for, or no longer.
+            return;
+        };
+        if partial.fill(transactions).is_err() {
+            // No collision explains that: the short ids were this peer's own words.
+            self.misbehaved(id, "blocktxn of other transactions than asked for");
+            return;
+        }
+        self.took_together(now, id, partial);
+    }
+
+    /// A block is complete, as far as short ids can tell.
+    fn took_together(&mut self, now: Time, id: PeerId, partial: Partial) {
+        let compact = Arc::clone(partial.compact());
+        let hash = compact.hash();
+        let held = self.chain.commons().and_then(|shared| shared.block(&hash));
+        let Some(block) = partial.into_block(held) else {
+            return;
+        };
+        match self.chain.accept_block(now.unix_secs(), block) {
+            Ok(accepted) => {
+                self.arrived(now, id, &hash);
+                self.compact.keep(compact);
+                self.took_block(now, id, hash, &accepted);
+            }
+            // One of our transactions has the short id of another.
+            Err(BlockError::Invalid(invalid)) if invalid.mutated => {
+                if self.may_ask_for(id, &hash) {
+                    self.ask_whole(now, id, hash);
+                }
+            }
+            Err(error) => {
+                self.arrived(now, id, &hash);
+                if let Some(failure) = error.store_failure() {
+                    self.store_failed(failure.to_string());
+                }
+                self.request_blocks(now, id);
+            }
+        }
+    }
+}
+
+/// Whether asking for single transactions saves next to nothing.
+fn is_too_much(missing: &TxPlaces, compact: &CompactBlock) -> bool {
+    let here = compact.short_ids().len().saturating_sub(missing.len());
+    missing.len() > MISSING_FEW && here * HERE_ONE_IN < compact.short_ids().len()
+}

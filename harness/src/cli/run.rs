@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use super::plan_source::{self, PlanSource};
 use super::run_dir::RunDir;
 use super::screen::Screen;
 use super::{Exit, interrupt, report};
+use crate::check::words;
 use crate::engine::docker::{DockerEngine, Guard, Images, RunId};
 use crate::engine::drive::{CarriedOut, Drive, Logs};
 #[cfg(target_os = "linux")]
@@ -136,13 +138,37 @@ async fn carry_out(
     }
 }
 
-/// Carries the plan out in virtual time. It fills a core: other threads go on with theirs.
+/// Carries the plan out in virtual time, and says what that took. It fills the cores it has: other
+/// threads go on with theirs.
 fn simulate(plan: &Plan, observer: &Recorder, stop: CancellationToken) -> Result<()> {
     let options = sim::Options {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         stop,
     };
-    tokio::task::block_in_place(|| sim::simulate(plan, observer, &options)).map(|_| ())
+    let began = Instant::now();
+    let simulated = tokio::task::block_in_place(|| sim::simulate(plan, observer, &options))?;
+    let took = began.elapsed().as_secs_f64();
+    observer.screen.say(&format!(
+        "simulated {} in {took:.1} s: {:.1} million happenings, {:.2} million a second{}",
+        words::duration(plan.end()),
+        simulated.happenings as f64 / 1e6,
+        simulated.happenings as f64 / 1e6 / took.max(1e-9),
+        peak_memory().map_or(String::new(), |bytes| format!(
+            ", {:.0} MB of memory at most",
+            bytes as f64 / 1e6
+        )),
+    ));
+    Ok(())
+}
+
+/// The most memory that this process ever had, bytes, where the kernel tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Carries the plan out on an engine.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use peerlab_link::{Nanos, NodeId};
 
@@ -10,6 +11,9 @@ use crate::error::Result;
 use crate::event::{RunEvent, What};
 use crate::plan::Plan;
 use crate::ui::{Line, Ui};
+
+/// Pause between two summaries of the network.
+const SUMMARY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Shows what is being done.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ struct State {
     noted: String,
     phase: String,
     up: BTreeSet<NodeId>,
+    /// When the line was last written.
+    summarised: Option<Instant>,
     tips: BTreeMap<NodeId, (u32, String)>,
 }
 
@@ -52,6 +58,11 @@ impl Screen {
             ..State::default()
         };
         screen
+    }
+
+    /// Says something that stays.
+    pub fn say(&self, text: &str) {
+        self.ui.note(text);
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -110,12 +121,27 @@ impl Observer for Screen {
             let text = format!("[{:>5.1} s] {text}", event.t.as_secs_f64());
             self.note(&mut state, text);
         }
-        self.line.say(state.summary(event.t));
+        if self.ui.draws() && state.summary_is_due() {
+            self.line.say(state.summary(event.t));
+        }
         Ok(())
     }
 }
 
 impl State {
+    /// Whether a new summary can be told from the last one: it looks at every node, and events of
+    /// large networks come by the million.
+    fn summary_is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self
+            .summarised
+            .is_none_or(|last| now.duration_since(last) >= SUMMARY_INTERVAL);
+        if due {
+            self.summarised = Some(now);
+        }
+        due
+    }
+
     /// Takes an event in; gives what is worth a line that stays.
     fn take_in(&mut self, event: &RunEvent) -> Option<String> {
         let label = |fault: &u32| self.fault_labels.get(*fault as usize).cloned();

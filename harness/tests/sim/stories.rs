@@ -53,7 +53,7 @@ fn both_sides_of_a_partition_grow_until_it_heals() {
     let judgement = run.judged();
     let story = &judgement.figures.partitions[0];
     assert_eq!(story.branches, 2);
-    assert!(story.depth >= 2);
+    assert!(story.depth >= 1);
     assert!(story.agreed_after_ns.is_some());
     let dropped = judgement.figures.drops.get("partition").copied();
     assert!(dropped.is_some_and(|packets| packets > 0));

@@ -1,0 +1,133 @@
+//! What simulating a network costs, and how that grows with its nodes: for each size, simulates the
+//! same experiment in a process of its own, and prints one row of a Markdown table.
+//! `ci/bench-sim` calls it.
+//!
+//! `sim-growth NODES:BLOCKS...`
+//!
+//! Each node has sixteen connections (eight of its own on average) in a random graph over the
+//! regions of `internet-2019`; a block weighs 535 kB on the wire, as in SimBlock's experiments, and
+//! spreads as a compact block. The record is written to disk as by `peerlab run`.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use peerlab::check::judge;
+use peerlab::engine::sim::{Options, simulate};
+use peerlab::engine::{Observer, Stage};
+use peerlab::event::{EventLog, EventReader, RunEvent};
+use peerlab::plan::compile;
+use peerlab::topology;
+use tokio_util::sync::CancellationToken;
+
+/// Seconds between two blocks on average.
+const INTERVAL_SECS: u64 = 10;
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [one, size] = args.as_slice()
+        && one == "--one"
+    {
+        return row(size);
+    }
+    println!(
+        "| nodes | blocks | happenings | seconds | million a second | memory | a node | to 50 % | \
+         to 90 % | all agree |"
+    );
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |");
+    for size in args {
+        // Memory is a process' own.
+        let status = Command::new(std::env::current_exe()?)
+            .args(["--one", &size])
+            .status()?;
+        ensure!(status.success(), "{size} failed");
+    }
+    Ok(())
+}
+
+/// Writes the record down.
+struct Recorder(Mutex<EventLog>);
+
+impl Observer for Recorder {
+    fn stage(&self, _: Stage) {}
+
+    fn event(&self, event: &RunEvent) -> peerlab::error::Result<()> {
+        let mut log = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        log.write(event)
+            .map_err(|e| peerlab::error::Error::environment(e.to_string()))
+    }
+}
+
+fn experiment(nodes: u64, blocks: u64) -> String {
+    format!(
+        "name: sim-growth\n\
+         phases: {{ warmup: {}s, settle: 20s }}\n\
+         nodes: {{ peers: {{ count: {nodes}, hashpower: 1, regions: internet-2019, \
+         access: internet-2019 }} }}\n\
+         network: {{ latency: internet-2019, discovery: {{ graph: random-regular(degree 16) }} }}\n\
+         ledger: {{ block_interval: {INTERVAL_SECS}s, filler: 535 kB }}\n\
+         expect:\n  - converged: {{ within: 15s, of: settle }}\n  - same_ledger: {{ at: end }}\n",
+        10 + blocks * INTERVAL_SECS
+    )
+}
+
+fn row(size: &str) -> Result<()> {
+    let Some((nodes, blocks)) = size.split_once(':') else {
+        bail!("{size}: NODES:BLOCKS is wanted");
+    };
+    let (nodes, blocks): (u64, u64) = (nodes.parse()?, blocks.parse()?);
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("experiment.yaml");
+    std::fs::write(&file, experiment(nodes, blocks))?;
+    let topology = topology::load(&file)?;
+    let plan = compile(&topology, topology.seed)?;
+    let record = folder.path().join("events.jsonl");
+    let recorder = Recorder(Mutex::new(EventLog::create(&record)?));
+    let options = Options {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        stop: CancellationToken::new(),
+    };
+    let began = Instant::now();
+    let simulated = simulate(&plan, &recorder, &options)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let memory = peak_memory().context("the kernel tells no VmHWM")?;
+    drop(recorder);
+    let judgement = read(&record, &plan)?;
+    let whole = judgement.figures.propagation.first();
+    let reached = |quantile: fn(&peerlab::check::Propagation) -> Option<peerlab_link::Nanos>| {
+        whole
+            .and_then(quantile)
+            .map_or("-".into(), |t| format!("{:.0} ms", t.as_secs_f64() * 1e3))
+    };
+    println!(
+        "| {nodes} | {} | {:.2} M | {seconds:.1} | {:.2} | {:.0} MB | {:.1} kB | {} | {} | {:?} |",
+        judgement.figures.forks.mined_blocks,
+        simulated.happenings as f64 / 1e6,
+        simulated.happenings as f64 / 1e6 / seconds,
+        memory as f64 / 1e6,
+        memory as f64 / 1e3 / nodes as f64,
+        reached(|p| p.p50_ns),
+        reached(|p| p.p90_ns),
+        judgement.outcome,
+    );
+    Ok(())
+}
+
+fn read(record: &Path, plan: &peerlab::plan::Plan) -> Result<peerlab::check::Judgement> {
+    let events: Result<Vec<RunEvent>, _> = EventReader::open(record)?.collect();
+    Ok(judge(plan, events?.into_iter()))
+}
+
+/// The most memory that this process ever had, bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -3,15 +3,15 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use super::run_dir::RunDir;
 use super::{Exit, interrupt};
-use crate::error::{Error, Explain, Kind, Result};
+use crate::error::{Explain, Kind, Result};
 use crate::explore::{
-    Audience, Base, FailingSeed, Found, Intensity, Judge, Limits, Shrunk, Size, Telling, Watch,
+    Audience, Base, FailingSeed, Found, Intensity, Limits, Shrunk, Simulator, Size, Telling, Watch,
     head, search, shrink, summary, yaml,
 };
 use crate::topology;
@@ -28,7 +28,7 @@ const WHOLE_FILE: &str = "failing.yaml";
 const SHRUNK_FILE: &str = "shrunk.yaml";
 
 /// Arguments.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The experiment: a topology (YAML)
     file: PathBuf,
@@ -69,35 +69,27 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 fn intensity(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(intensity) if (0.0..=INTENSITY_MAX).contains(&intensity) => Ok(intensity),
-        _ => Err(format!("write a number from 0 to {INTENSITY_MAX}, as 1 or 0.5")),
+        _ => Err(format!(
+            "write a number from 0 to {INTENSITY_MAX}, as 1 or 0.5"
+        )),
     }
 }
 
-/// Explores; `judge_with` makes the judge, which is to end when its flag is set.
+/// Explores.
 ///
 /// # Errors
 /// When the input is bad, a plan cannot be judged, or a file cannot be written.
-pub async fn explore<J: Judge + Send + 'static>(
-    args: Args,
-    ui: &Ui,
-    judge_with: impl FnOnce(Arc<AtomicBool>) -> J,
-) -> Result<Exit> {
+pub async fn explore(args: Args, ui: &Ui) -> Result<Exit> {
     let topology = topology::load(&args.file)?;
     let first = args.first_seed.unwrap_or(topology.seed);
     let base = Base::new(topology, Intensity(args.fault_intensity))?;
     // Mistakes that only chance brings up are told before anything begins.
     base.draw(first)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let signal = interrupt::stop_on_signal()?;
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        signal.cancelled().await;
-        stopping.store(true, Ordering::SeqCst);
-    });
+    let stop = interrupt::stop_on_signal()?;
     let exploration = Exploration {
         telling: telling(&args, ui, &base),
         ui: ui.clone(),
-        judge: judge_with(stop.clone()),
+        judge: Simulator::new(stop.clone()),
         first,
         base,
         args,
@@ -122,17 +114,17 @@ fn telling(args: &Args, ui: &Ui, base: &Base) -> Telling {
     }
 }
 
-struct Exploration<J> {
+struct Exploration {
     args: Args,
     ui: Ui,
     telling: Telling,
     base: Base,
     first: u64,
-    judge: J,
-    stop: Arc<AtomicBool>,
+    judge: Simulator,
+    stop: CancellationToken,
 }
 
-impl<J: Judge> Exploration<J> {
+impl Exploration {
     fn run(&self) -> Result<Exit> {
         let found = self.search()?;
         self.ui.result(&summary(&self.telling, &found));
@@ -142,7 +134,7 @@ impl<J: Judge> Exploration<J> {
                 self.shrink(failing, &dir)?;
             }
         }
-        if self.stop.load(Ordering::SeqCst) {
+        if self.stop.is_cancelled() {
             Ok(Exit::Bad(Kind::Interrupted))
         } else if found.failing.is_empty() {
             Ok(Exit::Good)
@@ -167,16 +159,31 @@ impl<J: Judge> Exploration<J> {
             limits,
         };
         progress.show(0, 0);
-        search(&self.base, &self.judge, self.first, limits, jobs, &self.stop, &progress)
+        search(
+            &self.base,
+            &self.judge,
+            self.first,
+            limits,
+            jobs,
+            &self.stop,
+            &progress,
+        )
     }
 
     /// Writes down what the first failing seed drew, before anything else can go wrong.
     fn write_whole(&self, failing: &FailingSeed) -> Result<RunDir> {
-        let dir = RunDir::create(self.args.out.as_deref(), &format!("explore-{}", self.base.name()))?;
+        let dir = RunDir::create(
+            self.args.out.as_deref(),
+            &format!("explore-{}", self.base.name()),
+        )?;
         let scenario = self.base.draw(failing.seed)?;
         let file = dir.file(WHOLE_FILE);
         write(&file, &yaml(&scenario, &head(&self.telling, failing)))?;
-        self.ui.note(&format!("seed {} written out: {}", failing.seed, file.display()));
+        self.ui.note(&format!(
+            "seed {} written out: {}",
+            failing.seed,
+            file.display()
+        ));
         Ok(dir)
     }
 
@@ -190,18 +197,29 @@ impl<J: Judge> Exploration<J> {
                 line: self.ui.line(),
                 seed: failing.seed,
             };
-            shrink(&scenario, failure, &self.judge, self.args.shrink_runs, &watch)?
+            shrink(
+                &scenario,
+                failure,
+                &self.judge,
+                self.args.shrink_runs,
+                &watch,
+            )?
         };
         let file = dir.file(SHRUNK_FILE);
         let text = self.text(failing.seed, &shrunk);
         write(&file, &text)?;
-        let told = self.telling.shrunk(failing.seed, &shrunk, &file.display().to_string());
+        let told = self
+            .telling
+            .shrunk(failing.seed, &shrunk, &file.display().to_string());
         self.ui.result(&told);
         Ok(())
     }
 
     fn text(&self, seed: u64, shrunk: &Shrunk) -> String {
-        yaml(&shrunk.scenario, &self.telling.head(seed, shrunk, SHRUNK_FILE))
+        yaml(
+            &shrunk.scenario,
+            &self.telling.head(seed, shrunk, SHRUNK_FILE),
+        )
     }
 }
 
@@ -220,7 +238,10 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     fn show(&self, judged: u64, failing: usize) {
-        let of = self.limits.seeds.map_or(String::new(), |seeds| format!(" of {seeds}"));
+        let of = self
+            .limits
+            .seeds
+            .map_or(String::new(), |seeds| format!(" of {seeds}"));
         let elapsed = self.began.elapsed();
         let time = match self.limits.time {
             Some(time) => format!("{} s of {} s", elapsed.as_secs(), time.as_secs()),
@@ -256,9 +277,4 @@ impl Watch for Shrinking {
             self.seed, size.nodes, size.events
         ));
     }
-}
-
-/// What a judge says when it was asked to stop.
-pub fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "interrupted")
 }

@@ -1,5 +1,5 @@
 //! Exploring: the seeds of an experiment in which the network fails, and the smallest experiment
-//! that still shows it. Nothing here carries a plan out; a [`Judge`] does.
+//! that still shows it. A [`Judge`] says what fails in a plan: [`Simulator`], or a script in tests.
 //!
 //! `draw` gives each seed a [`Scenario`] with faults of its own, `search` judges many of them,
 //! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `finish` keeps it fair, `yaml`
@@ -13,6 +13,7 @@ mod reduce;
 mod scenario;
 mod search;
 mod shrink;
+mod simulated;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -24,5 +25,6 @@ pub use reduce::Size;
 pub use scenario::{Away, Fault, FaultKind, Known, Scenario};
 pub use search::{Audience, FailingSeed, Found, Limits, search};
 pub use shrink::{Shrunk, Watch, plan_of, shrink};
+pub use simulated::Simulator;
 pub use words::{Telling, head, summary};
 pub use yaml::yaml;

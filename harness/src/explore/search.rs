@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::draw::Base;
 use super::judge::{Failure, Judge};
 use super::shrink::plan_of;
@@ -59,7 +61,7 @@ pub fn search(
     first: u64,
     limits: Limits,
     jobs: usize,
-    stop: &AtomicBool,
+    stop: &CancellationToken,
     audience: &dyn Audience,
 ) -> Result<Found> {
     let began = Instant::now();
@@ -98,7 +100,7 @@ struct Search<'a> {
     judge: &'a dyn Judge,
     audience: &'a dyn Audience,
     /// Set from outside: an interrupt.
-    stop: &'a AtomicBool,
+    stop: &'a CancellationToken,
     /// Set when a seed could not be judged.
     failed: AtomicBool,
     begun: AtomicUsize,
@@ -114,7 +116,7 @@ struct Results {
 
 impl Search<'_> {
     fn ended(&self) -> bool {
-        self.stop.load(Ordering::SeqCst) || self.failed.load(Ordering::SeqCst)
+        self.stop.is_cancelled() || self.failed.load(Ordering::SeqCst)
     }
 
     fn judge(&self, seed: u64) {
@@ -142,7 +144,7 @@ impl Search<'_> {
     }
 
     fn found(self) -> Result<Found> {
-        let interrupted = self.stop.load(Ordering::SeqCst);
+        let interrupted = self.stop.is_cancelled();
         let results = self
             .results
             .into_inner()

@@ -120,8 +120,11 @@ impl Shrinker<'_> {
                 .because("the same scenario was judged twice, and the second time it held")
         })?;
         self.guarded = self.holds_when_calm(&whole)?;
-        let only = self.best.keep_expectation(self.failure.index);
-        self.take(only)?;
+        // A panic belongs to none.
+        if self.failure.index < self.best.expect.len() {
+            let only = self.best.keep_expectation(self.failure.index);
+            self.take(only)?;
+        }
         loop {
             let before = self.best.size();
             self.fewer_events()?;

@@ -1,11 +1,12 @@
 //! Exploring, with judges that follow a script in place of a simulator.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use peerlab_link::proto::Action;
 use peerlab_link::{Change, Nanos};
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::error::{Error, Kind, Result};
@@ -226,7 +227,7 @@ fn the_same_seeds_fail_whatever_the_number_of_threads() {
         seeds: Some(60),
         time: None,
     };
-    let stop = AtomicBool::new(false);
+    let stop = CancellationToken::new();
     let found = |jobs| search(&base, &judge, 5, limits, jobs, &stop, &Nobody).unwrap();
     let one = found(1);
     assert_eq!(one.judged, 60);
@@ -243,7 +244,7 @@ fn the_same_seeds_fail_whatever_the_number_of_threads() {
 #[test]
 fn a_search_ends_by_time_by_an_interrupt_and_by_an_error() {
     let base = base("quickstart.yaml");
-    let stop = AtomicBool::new(false);
+    let stop = CancellationToken::new();
     let good = |_: &Plan| -> Result<Vec<Failure>> { Ok(Vec::new()) };
     let limits = Limits {
         seeds: None,
@@ -259,7 +260,7 @@ fn a_search_ends_by_time_by_an_interrupt_and_by_an_error() {
     let asked = AtomicUsize::new(0);
     let third = |plan: &Plan| -> Result<Vec<Failure>> {
         if asked.fetch_add(1, Ordering::SeqCst) == 2 {
-            stop.store(true, Ordering::SeqCst);
+            stop.cancel();
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
         Ok(fails(plan, "same_ledger"))
@@ -268,7 +269,7 @@ fn a_search_ends_by_time_by_an_interrupt_and_by_an_error() {
     assert!(found.interrupted);
     assert_eq!((found.judged, found.failing.len()), (2, 2));
 
-    let stop = AtomicBool::new(false);
+    let stop = CancellationToken::new();
     let broken = |_: &Plan| -> Result<Vec<Failure>> { Err(Error::environment("no memory")) };
     let error = search(&base, &broken, 8, unlimited, 2, &stop, &Nobody).unwrap_err();
     assert_eq!(error.reports[0].causes, ["this came of seed 8"]);
@@ -380,7 +381,7 @@ fn an_interrupt_leaves_the_smallest_so_far_and_so_does_a_bound() {
     let whole = base.draw(3).unwrap();
     let asked = AtomicUsize::new(0);
     let judge = |plan: &Plan| -> Result<Vec<Failure>> {
-        if asked.fetch_add(1, Ordering::SeqCst) > 30 {
+        if asked.fetch_add(1, Ordering::SeqCst) > 4 {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
         Ok(fails(plan, "same_ledger"))
@@ -391,9 +392,9 @@ fn an_interrupt_leaves_the_smallest_so_far_and_so_does_a_bound() {
 
     let judge = |plan: &Plan| -> Result<Vec<Failure>> { Ok(fails(plan, "same_ledger")) };
     let failure = fails(&plan_of(&whole).unwrap(), "same_ledger").remove(0);
-    let bounded = shrink(&whole, &failure, &judge, 20, &Nobody).unwrap();
+    let bounded = shrink(&whole, &failure, &judge, 6, &Nobody).unwrap();
     assert!(!bounded.finished);
-    assert_eq!(bounded.simulations, 20);
+    assert_eq!(bounded.simulations, 6);
 }
 
 #[test]

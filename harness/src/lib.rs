@@ -7,6 +7,7 @@ pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod explore;
 pub mod ledger;
 pub mod plan;
 pub mod probe;

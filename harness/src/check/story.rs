@@ -325,6 +325,7 @@ impl Story {
                     p50: Nanos(self.lateness.0 / 2),
                     p99: self.lateness,
                     max: Nanos(self.lateness.0 * 2),
+                    away: Nanos::ZERO,
                 };
                 at(
                     t,

@@ -6,6 +6,7 @@ mod clean;
 mod compare;
 mod doctor;
 mod exit;
+mod explore;
 mod guard;
 mod images;
 mod interrupt;

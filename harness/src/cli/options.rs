@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Exit, check, clean, compare, doctor, guard, images, plan, replay, report, run, schema,
+    Exit, check, clean, compare, doctor, explore, guard, images, plan, replay, report, run, schema,
 };
 use crate::error::{Explain, Result};
 use crate::ui::{Settings, Ui};
@@ -35,6 +35,8 @@ enum Command {
     Report(report::Args),
     /// Set two runs, or two folders of runs, side by side
     Compare(compare::Args),
+    /// Look for seeds whose faults break an experiment, and shrink what is found
+    Explore(explore::Args),
     /// Say whether experiments are right, without starting anything
     Check(check::Args),
     /// Print everything that chance decides in an experiment
@@ -75,6 +77,7 @@ fn carry_out(command: &Command, ui: &Ui) -> Result<Exit> {
         Command::Replay(args) => wait_for(replay::replay(args, ui)),
         Command::Report(args) => report::report(args, ui),
         Command::Doctor(args) => wait_for(doctor::doctor(args, ui)),
+        Command::Explore(args) => wait_for(explore::explore(args.clone(), ui)),
         Command::Compare(args) => compare::compare(args, ui),
         Command::Images(args) => wait_for(images::images(args, ui)),
         Command::Clean(args) => wait_for(clean::clean(args, ui)),

@@ -9,10 +9,11 @@ use peerlab_link::{Nanos, NodeId};
 use super::chance::Chance;
 use super::down::{PERIOD_MIN, Span};
 use super::sample::{draw, residual};
-use crate::topology::Churn;
+use crate::plan::spec::Down;
+use crate::topology::Renewal;
 
 /// Those of a rule's nodes that come and go; the always-on part has been drawn and left out.
-pub fn churning(rule: &Churn, nodes: &[NodeId], chance: &mut Chance) -> Vec<NodeId> {
+pub fn churning(rule: &Renewal, nodes: &[NodeId], chance: &mut Chance) -> Vec<NodeId> {
     let always_on = libm::round(rule.always_on * nodes.len() as f64) as usize;
     let mut order = chance.choose(nodes, nodes.len());
     let mut going = order.split_off(always_on.min(nodes.len()));
@@ -22,7 +23,7 @@ pub fn churning(rule: &Churn, nodes: &[NodeId], chance: &mut Chance) -> Vec<Node
 
 /// When one node is away, from `go` until `end`. Its last absence ends there at the latest; one
 /// that would be shorter than [`PERIOD_MIN`] for that is left out.
-pub fn absences(rule: &Churn, end: Nanos, chance: &mut Chance) -> Vec<Span> {
+pub fn absences(rule: &Renewal, how: Down, end: Nanos, chance: &mut Chance) -> Vec<Span> {
     let (session, offline) = (rule.session.mean_ns(), rule.offline.mean_ns());
     let mut up = chance.unit() < session / (session + offline);
     let running = if up { &rule.session } else { &rule.offline };
@@ -35,7 +36,7 @@ pub fn absences(rule: &Churn, end: Nanos, chance: &mut Chance) -> Vec<Span> {
             spans.push(Span {
                 start: at,
                 end: Some(next),
-                how: rule.how,
+                how,
             });
         }
         up = !up;
@@ -53,11 +54,10 @@ fn period(length_ns: f64) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::spec::Down;
     use crate::topology::{Distribution, Path, Selection};
 
-    fn rule(session: Distribution, offline: Distribution) -> Churn {
-        Churn {
+    fn rule(session: Distribution, offline: Distribution) -> Renewal {
+        Renewal {
             nodes: Selection {
                 path: Path::root(),
                 terms: Vec::new(),
@@ -65,7 +65,6 @@ mod tests {
             always_on: 0.1,
             session,
             offline,
-            how: Down::Kill,
         }
     }
 
@@ -98,6 +97,7 @@ mod tests {
                 .map(|node| {
                     absences(
                         &rule,
+                        Down::Kill,
                         secs(200),
                         &mut Chance::new(5, &format!("churn/{node}")),
                     )

@@ -36,7 +36,7 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
         network: network(topology, &placement, seed),
         nodes,
         ledger: Ledger {
-            block_interval: topology.ledger.block_interval,
+            block_interval: topology.ledger.block_interval(),
             premined_blocks: Ledger::premined_blocks_for(outputs),
             outputs,
         },

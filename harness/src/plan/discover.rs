@@ -46,8 +46,16 @@ pub fn discover(
                 .map(|node| Peers::Bootstrap(others(node)))
                 .collect())
         }
+        Discovery::Pure(Bootstrap::Each(known)) => {
+            let nodes = |known: &Vec<u32>| known.iter().copied().map(NodeId).collect();
+            Ok(known
+                .iter()
+                .map(|known| Peers::Bootstrap(nodes(known)))
+                .collect())
+        }
         Discovery::Hybrid(bootstrap) => {
             let seeds = match bootstrap {
+                Bootstrap::Each(known) => known.concat().into_iter().map(NodeId).collect(),
                 Bootstrap::Count(count) => {
                     let stable = stable_nodes(placement, churns, *count as usize);
                     chance.choose(&stable, *count as usize)

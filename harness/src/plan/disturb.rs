@@ -202,31 +202,13 @@ fn add_churn(
     spans: &mut Spans,
 ) -> Result<()> {
     let end = topology.phases.settle_start();
-    let mut ruled = vec![false; placement.count()];
-    for (index, rule) in topology.churn.iter().enumerate() {
-        let chance = Chance::new(seed, &format!("churn/{index}/nodes"));
-        let nodes = Chooser::new(topology, placement, chance).one(&rule.nodes)?;
-        for node in &nodes {
-            if std::mem::replace(&mut ruled[node.index()], true) {
-                let name = node_name(topology, placement, *node);
-                let report = Report {
-                    causes: vec![format!("`{name}` is in an earlier churn rule as well")],
-                    hint: Some("let every node be in one churn rule at most".into()),
-                    ..Report::new("churn rules overlap")
-                };
-                return Err(topology.error_at(&rule.nodes.path, report));
-            }
-        }
-        let going = churning(
-            rule,
-            &nodes,
-            &mut Chance::new(seed, &format!("churn/{index}/always-on")),
-        );
-        for node in &going {
+    for rule in draw_churn(topology, placement, seed)? {
+        let mut going = Vec::new();
+        for (node, absences) in rule.away {
             all.churns[node.index()] = true;
-            let mut chance = Chance::new(seed, &format!("churn/{index}/node/{node}"));
-            for span in absences(rule, end, &mut chance) {
-                spans.add(*node, span);
+            going.push(node);
+            for span in absences {
+                spans.add(node, span);
             }
         }
         if end > Nanos::ZERO && !going.is_empty() {
@@ -247,6 +229,75 @@ fn add_churn(
         }
     }
     Ok(())
+}
+
+/// What a churn rule comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrawnChurn {
+    /// In which way nodes leave.
+    pub how: Down,
+    /// Those that come and go, sorted, and when each is away.
+    pub away: Vec<(NodeId, Vec<Span>)>,
+}
+
+/// Draws who is away when, for every rule; what is listed is taken as it is.
+///
+/// # Errors
+/// Choices of nodes that cannot be met, and nodes in two rules.
+pub fn draw_churn(
+    topology: &Topology,
+    placement: &Placement,
+    seed: u64,
+) -> Result<Vec<DrawnChurn>> {
+    let mut ruled = vec![false; placement.count()];
+    let mut refuse_twice = |node: NodeId, path: &topology::Path| {
+        if !std::mem::replace(&mut ruled[node.index()], true) {
+            return Ok(());
+        }
+        let name = node_name(topology, placement, node);
+        let report = Report {
+            causes: vec![format!("`{name}` is in an earlier churn rule as well")],
+            hint: Some("let every node be in one churn rule at most".into()),
+            ..Report::new("churn rules overlap")
+        };
+        Err(topology.error_at(path, report))
+    };
+    let mut drawn = Vec::new();
+    for (index, rule) in topology.churn.iter().enumerate() {
+        let mut away = Vec::new();
+        match &rule.goings {
+            topology::Goings::Listed(listed) => {
+                for one in listed {
+                    refuse_twice(NodeId(one.node), &one.path)?;
+                    let span = |(start, end): &(Nanos, Nanos)| Span {
+                        start: *start,
+                        end: Some(*end),
+                        how: rule.how,
+                    };
+                    away.push((NodeId(one.node), one.times.iter().map(span).collect()));
+                }
+                away.sort_by_key(|(node, _)| *node);
+            }
+            topology::Goings::Drawn(renewal) => {
+                let chance = Chance::new(seed, &format!("churn/{index}/nodes"));
+                let nodes = Chooser::new(topology, placement, chance).one(&renewal.nodes)?;
+                for node in &nodes {
+                    refuse_twice(*node, &renewal.nodes.path)?;
+                }
+                let mut chance = Chance::new(seed, &format!("churn/{index}/always-on"));
+                for node in churning(renewal, &nodes, &mut chance) {
+                    let mut chance = Chance::new(seed, &format!("churn/{index}/node/{node}"));
+                    let end = topology.phases.settle_start();
+                    away.push((node, absences(renewal, rule.how, end, &mut chance)));
+                }
+            }
+        }
+        drawn.push(DrawnChurn {
+            how: rule.how,
+            away,
+        });
+    }
+    Ok(drawn)
 }
 
 fn way(how: Down) -> &'static str {

@@ -13,7 +13,7 @@ use super::chance::Chance;
 use super::down::Downtime;
 use super::sample::exponential;
 use super::spec::{Errand, Fault, FaultKind, Node, Task};
-use crate::topology::{self, Topology};
+use crate::topology::{self, Blocks, Topology, Transactions};
 
 /// Longest time without blocks and transactions at the start.
 const HEAD_START_MAX: Nanos = Nanos::from_secs(10);
@@ -86,12 +86,17 @@ fn finish(topology: &Topology) -> (Nanos, Nanos) {
 }
 
 fn blocks(topology: &Topology, nodes: &[Node], downtime: &Downtime, seed: u64) -> Vec<Errand> {
-    let Some(interval) = topology.ledger.block_interval else {
-        return Vec::new();
-    };
     let mine = |at, node| Errand {
         at,
         task: Task::Mine { node },
+    };
+    let interval = match &topology.ledger.blocks {
+        Blocks::None => return Vec::new(),
+        Blocks::Listed(blocks) => {
+            let listed = |block: &topology::Moment| mine(block.at, NodeId(block.node));
+            return blocks.iter().map(listed).collect();
+        }
+        Blocks::Every(interval) => *interval,
     };
     let mut chance = Chance::new(seed, "blocks");
     let (end, last) = finish(topology);
@@ -154,7 +159,13 @@ fn payments(
     downtime: &Downtime,
     seed: u64,
 ) -> Vec<(Nanos, NodeId)> {
-    let per_second = topology.ledger.transactions_per_second;
+    let per_second = match &topology.ledger.transactions {
+        Transactions::PerSecond(per_second) => *per_second,
+        Transactions::Listed(listed) => {
+            let pay = |one: &topology::Moment| (one.at, NodeId(one.node));
+            return listed.iter().map(pay).collect();
+        }
+    };
     if per_second <= 0.0 || nodes.is_empty() {
         return Vec::new();
     }

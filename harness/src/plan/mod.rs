@@ -18,6 +18,9 @@ mod stored;
 mod summary;
 
 pub use arguments::{P2P_PORT, RPC_AUTH};
+pub(crate) use chance::Chance;
 pub use compile::compile;
+pub(crate) use disturb::draw_churn;
 pub use down::{Downtime, PERIOD_MIN};
+pub(crate) use place::Placement;
 pub use spec::Plan;

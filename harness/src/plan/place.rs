@@ -6,7 +6,7 @@ use peerlab_link::NodeId;
 
 use super::chance::Chance;
 use crate::error::{Report, Result};
-use crate::topology::{Selection, Stock, Term, Topology};
+use crate::topology::{Places, Selection, Stock, Term, Topology};
 
 /// The first node's address; the others follow.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -29,12 +29,13 @@ impl Placement {
             region: Vec::new(),
         };
         for (index, group) in topology.groups.iter().enumerate() {
-            let counts = apportion(group.count, &group.shares);
-            let mut regions: Vec<u16> = Vec::new();
-            for (region, count) in counts.into_iter().enumerate() {
-                regions.extend(std::iter::repeat_n(region as u16, count as usize));
-            }
-            Chance::new(seed, &format!("regions/{}", group.name)).shuffle(&mut regions);
+            let regions = match &group.regions {
+                Places::Each(regions) => regions.clone(),
+                Places::Shares(shares) => {
+                    let chance = Chance::new(seed, &format!("regions/{}", group.name));
+                    drawn_regions(group.count, shares, chance)
+                }
+            };
             placement
                 .group
                 .extend(std::iter::repeat_n(index as u32, regions.len()));
@@ -52,6 +53,15 @@ impl Placement {
     pub fn all(&self) -> Vec<NodeId> {
         (0..self.count() as u32).map(NodeId).collect()
     }
+}
+
+fn drawn_regions(count: u32, shares: &[f64], mut chance: Chance) -> Vec<u16> {
+    let mut regions: Vec<u16> = Vec::new();
+    for (region, count) in apportion(count, shares).into_iter().enumerate() {
+        regions.extend(std::iter::repeat_n(region as u16, count as usize));
+    }
+    chance.shuffle(&mut regions);
+    regions
 }
 
 /// A node's address.

@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::distribution::Distribution;
+use super::listed::{AwayAt, BlockAt, ListOr, TransactionAt};
 use super::network_values::{Framing, Graph, Mode};
-use super::units::{Amount, Below, Count, Frequency, Number, Rate, Seed, Share, Size};
+use super::units::{Amount, Below, Count, Number, Rate, Seed, Share, Size};
 use super::words::{DisturbanceWord, DownWay, EndWord, ProbeWay, Until};
 use super::written::{WordOr, Written};
 
@@ -96,11 +97,12 @@ pub struct NodeGroup {
     /// nodes. Default: 0, does not mine.
     #[serde(default)]
     pub hashpower: Option<Written<Number>>,
-    /// Where they are: one region (`europe`), shares (`{ europe: 60%, japan: 40% }`), or
-    /// `internet-2019` for the shares measured of Bitcoin's nodes. Default: `internet-2019` with
-    /// that latency, otherwise evenly over the regions there are.
+    /// Where they are: one region (`europe`), shares (`{ europe: 60%, japan: 40% }`), a list of
+    /// one region for each node (`[europe, europe, japan]`), or `internet-2019` for the shares
+    /// measured of Bitcoin's nodes. Default: `internet-2019` with that latency, otherwise evenly
+    /// over the regions there are.
     #[serde(default)]
-    pub regions: Option<WordOr<IndexMap<String, Written<Share>>>>,
+    pub regions: Option<WordOr<ListOr<IndexMap<String, Written<Share>>>>>,
     /// Their links to the network: `{ up: 10 Mbit/s, down: 50 Mbit/s }`, or `internet-2019` for
     /// the rates measured in each region. Default: unlimited.
     #[serde(default)]
@@ -182,9 +184,11 @@ pub struct Discovery {
     pub mode: Option<Written<Mode>>,
     /// Whom a node knows at first. With `pure`, a count: so many nodes, drawn for each node among
     /// those that do not churn. With `hybrid`, a count: so many seeds, the same for all. Or a
-    /// choice of nodes: these, for all. Default: 3.
+    /// choice of nodes: these, for all. Or, with `pure`, whom each node knows, as
+    /// `{ peers-0: [peers-3, miners-0], peers-1: [peers-0] }`; a node that is not there knows
+    /// nobody. Default: 3.
     #[serde(default)]
-    pub bootstrap: Option<WordOr<Vec<String>>>,
+    pub bootstrap: Option<WordOr<ListOr<IndexMap<String, Vec<String>>>>>,
     /// The graph of connections: `ring`, `line`, `star`, `star(centre hub-0)`, `complete`,
     /// `random-regular(degree 8)`, `small-world(degree 4 rewire 10%)`, `scale-free(links 3)`.
     #[serde(default)]
@@ -203,26 +207,39 @@ pub struct Ledger {
     /// power. Default: nothing is mined.
     #[serde(default)]
     pub block_interval: Option<Written<Nanos>>,
-    /// How many transactions are submitted over the whole network, at random times to random
-    /// nodes. Default: none.
+    /// In place of `block_interval`: every block, with its time and its miner, as
+    /// `[{ at: 12s, by: miners-0 }]`. Nobody needs `hashpower` then.
     #[serde(default)]
-    pub transactions: Option<Written<Frequency>>,
+    pub blocks: Option<Vec<BlockAt>>,
+    /// How many transactions are submitted over the whole network, at random times to random
+    /// nodes, as `5/s`; or a list of all of them, as `[{ at: 3s, to: peers-1 }]`. Default: none.
+    #[serde(default)]
+    pub transactions: Option<WordOr<Vec<TransactionAt>>>,
 }
 
-/// Peers that come and go.
+/// Peers that come and go: either at random (`nodes`, `session` and `offline`), or at the times
+/// listed in `away`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a churn rule")]
 pub struct Churn {
     /// Who. No node is in two rules.
-    pub nodes: WordOr<Vec<String>>,
+    #[serde(default)]
+    pub nodes: Option<WordOr<Vec<String>>>,
     /// The part of them that never leaves, drawn by the seed. Default: `0%`.
     #[serde(default)]
     pub always_on: Option<Written<Share>>,
     /// How long a peer stays: `weibull(shape 0.6 mean 60s)`, `lognormal(median 60s sigma 1.36)`,
     /// `exponential(mean 60s)` or `fixed(60s)`. (No comma inside: it would end the value.)
-    pub session: Written<Distribution>,
+    #[serde(default)]
+    pub session: Option<Written<Distribution>>,
     /// How long it is away, likewise.
-    pub offline: Written<Distribution>,
+    #[serde(default)]
+    pub offline: Option<Written<Distribution>>,
+    /// In place of `nodes`, `session` and `offline`: when each node is away, as
+    /// `{ peers-3: [{ at: 0s, for: 7s }, { at: 31s, for: 5s }] }`. Away from `0s` on means that it
+    /// does not start with the others.
+    #[serde(default)]
+    pub away: Option<IndexMap<String, Vec<AwayAt>>>,
     /// How it leaves: `kill` (the process dies, its sockets close), `vanish` (its link goes silent
     /// first, so that its peers must time out), `stop` (politely), `freeze` (it stands still) or
     /// `replace` (it dies, and a new node with an empty disk comes in its place). Default: `kill`.

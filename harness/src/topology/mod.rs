@@ -6,6 +6,7 @@
 
 mod distribution;
 mod file;
+mod listed;
 mod load;
 mod marked;
 mod marking;
@@ -26,7 +27,10 @@ pub use distribution::Distribution;
 pub use load::{load, parse};
 pub use marked::Path;
 pub use network_values::Graph;
+pub(crate) use network_values::{ETHERNET_FRAMING_BYTES, loss_from_percent};
+pub(crate) use preset::{INTERNET_2019, is_internet_2019};
+pub(crate) use resolve::{MTU_DEFAULT, QUEUE_BYTES_DEFAULT, REGION_DEFAULT};
 pub use resolved::*;
 pub use schema::schema;
-pub use units::Amount;
+pub use units::{Amount, time};
 pub use words::RPC_PORT;

@@ -63,6 +63,11 @@ impl Value for Loss {
     }
 }
 
+/// The chance that a percentage, written without its sign, stands for; no chance where it is none.
+pub fn loss_from_percent(number: &str) -> u32 {
+    Share::parse(&format!("{number}%")).map_or(0, chance)
+}
+
 fn chance(share: Share) -> u32 {
     libm::round(share.0 * f64::from(Loss::ONE)) as u32
 }

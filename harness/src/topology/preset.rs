@@ -42,6 +42,11 @@ const ACCESS_KBPS: [(u64, u64); 6] = [
     (11_300, 29_900),
 ];
 
+/// Whether regions and the delays between them are those of this preset.
+pub fn is_internet_2019(regions: &[String], delays: &[Vec<PathDelay>]) -> bool {
+    regions == REGIONS && delays == paths()
+}
+
 /// One-way delays, without jitter.
 pub fn paths() -> Vec<Vec<PathDelay>> {
     let delay = |round_trip_ms: &u64| PathDelay {

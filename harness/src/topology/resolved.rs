@@ -100,8 +100,8 @@ pub struct Group {
     pub command: Vec<String>,
     /// The group's whole hash power.
     pub hash_power: f64,
-    /// Shares by region, in the order of [`Network::regions`]; they add to one.
-    pub shares: Vec<f64>,
+    /// Where its nodes are.
+    pub regions: Places,
     /// Links.
     pub access: Access,
     /// Thousandths of a core.
@@ -110,6 +110,15 @@ pub struct Group {
     pub memory_bytes: Option<u64>,
     /// Loss on what they send.
     pub loss: Loss,
+}
+
+/// In which regions the nodes of a group are; regions are those of [`Network::regions`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Places {
+    /// Shares by region; they add to one. Chance decides which node is where.
+    Shares(Vec<f64>),
+    /// The region of each node of the group.
+    Each(Vec<u16>),
 }
 
 /// Access links of a group.
@@ -165,6 +174,8 @@ pub enum Bootstrap {
     Count(u32),
     /// These.
     Nodes(Selection),
+    /// By node index, those of each node; only with [`Discovery::Pure`].
+    Each(Vec<Vec<u32>>),
 }
 
 /// A graph, and for a star the node in its middle.
@@ -177,17 +188,94 @@ pub struct GraphKind {
 }
 
 /// The ledger.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ledger {
-    /// Mean time between blocks.
-    pub block_interval: Option<Nanos>,
-    /// Transactions per second over the whole network; zero is none.
-    pub transactions_per_second: f64,
+    /// Who mines when.
+    pub blocks: Blocks,
+    /// Who pays when.
+    pub transactions: Transactions,
+}
+
+impl Ledger {
+    /// Mean time between blocks, where they come by a lottery.
+    pub fn block_interval(&self) -> Option<Nanos> {
+        match self.blocks {
+            Blocks::Every(interval) => Some(interval),
+            Blocks::None | Blocks::Listed(_) => None,
+        }
+    }
+
+    /// Whether any block is mined.
+    pub fn mines(&self) -> bool {
+        match &self.blocks {
+            Blocks::None => false,
+            Blocks::Every(_) => true,
+            Blocks::Listed(blocks) => !blocks.is_empty(),
+        }
+    }
+}
+
+/// Who mines when.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Blocks {
+    /// Nobody.
+    None,
+    /// A lottery with this mean time between blocks.
+    Every(Nanos),
+    /// These blocks, sorted by time.
+    Listed(Vec<Moment>),
+}
+
+/// Who pays when.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transactions {
+    /// So many a second over the whole network; zero is none.
+    PerSecond(f64),
+    /// These, sorted by time.
+    Listed(Vec<Moment>),
+}
+
+/// A node does something at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Nanos,
+    /// Which node, by its index.
+    pub node: u32,
 }
 
 /// A churn rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Churn {
+    /// In which way nodes leave.
+    pub how: Down,
+    /// Who leaves when.
+    pub goings: Goings,
+}
+
+/// Who leaves when.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Goings {
+    /// Chance decides.
+    Drawn(Renewal),
+    /// These.
+    Listed(Vec<Away>),
+}
+
+/// The absences of one node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Away {
+    /// Where they are written.
+    pub path: Path,
+    /// Who, by its index.
+    pub node: u32,
+    /// Starts and ends, in the order of the file.
+    pub times: Vec<(Nanos, Nanos)>,
+}
+
+/// Sessions and absences that follow each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Renewal {
     /// Who.
     pub nodes: Selection,
     /// The part that never leaves.
@@ -196,8 +284,6 @@ pub struct Churn {
     pub session: Distribution,
     /// Time down.
     pub offline: Distribution,
-    /// In which way.
-    pub how: Down,
 }
 
 /// A fault.

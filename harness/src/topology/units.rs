@@ -93,6 +93,17 @@ impl Value for Nanos {
     }
 }
 
+/// Reads a time as experiment files have it, for the command line.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn time(text: &str) -> Result<Nanos, String> {
+    Nanos::parse(text).map_err(|bad| {
+        let form = bad.hint.unwrap_or_else(|| format!("write {}", Nanos::FORM));
+        format!("{}; {form}", bad.cause)
+    })
+}
+
 impl Value for Rate {
     const WHAT: &'static str = "a rate";
     const FORM: &'static str = "a rate with its unit: bit/s, kbit/s, Mbit/s, Gbit/s, B/s, kB/s or MB/s (k is 1,000), \

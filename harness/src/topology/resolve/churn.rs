@@ -1,12 +1,19 @@
-//! Churn rules.
+//! Churn rules: either drawn, or with every absence listed.
 
+use indexmap::IndexMap;
+use peerlab_link::Nanos;
+
+use super::faults::seconds;
+use super::network::node_of;
 use super::nodes::Names;
 use super::problems::Problems;
 use super::selection::resolve_selection;
+use crate::plan::PERIOD_MIN;
 use crate::plan::spec::Down;
 use crate::topology::file;
+use crate::topology::listed::AwayAt;
 use crate::topology::marked::Path;
-use crate::topology::resolved::Churn;
+use crate::topology::resolved::{Away, Churn, Goings, Phases, Renewal};
 use crate::topology::units::Share;
 use crate::topology::words::DownWay;
 
@@ -16,24 +23,141 @@ pub fn resolve_churn(
     path: &Path,
     rules: Vec<file::Churn>,
     names: &Names,
+    phases: Option<Phases>,
 ) -> Vec<Churn> {
     let mut resolved = Vec::new();
-    for (index, rule) in rules.into_iter().enumerate() {
+    for (index, mut rule) in rules.into_iter().enumerate() {
         let path = path.item(index);
-        let nodes = resolve_selection(problems, &path.key("nodes"), rule.nodes, names, false);
-        let always_on = problems.optional(&path.key("always_on"), rule.always_on);
-        let session = problems.value(&path.key("session"), rule.session);
-        let offline = problems.value(&path.key("offline"), rule.offline);
-        let how = problems.optional(&path.key("how"), rule.how);
-        if let (Some(nodes), Some(session), Some(offline)) = (nodes, session, offline) {
-            resolved.push(Churn {
-                nodes,
-                always_on: always_on.map_or(0.0, |Share(share)| share),
-                session,
-                offline,
-                how: how.map_or(Down::Kill, |DownWay(how)| how),
+        let how = problems.optional(&path.key("how"), rule.how.take());
+        let how = how.map_or(Down::Kill, |DownWay(how)| how);
+        let goings = match rule.away.take() {
+            None => resolve_renewal(problems, &path, rule, names).map(Goings::Drawn),
+            Some(away) => {
+                refuse_draws(problems, &path, &rule);
+                let path = path.key("away");
+                Some(Goings::Listed(resolve_away(
+                    problems, &path, away, names, phases,
+                )))
+            }
+        };
+        resolved.extend(goings.map(|goings| Churn { how, goings }));
+    }
+    resolved
+}
+
+fn resolve_renewal(
+    problems: &Problems,
+    path: &Path,
+    rule: file::Churn,
+    names: &Names,
+) -> Option<Renewal> {
+    let there = [
+        ("nodes", rule.nodes.is_some()),
+        ("session", rule.session.is_some()),
+        ("offline", rule.offline.is_some()),
+    ];
+    for (key, _) in there.iter().filter(|(_, there)| !there) {
+        problems.add(
+            path,
+            format!("`{key}` is missing"),
+            "churn is drawn from `nodes`, `session` and `offline`, or listed in `away`",
+            format!("add `{key}:`; `peerlab schema` describes every key"),
+        );
+    }
+    let nodes = rule
+        .nodes
+        .and_then(|nodes| resolve_selection(problems, &path.key("nodes"), nodes, names, false));
+    let always_on = problems.optional(&path.key("always_on"), rule.always_on);
+    let session = problems.optional(&path.key("session"), rule.session);
+    let offline = problems.optional(&path.key("offline"), rule.offline);
+    Some(Renewal {
+        nodes: nodes?,
+        always_on: always_on.map_or(0.0, |Share(share)| share),
+        session: session?,
+        offline: offline?,
+    })
+}
+
+/// That nothing is drawn beside a list.
+fn refuse_draws(problems: &Problems, path: &Path, rule: &file::Churn) {
+    let there = [
+        ("nodes", rule.nodes.is_some()),
+        ("always_on", rule.always_on.is_some()),
+        ("session", rule.session.is_some()),
+        ("offline", rule.offline.is_some()),
+    ];
+    for (key, _) in there.iter().filter(|(_, there)| *there) {
+        problems.add(
+            &path.name(key),
+            format!("`{key}` has no meaning here"),
+            "every absence is listed in `away`, so that nothing is drawn",
+            "remove it, or remove `away`",
+        );
+    }
+}
+
+fn resolve_away(
+    problems: &Problems,
+    path: &Path,
+    away: IndexMap<String, Vec<AwayAt>>,
+    names: &Names,
+    phases: Option<Phases>,
+) -> Vec<Away> {
+    let mut resolved = Vec::new();
+    for (name, absences) in away {
+        let node = node_of(problems, &path.name(&name), &name, names);
+        let own = path.key(&name);
+        let times: Vec<Option<(Nanos, Nanos)>> = absences
+            .into_iter()
+            .enumerate()
+            .map(|(index, absence)| resolve_absence(problems, &own.item(index), absence, phases))
+            .collect();
+        if let Some(node) = node {
+            resolved.push(Away {
+                path: path.name(&name),
+                node,
+                times: times.into_iter().flatten().collect(),
             });
         }
     }
     resolved
+}
+
+fn resolve_absence(
+    problems: &Problems,
+    path: &Path,
+    absence: AwayAt,
+    phases: Option<Phases>,
+) -> Option<(Nanos, Nanos)> {
+    let start = problems.value(&path.key("at"), absence.at);
+    let lasts = problems.value(&path.key("for"), absence.lasts);
+    let (start, lasts) = (start?, lasts?);
+    let end = start.saturating_add(lasts);
+    if lasts < PERIOD_MIN {
+        problems.add(
+            &path.key("for"),
+            "the absence is too short",
+            format!(
+                "it lasts {}, and a program cannot end and start faster",
+                seconds(lasts)
+            ),
+            format!("let it last at least {}", seconds(PERIOD_MIN)),
+        );
+        return None;
+    }
+    let settle = phases?.settle_start();
+    if end > settle {
+        problems.add(
+            &path.key("for"),
+            "the absence ends after churn does",
+            format!(
+                "it ends at {}, and everybody is back when the settle phase begins, at {}",
+                seconds(end),
+                seconds(settle)
+            ),
+            "shorten it, lengthen the phases before, or write a fault with `until: never`",
+        );
+        return None;
+    }
+    Some((start, end))
 }

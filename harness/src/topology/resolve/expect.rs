@@ -22,7 +22,7 @@ pub struct Circumstances<'a> {
     /// The phases, if they are right.
     pub phases: Option<Phases>,
     /// The ledger.
-    pub ledger: Ledger,
+    pub ledger: &'a Ledger,
     /// The faults; those with mistakes are `None`.
     pub faults: &'a [Option<Fault>],
     /// How many nodes there are.
@@ -148,7 +148,7 @@ fn resolve_converged(
     let lag = problems.optional(&path.key("lag"), converged.lag);
     let hold = problems.optional(&path.key("hold"), converged.hold);
     let hold = hold
-        .or(circumstances.ledger.block_interval)
+        .or(circumstances.ledger.block_interval())
         .unwrap_or(HOLD_DEFAULT);
     let partition = |fault: &Fault| matches!(fault.kind, FaultKind::Partition { .. });
     let heals = |fault: &Fault| partition(fault) && fault.end.is_some();
@@ -266,11 +266,11 @@ fn resolve_propagation(
     circumstances: &Circumstances<'_>,
     resolved: &mut Vec<Expectation>,
 ) {
-    if circumstances.ledger.block_interval.is_none() {
+    if !circumstances.ledger.mines() {
         problems.add(
             path,
             "there are no blocks to propagate",
-            "`ledger` has no `block_interval`",
+            "`ledger` has neither `block_interval` nor `blocks`",
             "add `ledger: { block_interval: 10s }`, or remove the expectation",
         );
     }

@@ -4,10 +4,13 @@
 mod churn;
 mod expect;
 mod faults;
+mod ledger;
 mod network;
 mod nodes;
 mod problems;
 mod selection;
 mod whole;
 
+pub use network::MTU_DEFAULT;
+pub use nodes::{QUEUE_BYTES_DEFAULT, REGION_DEFAULT};
 pub use whole::resolve;

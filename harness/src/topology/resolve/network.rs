@@ -1,12 +1,13 @@
 //! The network: delays by region, packet sizes, and how nodes find each other.
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use peerlab_link::{Nanos, PathDelay};
 
 use super::nodes::{Latency, Names, Regions, check_region_name};
 use super::problems::Problems;
 use super::selection::resolve_selection;
 use crate::topology::file::{self, LatencyMap};
+use crate::topology::listed::ListOr;
 use crate::topology::marked::Path;
 use crate::topology::network_values::{ETHERNET_FRAMING_BYTES, Framing, Graph, Mode};
 use crate::topology::preset;
@@ -15,7 +16,7 @@ use crate::topology::units::Count;
 use crate::topology::written::{Value, WordOr, Written};
 
 /// Ethernet's usual packet size.
-const MTU_DEFAULT: u16 = 1500;
+pub const MTU_DEFAULT: u16 = 1500;
 /// What every IPv4 host must take.
 const MTU_MIN: u32 = 576;
 /// Jumbo frames.
@@ -232,7 +233,7 @@ pub fn resolve_discovery(
             let bootstrap = discovery
                 .bootstrap
                 .and_then(|written| {
-                    resolve_bootstrap(problems, &path.key("bootstrap"), written, names)
+                    resolve_bootstrap(problems, &path.key("bootstrap"), written, mode, names)
                 })
                 .unwrap_or_else(|| default_bootstrap(names));
             if mode == Mode::Pure {
@@ -261,7 +262,8 @@ fn default_bootstrap(names: &Names) -> Bootstrap {
 fn resolve_bootstrap(
     problems: &Problems,
     path: &Path,
-    written: WordOr<Vec<String>>,
+    written: WordOr<ListOr<IndexMap<String, Vec<String>>>>,
+    mode: Mode,
     names: &Names,
 ) -> Option<Bootstrap> {
     if let WordOr::Word(word) = &written
@@ -283,7 +285,61 @@ fn resolve_bootstrap(
         }
         return Some(Bootstrap::Count(count));
     }
-    resolve_selection(problems, path, written, names, false).map(Bootstrap::Nodes)
+    let choice = match written {
+        WordOr::Long(ListOr::Map(map)) => return resolve_each(problems, path, &map, mode, names),
+        WordOr::Long(ListOr::List(list)) => WordOr::Long(list),
+        WordOr::Word(word) => WordOr::Word(word),
+    };
+    resolve_selection(problems, path, choice, names, false).map(Bootstrap::Nodes)
+}
+
+/// Whom each node knows at first.
+fn resolve_each(
+    problems: &Problems,
+    path: &Path,
+    map: &IndexMap<String, Vec<String>>,
+    mode: Mode,
+    names: &Names,
+) -> Option<Bootstrap> {
+    if mode != Mode::Pure {
+        problems.add(
+            path,
+            "seeds are the same for all nodes",
+            "with `mode: hybrid` everybody asks the same seed nodes",
+            "list the seeds, as `[peers-0, peers-1]`, or write `mode: pure`",
+        );
+        return None;
+    }
+    let mut known: Vec<Vec<u32>> = vec![Vec::new(); names.count() as usize];
+    for (of, others) in map {
+        let node = node_of(problems, &path.name(of), of, names);
+        for (index, other) in others.iter().enumerate() {
+            let path = path.key(of).item(index);
+            let (Some(node), Some(other)) = (node, node_of(problems, &path, other, names)) else {
+                continue;
+            };
+            let list = &mut known[node as usize];
+            if node == other || list.contains(&other) {
+                let cause = if node == other {
+                    "it is the node itself"
+                } else {
+                    "it is in this list already"
+                };
+                problems.add(&path, "this first peer adds nothing", cause, "remove it");
+            }
+            list.push(other);
+        }
+    }
+    Some(Bootstrap::Each(known))
+}
+
+/// The node of a name, or a mistake and `None`.
+pub fn node_of(problems: &Problems, path: &Path, name: &str, names: &Names) -> Option<u32> {
+    let node = names.node(name);
+    if node.is_none() {
+        problems.unknown(path, "node", name, names.groups());
+    }
+    node
 }
 
 fn resolve_graph(
@@ -368,13 +424,7 @@ fn resolve_edges(
             );
             continue;
         };
-        let node = |end: usize, name: &str| {
-            let node = names.node(name);
-            if node.is_none() {
-                problems.unknown(&path.item(end), "node", name, names.groups());
-            }
-            node
-        };
+        let node = |end: usize, name: &str| node_of(problems, &path.item(end), name, names);
         if let (Some(from), Some(to)) = (node(0, from), node(1, to)) {
             if from == to || !seen.insert((from.min(to), from.max(to))) {
                 problems.add(

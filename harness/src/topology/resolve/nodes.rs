@@ -6,9 +6,10 @@ use peerlab_link::{Loss, PathDelay};
 use super::problems::Problems;
 use crate::plan::spec::{Image, Probe};
 use crate::topology::file::{self, NodeGroup};
+use crate::topology::listed::ListOr;
 use crate::topology::marked::Path;
 use crate::topology::preset;
-use crate::topology::resolved::{Access, AccessRates, Group};
+use crate::topology::resolved::{Access, AccessRates, Group, Places};
 use crate::topology::template;
 use crate::topology::units::{Count, Number, Rate, Share, Size};
 use crate::topology::words::{ProbeWay, RPC_PORT};
@@ -18,7 +19,7 @@ use crate::topology::written::{WordOr, Written};
 /// the plan, the timetable and a thousand figures per node have to fit into memory as well.
 pub const NODES_MAX: u64 = 100_000;
 /// Queue of an access link where none is written.
-const QUEUE_BYTES_DEFAULT: u32 = 256 * 1024;
+pub const QUEUE_BYTES_DEFAULT: u32 = 256 * 1024;
 /// Smallest queue: a few packets of full size.
 const QUEUE_BYTES_MIN: u64 = 4_500;
 /// Largest queue.
@@ -32,7 +33,7 @@ const CPU_MAX: f64 = 1024.0;
 /// How far shares may be from adding to one.
 const SHARES_TOLERANCE: f64 = 1e-6;
 /// The region of everybody when nothing speaks of regions.
-const REGION_DEFAULT: &str = "everywhere";
+pub const REGION_DEFAULT: &str = "everywhere";
 
 /// What `latency` says.
 #[derive(Clone, Debug)]
@@ -102,9 +103,15 @@ pub fn resolve_regions(
                 check_region_name(problems, &path, word);
                 names.insert(word.clone());
             }
-            Some(WordOr::Long(shares)) => {
+            Some(WordOr::Long(ListOr::Map(shares))) => {
                 for name in shares.keys() {
                     check_region_name(problems, &path.name(name), name);
+                    names.insert(name.clone());
+                }
+            }
+            Some(WordOr::Long(ListOr::List(list))) => {
+                for (index, name) in list.iter().enumerate() {
+                    check_region_name(problems, &path.item(index), name);
                     names.insert(name.clone());
                 }
             }
@@ -250,7 +257,13 @@ fn resolve_group(
         hash_power: problems
             .optional(&path.key("hashpower"), group.hashpower)
             .map_or(0.0, |Number(power)| power),
-        shares: shares(problems, &path.key("regions"), group.regions, regions),
+        regions: places(
+            problems,
+            &path.key("regions"),
+            group.regions,
+            count,
+            regions,
+        ),
         access: access(problems, &path.key("access"), group.access, regions),
         cpu_millis: cpu(problems, &path.key("cpu"), group.cpu),
         memory_bytes: memory(problems, &path.key("memory"), group.memory),
@@ -302,6 +315,55 @@ fn image(problems: &Problems, path: &Path, image: Option<String>) -> Image {
             Image::Named(name.to_owned())
         }
     }
+}
+
+fn places(
+    problems: &Problems,
+    path: &Path,
+    written: Option<WordOr<ListOr<IndexMap<String, Written<Share>>>>>,
+    count: Option<u32>,
+    regions: &Regions,
+) -> Places {
+    let written = match written {
+        Some(WordOr::Long(ListOr::List(list))) => {
+            return each(problems, path, &list, count, regions);
+        }
+        Some(WordOr::Long(ListOr::Map(map))) => Some(WordOr::Long(map)),
+        Some(WordOr::Word(word)) => Some(WordOr::Word(word)),
+        None => None,
+    };
+    Places::Shares(shares(problems, path, written, regions))
+}
+
+/// A list with the region of each node.
+fn each(
+    problems: &Problems,
+    path: &Path,
+    list: &[String],
+    count: Option<u32>,
+    regions: &Regions,
+) -> Places {
+    if let Some(count) = count
+        && list.len() != count as usize
+    {
+        problems.add(
+            path,
+            "the list of regions does not fit the group",
+            format!("it has {} regions, and the group {count} nodes", list.len()),
+            "name one region for each node, or write shares: `{ europe: 60%, japan: 40% }`",
+        );
+    }
+    let region = |(item, name): (usize, &String)| {
+        let index = regions.index(name);
+        if index.is_none() {
+            let known = regions.names.iter().map(String::as_str);
+            problems.unknown(&path.item(item), "region", name, known);
+        }
+        index
+            .and_then(|index| u16::try_from(index).ok())
+            .unwrap_or(0)
+    };
+    Places::Each(list.iter().enumerate().map(region).collect())
 }
 
 fn shares(

@@ -7,14 +7,15 @@ use peerlab_link::Nanos;
 use super::churn::resolve_churn;
 use super::expect::{Circumstances, resolve_expect};
 use super::faults::resolve_faults;
+use super::ledger::resolve_ledger;
 use super::network::{resolve_discovery, resolve_latency, resolve_network};
 use super::nodes::{Names, resolve_groups, resolve_regions};
 use super::problems::Problems;
 use crate::error::Result;
 use crate::topology::file::{self, File};
 use crate::topology::marked::{Document, Path};
-use crate::topology::resolved::{Group, Ledger, Phases, Topology};
-use crate::topology::units::{Frequency, Seed};
+use crate::topology::resolved::{Phases, Topology};
+use crate::topology::units::Seed;
 
 /// The seed of an experiment that names none.
 const SEED_DEFAULT: u64 = 1;
@@ -22,11 +23,6 @@ const SEED_DEFAULT: u64 = 1;
 const SETTLE_MIN: Nanos = Nanos::from_secs(5);
 /// Longest name: it becomes part of a folder's name.
 const NAME_CHARS_MAX: usize = 64;
-/// Most transactions in a run: each needs an output of its own in the pre-mined chain, which
-/// every node loads.
-const TRANSACTIONS_MAX: f64 = 200_000.0;
-/// Shortest mean time between blocks.
-const BLOCK_INTERVAL_MIN: Nanos = Nanos::from_millis(100);
 
 /// Resolves a file.
 ///
@@ -48,7 +44,7 @@ pub fn resolve(file: File, document: Arc<Document>) -> Result<Topology> {
     let loss = problems.optional(&network_path.key("loss"), network_section.loss.take());
     let groups = resolve_groups(&problems, &root.key("nodes"), file.nodes, &regions, loss);
     let names = Names::new(&groups, &regions.names);
-    let churn = resolve_churn(&problems, &root.key("churn"), file.churn, &names);
+    let churn = resolve_churn(&problems, &root.key("churn"), file.churn, &names, phases);
     let discovery = resolve_discovery(&problems, &network_path.key("discovery"), discovery, &names);
     let network = resolve_network(
         &problems,
@@ -57,11 +53,18 @@ pub fn resolve(file: File, document: Arc<Document>) -> Result<Topology> {
         regions.clone(),
         discovery,
     );
-    let ledger = resolve_ledger(&problems, &root.key("ledger"), file.ledger, &groups, phases);
+    let ledger = resolve_ledger(
+        &problems,
+        &root.key("ledger"),
+        file.ledger,
+        &groups,
+        &names,
+        phases,
+    );
     let faults = resolve_faults(&problems, &root.key("faults"), file.faults, &names, phases);
     let circumstances = Circumstances {
         phases,
-        ledger,
+        ledger: &ledger,
         faults: &faults,
         nodes: names.count(),
     };
@@ -124,63 +127,4 @@ fn resolve_phases(problems: &Problems, path: &Path, phases: file::Phases) -> Opt
         faults: faults?,
         settle,
     })
-}
-
-fn resolve_ledger(
-    problems: &Problems,
-    path: &Path,
-    ledger: file::Ledger,
-    groups: &[Group],
-    phases: Option<Phases>,
-) -> Ledger {
-    let interval_path = path.key("block_interval");
-    let block_interval = problems.optional(&interval_path, ledger.block_interval);
-    let hash_power: f64 = groups.iter().map(|group| group.hash_power).sum();
-    if block_interval.is_some() && hash_power == 0.0 && !groups.is_empty() {
-        problems.add(
-            &interval_path,
-            "blocks are wanted, but nobody mines",
-            "the hash power of all groups is zero",
-            "give at least one group `hashpower: 1`",
-        );
-    }
-    if block_interval.is_some_and(|interval| interval < BLOCK_INTERVAL_MIN) {
-        problems.add(
-            &interval_path,
-            "the block interval is too short",
-            "real nodes cannot mine and spread blocks so fast",
-            format!("write at least {}ms", BLOCK_INTERVAL_MIN.0 / 1_000_000),
-        );
-    }
-    if block_interval.is_none() && hash_power > 0.0 && problems.none() {
-        let miner = groups.iter().find(|group| group.hash_power > 0.0);
-        let name = miner.map_or("", |group| &group.name);
-        problems.add(
-            &Path::root().key("nodes").key(name).key("hashpower"),
-            "there are miners, but no blocks are wanted",
-            "`ledger` has no `block_interval`",
-            "add `ledger: { block_interval: 10s }`, or remove `hashpower`",
-        );
-    }
-    let frequency_path = path.key("transactions");
-    let frequency = problems.optional(&frequency_path, ledger.transactions);
-    let per_second = frequency.map_or(0.0, |Frequency { per_second }| per_second);
-    if let Some(phases) = phases
-        && per_second * phases.end().as_secs_f64() > TRANSACTIONS_MAX
-    {
-        problems.add(
-            &frequency_path,
-            "too many transactions",
-            format!(
-                "over {:.0}s that is {:.0}, and at most {TRANSACTIONS_MAX:.0} find an output to spend",
-                phases.end().as_secs_f64(),
-                per_second * phases.end().as_secs_f64()
-            ),
-            "lower the frequency, or shorten the phases",
-        );
-    }
-    Ledger {
-        block_interval,
-        transactions_per_second: per_second,
-    }
 }

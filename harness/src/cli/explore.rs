@@ -1,0 +1,280 @@
+//! `peerlab explore FILE`: judges an experiment under faults that many seeds draw, in virtual
+//! time, and shrinks the first failure to a small experiment that runs anywhere.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::run_dir::RunDir;
+use super::{Exit, interrupt};
+use crate::error::{Explain, Kind, Result};
+use crate::explore::{
+    Audience, Base, FailingSeed, Found, Intensity, Limits, Shrunk, Simulator, Size, Telling, Watch,
+    head, search, shrink, summary, yaml,
+};
+use crate::topology;
+use crate::ui::{Line, Ui};
+
+/// Seeds that are judged when neither a count nor a time is given.
+const SEEDS_DEFAULT: u64 = 100;
+/// How much is done to the network by default.
+const INTENSITY_DEFAULT: f64 = 1.0;
+/// Most that may be asked for: beyond, hardly a node is up.
+const INTENSITY_MAX: f64 = 20.0;
+/// The failing seed's whole experiment, and the shrunk one, in the directory of the results.
+const WHOLE_FILE: &str = "failing.yaml";
+const SHRUNK_FILE: &str = "shrunk.yaml";
+
+/// Arguments.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The experiment: a topology (YAML)
+    file: PathBuf,
+    /// Judge so many seeds [default: 100, or without end where --for is given]
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Begin no further seed after this time, as 60s or 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// The first seed; the others follow [default: the file's]
+    #[arg(long, value_name = "SEED")]
+    first_seed: Option<u64>,
+    /// How many seeds are judged at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Where failing experiments are written [default: runs/TIME-explore-NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Leave the first failing seed as it is
+    #[arg(long)]
+    no_shrink: bool,
+    /// Shrink the first failing seed (the default)
+    #[arg(long, overrides_with = "no_shrink")]
+    shrink: bool,
+    /// Most plans that shrinking may judge
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    shrink_runs: usize,
+    /// How much is done to the network: 0 only what the file says, 1 usual, 2 twice as much
+    #[arg(long, value_name = "X", default_value_t = INTENSITY_DEFAULT, value_parser = intensity)]
+    fault_intensity: f64,
+}
+
+/// A time as in experiment files.
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    topology::time(text).map(Duration::from)
+}
+
+fn intensity(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(intensity) if (0.0..=INTENSITY_MAX).contains(&intensity) => Ok(intensity),
+        _ => Err(format!(
+            "write a number from 0 to {INTENSITY_MAX}, as 1 or 0.5"
+        )),
+    }
+}
+
+/// Explores.
+///
+/// # Errors
+/// When the input is bad, a plan cannot be judged, or a file cannot be written.
+pub async fn explore(args: Args, ui: &Ui) -> Result<Exit> {
+    let topology = topology::load(&args.file)?;
+    let first = args.first_seed.unwrap_or(topology.seed);
+    let base = Base::new(topology, Intensity(args.fault_intensity))?;
+    // Mistakes that only chance brings up are told before anything begins.
+    base.draw(first)?;
+    let stop = interrupt::stop_on_signal()?;
+    let exploration = Exploration {
+        telling: telling(&args, ui, &base),
+        ui: ui.clone(),
+        judge: Simulator::new(stop.clone()),
+        first,
+        base,
+        args,
+        stop,
+    };
+    tokio::task::spawn_blocking(move || exploration.run())
+        .await
+        .or_environment(|| "the exploration broke off".into())?
+}
+
+fn telling(args: &Args, ui: &Ui, base: &Base) -> Telling {
+    let options = if args.fault_intensity == INTENSITY_DEFAULT {
+        String::new()
+    } else {
+        format!(" --fault-intensity {}", args.fault_intensity)
+    };
+    Telling {
+        name: base.name().to_owned(),
+        command: ui.style(None).command,
+        file: args.file.display().to_string(),
+        options,
+    }
+}
+
+struct Exploration {
+    args: Args,
+    ui: Ui,
+    telling: Telling,
+    base: Base,
+    first: u64,
+    judge: Simulator,
+    stop: CancellationToken,
+}
+
+impl Exploration {
+    fn run(&self) -> Result<Exit> {
+        let found = self.search()?;
+        self.ui.result(&summary(&self.telling, &found));
+        if let Some(failing) = found.failing.first() {
+            let dir = self.write_whole(failing)?;
+            if !self.args.no_shrink && !found.interrupted {
+                self.shrink(failing, &dir)?;
+            }
+        }
+        if self.stop.is_cancelled() {
+            Ok(Exit::Bad(Kind::Interrupted))
+        } else if found.failing.is_empty() {
+            Ok(Exit::Good)
+        } else {
+            Ok(Exit::Bad(Kind::Failed))
+        }
+    }
+
+    fn search(&self) -> Result<Found> {
+        let Args { seeds, time, .. } = self.args;
+        let limits = Limits {
+            seeds: seeds.or(time.is_none().then_some(SEEDS_DEFAULT)),
+            time,
+        };
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let jobs = self.args.jobs.map_or_else(cores, NonZeroUsize::get);
+        let progress = Progress {
+            ui: &self.ui,
+            telling: &self.telling,
+            line: self.ui.line(),
+            began: Instant::now(),
+            limits,
+        };
+        progress.show(0, 0);
+        search(
+            &self.base,
+            &self.judge,
+            self.first,
+            limits,
+            jobs,
+            &self.stop,
+            &progress,
+        )
+    }
+
+    /// Writes down what the first failing seed drew, before anything else can go wrong.
+    fn write_whole(&self, failing: &FailingSeed) -> Result<RunDir> {
+        let dir = RunDir::create(
+            self.args.out.as_deref(),
+            &format!("explore-{}", self.base.name()),
+        )?;
+        let scenario = self.base.draw(failing.seed)?;
+        let file = dir.file(WHOLE_FILE);
+        write(&file, &yaml(&scenario, &head(&self.telling, failing)))?;
+        self.ui.note(&format!(
+            "seed {} written out: {}",
+            failing.seed,
+            file.display()
+        ));
+        Ok(dir)
+    }
+
+    fn shrink(&self, failing: &FailingSeed, dir: &RunDir) -> Result<()> {
+        let Some(failure) = failing.failures.first() else {
+            return Ok(());
+        };
+        let scenario = self.base.draw(failing.seed)?;
+        let shrunk = {
+            let watch = Shrinking {
+                line: self.ui.line(),
+                seed: failing.seed,
+            };
+            shrink(
+                &scenario,
+                failure,
+                &self.judge,
+                self.args.shrink_runs,
+                &watch,
+            )?
+        };
+        let file = dir.file(SHRUNK_FILE);
+        let text = self.text(failing.seed, &shrunk);
+        write(&file, &text)?;
+        let told = self
+            .telling
+            .shrunk(failing.seed, &shrunk, &file.display().to_string());
+        self.ui.result(&told);
+        Ok(())
+    }
+
+    fn text(&self, seed: u64, shrunk: &Shrunk) -> String {
+        yaml(
+            &shrunk.scenario,
+            &self.telling.head(seed, shrunk, SHRUNK_FILE),
+        )
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).or_environment(|| format!("cannot write {}", path.display()))
+}
+
+/// Shows how far the search is.
+struct Progress<'a> {
+    ui: &'a Ui,
+    telling: &'a Telling,
+    line: Line,
+    began: Instant,
+    limits: Limits,
+}
+
+impl Progress<'_> {
+    fn show(&self, judged: u64, failing: usize) {
+        let of = self
+            .limits
+            .seeds
+            .map_or(String::new(), |seeds| format!(" of {seeds}"));
+        let elapsed = self.began.elapsed();
+        let time = match self.limits.time {
+            Some(time) => format!("{} s of {} s", elapsed.as_secs(), time.as_secs()),
+            None => format!("{} s", elapsed.as_secs()),
+        };
+        let pace = judged as f64 / elapsed.as_secs_f64().max(0.001);
+        self.line.say(format!(
+            "exploring  {judged}{of} seeds judged, {failing} failing  {time}, {pace:.1} seeds/s"
+        ));
+    }
+}
+
+impl Audience for Progress<'_> {
+    fn judged(&self, judged: u64, failing: usize) {
+        self.show(judged, failing);
+    }
+
+    fn fails(&self, seed: &FailingSeed) {
+        self.ui.note(&self.telling.failing(seed));
+    }
+}
+
+/// Shows how far shrinking is.
+struct Shrinking {
+    line: Line,
+    seed: u64,
+}
+
+impl Watch for Shrinking {
+    fn shrunk(&self, simulations: usize, size: Size) {
+        self.line.say(format!(
+            "shrinking seed {}  {} nodes, {} events  {simulations} simulations",
+            self.seed, size.nodes, size.events
+        ));
+    }
+}

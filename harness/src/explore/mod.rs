@@ -1,0 +1,30 @@
+//! Exploring: the seeds of an experiment in which the network fails, and the smallest experiment
+//! that still shows it. A [`Judge`] says what fails in a plan: [`Simulator`], or a script in tests.
+//!
+//! `draw` gives each seed a [`Scenario`] with faults of its own, `search` judges many of them,
+//! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `finish` keeps it fair, `yaml`
+//! writes it. Every plan that is judged is that of a written file.
+
+mod ddmin;
+mod draw;
+mod finish;
+mod judge;
+mod reduce;
+mod scenario;
+mod search;
+mod shrink;
+mod simulated;
+#[cfg(test)]
+mod tests;
+mod words;
+mod yaml;
+
+pub use draw::{Base, Intensity};
+pub use judge::{Failure, Judge, failures_of};
+pub use reduce::Size;
+pub use scenario::{Away, Fault, FaultKind, Known, Scenario};
+pub use search::{Audience, FailingSeed, Found, Limits, search};
+pub use shrink::{Shrunk, Watch, plan_of, shrink};
+pub use simulated::Simulator;
+pub use words::{Telling, head, summary};
+pub use yaml::yaml;

@@ -1,0 +1,75 @@
+//! The judge of real explorations: a plan is carried out in virtual time, its events stay in
+//! memory, and the checks judge them as they judge the record of any run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::judge::{Failure, Judge, failures_of};
+use crate::check;
+use crate::engine::sim::simulate;
+use crate::engine::{Observer, Stage};
+use crate::error::Result;
+use crate::event::RunEvent;
+use crate::plan::Plan;
+
+/// What a failure is called that is no expectation's: the node's code panicked.
+const PANIC: &str = "panic";
+
+/// Judges plans by the simulator.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    stop: CancellationToken,
+}
+
+impl Simulator {
+    /// One that breaks off when the token is cancelled.
+    pub fn new(stop: CancellationToken) -> Simulator {
+        Simulator { stop }
+    }
+}
+
+impl Judge for Simulator {
+    fn failures(&self, plan: &Plan) -> Result<Vec<Failure>> {
+        let memory = Memory::default();
+        // The simulation is dropped whole, so that nothing is seen in a broken state.
+        let simulated = catch_unwind(AssertUnwindSafe(|| simulate(plan, &memory, &self.stop)));
+        match simulated {
+            Ok(simulated) => simulated?,
+            Err(panic) => return Ok(vec![panicked(plan, panic.as_ref())]),
+        };
+        let events = memory
+            .0
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(failures_of(&check::judge(plan, events.into_iter())))
+    }
+}
+
+fn panicked(plan: &Plan, panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text
+        .or(panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Failure {
+        // Of no expectation.
+        index: plan.expect.len(),
+        check: PANIC.into(),
+        sentence: format!("The node's program panicked: {text}"),
+    }
+}
+
+/// Keeps the events.
+#[derive(Default)]
+struct Memory(Mutex<Vec<RunEvent>>);
+
+impl Observer for Memory {
+    fn stage(&self, _: Stage) {}
+
+    fn event(&self, event: &RunEvent) -> Result<()> {
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push(event.clone());
+        Ok(())
+    }
+}

@@ -65,7 +65,7 @@ impl Observer for Recorder {
 fn experiment(nodes: u64, blocks: u64) -> String {
     format!(
         "name: sim-growth\n\
-         phases: {{ warmup: {}s, settle: 20s }}\n\
+         phases: {{ warmup: {}s, settle: 40s }}\n\
          nodes: {{ peers: {{ count: {nodes}, hashpower: 1, regions: internet-2019, \
          access: internet-2019 }} }}\n\
          network: {{ latency: internet-2019, discovery: {{ graph: random-regular(degree 16) }} }}\n\

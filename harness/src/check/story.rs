@@ -480,6 +480,7 @@ fn plan(nodes: u32) -> Plan {
             block_interval: Some(secs(10.0)),
             premined_blocks: 100,
             outputs: 10,
+            filler_bytes: 0,
         },
         timetable: Vec::new(),
         outages: Vec::new(),

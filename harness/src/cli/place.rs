@@ -40,6 +40,14 @@ impl Place {
     /// # Errors
     /// When there is none, or the plan's nodes cannot fit.
     pub async fn find(choice: EngineChoice, plan: &Plan, ui: &Ui) -> Result<Place> {
+        let real = !matches!(choice, EngineChoice::Sim);
+        if real && plan.ledger.filler_bytes > 0 {
+            return Err(
+                Error::input("blocks with a filler exist in the simulator only")
+                    .because("`ledger.filler` stands for transactions that are nowhere")
+                    .hint("take --engine sim, or remove `filler`"),
+            );
+        }
         match choice {
             EngineChoice::Docker => Place::docker(plan).await,
             EngineChoice::Local => Place::local(plan),

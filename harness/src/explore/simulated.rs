@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::{Failure, Judge, failures_of};
 use crate::check;
-use crate::engine::sim::simulate;
+use crate::engine::sim::{Options, simulate};
 use crate::engine::{Observer, Stage};
 use crate::error::Result;
 use crate::event::RunEvent;
@@ -33,8 +33,13 @@ impl Simulator {
 impl Judge for Simulator {
     fn failures(&self, plan: &Plan) -> Result<Vec<Failure>> {
         let memory = Memory::default();
+        // Each thread of the exploration has a seed of its own to simulate.
+        let options = Options {
+            threads: 1,
+            stop: self.stop.clone(),
+        };
         // The simulation is dropped whole, so that nothing is seen in a broken state.
-        let simulated = catch_unwind(AssertUnwindSafe(|| simulate(plan, &memory, &self.stop)));
+        let simulated = catch_unwind(AssertUnwindSafe(|| simulate(plan, &memory, &options)));
         match simulated {
             Ok(simulated) => simulated?,
             Err(panic) => return Ok(vec![panicked(plan, panic.as_ref())]),

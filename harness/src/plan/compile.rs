@@ -39,6 +39,7 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
             block_interval: topology.ledger.block_interval(),
             premined_blocks: Ledger::premined_blocks_for(outputs),
             outputs,
+            filler_bytes: topology.ledger.filler_bytes,
         },
         timetable: disturbances.timetable,
         outages: disturbances.outages,

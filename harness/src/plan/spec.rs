@@ -145,6 +145,15 @@ pub struct Ledger {
     pub premined_blocks: u32,
     /// Spendable outputs that the pre-mined chain holds, numbered from zero.
     pub outputs: u32,
+    /// What every block weighs more on the wire, bytes, as if it were full of transactions that
+    /// all nodes have already. Only the simulator can do that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub filler_bytes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Ledger {

@@ -215,6 +215,11 @@ pub struct Ledger {
     /// nodes, as `5/s`; or a list of all of them, as `[{ at: 3s, to: peers-1 }]`. Default: none.
     #[serde(default)]
     pub transactions: Option<WordOr<Vec<TransactionAt>>>,
+    /// What every block weighs more on the wire, up to 4 MB, as if it were full of transactions of
+    /// 350 bytes that all nodes have already: with its whole weight where a block is sent, with 6
+    /// bytes a transaction where a compact block is. Only for `--engine sim`. Default: nothing.
+    #[serde(default)]
+    pub filler: Option<Written<Size>>,
 }
 
 /// Peers that come and go: either at random (`nodes`, `session` and `offline`), or at the times

@@ -194,6 +194,8 @@ pub struct Ledger {
     pub blocks: Blocks,
     /// Who pays when.
     pub transactions: Transactions,
+    /// What every block weighs more, bytes.
+    pub filler_bytes: u32,
 }
 
 impl Ledger {

@@ -28,6 +28,7 @@ pub struct Programs {
     nodes: Vec<Program>,
     addresses: HashMap<Ipv4Addr, NodeId>,
     premined: Premined,
+    filler_bytes: u32,
 }
 
 struct Program {
@@ -84,7 +85,13 @@ impl Programs {
             nodes: nodes.collect::<Result<_>>()?,
             addresses: plan.nodes.iter().map(|node| (node.ip, node.id)).collect(),
             premined,
+            filler_bytes: plan.ledger.filler_bytes,
         })
+    }
+
+    /// What every block weighs more on the wire.
+    pub fn filler_bytes(&self) -> u32 {
+        self.filler_bytes
     }
 
     /// The chain that every node starts from.

@@ -17,6 +17,7 @@ use peerlab_node::Machine;
 use peerlab_node::chain::Chain;
 use peerlab_node::io::{Event, Input, Output};
 use peerlab_node::time::Time;
+use peerlab_node::wire::Message;
 
 use super::node::{NEVER, Node, end_of};
 use super::packet::{Body, EndId, HEADER_BYTES, Load, Packet};
@@ -30,6 +31,11 @@ use crate::probe::BlockFacts;
 /// How long a program takes from its start until it listens and answers: it loads the pre-mined
 /// chain.
 const LOADING: Nanos = Nanos::from_millis(60);
+
+/// A transaction of a block's filler, bytes: about the mean of Bitcoin's.
+const FILLER_TRANSACTION_BYTES: u32 = 350;
+/// A transaction in a compact block, bytes (BIP152).
+const SHORT_ID_BYTES: u32 = 6;
 
 /// Something that happens to a node.
 #[derive(Debug)]
@@ -484,7 +490,7 @@ impl Shard {
             };
             match output {
                 Output::Send { peer, message } => {
-                    let (id, bytes) = (end_of(peer), message.wire_size());
+                    let (id, bytes) = (end_of(peer), self.size_of(&message));
                     together = match together.take() {
                         Some((at, load, sum)) if at == id => {
                             Some((id, load.add(message, bytes), sum.saturating_add(bytes)))
@@ -508,6 +514,17 @@ impl Shard {
             }
         }
         self.node(node).machine = Some(machine);
+    }
+
+    /// A message's size on the wire, with what blocks weigh more.
+    fn size_of(&self, message: &Message) -> u32 {
+        let filler_bytes = self.programs.filler_bytes();
+        let more = match message {
+            Message::Block(_) => filler_bytes,
+            Message::CmpctBlock(_) => filler_bytes / FILLER_TRANSACTION_BYTES * SHORT_ID_BYTES,
+            _ => 0,
+        };
+        message.wire_size().saturating_add(more)
     }
 
     /// Writes what a program wrote to one connection in one go.
@@ -547,7 +564,7 @@ impl Shard {
                 hash: next.to_string(),
                 height: entry.height,
                 prev: block.header.prev_blockhash.to_string(),
-                size: block.total_size() as u64,
+                size: block.total_size() as u64 + u64::from(self.programs.filler_bytes()),
                 tx: block
                     .txdata
                     .iter()

@@ -10,12 +10,14 @@ use crate::topology::file;
 use crate::topology::listed::{BlockAt, TransactionAt};
 use crate::topology::marked::Path;
 use crate::topology::resolved::{Blocks, Group, Ledger, Moment, Phases, Transactions};
-use crate::topology::units::Frequency;
+use crate::topology::units::{Frequency, Size};
 use crate::topology::written::{WordOr, Written};
 
 /// Most transactions in a run: each needs an output of its own in the pre-mined chain, which
 /// every node loads.
 const TRANSACTIONS_MAX: f64 = 200_000.0;
+/// Largest block: four million weight units, each of a byte at least (BIP141).
+const FILLER_BYTES_MAX: u64 = 4_000_000;
 /// Shortest mean time between blocks.
 const BLOCK_INTERVAL_MIN: Nanos = Nanos::from_millis(100);
 
@@ -56,6 +58,7 @@ pub fn resolve_ledger(
             ))
         }
     };
+    let filler_bytes = resolve_filler(problems, &path.key("filler"), ledger.filler);
     let path = path.key("transactions");
     let transactions = match ledger.transactions {
         None => Transactions::PerSecond(0.0),
@@ -69,7 +72,22 @@ pub fn resolve_ledger(
     Ledger {
         blocks,
         transactions,
+        filler_bytes,
     }
+}
+
+fn resolve_filler(problems: &Problems, path: &Path, written: Option<Written<Size>>) -> u32 {
+    let bytes = problems.optional(path, written).map_or(0, |size| size.bytes);
+    if bytes <= FILLER_BYTES_MAX {
+        return bytes as u32;
+    }
+    problems.add(
+        path,
+        "the filler is too large",
+        format!("a block of {bytes} bytes more is larger than any block may be"),
+        "4 MB is the most",
+    );
+    0
 }
 
 fn resolve_lottery(

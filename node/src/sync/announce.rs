@@ -48,7 +48,7 @@ impl Machine {
 
     /// Tells every peer that lacks the tip, by these headers if they are the ones it lacks.
     fn announce_tip(&mut self, now: Time, headers: &[Header]) {
-        let tip = self.chain.tip().hash;
+        let tip = self.chain.tip_hash();
         let messages: Vec<(PeerId, Message)> = self
             .peers
             .values()
@@ -66,13 +66,13 @@ impl Machine {
 
     /// What to tell one peer that lacks the tip.
     fn announcement(&self, peer: &Peer, headers: &[Header]) -> Message {
-        let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip().hash)]);
+        let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip_hash())]);
         if !peer.sync.wants_headers {
             return by_hash();
         }
         let lacking = headers
             .iter()
-            .position(|h| !self.has(peer, &h.block_hash()));
+            .position(|h| !self.has(peer, &self.chain.hash_of(h)));
         match lacking.map(|at| &headers[at..]) {
             Some(new) if self.has(peer, &new[0].prev_blockhash) => Message::Headers(new.to_vec()),
             _ => by_hash(),

@@ -10,6 +10,7 @@ use bitcoin::p2p::message_blockdata::Inventory;
 use crate::chain::{BlockAccepted, BlockError, HeaderError};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
+use crate::peers::Peer;
 use crate::wire::Message;
 
 /// Blocks that one peer is asked for at once (Bitcoin Core's `MAX_BLOCKS_IN_TRANSIT_PER_PEER`).
@@ -31,6 +32,9 @@ impl Machine {
         let free = IN_FLIGHT_PER_PEER_MAX.saturating_sub(peer.sync.in_flight.len());
         let rests = peer.sync.stalls > 0 && peer.sync.stall_at.is_some();
         if free == 0 || rests || !Machine::gives_blocks(peer) {
+            return;
+        }
+        if peer.sync.best_known == Some(self.chain.tip_hash()) {
             return;
         }
         let Some(best) = peer
@@ -65,6 +69,12 @@ impl Machine {
             peer.sync.in_flight.extend(wanted);
         }
         self.send(now, id, Message::GetData(inventory));
+    }
+
+    /// Whether all bodies on the way to the best header are here or on their way.
+    pub(super) fn all_are_asked(&self) -> bool {
+        let wanted = self.chain.wanted_blocks(WINDOW);
+        wanted.iter().all(|(hash, _)| self.downloads.is_asked(hash))
     }
 
     /// Asks every peer that has room.
@@ -172,7 +182,7 @@ impl Machine {
     pub(super) fn run_stalls(&mut self, now: Time) {
         let stalling: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| !p.closing && p.sync.stall_at.is_some_and(|t| t <= now))
             .map(|p| p.id)
             .collect();
@@ -243,20 +253,15 @@ impl Machine {
         self.run_announcement(now);
     }
 
-    pub(crate) fn sync_deadline(&self) -> Time {
-        let open = || self.peers.values().filter(|p| !p.closing);
-        let stall = open().filter_map(|p| p.sync.stall_at).min();
-        let serve = open().filter_map(|p| p.sync.serve_at).min();
-        [
-            Some(self.headers_deadline()),
-            stall,
-            serve,
-            self.announce_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(Time::NEVER)
+    /// When a connection needs [`Machine::run_sync`].
+    pub(crate) fn sync_deadline(&self, peer: &Peer) -> Time {
+        let timeout = self.config.timing.headers_timeout;
+        let headers = peer.sync.headers_asked.map(|asked| asked + timeout);
+        [headers, peer.sync.stall_at, peer.sync.serve_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Time::NEVER)
     }
 
     /// How long the peer has been waited for, while it owes blocks.

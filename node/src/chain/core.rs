@@ -74,6 +74,11 @@ impl Chain {
             .unwrap_or_else(|| unreachable!("the active chain is in the tree"))
     }
 
+    /// Its hash, without looking it up.
+    pub fn tip_hash(&self) -> BlockHash {
+        self.ledger.tip()
+    }
+
     /// The body of a known block, if it is here.
     pub fn block(&self, hash: &BlockHash) -> Result<Option<Arc<Block>>, StoreError> {
         if *hash == GENESIS.0 {

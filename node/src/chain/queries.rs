@@ -167,7 +167,14 @@ impl Chain {
     /// The chain of the best header, from where bodies are missing up to and without `end`.
     fn best_hashes(&self, end: u32) -> impl Iterator<Item = BlockHash> + '_ {
         let path = self.tree().best_path();
-        (self.tree().first_gap(end)..end).filter_map(|height| path.get(height as usize).copied())
+        // Mostly the best chain goes on from the tip.
+        let tip = self.tip();
+        let here = match path.get(tip.height as usize) {
+            Some(hash) if *hash == tip.hash => tip.height + 1,
+            _ => 0,
+        };
+        (self.tree().first_gap(here, end)..end)
+            .filter_map(|height| path.get(height as usize).copied())
     }
 
     fn bodies_missing(

@@ -79,10 +79,11 @@ impl HeaderTree {
         &self.best_path
     }
 
-    /// The height on the chain of the best header, up to `below`, where bodies begin to be missing.
-    pub fn first_gap(&self, below: u32) -> u32 {
+    /// The height on the chain of the best header where bodies begin to be missing, or `below`;
+    /// beneath `above` they are known not to.
+    pub fn first_gap(&self, above: u32, below: u32) -> u32 {
         // Complete chains are closed under ancestry, so it can be found by halving.
-        let (mut low, mut high) = (0, below);
+        let (mut low, mut high) = (above.min(below), below);
         while low < high {
             let middle = low + (high - low) / 2;
             let linked = self

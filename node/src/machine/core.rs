@@ -1,17 +1,18 @@
 //! The machine itself: state, routing, timer. Each sub-protocol's handlers stand in its own file.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bitcoin::p2p::message_blockdata::Inventory;
 
+use super::alarm::Watched;
 use super::config::Config;
 use super::randomness::Randomness;
 use crate::chain::Chain;
 use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::mempool::Mempool;
-use crate::peers::{AddressBook, BanList, Dialer, Handshake, Peer, Traffic, Unwelcome};
+use crate::peers::{AddressBook, BanList, Dialer, Handshake, Peer, PeerTable, Traffic, Unwelcome};
 use crate::relay::{Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
 use crate::sync::{CompactBlocks, Downloads};
 use crate::wire::{Command, Message};
@@ -24,6 +25,10 @@ const ROUNDS_MAX: usize = 8;
 /// If something is still due after that, the timer goes off after this.
 const BREATH: Duration = Duration::from_millis(1);
 
+/// Outputs for which room is kept while there are none: a node of a simulator is idle most of the
+/// time, and there are many.
+const OUTPUTS_KEPT: usize = 8;
+
 /// A node without sockets and clock. See [`crate::io`] for how it is driven.
 pub struct Machine {
     pub(crate) config: Config,
@@ -32,13 +37,13 @@ pub struct Machine {
     pub(crate) randomness: Randomness,
     /// The time of the input that is being handled.
     pub(crate) now: Time,
-    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    pub(crate) peers: PeerTable,
     pub(crate) bans: BanList,
     pub(crate) unwelcome: Unwelcome,
     pub(crate) addresses: AddressBook,
     /// Addresses that turned out to be this node's.
     pub(crate) own_addrs: BTreeSet<SocketAddr>,
-    pub(crate) dialer: Dialer,
+    pub(crate) dialer: Watched<Dialer>,
     pub(crate) downloads: Downloads,
     pub(crate) compact: CompactBlocks,
     /// The one peer that is asked for a long chain of headers.
@@ -52,8 +57,13 @@ pub struct Machine {
     pub(crate) rejected: RecentIds,
     /// Transactions that lately got into a block, by either name.
     pub(crate) confirmed: RecentIds,
-    totals: Traffic,
+    /// Bytes of connections that are gone.
+    former: Traffic,
     outputs: VecDeque<Output>,
+    /// No connection needs anything before; see [`super::alarm`].
+    pub(super) peers_due: Time,
+    /// Nor does the dialer, unless it was in hand.
+    pub(super) dialer_due: Time,
     /// The time that the driver was last told to wake us.
     armed: Time,
 }
@@ -65,12 +75,12 @@ impl Machine {
         let mut machine = Machine {
             randomness: Randomness::new(seed),
             now,
-            peers: BTreeMap::new(),
+            peers: PeerTable::default(),
             bans: BanList::default(),
             unwelcome: Unwelcome::default(),
             addresses: AddressBook::new(config.addresses_max),
             own_addrs: config.external_addr.into_iter().collect(),
-            dialer: Dialer::new(&config),
+            dialer: Watched::new(Dialer::new(&config)),
             downloads: Downloads::new(config.timing.block_timeout),
             compact: CompactBlocks::default(),
             header_sync: None,
@@ -80,8 +90,10 @@ impl Machine {
             own: OwnTransactions::default(),
             rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
             confirmed: RecentIds::new(RECENT_TRANSACTIONS_MAX),
-            totals: Traffic::default(),
+            former: Traffic::default(),
             outputs: VecDeque::new(),
+            peers_due: Time::NEVER,
+            dialer_due: Time::NEVER,
             armed: Time::NEVER,
             config,
             chain,
@@ -128,7 +140,11 @@ impl Machine {
 
     /// What is to be done next; `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.outputs.capacity() > OUTPUTS_KEPT {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// Time never goes back, even if a driver's clock does.
@@ -139,7 +155,10 @@ impl Machine {
     /// Does what is due, and sets the timer.
     pub(crate) fn command_ends(&mut self, now: Time) {
         let now = self.now.max(now);
-        let mut deadline = self.deadline(now);
+        let mut deadline = self.deadline_bound(now);
+        if deadline <= now {
+            deadline = self.deadline(now);
+        }
         for _ in 0..ROUNDS_MAX {
             if deadline > now {
                 break;
@@ -164,16 +183,10 @@ impl Machine {
         self.run_sync(now);
         self.run_relay(now);
         self.run_gossip(now);
-        self.run_dialer(now);
-    }
-
-    /// When something is due next.
-    fn deadline(&self, now: Time) -> Time {
-        self.liveness_deadline()
-            .min(self.sync_deadline())
-            .min(self.relay_deadline())
-            .min(self.gossip_deadline())
-            .min(self.dialer_deadline(now))
+        self.end_short_connections(now);
+        if self.dialer_is_due(now) {
+            self.run_dialer(now);
+        }
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -188,7 +201,6 @@ impl Machine {
         let (command, bytes) = (message.command(), message.wire_size());
         peer.last_sent = Some(now);
         peer.traffic.sent.add(command, bytes);
-        self.totals.sent.add(command, bytes);
         self.push(Output::Send { peer: id, message });
     }
 
@@ -204,7 +216,6 @@ impl Machine {
         peer.last_received = Some(now);
         let command = message.command();
         peer.traffic.received.add(command, wire_bytes);
-        self.totals.received.add(command, wire_bytes);
         let is_handshake = matches!(
             command,
             Command::Version | Command::Verack | Command::WtxidRelay | Command::SendAddrV2
@@ -313,7 +324,14 @@ impl Machine {
     }
 
     /// Bytes of all connections that there were.
-    pub fn totals(&self) -> &Traffic {
-        &self.totals
+    pub fn totals(&self) -> Traffic {
+        let mut totals = self.former.clone();
+        self.peers().for_each(|peer| totals.add(&peer.traffic));
+        totals
+    }
+
+    /// A connection is gone: its bytes still count.
+    pub(crate) fn note_former(&mut self, traffic: &Traffic) {
+        self.former.add(traffic);
     }
 }

@@ -1,6 +1,7 @@
 //! The node as one machine: it routes inputs to the sub-protocols of [`crate::peers`],
 //! [`crate::sync`] and [`crate::relay`], and keeps their one timer.
 
+mod alarm;
 mod commands;
 mod config;
 mod core;

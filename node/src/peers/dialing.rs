@@ -44,7 +44,6 @@ impl Machine {
         if self.config.connect_only {
             return;
         }
-        self.end_short_connections(now);
         if self.dialer.next_automatic <= now {
             self.dial_automatic(now);
         }
@@ -173,10 +172,13 @@ impl Machine {
     }
 
     /// Ends probes and address fetches that had their time.
-    fn end_short_connections(&mut self, now: Time) {
+    pub(crate) fn end_short_connections(&mut self, now: Time) {
+        if self.config.connect_only {
+            return;
+        }
         let over: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| p.is_ready() && short_stay_ends(p).is_some_and(|end| end <= now))
             .map(|p| (p.id, p.kind))
             .collect();
@@ -238,7 +240,7 @@ impl Machine {
         self.search_on(now);
     }
 
-    /// When [`Machine::run_dialer`] has something to do next.
+    /// When [`Machine::run_dialer`] has something to do next, but for the stays of single peers.
     pub(crate) fn dialer_deadline(&self, now: Time) -> Time {
         let needs_addresses = self.needs_addresses(now);
         let targets = self.dialer.next_due(|addr, kind| {
@@ -252,17 +254,15 @@ impl Machine {
             } else {
                 Time::NEVER
             };
-            let stays = self
-                .peers
-                .values()
-                .filter(|p| p.is_ready())
-                .filter_map(short_stay_ends);
-            deadline = deadline
-                .min(self.dialer.next_automatic)
-                .min(probe)
-                .min(stays.min().unwrap_or(Time::NEVER));
+            deadline = deadline.min(self.dialer.next_automatic).min(probe);
         }
         deadline
+    }
+
+    /// When a short-lived connection is to end.
+    pub(crate) fn stay_deadline(&self, peer: &Peer) -> Time {
+        let ends = short_stay_ends(peer).filter(|_| !self.config.connect_only);
+        ends.unwrap_or(Time::NEVER)
     }
 }
 

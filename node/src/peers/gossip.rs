@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::addresses::is_dialable;
-use super::peer::ConnectionKind;
+use super::peer::{ConnectionKind, Peer};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::wire::{ADDRESSES_PER_MESSAGE_MAX, Message, PeerAddress};
@@ -290,7 +290,7 @@ impl Machine {
     pub(crate) fn run_gossip(&mut self, now: Time) {
         let due: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| p.is_ready() && p.gossip.deadline() <= now)
             .map(|p| p.id)
             .collect();
@@ -313,11 +313,8 @@ impl Machine {
         }
     }
 
-    pub(crate) fn gossip_deadline(&self) -> Time {
-        let ready = self.peers.values().filter(|p| p.is_ready());
-        ready
-            .map(|p| p.gossip.deadline())
-            .min()
-            .unwrap_or(Time::NEVER)
+    /// When a connection needs [`Machine::run_gossip`].
+    pub(crate) fn gossip_deadline(peer: &Peer) -> Time {
+        peer.gossip.deadline()
     }
 }

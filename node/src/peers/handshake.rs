@@ -37,7 +37,7 @@ impl Machine {
         };
         let refusal = self.refusal(now, addr, kind);
         let nonce = self.randomness.u64();
-        self.peers.insert(id, Peer::new(id, addr, kind, nonce, now));
+        self.peers.insert(Peer::new(id, addr, kind, nonce, now));
         if let Some(reason) = refusal {
             self.disconnect(id, reason);
         } else if !inbound {
@@ -282,6 +282,8 @@ impl Machine {
             return;
         }
         peer.closing = true;
+        // Its place is free.
+        self.dialer.touch();
         self.push(Output::Disconnect {
             peer: id,
             reason: reason.to_owned(),
@@ -303,6 +305,7 @@ impl Machine {
         self.release_sync(id);
         self.release_relay(id);
         if let Some(peer) = self.peers.remove(&id) {
+            self.note_former(&peer.traffic);
             self.outbound_lost(now, &peer);
         }
     }

@@ -55,7 +55,7 @@ impl Machine {
         let timing = &self.config.timing;
         let due: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| !p.closing)
             .map(|p| (p.id, next_due(p, timing)))
             .filter(|(_, (at, _))| *at <= now)
@@ -74,11 +74,9 @@ impl Machine {
         }
     }
 
-    pub(crate) fn liveness_deadline(&self) -> Time {
-        let open = self.peers.values().filter(|p| !p.closing);
-        open.map(|p| next_due(p, &self.config.timing).0)
-            .min()
-            .unwrap_or(Time::NEVER)
+    /// When a connection needs [`Machine::run_liveness`].
+    pub(crate) fn liveness_deadline(&self, peer: &Peer) -> Time {
+        next_due(peer, &self.config.timing).0
     }
 
     /// Pings, unless an answer is still awaited.

@@ -11,6 +11,7 @@ mod handshake;
 mod liveness;
 mod peer;
 mod ping;
+mod table;
 mod traffic;
 
 pub(crate) use addresses::AddressBook;
@@ -23,4 +24,5 @@ pub(crate) use handshake::PROTOCOL_VERSION;
 pub(crate) use peer::Handshake;
 pub use peer::{ConnectionKind, Peer};
 pub use ping::Ping;
+pub(crate) use table::PeerTable;
 pub use traffic::{BytesByCommand, Traffic};

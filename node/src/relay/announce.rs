@@ -10,7 +10,7 @@ use bitcoin::{Txid, Wtxid};
 use super::recent_ids::RecentIds;
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
-use crate::peers::ConnectionKind;
+use crate::peers::{ConnectionKind, Peer};
 use crate::wire::Message;
 
 /// Transactions that wait to be announced to one peer; beyond it the oldest are not announced, and
@@ -103,7 +103,7 @@ impl Machine {
     fn run_offers(&mut self, now: Time) {
         let due: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| p.is_ready() && p.transactions.offer_at.is_some_and(|t| t <= now))
             .map(|p| p.id)
             .collect();
@@ -177,7 +177,7 @@ impl Machine {
     pub(super) fn run_announcements(&mut self, now: Time) {
         let due: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| p.is_ready() && p.transactions.announce_at.is_some_and(|t| t <= now))
             .map(|p| p.id)
             .collect();
@@ -233,12 +233,10 @@ impl Machine {
         self.run_rebroadcast(now);
     }
 
-    pub(crate) fn relay_deadline(&self) -> Time {
-        let ready = || self.peers.values().filter(|p| p.is_ready());
-        let announce = ready().filter_map(|p| p.transactions.announce_at).min();
-        let offer = ready().filter_map(|p| p.transactions.offer_at).min();
-        let request = self.requests.next_deadline();
-        [announce, offer, request, Some(self.rebroadcast_deadline())]
+    /// When a connection needs [`Machine::run_relay`].
+    pub(crate) fn relay_deadline(peer: &Peer) -> Time {
+        let state = &peer.transactions;
+        [state.announce_at, state.offer_at]
             .into_iter()
             .flatten()
             .min()

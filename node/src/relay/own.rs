@@ -119,7 +119,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn rebroadcast_deadline(&self) -> Time {
+    pub(crate) fn rebroadcast_deadline(&self) -> Time {
         self.own.announce_at.unwrap_or(Time::NEVER)
     }
 }

@@ -46,7 +46,7 @@ impl RecentIds {
     }
 
     fn grow(&mut self) {
-        let larger = (self.slots.len() * 4).clamp(SLOTS_MIN, self.slots_max.max(SLOTS_MIN));
+        let larger = (self.slots.len() * 2).clamp(SLOTS_MIN, self.slots_max.max(SLOTS_MIN));
         let old = std::mem::replace(&mut self.slots, vec![0; larger]);
         self.filled = 0;
         old.into_iter()

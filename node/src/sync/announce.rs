@@ -57,7 +57,7 @@ impl Machine {
     /// Tells every peer that lacks the tip; by these headers, or the compact block of the last,
     /// if they are the ones it lacks.
     fn announce_tip(&mut self, now: Time, headers: &[Header]) {
-        let tip = self.chain.tip().hash;
+        let tip = self.chain.tip_hash();
         let takers: Vec<PeerId> = self
             .peers
             .values()
@@ -90,13 +90,13 @@ impl Machine {
         headers: &[Header],
         compact: Option<&Arc<CompactBlock>>,
     ) -> Message {
-        let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip().hash)]);
+        let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip_hash())]);
         if !peer.sync.wants_headers && !peer.sync.wants_compact {
             return by_hash();
         }
         let lacking = headers
             .iter()
-            .position(|h| !self.has(peer, &h.block_hash()));
+            .position(|h| !self.has(peer, &self.chain.hash_of(h)));
         let new = match lacking.map(|at| &headers[at..]) {
             Some(new) if self.has(peer, &new[0].prev_blockhash) => new,
             _ => return by_hash(),

@@ -32,6 +32,9 @@ impl Machine {
         if !Machine::has_room(peer) {
             return;
         }
+        if peer.sync.best_known == Some(self.chain.tip_hash()) {
+            return;
+        }
         let free = IN_FLIGHT_PER_PEER_MAX - peer.sync.in_flight.len();
         let Some(best) = peer
             .sync
@@ -104,6 +107,12 @@ impl Machine {
             peer.sync.waiting_since = now;
             peer.sync.stall_at = Some(now + timeout);
         }
+    }
+
+    /// Whether all bodies on the way to the best header are here or on their way.
+    pub(super) fn all_are_asked(&self) -> bool {
+        let wanted = self.chain.wanted_blocks(WINDOW);
+        wanted.iter().all(|(hash, _)| self.downloads.is_asked(hash))
     }
 
     /// Asks every peer that has room.
@@ -227,7 +236,7 @@ impl Machine {
     pub(super) fn run_stalls(&mut self, now: Time) {
         let stalling: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| !p.closing && p.sync.stall_at.is_some_and(|t| t <= now))
             .map(|p| p.id)
             .collect();
@@ -309,20 +318,15 @@ impl Machine {
         self.run_announcement(now);
     }
 
-    pub(crate) fn sync_deadline(&self) -> Time {
-        let open = || self.peers.values().filter(|p| !p.closing);
-        let stall = open().filter_map(|p| p.sync.stall_at).min();
-        let serve = open().filter_map(|p| p.sync.serve_at).min();
-        [
-            Some(self.headers_deadline()),
-            stall,
-            serve,
-            self.announce_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(Time::NEVER)
+    /// When a connection needs [`Machine::run_sync`].
+    pub(crate) fn sync_deadline(&self, peer: &Peer) -> Time {
+        let timeout = self.config.timing.headers_timeout;
+        let headers = peer.sync.headers_asked.map(|asked| asked + timeout);
+        [headers, peer.sync.stall_at, peer.sync.serve_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Time::NEVER)
     }
 
     /// How long the peer has been waited for, while it owes blocks.

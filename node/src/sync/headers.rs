@@ -92,7 +92,7 @@ impl Machine {
                     }
                 }
                 self.request_blocks(now, id);
-                if accepted.best_changed {
+                if accepted.best_changed && !self.all_are_asked() {
                     self.request_blocks_of_all(now);
                 }
             }
@@ -164,6 +164,10 @@ impl Machine {
         let Some(peer) = self.peers.get(&id) else {
             return;
         };
+        let is_news = peer.sync.last_unknown.is_some() || peer.sync.best_known != Some(hash);
+        if !is_news && self.chain.entry(&hash).is_some() {
+            return;
+        }
         let work = |hash: BlockHash| self.chain.entry(&hash).map(|e| e.work);
         let was_unknown = peer.sync.last_unknown;
         let found = was_unknown.filter(|unknown| self.chain.entry(unknown).is_some());
@@ -191,20 +195,21 @@ impl Machine {
 
     /// Whether the peer is known to have a block, or was told of it.
     pub(super) fn has(&self, peer: &Peer, hash: &BlockHash) -> bool {
+        let known = [peer.sync.best_known, peer.sync.best_sent];
+        if known.contains(&Some(*hash)) {
+            return self.chain.entry(hash).is_some();
+        }
         let Some(height) = self.chain.entry(hash).map(|e| e.height) else {
             return false;
         };
-        [peer.sync.best_known, peer.sync.best_sent]
-            .into_iter()
-            .flatten()
-            .any(|known| {
-                known == *hash
-                    || self
-                        .chain
-                        .entry(&known)
-                        .and_then(|known| self.chain.ancestor(known, height))
-                        .is_some_and(|ancestor| ancestor.hash == *hash)
-            })
+        let mut known = known.into_iter().flatten();
+        known.any(|known| {
+            self.chain
+                .entry(&known)
+                .filter(|known| known.height > height)
+                .and_then(|known| self.chain.ancestor(known, height))
+                .is_some_and(|ancestor| ancestor.hash == *hash)
+        })
     }
 
     /// Peers that were asked for headers and did not answer are no longer waited for.
@@ -212,7 +217,7 @@ impl Machine {
         let timeout = self.config.timing.headers_timeout;
         let late: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| p.sync.headers_asked.is_some_and(|t| t + timeout <= now))
             .map(|p| p.id)
             .collect();
@@ -230,13 +235,6 @@ impl Machine {
                 self.ask_headers(now, id, self.chain.best_header().hash);
             }
         }
-    }
-
-    pub(super) fn headers_deadline(&self) -> Time {
-        let timeout = self.config.timing.headers_timeout;
-        let open = self.peers.values().filter(|p| !p.closing);
-        let asked = open.filter_map(|p| p.sync.headers_asked);
-        asked.min().map_or(Time::NEVER, |t| t + timeout)
     }
 
     /// The connection takes no more part: what it owes is asked of others.

@@ -124,7 +124,7 @@ impl Machine {
     pub(super) fn run_serving(&mut self, now: Time) {
         let due: Vec<_> = self
             .peers
-            .values()
+            .due(now)
             .filter(|p| p.sync.serve_at.is_some_and(|t| t <= now))
             .map(|p| p.id)
             .collect();

@@ -101,6 +101,14 @@ fn a_transaction_travels_is_mined_elsewhere_and_its_double_spend_refused() {
     let mined = two.mine(1);
     assert_eq!(one.reach(102), mined[0]);
     assert_eq!(one.call("getrawmempool", json!([])), json!([]));
+    // It came in the compact form, since its transaction was here; the next one will unasked.
+    let giver = one.call("getpeerinfo", json!([]))[0].clone();
+    assert!(giver["bytesrecv_per_msg"]["cmpctblock"].as_u64() > Some(0));
+    assert_eq!(giver["bytesrecv_per_msg"]["block"], Value::Null);
+    assert_eq!(giver["bip152_hb_to"], true);
+    two.until("the giver hears of it", |two| {
+        two.call("getpeerinfo", json!([]))[0]["bip152_hb_from"] == true
+    });
     let found = one.call("getrawtransaction", json!([txid, 1, mined[0]]));
     assert_eq!(found["confirmations"], 1);
     assert_eq!(found["hex"], serialize_hex(&tx));

@@ -94,18 +94,13 @@ impl Machine {
         }
     }
 
-    /// Notes that a peer was asked for (more of) a block, of which part may have come: it has the
-    /// full time for the rest.
+    /// Notes that a peer was asked for (more of) a block. If it was before, part has come: that
+    /// counts as a block which trickles in, so that nobody can keep others from being asked.
     pub(super) fn note_asked_again(&mut self, now: Time, id: PeerId, hash: BlockHash) {
-        let timeout = self.downloads.timeout();
-        let Some(height) = self.chain.entry(&hash).map(|e| e.height) else {
-            return;
-        };
-        if self.downloads.asked_of(&hash) != Some(id) {
+        if self.downloads.asked_of(&hash) == Some(id) {
+            self.progressed(now, id);
+        } else if let Some(height) = self.chain.entry(&hash).map(|e| e.height) {
             self.note_asked(now, id, vec![(hash, height)]);
-        } else if let Some(peer) = self.peers.get_mut(&id) {
-            peer.sync.waiting_since = now;
-            peer.sync.stall_at = Some(now + timeout);
         }
     }
 

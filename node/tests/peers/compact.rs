@@ -324,6 +324,24 @@ fn a_compact_block_is_passed_on_as_it_came() {
 }
 
 #[test]
+fn nodes_of_one_process_hold_a_block_that_each_put_together_once() {
+    let mut world = World::new(39);
+    world.share_chains();
+    let nodes = line(&mut world, 4);
+    for n in 0..2 {
+        world.submit(nodes[0], &spend_past(n, 0));
+        world.run(secs(20));
+        world.mine(nodes[0]);
+        world.run_until(secs(2), "it is everywhere", |w| w.agree());
+    }
+    assert_eq!(received(&world, &nodes, Command::Block), 0);
+    let held = |n: &Node| world.machine(*n).chain().block(&world.tip(*n));
+    let held: Vec<_> = nodes.iter().map(|n| held(n).unwrap().unwrap()).collect();
+    assert_eq!(held[0].txdata.len(), 2);
+    assert!(held.iter().all(|block| Arc::ptr_eq(block, &held[0])));
+}
+
+#[test]
 fn missing_transactions_cost_one_more_round_trip() {
     let mut world = World::new(6);
     let nodes = line(&mut world, 3);
@@ -543,6 +561,29 @@ fn transactions_that_never_come_are_asked_for_elsewhere() {
     stage.say(blocktxn(&block, &[spend_past(0, 0)]));
     assert!(stage.reasons().is_empty());
     stage.lives_on();
+}
+
+#[test]
+fn who_sends_one_compact_form_after_another_does_not_hold_a_block_back_for_ever() {
+    let mut stage = Stage::set(40);
+    let (ours, theirs) = (spend_past(0, 0), spend_past(1, 0));
+    stage.world.submit(stage.node, &ours);
+    let block = block_with(&[theirs]);
+    let collides = compact_naming(&block, &[ours]);
+    stage.say(collides.clone());
+    let (now, friends) = (stage.world.now, Arc::clone(&block));
+    let friend = stage.friend;
+    stage
+        .world
+        .command(friend, |m| m.submit_block(now, friends).unwrap());
+    let mut seconds = 0;
+    while !stage.has(&block) {
+        stage.world.say(stage.puppet, stage.link, collides.clone());
+        stage.world.run_answering(secs(2), stage.puppet);
+        seconds += 2;
+        assert!(seconds <= 60, "the friend was never asked");
+    }
+    assert!(seconds > 10, "it had its chance");
 }
 
 #[test]

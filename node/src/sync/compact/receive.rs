@@ -113,7 +113,7 @@ impl Machine {
     fn may_ask_for(&self, id: PeerId, hash: &BlockHash) -> bool {
         match self.downloads.asked_of(hash) {
             Some(asked) => asked == id,
-            None => self.peers.get(&id).is_some_and(|p| Machine::has_room(p)),
+            None => self.peers.get(&id).is_some_and(Machine::has_room),
         }
     }
 

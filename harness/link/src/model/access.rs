@@ -53,6 +53,12 @@ impl AccessQueue {
         self.rate_bps == 0
     }
 
+    /// How long this many bytes take on an idle link.
+    pub(super) fn service_ns(&self, bytes: u32) -> u64 {
+        let parts = u64::from(bytes).saturating_mul(NANOS_PER_BYTE_AT_1_BPS);
+        parts.checked_div(self.rate_bps).unwrap_or(0)
+    }
+
     /// A packet comes at `now`: the instant at which its last bit has been sent, or `None` when it
     /// finds the queue full. What is being sent counts as queued; an idle link takes any packet.
     pub(super) fn pass(&mut self, now: u64, bytes: u32) -> Option<u64> {

@@ -16,6 +16,8 @@ use super::stream::INITIAL_WINDOW_SEGMENTS;
 const SYN_WAIT: Nanos = Nanos::from_secs(1);
 /// What a keep-alive probe may take before its connection counts as gone, beyond the idle time.
 const KEEPALIVE_ANSWER: Nanos = Nanos::from_secs(5);
+/// Connections are looked after no more often than this, all of a node together.
+const KEEPALIVE_LOOK_INTERVAL: Nanos = Nanos::from_secs(2);
 /// Ports of connections that are dialled: Linux' range.
 const EPHEMERAL_PORTS: (u16, u16) = (32_768, 28_232);
 
@@ -73,7 +75,7 @@ impl Shard {
     fn send_control_packet(&mut self, packet: Packet) {
         let now = self.now;
         match self.send_wire(now, packet.src, packet.dst, packet.wire_bytes) {
-            Some(at) => self.send_event(packet.src, at, Happening::Arrive(packet)),
+            Some(at) => self.send_packet(at, packet),
             None => {
                 let wait = Nanos(SYN_WAIT.0 << u32::from(packet.tries.min(6)));
                 let at = now.saturating_add(wait);
@@ -239,6 +241,7 @@ impl Shard {
     pub(super) fn look_after_idle(&mut self, node: NodeId) {
         let now = self.now;
         self.node(node).keepalive_at = NEVER;
+        let undisturbed = !self.disturbed;
         let mut next = NEVER;
         for id in self.node(node).end_ids() {
             let Some(end) = self.node(node).end(id) else {
@@ -253,18 +256,28 @@ impl Shard {
                 self.break_end(node, id);
                 continue;
             }
-            next = next.min(if idle <= now { dead } else { idle });
-            if idle <= now && !end.probing {
-                end.probing = true;
-                let (other, other_end) = (end.other, end.other_end);
-                self.send_uncertain(node, id, other, other_end, Body::Probe);
+            if idle > now || end.probing {
+                next = next.min(if end.probing { dead } else { idle });
+                continue;
             }
+            let (other, other_end) = (end.other, end.other_end);
+            if undisturbed {
+                // It is there, and answers: no need to ask.
+                end.last_heard = now;
+                next = next.min(now.saturating_add(keepalive_after()));
+                self.count_acknowledgements(node, other, 1);
+                self.count_acknowledgements(other, node, 1);
+                continue;
+            }
+            end.probing = true;
+            next = next.min(dead);
+            self.send_uncertain(node, id, other, other_end, Body::Probe);
         }
-        self.look_after_idle_at(node, next);
+        self.look_after_idle_at(node, next.max(now.saturating_add(KEEPALIVE_LOOK_INTERVAL)));
     }
 
     fn look_after_idle_at(&mut self, node: NodeId, at: Nanos) {
-        if at < self.node(node).keepalive_at {
+        if at < self.node(node).keepalive_at && at < NEVER {
             self.node(node).keepalive_at = at;
             self.cause(node, at, Happening::KeepAlive { node });
         }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account;
 use super::program::{EPOCH_SECS, Programs};
-use super::shard::{News, Told};
+use super::shard::{News, Shard, Told};
 use super::team::Team;
 use crate::engine::drive::faults::{Effect, Faults, calendar};
 use crate::engine::drive::interrupted;
@@ -201,6 +201,7 @@ impl Director<'_> {
 
     /// One line of the timetable.
     fn line(&mut self, at: Nanos, index: u32, line: &Timed) -> Result<()> {
+        self.team.shards_mut().for_each(Shard::disturb);
         let done = match &line.action {
             // Each shard has a model of its own.
             Action::Link(change) => self

@@ -35,7 +35,7 @@ pub struct Packet {
     pub segments: u32,
     /// With all headers and framing.
     pub wire_bytes: u32,
-    /// How much later than the first segment the last one reaches the access link.
+    /// How much later than the first segment the last one reaches the other's access link.
     pub spread: Nanos,
     /// When its data were sent first.
     pub first_sent: Nanos,

@@ -40,9 +40,9 @@ const SHORT_ID_BYTES: u32 = 6;
 /// Something that happens to a node.
 #[derive(Debug)]
 pub enum Happening {
-    /// A packet reaches its destination's access link.
+    /// A packet has passed its destination's access link, if that was idle.
     Arrive(Packet),
-    /// A packet comes out of the access link's queue.
+    /// A packet comes out of the access link's queue, in which it had to wait.
     Deliver(Packet),
     /// It is time to send again what was lost.
     Lost(Packet),
@@ -147,6 +147,8 @@ pub struct Shard {
     known_blocks: HashSet<BlockHash>,
     mining: Option<NodeId>,
     handled: u64,
+    /// Whether anything has happened yet that can leave a connection with one end.
+    pub(super) disturbed: bool,
 }
 
 impl Shard {
@@ -185,6 +187,7 @@ impl Shard {
             mining: None,
             programs: Arc::clone(programs),
             handled: 0,
+            disturbed: false,
         })
     }
 
@@ -227,6 +230,11 @@ impl Shard {
     /// What the record is to tell since the last call.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
+    }
+
+    /// From now on connections may be left with one end.
+    pub fn disturb(&mut self) {
+        self.disturbed = true;
     }
 
     /// A change of the network, now.
@@ -374,18 +382,11 @@ impl Shard {
         let now = self.now;
         let verdict = self
             .model
-            .arrive(now, packet.src, packet.dst, packet.wire_bytes);
+            .arrive_ending(now, packet.src, packet.dst, packet.wire_bytes);
         match verdict {
             Verdict::Drop(reason) => self.dropped(packet, reason),
-            Verdict::Deliver { at } => {
-                // The last segment comes later than the first.
-                let at = at.max(now.saturating_add(packet.spread));
-                if at <= now {
-                    self.deliver(packet);
-                } else {
-                    self.cause(packet.dst, at, Happening::Deliver(packet));
-                }
-            }
+            Verdict::Deliver { at } if at <= now => self.deliver(packet),
+            Verdict::Deliver { at } => self.cause(packet.dst, at, Happening::Deliver(packet)),
         }
     }
 
@@ -631,6 +632,16 @@ impl Shard {
         self.send_event(node, at, happening);
     }
 
+    /// A packet is on its way, and reaches the other's access link then.
+    pub(super) fn send_packet(&mut self, at: Nanos, packet: Packet) {
+        let whole = self.model.down_service(packet.dst, packet.wire_bytes);
+        let one = Nanos(whole.0 / u64::from(packet.segments.max(1)));
+        // The first segments pass the link while the last ones are still coming.
+        let last = packet.spread.saturating_add(one);
+        let end = at.saturating_add(whole.max(last));
+        self.send_event(packet.src, end, Happening::Arrive(packet));
+    }
+
     /// A node causes something to happen anywhere.
     pub(super) fn send_event(&mut self, origin: NodeId, at: Nanos, happening: Happening) {
         let state = self.node(origin);
@@ -710,7 +721,7 @@ impl Shard {
                 tries: 0,
                 body,
             };
-            self.send_event(src, at, Happening::Arrive(packet));
+            self.send_packet(at, packet);
         }
     }
 
@@ -752,7 +763,7 @@ impl Shard {
                 tries: 0,
                 body,
             };
-            self.send_event(src, at, Happening::Arrive(packet));
+            self.send_packet(at, packet);
         }
     }
 

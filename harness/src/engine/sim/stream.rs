@@ -201,7 +201,7 @@ impl Shard {
             packet.wire_bytes = sent.wire_bytes;
             packet.spread = sent.last.saturating_sub(sent.first);
             packet.body = data(sent.bytes, load);
-            self.send_event(src, sent.first, Happening::Arrive(packet));
+            self.send_packet(sent.first, packet);
         }
     }
 

@@ -1,10 +1,10 @@
-//! The nodes spread over threads, without anybody being able to tell. Nodes whose packets take long
-//! to each other are parted: until that long after the earliest happening no part can be disturbed
-//! by another, so all of them run up to there at once, and then exchange what they sent
+//! The nodes spread over threads, without anybody being able to tell. No packet takes less time than
+//! the least latency of the network: until that long after the earliest happening no shard can be
+//! disturbed by another, so all of them run up to there at once, and then exchange what they sent
 //! (conservative lookahead: Chandy and Misra 1979, by windows as in Fujimoto 1990).
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use peerlab_link::proto::NodeCounters;
@@ -20,6 +20,8 @@ const LOOKAHEAD_MIN: Nanos = Nanos::from_millis(1);
 /// No window is longer: what was dropped on its way is missed by its sender after 200 ms or more,
 /// so this is safe whatever the network's delays.
 const LOOKAHEAD_MAX: Nanos = Nanos::from_millis(150);
+/// Some ten microseconds; a thread that has waited longer lets others run.
+const SPINS_MAX: u32 = 4_000;
 /// Fewer nodes than this are as fast on one thread.
 const NODES_MIN: usize = 64;
 
@@ -119,7 +121,7 @@ impl Team {
     fn run_together(&mut self, end: Nanos) {
         let count = self.shards.len();
         let meeting = Meeting {
-            barrier: Barrier::new(count),
+            rendezvous: Rendezvous::of(count),
             next: (0..count).map(|_| AtomicU64::new(u64::MAX)).collect(),
             mail: (0..count).map(|_| Mutex::default()).collect(),
             lookahead: self.lookahead,
@@ -166,7 +168,7 @@ impl Team {
 
 /// Where the threads of a team wait for each other.
 struct Meeting {
-    barrier: Barrier,
+    rendezvous: Rendezvous,
     /// When the next thing happens in each shard.
     next: Vec<AtomicU64>,
     /// What was sent to each shard.
@@ -181,7 +183,7 @@ impl Meeting {
         loop {
             let next = shard.next_at().map_or(u64::MAX, |at| at.0);
             self.next[index].store(next, Ordering::Release);
-            self.barrier.wait();
+            self.rendezvous.wait();
             let first = self.next.iter().map(|at| at.load(Ordering::Acquire)).min();
             let first = Nanos(first.unwrap_or(u64::MAX));
             if first >= self.end {
@@ -191,7 +193,7 @@ impl Meeting {
             for (to, key, happening) in shard.take_elsewhere() {
                 self.mailbox(to as usize).push((key, happening));
             }
-            self.barrier.wait();
+            self.rendezvous.wait();
             let mail = std::mem::take(&mut *self.mailbox(index));
             for (key, happening) in mail {
                 shard.receive(key, happening);
@@ -219,56 +221,52 @@ fn add(sum: &mut NodeCounters, more: &NodeCounters) {
     }
 }
 
-/// The shard of each node, and how far shards may run ahead of each other. Whole regions are kept
-/// together, the largest first to whoever has least; a network of one region is parted evenly.
+/// The shard of each node, and how far shards may run ahead of each other. Every shard has nodes of
+/// every region, so that all have work while a block goes around the world.
 fn part(network: &Network, threads: usize) -> (Vec<u32>, Nanos) {
-    let alone = || (vec![0; network.nodes.len()], LOOKAHEAD_MAX);
-    if threads < 2 || network.nodes.len() < NODES_MIN {
-        return alone();
+    let least = network.paths.iter().flatten().map(|path| path.base).min();
+    let lookahead = least.unwrap_or(Nanos::ZERO).min(LOOKAHEAD_MAX);
+    let count = network.nodes.len();
+    if threads < 2 || count < NODES_MIN || lookahead < LOOKAHEAD_MIN {
+        return (vec![0; count], LOOKAHEAD_MAX);
     }
-    let mut population = vec![0usize; network.regions.len()];
-    for node in &network.nodes {
-        population[usize::from(node.region)] += 1;
-    }
-    let mut regions: Vec<usize> = (0..population.len())
-        .filter(|r| population[*r] > 0)
-        .collect();
-    let shards = threads.min(regions.len());
-    if shards < 2 {
-        let region = regions.first().copied().unwrap_or(0);
-        let lookahead = network.paths[region][region].base.min(LOOKAHEAD_MAX);
-        if lookahead < LOOKAHEAD_MIN {
-            return alone();
+    (
+        (0..count).map(|node| (node % threads) as u32).collect(),
+        lookahead,
+    )
+}
+
+/// Where threads wait for each other: awake at first, since the others are hardly ever far.
+struct Rendezvous {
+    count: usize,
+    arrived: AtomicUsize,
+    round: AtomicUsize,
+}
+
+impl Rendezvous {
+    fn of(count: usize) -> Rendezvous {
+        Rendezvous {
+            count,
+            arrived: AtomicUsize::new(0),
+            round: AtomicUsize::new(0),
         }
-        let even = (0..network.nodes.len()).map(|node| (node % threads) as u32);
-        return (even.collect(), lookahead);
     }
-    regions.sort_by_key(|region| (std::cmp::Reverse(population[*region]), *region));
-    let mut loads = vec![0usize; shards];
-    let mut shard_of_region = vec![0u32; population.len()];
-    for region in regions {
-        let least = (0..shards)
-            .min_by_key(|shard| (loads[*shard], *shard))
-            .unwrap_or(0);
-        loads[least] += population[region];
-        shard_of_region[region] = least as u32;
+
+    fn wait(&self) {
+        let round = self.round.load(Ordering::Acquire);
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
+            self.arrived.store(0, Ordering::Release);
+            self.round.store(round.wrapping_add(1), Ordering::Release);
+            return;
+        }
+        let mut spins = 0;
+        while self.round.load(Ordering::Acquire) == round {
+            if spins < SPINS_MAX {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
     }
-    let between = |from: usize, to: usize| {
-        let apart = shard_of_region[from] != shard_of_region[to];
-        (apart && population[from] > 0 && population[to] > 0).then(|| network.paths[from][to].base)
-    };
-    let all = 0..population.len();
-    let least = all
-        .clone()
-        .flat_map(|from| all.clone().filter_map(move |to| between(from, to)))
-        .min();
-    let lookahead = least.unwrap_or(LOOKAHEAD_MAX).min(LOOKAHEAD_MAX);
-    if lookahead < LOOKAHEAD_MIN {
-        return alone();
-    }
-    let shards = network
-        .nodes
-        .iter()
-        .map(|node| shard_of_region[usize::from(node.region)]);
-    (shards.collect(), lookahead)
 }

@@ -77,7 +77,9 @@ pub fn resolve_ledger(
 }
 
 fn resolve_filler(problems: &Problems, path: &Path, written: Option<Written<Size>>) -> u32 {
-    let bytes = problems.optional(path, written).map_or(0, |size| size.bytes);
+    let bytes = problems
+        .optional(path, written)
+        .map_or(0, |size| size.bytes);
     if bytes <= FILLER_BYTES_MAX {
         return bytes as u32;
     }

@@ -374,7 +374,7 @@ fn only_what_is_missing_is_asked_for_and_the_puppet_s_answer_completes_the_block
         .filter(|at| is_secret(&block.txdata[usize::from(*at)]))
         .collect();
     let heard = stage.say(compact(&block));
-    assert_eq!(places_asked(&heard), [missing.clone()]);
+    assert_eq!(places_asked(&heard), std::slice::from_ref(&missing));
     let in_flight = |w: &World, node| {
         let peers = w.peers_of(node);
         peers

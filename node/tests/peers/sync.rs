@@ -87,7 +87,7 @@ fn a_new_block_reaches_a_ring_by_headers_and_each_node_once() {
 
 /// Bytes of blocks in either form.
 fn block_bytes(world: &World, nodes: &[Node]) -> u64 {
-    let received = nodes.iter().map(|n| &world.machine(*n).totals().received);
+    let received = nodes.iter().map(|n| world.machine(*n).totals().received);
     received
         .map(|bytes| bytes.of(Command::Block) + bytes.of(Command::CmpctBlock))
         .sum()

@@ -152,7 +152,7 @@ impl Machine {
             peer.transactions
                 .set_wanted(version.relay && self.config.relay_transactions);
             peer.handshake = Handshake::Verack;
-            peer.version = Some(Box::new(version));
+            peer.introduced(version);
         }
         self.send(now, id, Message::WtxidRelay);
         self.send(now, id, Message::SendAddrV2);

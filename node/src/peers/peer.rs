@@ -62,45 +62,49 @@ pub(crate) enum Handshake {
     Ready,
 }
 
-/// A connection.
+/// A connection. What most inputs need stands together at its beginning, in this order: where there
+/// are many nodes, fetching it from memory is what an input costs.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Peer {
     /// Its name.
     pub id: PeerId,
-    /// The other end of the connection.
-    pub addr: SocketAddr,
-    /// Where the peer accepts connections, if it is known.
-    pub listen_addr: Option<SocketAddr>,
+    pub(crate) handshake: Handshake,
+    /// The connection is being closed: nothing is sent any more, and what arrives is not read.
+    pub(crate) closing: bool,
     /// Why the connection exists.
     pub kind: ConnectionKind,
-    /// When it was opened.
-    pub connected_at: Time,
+    /// Service bits that it told.
+    services: u64,
     /// When something was last sent.
     pub last_sent: Option<Time>,
     /// When something last arrived.
     pub last_received: Option<Time>,
-    /// When it last gave a block that was new and sound.
-    pub last_block: Option<Time>,
-    /// When it last gave a transaction that entered the mempool.
-    pub last_transaction: Option<Time>,
-    /// Bytes by kind of message.
-    pub traffic: Traffic,
-    /// What it said of itself.
-    pub version: Option<Box<Version>>,
-    /// Its clock minus ours when it connected, seconds.
-    pub time_offset_secs: i64,
+    /// When it was opened.
+    pub connected_at: Time,
     /// Pings.
     pub ping: Ping,
     /// Headers and blocks.
     pub sync: PeerSync,
+    /// Bytes by kind of message.
+    pub traffic: Traffic,
     /// Transactions.
     pub transactions: PeerTransactions,
     /// Addresses.
     pub gossip: PeerGossip,
-    pub(crate) handshake: Handshake,
+    /// When it last gave a block that was new and sound.
+    pub last_block: Option<Time>,
+    /// When it last gave a transaction that entered the mempool.
+    pub last_transaction: Option<Time>,
+    /// The other end of the connection.
+    pub addr: SocketAddr,
+    /// Where the peer accepts connections, if it is known.
+    pub listen_addr: Option<SocketAddr>,
+    /// What it said of itself.
+    pub version: Option<Box<Version>>,
+    /// Its clock minus ours when it connected, seconds.
+    pub time_offset_secs: i64,
     pub(crate) our_nonce: u64,
-    /// The connection is being closed: nothing is sent any more, and what arrives is not read.
-    pub(crate) closing: bool,
 }
 
 impl Peer {
@@ -122,6 +126,7 @@ impl Peer {
             last_block: None,
             last_transaction: None,
             traffic: Traffic::default(),
+            services: ServiceFlags::NONE.to_u64(),
             version: None,
             time_offset_secs: 0,
             ping: Ping::default(),
@@ -139,11 +144,15 @@ impl Peer {
         self.handshake == Handshake::Ready && !self.closing
     }
 
+    /// Takes what it says of itself.
+    pub(super) fn introduced(&mut self, version: Version) {
+        self.services = version.services;
+        self.version = Some(Box::new(version));
+    }
+
     /// Service bits that it told, none before its `version`.
     pub fn services(&self) -> ServiceFlags {
-        self.version
-            .as_ref()
-            .map_or(ServiceFlags::NONE, |v| ServiceFlags::from(v.services))
+        ServiceFlags::from(self.services)
     }
 
     /// Whether blocks with witnesses can be had from it.

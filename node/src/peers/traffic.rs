@@ -2,12 +2,19 @@
 
 use crate::wire::Command;
 
-/// Bytes by kind of message, headers included. A node has many of these and a connection sees few
-/// kinds, hence a short sorted list of words: the kind in the highest byte, the count below it. A
-/// count of 2^56 bytes, which no connection lives to see, would stay there.
+/// Kinds for which there is room in place: a connection sees few, and fetching a second place from
+/// memory for each message would cost more than the rest of counting.
+const KINDS_IN_PLACE: usize = 12;
+
+/// Bytes by kind of message, headers included. A short sorted list of words: the kind, counted from
+/// one, in the highest byte, the count below it. A count of 2^56 bytes, which no connection lives to
+/// see, would stay there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BytesByCommand {
-    entries: Vec<u64>,
+    /// The first kinds; zeros at its end are no kinds.
+    first: [u64; KINDS_IN_PLACE],
+    /// All kinds, once there are more; else empty.
+    all: Vec<u64>,
 }
 
 /// Bits of a count.
@@ -22,45 +29,81 @@ impl BytesByCommand {
     }
 
     fn add_count(&mut self, command: Command, bytes: u64) {
-        match self.place(command) {
+        let kind = kind_of(command);
+        match self.place(kind) {
             Ok(at) => {
-                let entry = &mut self.entries[at];
+                let entry = match self.all.as_mut_slice() {
+                    [] => &mut self.first[at],
+                    all => &mut all[at],
+                };
                 *entry += bytes.min(COUNT_MAX - (*entry & COUNT_MAX));
             }
-            Err(at) => {
-                self.entries.reserve_exact(1);
-                self.entries
-                    .insert(at, (command as u64) << COUNT_BITS | bytes);
-            }
+            Err(at) => self.insert(at, kind << COUNT_BITS | bytes.min(COUNT_MAX)),
         }
     }
 
-    fn place(&self, command: Command) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by_key(&(command as u64), |entry| entry >> COUNT_BITS)
+    fn insert(&mut self, at: usize, entry: u64) {
+        let count = self.entries().len();
+        if count < KINDS_IN_PLACE {
+            self.first.copy_within(at..count, at + 1);
+            self.first[at] = entry;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all = self.first.to_vec();
+        }
+        self.all.insert(at, entry);
+    }
+
+    fn entries(&self) -> &[u64] {
+        match self.all.as_slice() {
+            [] => {
+                let count = self.first.iter().position(|entry| *entry == 0);
+                &self.first[..count.unwrap_or(KINDS_IN_PLACE)]
+            }
+            all => all,
+        }
+    }
+
+    fn place(&self, kind: u64) -> Result<usize, usize> {
+        let entries = self.entries();
+        let before = entries
+            .iter()
+            .take_while(|entry| **entry >> COUNT_BITS < kind)
+            .count();
+        match entries.get(before) {
+            Some(entry) if entry >> COUNT_BITS == kind => Ok(before),
+            _ => Err(before),
+        }
     }
 
     /// All kinds together, bytes.
     pub fn total(&self) -> u64 {
-        self.entries.iter().map(|entry| entry & COUNT_MAX).sum()
+        self.entries().iter().map(|entry| entry & COUNT_MAX).sum()
     }
 
     /// Bytes of one kind.
     pub fn of(&self, command: Command) -> u64 {
-        self.place(command)
-            .map_or(0, |at| self.entries[at] & COUNT_MAX)
+        self.place(kind_of(command))
+            .map_or(0, |at| self.entries()[at] & COUNT_MAX)
     }
 
     /// Kinds that occurred, by name.
     pub fn iter(&self) -> impl Iterator<Item = (Command, u64)> + '_ {
-        let kind = |entry: u64| {
-            let named = Command::NAMED.get((entry >> COUNT_BITS) as usize);
-            named.copied().unwrap_or(Command::Other)
+        let command = |entry: u64| {
+            let place = (entry >> COUNT_BITS) as usize - 1;
+            Command::NAMED.get(place).copied()
         };
-        self.entries
-            .iter()
-            .map(move |entry| (kind(*entry), entry & COUNT_MAX))
+        self.entries().iter().map(move |entry| {
+            let command = command(*entry).unwrap_or(Command::Other);
+            (command, entry & COUNT_MAX)
+        })
     }
+}
+
+/// A kind as a word holds it, never zero.
+fn kind_of(command: Command) -> u64 {
+    command as u64 + 1
 }
 
 /// Both directions.
@@ -106,5 +149,18 @@ mod tests {
             (bytes.total(), bytes.of(Command::Tx), bytes.of(Command::Inv)),
             (342, 330, 0)
         );
+    }
+    #[test]
+    fn every_kind_has_room() {
+        let mut bytes = BytesByCommand::default();
+        let kinds = || Command::NAMED.into_iter().chain([Command::Other]);
+        for round in 1..=2u64 {
+            for (n, command) in (1u32..).zip(kinds()) {
+                bytes.add(command, n);
+                assert_eq!(bytes.of(command), round * u64::from(n));
+            }
+        }
+        let listed: Vec<_> = bytes.iter().map(|(command, _)| command).collect();
+        assert_eq!(listed, kinds().collect::<Vec<_>>());
     }
 }

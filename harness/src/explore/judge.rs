@@ -12,8 +12,18 @@ pub struct Failure {
     pub index: usize,
     /// The check, by its name in the experiment file.
     pub check: String,
+    /// Whether something was measured and out of bounds; `false` where there was nothing to
+    /// measure, which is another failure.
+    pub measured: bool,
     /// What happened, in one sentence.
     pub sentence: String,
+}
+
+impl Failure {
+    /// Whether the same kind of expectation fails in the same way.
+    pub fn is_like(&self, other: &Failure) -> bool {
+        self.check == other.check && self.measured == other.measured
+    }
 }
 
 /// Judges plans. Called from several threads.
@@ -40,6 +50,7 @@ pub fn failures_of(judgement: &Judgement) -> Vec<Failure> {
         .map(|(index, verdict)| Failure {
             index,
             check: verdict.check.to_owned(),
+            measured: verdict.status == Status::Failed,
             sentence: verdict.sentence.clone(),
         })
         .collect()

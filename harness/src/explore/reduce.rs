@@ -13,6 +13,9 @@ use crate::topology::{
     QUEUE_BYTES_DEFAULT, REGION_DEFAULT,
 };
 
+/// What is left of the warm-up, so that real nodes start and find each other before anything is
+/// done to them: the shrunk experiment is to run in containers as well.
+const WARMUP_LEFT: Nanos = Nanos::from_secs(5);
 /// What times are rounded to.
 const ROUND_TO: Nanos = Nanos::from_secs(1);
 
@@ -479,19 +482,19 @@ impl Scenario {
         self.blocks.sort_by_key(|block| block.at);
     }
 
-    /// Stretches of time whose lack would make the run shorter, the longest first.
+    /// Stretches of time whose lack would make the run shorter, the longest first. The settle phase
+    /// stays as it is: a network that is given less time may fail for that reason alone.
     pub fn spare_stretches(&self) -> Vec<(Nanos, Nanos)> {
         let Phases { warmup, faults, .. } = self.phases;
         let bounds = [
-            (Nanos::ZERO, warmup),
-            (warmup, warmup.saturating_add(faults)),
-            (self.phases.settle_start(), self.phases.end()),
+            (Nanos::ZERO, warmup, WARMUP_LEFT),
+            (warmup, warmup.saturating_add(faults), Nanos::ZERO),
         ];
         let mut stretches = Vec::new();
-        for (start, end) in bounds {
-            let length = end.saturating_sub(start);
+        for (start, end, left) in bounds {
+            let spare = end.saturating_sub(start).saturating_sub(left);
             for eighths in [8, 7, 6, 4, 2, 1] {
-                let part = Nanos(length.0 * eighths / 8);
+                let part = Nanos(spare.0 * eighths / 8);
                 let part = Nanos(part.0 - part.0 % ROUND_TO.0);
                 if part > Nanos::ZERO {
                     stretches.push((end.saturating_sub(part), end));

@@ -3,7 +3,7 @@
 //!
 //! - what is left is smaller ([`Size`]), its finish is fair (`finish`), and its *file* is a right
 //!   experiment: what is written is what was judged;
-//! - the same kind of expectation fails;
+//! - the same kind of expectation fails, and not for want of anything to measure;
 //! - and, if that was so at first, it holds again once all faults and absences are left out: else
 //!   the shrunk experiment would only show one that is impossible, as a graph in two pieces.
 //!
@@ -63,7 +63,7 @@ pub fn shrink(
     let mut shrinker = Shrinker {
         judge,
         watch,
-        check: failure.check.clone(),
+        wanted: failure.clone(),
         best: scenario.clone(),
         failure: failure.clone(),
         guarded: false,
@@ -99,8 +99,8 @@ pub fn plan_of(scenario: &Scenario) -> Result<Plan> {
 struct Shrinker<'a> {
     judge: &'a dyn Judge,
     watch: &'a dyn Watch,
-    /// The kind of expectation that is to fail.
-    check: String,
+    /// What is to fail.
+    wanted: Failure,
     best: Scenario,
     failure: Failure,
     /// Whether it must hold without faults.
@@ -191,7 +191,7 @@ impl Shrinker<'_> {
         let failures = self.judge.failures(&plan)?;
         let failure = failures
             .into_iter()
-            .find(|failure| failure.check == self.check);
+            .find(|failure| failure.is_like(&self.wanted));
         self.known.insert(text, failure.clone());
         Ok(failure)
     }

@@ -20,26 +20,23 @@ const PANIC: &str = "panic";
 /// Judges plans by the simulator.
 #[derive(Clone, Debug)]
 pub struct Simulator {
-    stop: CancellationToken,
+    options: Options,
 }
 
 impl Simulator {
     /// One that breaks off when the token is cancelled.
     pub fn new(stop: CancellationToken) -> Simulator {
-        Simulator { stop }
+        // Seeds are what is spread over the cores.
+        let options = Options { threads: 1, stop };
+        Simulator { options }
     }
 }
 
 impl Judge for Simulator {
     fn failures(&self, plan: &Plan) -> Result<Vec<Failure>> {
         let memory = Memory::default();
-        // Each thread of the exploration has a seed of its own to simulate.
-        let options = Options {
-            threads: 1,
-            stop: self.stop.clone(),
-        };
         // The simulation is dropped whole, so that nothing is seen in a broken state.
-        let simulated = catch_unwind(AssertUnwindSafe(|| simulate(plan, &memory, &options)));
+        let simulated = catch_unwind(AssertUnwindSafe(|| simulate(plan, &memory, &self.options)));
         match simulated {
             Ok(simulated) => simulated?,
             Err(panic) => return Ok(vec![panicked(plan, panic.as_ref())]),
@@ -61,6 +58,7 @@ fn panicked(plan: &Plan, panic: &(dyn std::any::Any + Send)) -> Failure {
         // Of no expectation.
         index: plan.expect.len(),
         check: PANIC.into(),
+        measured: true,
         sentence: format!("The node's program panicked: {text}"),
     }
 }

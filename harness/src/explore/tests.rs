@@ -42,6 +42,7 @@ fn fails(plan: &Plan, check: &str) -> Vec<Failure> {
         .map(|index| Failure {
             index,
             check: check.to_owned(),
+            measured: true,
             sentence: "Two ledgers differ.".into(),
         })
         .into_iter()
@@ -419,6 +420,7 @@ fn what_was_found_is_told() {
             .map(|check| Failure {
                 index: 0,
                 check: check.into(),
+                measured: true,
                 sentence: "peers-3 was on another tip.".into(),
             })
             .to_vec(),

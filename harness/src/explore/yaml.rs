@@ -24,6 +24,9 @@ pub fn yaml(scenario: &Scenario, head: &str) -> String {
         text.push_str(format!("# {line}").trim_end());
         text.push('\n');
     }
+    if !head.is_empty() {
+        text.push('\n');
+    }
     let writer = Writer::new(scenario);
     // Writing to a String cannot fail.
     let _ = writer.write(&mut text);

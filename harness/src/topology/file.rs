@@ -102,7 +102,7 @@ pub struct NodeGroup {
     /// measured of Bitcoin's nodes. Default: `internet-2019` with that latency, otherwise evenly
     /// over the regions there are.
     #[serde(default)]
-    pub regions: Option<WordOr<ListOr<IndexMap<String, Written<Share>>>>>,
+    pub regions: Option<Regions>,
     /// Their links to the network: `{ up: 10 Mbit/s, down: 50 Mbit/s }`, or `internet-2019` for
     /// the rates measured in each region. Default: unlimited.
     #[serde(default)]
@@ -117,6 +117,12 @@ pub struct NodeGroup {
     #[serde(default)]
     pub loss: Option<Written<Loss>>,
 }
+
+/// Where the nodes of a group are: a word, one region for each node, or shares of the regions.
+pub type Regions = WordOr<ListOr<IndexMap<String, Written<Share>>>>;
+
+/// Whom nodes know at first: a word, a choice of nodes for all, or those of each node.
+pub type Bootstrap = WordOr<ListOr<IndexMap<String, Vec<String>>>>;
 
 /// A node's link to the network.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -188,7 +194,7 @@ pub struct Discovery {
     /// `{ peers-0: [peers-3, miners-0], peers-1: [peers-0] }`; a node that is not there knows
     /// nobody. Default: 3.
     #[serde(default)]
-    pub bootstrap: Option<WordOr<ListOr<IndexMap<String, Vec<String>>>>>,
+    pub bootstrap: Option<Bootstrap>,
     /// The graph of connections: `ring`, `line`, `star`, `star(centre hub-0)`, `complete`,
     /// `random-regular(degree 8)`, `small-world(degree 4 rewire 10%)`, `scale-free(links 3)`.
     #[serde(default)]

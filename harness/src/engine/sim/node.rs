@@ -97,7 +97,7 @@ pub struct End {
     /// The part that is expected next.
     pub expected: u32,
     /// Parts that came before their turn.
-    pub early: Option<Box<BTreeMap<u32, Load>>>,
+    pub early: BTreeMap<u32, Load>,
     /// Since when an acknowledgement is owed.
     pub owed_since: Option<Nanos>,
     /// When something last came.

@@ -329,8 +329,7 @@ impl Shard {
         };
         if sequence != end.expected {
             if sequence > end.expected {
-                let early = end.early.get_or_insert_with(|| Box::new(BTreeMap::new()));
-                early.insert(sequence, load);
+                end.early.insert(sequence, load);
             }
             return;
         }
@@ -345,10 +344,7 @@ impl Shard {
                 return;
             };
             let expected = end.expected;
-            next = end.early.as_mut().and_then(|early| early.remove(&expected));
-            if end.early.as_ref().is_some_and(|early| early.is_empty()) {
-                end.early = None;
-            }
+            next = end.early.remove(&expected);
         }
     }
 
@@ -466,7 +462,7 @@ impl End {
             last_sent: now,
             waiting: None,
             expected: 0,
-            early: None,
+            early: BTreeMap::new(),
             owed_since: None,
             last_heard: now,
             probing: false,

@@ -320,7 +320,7 @@ fn image(problems: &Problems, path: &Path, image: Option<String>) -> Image {
 fn places(
     problems: &Problems,
     path: &Path,
-    written: Option<WordOr<ListOr<IndexMap<String, Written<Share>>>>>,
+    written: Option<file::Regions>,
     count: Option<u32>,
     regions: &Regions,
 ) -> Places {

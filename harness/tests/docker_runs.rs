@@ -9,6 +9,8 @@ mod foreign_image;
 mod images;
 #[path = "docker_runs/inside.rs"]
 mod inside;
+#[path = "shared/shipped.rs"]
+mod shipped;
 #[path = "docker_runs/signals.rs"]
 mod signals;
 #[path = "docker_runs/support.rs"]

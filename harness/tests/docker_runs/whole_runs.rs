@@ -22,6 +22,11 @@ fn every_expectation_held(run: &Running) {
 }
 
 #[test]
+fn shipped_experiments_give_their_verdicts() {
+    crate::shipped::each_gives_its_verdict("docker");
+}
+
+#[test]
 fn two_runs_side_by_side_do_not_disturb_each_other() {
     let engine = Engine::new();
     let mut runs = [Running::start(&small()), Running::start(&small())];

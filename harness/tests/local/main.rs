@@ -7,4 +7,6 @@
 mod command;
 #[path = "../shared/foreign_image.rs"]
 mod foreign_image;
+#[path = "../shared/shipped.rs"]
+mod shipped;
 mod stories;

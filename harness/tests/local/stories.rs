@@ -21,6 +21,11 @@ fn a_small_network_lives_through_a_partition_and_a_kill() {
 }
 
 #[test]
+fn shipped_experiments_give_their_verdicts() {
+    crate::shipped::each_gives_its_verdict("local");
+}
+
+#[test]
 fn a_killed_harness_leaves_nothing() {
     let folder = experiment(60);
     let mut process = run(folder.path()).spawn().unwrap();

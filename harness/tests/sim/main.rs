@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod reproduction;
+#[path = "../shared/shipped.rs"]
+mod shipped;
 mod simulation;
 mod stories;
 mod verdicts;

@@ -279,6 +279,37 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Asked once at the end of an idle link's work, or at the start: packets of one size get the
+    /// same answers, to the rounding of a nanosecond each.
+    #[test]
+    fn one_question_at_the_end_is_as_good_as_two(
+        rate_bps in 100_000u64..1_000_000_000,
+        wire_bytes in 64u32..1_538,
+        gaps in prop::collection::vec(0u64..3 * MS, 1..200),
+    ) {
+        let mut network = network(2);
+        network.nodes[1].down_bps = Some(rate_bps);
+        network.nodes[1].queue_bytes = 20_000;
+        let mut asked_at_start = LinkModel::new(&network).unwrap();
+        let mut asked_at_end = asked_at_start.clone();
+        let (src, dst) = (NodeId(0), NodeId(1));
+        let service = asked_at_end.down_service(dst, wire_bytes).0;
+        let mut now = 0;
+        for (index, gap) in gaps.iter().enumerate() {
+            now += gap;
+            let one = asked_at_start.arrive(Nanos(now), src, dst, wire_bytes);
+            let other = asked_at_end.arrive_ending(Nanos(now + service), src, dst, wire_bytes);
+            match (one, other) {
+                (Verdict::Deliver { at: one }, Verdict::Deliver { at: other }) => {
+                    prop_assert!(one.0.abs_diff(other.0) <= index as u64 + 2);
+                }
+                (one, other) => prop_assert_eq!(one, other),
+            }
+        }
+    }
+}
+
 #[test]
 fn bernoulli_loss_loses_its_share() {
     let mut network = network(2);

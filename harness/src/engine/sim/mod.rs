@@ -7,16 +7,19 @@
 //!    |
 //!   team     the nodes spread over threads, without anybody being able to tell
 //!    |
-//!  shard     nodes, their happenings in one order (queue), the link model
+//!  shard     nodes, their happenings in one order (queue)
+//!    |
+//!   life     what a node's program reads and answers, its start and end (program: what it is)
 //!    |
 //!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
 //!    |
-//!  program   what runs in a node: the machine of `peerlab-node`
+//!   wire     packets, asked of the link model and counted
 //! ```
 
 mod account;
 mod connect;
 mod director;
+mod life;
 mod node;
 mod packet;
 mod program;
@@ -24,6 +27,7 @@ mod queue;
 mod shard;
 mod stream;
 mod team;
+mod wire;
 
 pub use director::{Options, Simulated, simulate};
 

@@ -169,6 +169,34 @@ impl Scenario {
         }
     }
 
+    /// Whether everybody can hear of everybody at first.
+    pub fn is_connected(&self) -> bool {
+        let count = self.node_count() as u32;
+        let pairs: Vec<(u32, u32)> = match &self.known {
+            Known::Each(known) => {
+                let of = |(node, known): (usize, &Vec<u32>)| -> Vec<(u32, u32)> {
+                    known.iter().map(|other| (node as u32, *other)).collect()
+                };
+                known.iter().enumerate().flat_map(of).collect()
+            }
+            // Everybody asks the same.
+            Known::Seeds(seeds) => match seeds.first() {
+                Some(seed) => (0..count).map(|node| (node, *seed)).collect(),
+                None => Vec::new(),
+            },
+            Known::Edges(edges) => edges.clone(),
+        };
+        let mut parts: Vec<u32> = (0..count).collect();
+        for (a, b) in pairs {
+            let (a, b) = (parts[a as usize], parts[b as usize]);
+            parts
+                .iter_mut()
+                .filter(|part| **part == a)
+                .for_each(|part| *part = b);
+        }
+        parts.iter().all(|part| *part == parts[0])
+    }
+
     /// With these acquaintances only.
     #[must_use]
     pub fn keep_acquaintances(&self, kept: &[usize]) -> Scenario {
@@ -369,6 +397,7 @@ impl Scenario {
 
     fn no_limits(&mut self) {
         (self.mtu, self.framing_bytes) = (MTU_DEFAULT, ETHERNET_FRAMING_BYTES);
+        self.filler_bytes = 0;
         for group in &mut self.groups {
             group.access = Access {
                 rates: vec![AccessRates::default(); self.regions.len()],
@@ -395,6 +424,7 @@ impl Scenario {
         };
         self.regions.len()
             + jitters
+            + usize::from(self.filler_bytes != 0)
             + usize::from(self.mtu != MTU_DEFAULT)
             + usize::from(self.framing_bytes != ETHERNET_FRAMING_BYTES)
             + self.groups.iter().map(of_group).sum::<usize>()

@@ -31,6 +31,8 @@ pub struct Scenario {
     pub framing_bytes: u16,
     /// Who knows whom at first.
     pub known: Known,
+    /// Bytes that every block has besides its transactions (simulator only).
+    pub filler_bytes: u32,
     /// Who mines when, sorted by time.
     pub blocks: Vec<Moment>,
     /// Who pays when, sorted by time.
@@ -148,6 +150,7 @@ impl Scenario {
             mtu: topology.network.mtu,
             framing_bytes: topology.network.framing_bytes,
             known: known(topology, &plan),
+            filler_bytes: topology.ledger.filler_bytes,
             blocks: moments(|task| match task {
                 Task::Mine { node } => Some(node.0),
                 _ => None,

@@ -1,8 +1,8 @@
 //! Shrinking: a scenario that fails is made smaller, step by step, as long as the same expectation
 //! fails. A step is taken only when
 //!
-//! - what is left is smaller ([`Size`]), its finish is fair (`finish`), and its *file* is a right
-//!   experiment: what is written is what was judged;
+//! - what is left is smaller ([`Size`]), its graph is still in one piece, its finish is fair
+//!   (`finish`), and its *file* is a right experiment: what is written is what was judged;
 //! - the same kind of expectation fails, and not for want of anything to measure;
 //! - and, if that was so at first, it holds again once all faults and absences are left out: else
 //!   the shrunk experiment would only show one that is impossible, as a graph in two pieces.
@@ -66,6 +66,7 @@ pub fn shrink(
         wanted: failure.clone(),
         best: scenario.clone(),
         failure: failure.clone(),
+        connected: scenario.is_connected(),
         guarded: false,
         simulations: 0,
         simulations_max,
@@ -103,6 +104,8 @@ struct Shrinker<'a> {
     wanted: Failure,
     best: Scenario,
     failure: Failure,
+    /// Whether all must know each other, over others.
+    connected: bool,
     /// Whether it must hold without faults.
     guarded: bool,
     simulations: usize,
@@ -152,7 +155,8 @@ impl Shrinker<'_> {
     }
 
     fn still_fails(&mut self, scenario: &Scenario) -> Result<bool> {
-        if scenario.node_count() < NODES_MIN || !scenario.is_fair() {
+        let apart = self.connected && !scenario.is_connected();
+        if scenario.node_count() < NODES_MIN || apart || !scenario.is_fair() {
             return Ok(false);
         }
         let Some(failure) = self.judged(scenario)? else {

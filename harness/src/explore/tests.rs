@@ -460,6 +460,7 @@ fn can_be_smaller(scenario: &Scenario, judge: &dyn Judge, guarded: bool) -> Opti
             !judge.failures(&plan).unwrap().is_empty()
         };
         scenario.is_fair()
+            && scenario.is_connected()
             && of(scenario)
             && (!guarded || (plan_of(&scenario.calm()).is_ok() && !of(&scenario.calm())))
     };

@@ -201,10 +201,14 @@ impl<'a> Writer<'a> {
             ("blocks", "by", &self.scenario.blocks),
             ("transactions", "to", &self.scenario.payments),
         ];
-        if lists.iter().all(|(_, _, moments)| moments.is_empty()) {
+        let filler = self.scenario.filler_bytes;
+        if filler == 0 && lists.iter().all(|(_, _, moments)| moments.is_empty()) {
             return Ok(());
         }
         writeln!(text, "\nledger:")?;
+        if filler > 0 {
+            writeln!(text, "  filler: {}", size(u64::from(filler)))?;
+        }
         for (key, who, moments) in lists {
             if moments.is_empty() {
                 continue;

@@ -2,8 +2,8 @@
 //! that still shows it. A [`Judge`] says what fails in a plan: [`Simulator`], or a script in tests.
 //!
 //! `draw` gives each seed a [`Scenario`] with faults of its own, `search` judges many of them,
-//! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `finish` keeps it fair, `yaml`
-//! writes it. Every plan that is judged is that of a written file.
+//! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `finish` keeps it fair and
+//! `steady` keeps it from hanging on a moment, `yaml` writes it. Every plan that is judged is that of a written file.
 
 mod ddmin;
 mod draw;
@@ -14,6 +14,7 @@ mod scenario;
 mod search;
 mod shrink;
 mod simulated;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod words;

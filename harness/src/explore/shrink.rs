@@ -5,7 +5,9 @@
 //!   (`finish`), and its *file* is a right experiment: what is written is what was judged;
 //! - the same kind of expectation fails, and not for want of anything to measure;
 //! - and, if that was so at first, it holds again once all faults and absences are left out: else
-//!   the shrunk experiment would only show one that is impossible, as a graph in two pieces.
+//!   the shrunk experiment would only show one that is impossible, as a graph in two pieces;
+//! - and, if that was so at first, it fails as well when blocks come a little earlier or later
+//!   (`steady`): else real nodes would not show it.
 //!
 //! The order of the steps is fixed, and the same plan is judged the same way, so the same failure
 //! shrinks to the same file. What comes out is minimal in that no single event, node or
@@ -68,6 +70,7 @@ pub fn shrink(
         failure: failure.clone(),
         connected: scenario.is_connected(),
         guarded: false,
+        steady: false,
         simulations: 0,
         simulations_max,
         out_of_time: false,
@@ -108,6 +111,8 @@ struct Shrinker<'a> {
     connected: bool,
     /// Whether it must hold without faults.
     guarded: bool,
+    /// Whether it must fail when blocks come a little earlier or later as well.
+    steady: bool,
     simulations: usize,
     simulations_max: usize,
     out_of_time: bool,
@@ -123,6 +128,7 @@ impl Shrinker<'_> {
                 .because("the same scenario was judged twice, and the second time it held")
         })?;
         self.guarded = self.holds_when_calm(&whole)?;
+        self.steady = self.fails_when_shifted(&whole)?;
         // A panic belongs to none.
         if self.failure.index < self.best.expect.len() {
             let only = self.best.keep_expectation(self.failure.index);
@@ -165,7 +171,19 @@ impl Shrinker<'_> {
         if self.guarded && !self.holds_when_calm(scenario)? {
             return Ok(false);
         }
+        if self.steady && !self.fails_when_shifted(scenario)? {
+            return Ok(false);
+        }
         self.failure = failure;
+        Ok(true)
+    }
+
+    fn fails_when_shifted(&mut self, scenario: &Scenario) -> Result<bool> {
+        for shifted in scenario.shifted() {
+            if self.judged(&shifted)?.is_none() {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
 

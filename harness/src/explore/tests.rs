@@ -377,12 +377,33 @@ fn what_would_fail_without_faults_as_well_is_not_taken() {
 }
 
 #[test]
+fn what_hangs_on_a_moment_is_not_taken() {
+    let base = base("quickstart.yaml");
+    let whole = base.draw(3).unwrap();
+    let first = whole.blocks[0].at;
+    // A partition, or a block at one instant and no other: real nodes would not meet it.
+    let judge = |plan: &Plan| -> Result<Vec<Failure>> {
+        let mines = |errand: &spec::Errand| matches!(errand.task, Task::Mine { .. });
+        let mut blocks = plan.agenda.iter().filter(|errand| mines(errand));
+        let met = Script::of(plan).partitions > 0 || blocks.any(|errand| errand.at == first);
+        Ok(if met {
+            fails(plan, "same_ledger")
+        } else {
+            Vec::new()
+        })
+    };
+    let shrunk = shrunk(&whole, &judge);
+    assert!(!shrunk.needs_events);
+    assert_eq!(shrunk.scenario.faults.len(), 1);
+}
+
+#[test]
 fn an_interrupt_leaves_the_smallest_so_far_and_so_does_a_bound() {
     let base = base("quickstart.yaml");
     let whole = base.draw(3).unwrap();
     let asked = AtomicUsize::new(0);
     let judge = |plan: &Plan| -> Result<Vec<Failure>> {
-        if asked.fetch_add(1, Ordering::SeqCst) > 4 {
+        if asked.fetch_add(1, Ordering::SeqCst) > 8 {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
         Ok(fails(plan, "same_ledger"))

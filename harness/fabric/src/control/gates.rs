@@ -125,6 +125,10 @@ impl Gates {
         loop {
             match receiver.receive().await {
                 Ok(None) => return "its gate ended".into(),
+                // One that was killed before it read all that was sent to it.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
+                    return "its gate ended".into();
+                }
                 Err(e) => return e.to_string(),
                 Ok(Some((FromGate::Tun, Some(fd)))) if !is_open => {
                     if let Err(e) = self.open(node, fd, link) {

@@ -13,24 +13,20 @@ mod hunt;
 use hunt::{FAILED, HELD, hunt, run};
 use peerlab_node::PlantedBug;
 
+/// A host that does other things as well makes a run inconclusive, though its checks say the same.
+const TOO_BUSY: i32 = 4;
+
 fn fails_in_containers(bug: PlantedBug) {
     let quarry = hunt(bug);
     let sound = quarry.sound_file();
     // Both at once: they are small.
     let control = std::thread::spawn(move || run(&sound, "docker"));
-    let failed = vec![quarry.check()];
-    assert_eq!(
-        run(&quarry.file(), "docker"),
-        (FAILED, failed),
-        "{}",
-        quarry.text()
-    );
-    assert_eq!(
-        control.join().unwrap(),
-        (HELD, Vec::new()),
-        "{}",
-        quarry.text()
-    );
+    let (code, failed) = run(&quarry.file(), "docker");
+    assert_eq!(failed, [quarry.check()], "{}", quarry.text());
+    assert!([FAILED, TOO_BUSY].contains(&code), "{}", quarry.text());
+    let (code, failed) = control.join().unwrap();
+    assert!(failed.is_empty(), "{failed:?}: {}", quarry.text());
+    assert!([HELD, TOO_BUSY].contains(&code), "{}", quarry.text());
 }
 
 #[test]

@@ -60,7 +60,10 @@ pub async fn remove_run(docker: &Docker, run: &RunId) -> Result<()> {
     let deadline = Instant::now() + LIMIT + LIMIT_SHARE * first.len() as u32;
     let mut left = first;
     while !left.is_empty() {
-        remove_each(docker, &left).await;
+        // The fabric last: with it all nodes would end at once.
+        let (nodes, fabric): (Vec<_>, Vec<_>) = left.into_iter().partition(is_node);
+        let next = if nodes.is_empty() { &fabric } else { &nodes };
+        remove_each(docker, next).await;
         sleep(PAUSE).await;
         left = list(docker, Some(run)).await?;
         if Instant::now() >= deadline && !left.is_empty() {
@@ -125,8 +128,7 @@ pub async fn remove_dead_runs(docker: &Docker) -> Result<Removed> {
 
 /// Whether this is a fabric that runs, or one that is just being started.
 fn holds_a_run_alive(container: &ContainerSummary) -> bool {
-    let labels = container.labels.as_ref();
-    if labels.is_some_and(|l| l.contains_key(label::NODE)) {
+    if is_node(container) {
         return false;
     }
     match container.state {
@@ -134,6 +136,11 @@ fn holds_a_run_alive(container: &ContainerSummary) -> bool {
         Some(ContainerSummaryStateEnum::CREATED) => age(container) < CREATED_AGE_MAX,
         _ => false,
     }
+}
+
+fn is_node(container: &ContainerSummary) -> bool {
+    let labels = container.labels.as_ref();
+    labels.is_some_and(|l| l.contains_key(label::NODE))
 }
 
 fn age(container: &ContainerSummary) -> Duration {

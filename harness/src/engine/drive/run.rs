@@ -17,6 +17,7 @@ use super::clock::RunClock;
 use super::control::Control;
 use super::dial::Dialer;
 use super::faults::{Effect, Faults, calendar, meant_way};
+use super::mux::Mux;
 use super::nodes::Nodes;
 use super::report::{Finding, Report};
 use super::{errands, sample, start, watch};
@@ -80,20 +81,28 @@ pub struct Outcome {
 impl<E: Engine> Drive<'_, E> {
     /// Carries the plan out, and removes everything in any case.
     pub async fn run(self) -> CarriedOut {
-        let result = self.carry_out().await;
+        let mut open = None;
+        let result = self.carry_out(&mut open).await;
         self.observer.stage(Stage::Removing);
         let removed = self.engine.remove_all().await;
+        // Only now: with this stream the fabric ends, and with it at once every node that is left.
+        // An engine may not bear that: Docker 20.10 was seen to lock itself up for good when 500
+        // containers ended at one instant.
+        if let Some(mux) = open {
+            mux.close();
+        }
         CarriedOut {
             everything_removed: removed.is_ok(),
             result: result.and_then(|outcome| removed.map(|()| outcome)),
         }
     }
 
-    async fn carry_out(&self) -> Result<Outcome> {
+    /// `open` is given the connection to the fabric as soon as there is one.
+    async fn carry_out(&self, open: &mut Option<Mux>) -> Result<Outcome> {
         let premined = Arc::new(Premined::mine(self.plan.ledger.outputs));
         let network =
             start::start(self.engine, self.plan, &premined, self.observer, &self.stop).await?;
-        let mux = network.mux.clone();
+        *open = Some(network.mux.clone());
         let mut run = Run::new(self, network, premined);
         let result = run.go().await;
         run.finish(&result)?;
@@ -103,7 +112,6 @@ impl<E: Engine> Drive<'_, E> {
         };
         let abnormal = run.nodes.abnormal().len();
         drop(run);
-        mux.close();
         result?;
         logs?;
         Ok(Outcome { abnormal })

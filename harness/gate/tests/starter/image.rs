@@ -15,7 +15,7 @@ const PROBE: &str = "/bin/image-probe";
 /// An image: this very test as its program, and a file.
 fn image() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["bin", "etc", "work", "proc"] {
+    for name in ["bin", "etc", "srv", "proc"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     let probe = folder.path().join(PROBE.trim_start_matches('/'));
@@ -28,7 +28,7 @@ fn node_of_image(node: u32) -> NodeSpec {
     NodeSpec {
         image: Some(0),
         env: vec![("GREETING".to_owned(), "hello".to_owned())],
-        workdir: Some("/work".to_owned()),
+        workdir: Some("/srv".to_owned()),
         // Found by PATH, as images do it.
         ..spec(
             node,
@@ -44,12 +44,12 @@ fn inside() {
         return;
     }
     assert_eq!(std::env::var("GREETING").unwrap(), "hello");
-    assert_eq!(std::env::current_dir().unwrap(), Path::new("/work"));
+    assert_eq!(std::env::current_dir().unwrap(), Path::new("/srv"));
     // Nobody has been here before.
     assert_eq!(fs::read_to_string("/etc/motd").unwrap(), "of the image");
-    assert!(!Path::new("/work/mark").exists());
+    assert!(!Path::new("/srv/mark").exists());
     fs::write("/etc/motd", "changed").unwrap();
-    fs::write("/work/mark", "new").unwrap();
+    fs::write("/srv/mark", "new").unwrap();
     assert_eq!(fs::read_to_string("/etc/motd").unwrap(), "changed");
     fs::remove_file("/etc/motd").unwrap();
     assert!(!Path::new("/etc/motd").exists());
@@ -73,7 +73,7 @@ fn inside() {
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
     ));
     // Its layer is bounded.
-    assert!(fs::write("/work/large", vec![1; 64 << 20]).is_err());
+    assert!(fs::write("/srv/large", vec![1; 64 << 20]).is_err());
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn each_node_of_an_image_has_its_own_layer_over_it() {
     // The image itself is as it was.
     let motd = fs::read_to_string(image.path().join("etc/motd")).unwrap();
     assert_eq!(motd, "of the image");
-    assert!(!image.path().join("work/mark").exists());
+    assert!(!image.path().join("srv/mark").exists());
     assert!(!image.path().join("data").exists());
 }
 

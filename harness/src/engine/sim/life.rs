@@ -177,10 +177,19 @@ impl Shard {
 
     /// Something happened that the program is to know of.
     pub(super) fn tell(&mut self, node: NodeId, input: Input) {
+        if self.node(node).machine.is_none() {
+            return;
+        }
+        let room = std::mem::take(&mut self.unread);
         let state = self.node(node);
-        if state.machine.is_some() {
-            state.unread.push_back(input);
-            self.carry_out(node);
+        if state.unread.is_empty() {
+            state.unread = room;
+        }
+        state.unread.push_back(input);
+        self.carry_out(node);
+        let state = self.node(node);
+        if state.unread.is_empty() {
+            self.unread = std::mem::take(&mut state.unread);
         }
     }
 
@@ -194,6 +203,7 @@ impl Shard {
         let Some(mut machine) = self.node(node).machine.take() else {
             return;
         };
+        machine.lend_outputs(std::mem::take(&mut self.outputs));
         let mut together: Option<(EndId, Load, u32)> = None;
         loop {
             let Some(output) = machine.poll_output() else {
@@ -229,6 +239,7 @@ impl Shard {
                 Output::Event(event) => self.note(node, &machine, event),
             }
         }
+        self.outputs = machine.return_outputs();
         self.node(node).machine = Some(machine);
     }
 

@@ -63,47 +63,48 @@ pub enum Stage {
     Closing,
 }
 
-/// One end of a connection: what is sent from here, and what comes in.
+/// One end of a connection: what is sent from here, and what comes in. What most packets need
+/// stands together at its beginning, in this order, and begins a cache line: where there are many
+/// nodes, fetching it from memory is what a packet costs.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct End {
     /// The other node.
     pub other: NodeId,
     /// Its end there; until it is known, one that does not exist.
     pub other_end: EndId,
-    /// The other's address, as the program is told.
-    pub addr: SocketAddr,
-    /// Whether this node opened it.
-    pub outbound: bool,
     /// How far it is.
     pub stage: Stage,
-    /// Measured in the handshake.
-    pub round_trip: Nanos,
-    /// When the handshake began.
-    pub began: Nanos,
+    /// Whether this node opened it.
+    pub outbound: bool,
+    /// Whether a keep-alive probe is out.
+    pub probing: bool,
+    /// The part that is expected next.
+    pub expected: u32,
     /// The next part that is sent has this place in the stream.
     pub next_sequence: u32,
     /// What may be sent before an acknowledgement, bytes.
     pub window_bytes: u32,
-    /// Slow start ends there, bytes.
-    pub threshold_bytes: u32,
     /// What was sent since `window_began` and not acknowledged, bytes.
     pub unacknowledged_bytes: u32,
     /// The start of the round trip to which that belongs.
     pub window_began: Nanos,
-    /// When something was last sent.
-    pub last_sent: Nanos,
-    /// What waits for its turn, if anything does.
-    pub waiting: Option<Box<Waiting>>,
-    /// The part that is expected next.
-    pub expected: u32,
-    /// Parts that came before their turn.
-    pub early: BTreeMap<u32, Load>,
+    /// Measured in the handshake.
+    pub round_trip: Nanos,
     /// Since when an acknowledgement is owed.
     pub owed_since: Option<Nanos>,
     /// When something last came.
     pub last_heard: Nanos,
-    /// Whether a keep-alive probe is out.
-    pub probing: bool,
+    /// What waits for its turn, if anything does.
+    pub waiting: Option<Box<Waiting>>,
+    /// Parts that came before their turn.
+    pub early: BTreeMap<u32, Load>,
+    /// Slow start ends there, bytes.
+    pub threshold_bytes: u32,
+    /// The other's address, as the program is told.
+    pub addr: SocketAddr,
+    /// When the handshake began.
+    pub began: Nanos,
     /// When the program was last told that a message is half here.
     pub progress_told: Option<Nanos>,
 }

@@ -24,10 +24,6 @@ use peerlab::plan::compile;
 use peerlab::topology;
 use tokio_util::sync::CancellationToken;
 
-/// As of the command.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Seconds between two blocks on average.
 const INTERVAL_SECS: u64 = 10;
 

@@ -3,7 +3,7 @@
 //! that knows its next inputs has these places fetched beforehand. Nothing else depends on it.
 
 use super::core::Machine;
-use crate::io::PeerId;
+use crate::io::{PeerId, Time};
 use crate::peers::Peer;
 use crate::wire::Message;
 
@@ -13,6 +13,8 @@ const LINE_BYTES: usize = 64;
 const MACHINE_LINES: usize = std::mem::offset_of!(Machine, downloads).div_ceil(LINE_BYTES);
 /// Of a connection, what a message needs: up to what stands before its pings.
 const PEER_LINES: usize = std::mem::offset_of!(Peer, ping).div_ceil(LINE_BYTES);
+/// Of a connection, what may be due on it.
+const WHOLE_PEER_LINES: usize = std::mem::size_of::<Peer>().div_ceil(LINE_BYTES);
 
 impl Machine {
     /// Calls `fetch` for what any input needs of the machine itself.
@@ -30,6 +32,12 @@ impl Machine {
         if let Some(peer) = self.peers.get(&id) {
             lines(peer, PEER_LINES).for_each(fetch);
         }
+    }
+
+    /// For the connections that may need something at a time.
+    pub fn foresee_timer(&self, at: Time, fetch: impl Fn(*const u8)) {
+        let due = self.peers.due(at);
+        due.for_each(|peer| lines(peer, WHOLE_PEER_LINES).for_each(&fetch));
     }
 
     /// For all connections, if this message brings a block that they will be told of.

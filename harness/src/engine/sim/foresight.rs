@@ -4,6 +4,8 @@
 //! while one happening is handled, the places that the next ones will read are fetched, in stages:
 //! each reads what the stage before it has had fetched. What happens does not depend on it.
 
+use std::time::Duration;
+
 use peerlab_node::wire::Message;
 
 use super::node::{Slot, peer_of};
@@ -17,6 +19,9 @@ const NODE_AHEAD: usize = 10;
 const ENDS_AHEAD: usize = 7;
 const PEERS_AHEAD: usize = 4;
 const PEER_AHEAD: usize = 2;
+
+/// A wake-up that is this near in the queue is no further ahead in time.
+const WAKE_AHEAD: Duration = Duration::from_millis(4);
 
 /// Bytes that memory gives at once.
 const LINE_BYTES: usize = 64;
@@ -81,24 +86,22 @@ impl Shard {
         if let Some(machine) = node.machine.as_deref() {
             machine.foresee(fetch);
         }
-        if happening.packet().is_some() {
+        let needs_ends = happening.packet().is_some();
+        if needs_ends || matches!(happening, Happening::KeepAlive { .. }) {
             node.ends.iter().step_by(SLOTS_PER_LINE).for_each(fetch_all);
         }
     }
 
     fn foresee_peers(&self, happening: &Happening) {
         let node = self.node_ref(happening.node());
-        let Some(end) = end_of(happening) else {
-            return;
-        };
+        if let Happening::KeepAlive { .. } = happening {
+            return node.all_ends().for_each(fetch_all);
+        }
         if let Some(machine) = node.machine.as_deref() {
             machine.foresee_peers(fetch);
         }
-        if let Some(end) = node
-            .ends
-            .get(end.slot as usize)
-            .and_then(|s| s.end.as_deref())
-        {
+        let slot = end_of(happening).and_then(|id| node.ends.get(id.slot as usize));
+        if let Some(end) = slot.and_then(|slot| slot.end.as_deref()) {
             fetch_all(end);
         }
     }
@@ -111,12 +114,14 @@ impl Shard {
         if let Some(end) = end_of(happening) {
             machine.foresee_peer(peer_of(end), fetch);
         }
+        if let Happening::Wake { .. } = happening {
+            machine.foresee_timer(self.time() + WAKE_AHEAD, fetch);
+        }
         if let Some(message) = happening.packet().and_then(first_message)
             && machine.foresee_block(message, fetch)
         {
             // It will be passed on to all.
-            let ends = node.ends.iter().filter_map(|slot| slot.end.as_deref());
-            ends.for_each(fetch_all);
+            node.all_ends().for_each(fetch_all);
         }
     }
 }

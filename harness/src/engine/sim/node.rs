@@ -182,6 +182,11 @@ impl Node {
     }
 
     /// All ends that there are.
+    pub fn all_ends(&self) -> impl Iterator<Item = &End> {
+        self.ends.iter().filter_map(|slot| slot.end.as_deref())
+    }
+
+    /// Their names.
     pub fn end_ids(&self) -> Vec<EndId> {
         let ends = self.ends.iter().enumerate();
         ends.filter(|(_, slot)| slot.end.is_some())

@@ -137,12 +137,9 @@ impl Shard {
 
     pub(super) fn woken(&mut self, node: NodeId) {
         let now = self.now;
-        let state = self.node(node);
-        if state.wake_at > now {
-            return;
+        if self.node(node).wake_came(now) {
+            self.wake(node);
         }
-        state.wake_at = NEVER;
-        self.wake(node);
     }
 
     /// Tells the machine that its time has come, or wakes up again when it will have.
@@ -151,8 +148,7 @@ impl Shard {
         let state = self.node(node);
         let timer = state.timer;
         if timer > now {
-            if timer < state.wake_at {
-                state.wake_at = timer;
+            if state.needs_wake(timer) {
                 self.cause(node, timer, Happening::Wake { node });
             }
         } else if !state.frozen {
@@ -169,8 +165,7 @@ impl Shard {
         };
         let state = self.node(node);
         state.timer = at;
-        if at < state.wake_at {
-            state.wake_at = at;
+        if state.needs_wake(at) {
             self.cause(node, at, Happening::Wake { node });
         }
     }

@@ -29,6 +29,8 @@ pub struct Node {
     pub timer: Nanos,
     /// The earliest wake-up that is on its way.
     pub wake_at: Nanos,
+    /// A later one, overtaken by that: when a short wait is over the node often wants it again.
+    pub wake_next: Nanos,
     /// When the kernel next looks after idle connections.
     pub keepalive_at: Nanos,
     /// Its connections' ends.
@@ -138,12 +140,32 @@ impl Node {
             unread: VecDeque::new(),
             timer: NEVER,
             wake_at: NEVER,
+            wake_next: NEVER,
             keepalive_at: NEVER,
             ends: Vec::new(),
             free: Vec::new(),
             caused: 0,
             mined: 0,
         }
+    }
+
+    /// Whether a wake-up has to be sent off so that the node wakes then; if so it counts as sent.
+    pub fn needs_wake(&mut self, at: Nanos) -> bool {
+        let needed = at < self.wake_at;
+        if needed {
+            self.wake_next = self.wake_next.min(self.wake_at);
+            self.wake_at = at;
+        }
+        needed
+    }
+
+    /// A wake-up has come: whether it is the one that is waited for.
+    pub fn wake_came(&mut self, now: Nanos) -> bool {
+        let waited_for = self.wake_at <= now;
+        if waited_for {
+            self.wake_at = std::mem::replace(&mut self.wake_next, NEVER);
+        }
+        waited_for
     }
 
     /// Puts an end into the table.
@@ -216,5 +238,28 @@ pub fn end_of(peer: PeerId) -> EndId {
     EndId {
         slot: peer.0 as u32,
         generation: (peer.0 >> 32) as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_that_was_overtaken_is_not_sent_again() {
+        let mut node = Node::new(Chain::in_common(&peerlab_node::chain::Commons::new()));
+        assert!(node.needs_wake(Nanos(100)));
+        assert!(!node.needs_wake(Nanos(100)));
+        assert!(node.needs_wake(Nanos(5)));
+        assert!(node.wake_came(Nanos(5)));
+        assert!(!node.needs_wake(Nanos(100)), "it is still on its way");
+        assert!(node.needs_wake(Nanos(50)));
+        assert!(node.needs_wake(Nanos(20)));
+        assert!(node.wake_came(Nanos(20)));
+        assert!(node.wake_came(Nanos(50)));
+        // Of three the latest is forgotten: sent again, and what comes first is waited for.
+        assert!(node.needs_wake(Nanos(101)));
+        assert!(!node.wake_came(Nanos(100)));
+        assert!(node.wake_came(Nanos(101)));
     }
 }

@@ -47,7 +47,7 @@ fn gets_a_stalled_block(bug: Option<PlantedBug>) -> bool {
     world.partition(|n| u32::from(n == miner));
     let block = world.mine(miner);
     let header = world.machine(miner).chain().entry(&block).unwrap().header;
-    world.say(puppet, link, Message::Headers(vec![header]));
+    world.say(puppet, link, Message::Headers(vec![header].into()));
     world.run(secs(1));
     let asked = world.heard(puppet);
     assert!(asked.iter().any(|m| matches!(m, Message::GetData(_))));

@@ -12,9 +12,11 @@ use crate::peers::Peer;
 
 /// Data that notes when it was in hand for a change.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Watched<T> {
-    value: T,
+    /// First: it is asked after every input.
     touched: bool,
+    value: T,
 }
 
 impl<T> Watched<T> {

@@ -25,47 +25,45 @@ const ROUNDS_MAX: usize = 8;
 /// If something is still due after that, the timer goes off after this.
 const BREATH: Duration = Duration::from_millis(1);
 
-/// Outputs for which room is kept while there are none: a node of a simulator is idle most of the
-/// time, and there are many.
-const OUTPUTS_KEPT: usize = 8;
-
-/// A node without sockets and clock. See [`crate::io`] for how it is driven.
+/// A node without sockets and clock. See [`crate::io`] for how it is driven. What most inputs need
+/// stands together at the beginning, in this order (see [`super::foresight`]).
+#[repr(C)]
 pub struct Machine {
-    pub(crate) config: Config,
-    pub(crate) chain: Chain,
-    pub(crate) mempool: Mempool,
-    pub(crate) randomness: Randomness,
     /// The time of the input that is being handled.
     pub(crate) now: Time,
+    /// The time that the driver was last told to wake us.
+    armed: Time,
+    /// No connection needs anything before; see [`super::alarm`].
+    pub(super) peers_due: Time,
+    /// Nor does the dialer, unless it was in hand.
+    pub(super) dialer_due: Time,
+    outputs: VecDeque<Output>,
     pub(crate) peers: PeerTable,
-    pub(crate) bans: BanList,
-    pub(crate) unwelcome: Unwelcome,
-    pub(crate) addresses: AddressBook,
-    /// Addresses that turned out to be this node's.
-    pub(crate) own_addrs: BTreeSet<SocketAddr>,
-    pub(crate) dialer: Watched<Dialer>,
-    pub(crate) downloads: Downloads,
-    pub(crate) compact: CompactBlocks,
+    pub(crate) chain: Chain,
     /// The one peer that is asked for a long chain of headers.
     pub(crate) header_sync: Option<PeerId>,
     /// When peers are told of the tip, while that is held back.
     pub(crate) announce_at: Option<Time>,
     pub(crate) requests: TxRequests,
-    pub(crate) orphans: Orphans,
     pub(crate) own: OwnTransactions,
+    pub(crate) dialer: Watched<Dialer>,
+    pub(crate) downloads: Downloads,
+    pub(crate) compact: CompactBlocks,
+    pub(crate) config: Config,
+    pub(crate) mempool: Mempool,
+    pub(crate) randomness: Randomness,
+    pub(crate) bans: BanList,
+    pub(crate) unwelcome: Unwelcome,
+    pub(crate) addresses: AddressBook,
+    /// Addresses that turned out to be this node's.
+    pub(crate) own_addrs: BTreeSet<SocketAddr>,
+    pub(crate) orphans: Orphans,
     /// Transactions that the mempool refused since the last block.
     pub(crate) rejected: RecentIds,
     /// Transactions that lately got into a block, by either name.
     pub(crate) confirmed: RecentIds,
     /// Bytes of connections that are gone.
     former: Traffic,
-    outputs: VecDeque<Output>,
-    /// No connection needs anything before; see [`super::alarm`].
-    pub(super) peers_due: Time,
-    /// Nor does the dialer, unless it was in hand.
-    pub(super) dialer_due: Time,
-    /// The time that the driver was last told to wake us.
-    armed: Time,
 }
 
 impl Machine {
@@ -140,11 +138,23 @@ impl Machine {
 
     /// What is to be done next; `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let output = self.outputs.pop_front();
-        if output.is_none() && self.outputs.capacity() > OUTPUTS_KEPT {
-            self.outputs = VecDeque::new();
+        self.outputs.pop_front()
+    }
+
+    /// Lends the machine room for its outputs, until [`Machine::return_outputs`]: of thousands of
+    /// machines in one process hardly one has any, so that one room serves all.
+    pub fn lend_outputs(&mut self, mut room: VecDeque<Output>) {
+        room.extend(std::mem::take(&mut self.outputs));
+        self.outputs = room;
+    }
+
+    /// Takes the room back, unless something in it has not been polled yet.
+    pub fn return_outputs(&mut self) -> VecDeque<Output> {
+        if self.outputs.is_empty() {
+            std::mem::take(&mut self.outputs)
+        } else {
+            VecDeque::new()
         }
-        output
     }
 
     /// Time never goes back, even if a driver's clock does.
@@ -195,7 +205,7 @@ impl Machine {
 
     /// Sends to a peer, unless its connection is being closed.
     pub(crate) fn send(&mut self, now: Time, id: PeerId, message: Message) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|p| !p.closing) else {
+        let Some(peer) = self.peers.get_mut_later(&id).filter(|p| !p.closing) else {
             return;
         };
         let (command, bytes) = (message.command(), message.wire_size());
@@ -210,7 +220,7 @@ impl Machine {
     }
 
     fn received(&mut self, now: Time, id: PeerId, message: Message, wire_bytes: u32) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|p| !p.closing) else {
+        let Some(peer) = self.peers.get_mut_later(&id).filter(|p| !p.closing) else {
             return;
         };
         peer.last_received = Some(now);

@@ -5,6 +5,7 @@ mod alarm;
 mod commands;
 mod config;
 mod core;
+mod foresight;
 mod ledger;
 #[cfg(feature = "planted-bugs")]
 mod planted;

@@ -65,7 +65,7 @@ pub(crate) enum Handshake {
 /// A connection. What most inputs need stands together at its beginning, in this order: where there
 /// are many nodes, fetching it from memory is what an input costs.
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Peer {
     /// Its name.
     pub id: PeerId,
@@ -82,12 +82,12 @@ pub struct Peer {
     pub last_received: Option<Time>,
     /// When it was opened.
     pub connected_at: Time,
-    /// Pings.
-    pub ping: Ping,
     /// Headers and blocks.
     pub sync: PeerSync,
     /// Bytes by kind of message.
     pub traffic: Traffic,
+    /// Pings.
+    pub ping: Ping,
     /// Transactions.
     pub transactions: PeerTransactions,
     /// Addresses.

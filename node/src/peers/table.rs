@@ -50,6 +50,12 @@ impl PeerTable {
         Some(&mut slot.peer)
     }
 
+    /// To change of a connection what lets nothing be due earlier: its time stays a bound.
+    pub(crate) fn get_mut_later(&mut self, id: &PeerId) -> Option<&mut Peer> {
+        let at = self.place(id).ok()?;
+        Some(&mut self.slots[at].peer)
+    }
+
     /// Adds a connection with a new name.
     pub(crate) fn insert(&mut self, peer: Peer) {
         let id = peer.id;
@@ -79,6 +85,15 @@ impl PeerTable {
     pub(crate) fn due(&self, now: Time) -> impl Iterator<Item = &Peer> {
         let due = self.slots.iter().filter(move |slot| slot.due <= now);
         due.map(|slot| &*slot.peer)
+    }
+
+    /// Where the table itself lies in memory, one address per so many bytes.
+    pub(crate) fn lines(&self, bytes: usize) -> impl Iterator<Item = *const u8> {
+        let size = self.slots.len() * std::mem::size_of::<Slot>();
+        let first = self.slots.as_ptr().cast::<u8>();
+        (0..size)
+            .step_by(bytes)
+            .map(move |at| first.wrapping_add(at))
     }
 
     /// Their names.
@@ -151,6 +166,9 @@ mod tests {
         table.get_mut(&PeerId(9));
         assert_eq!(due(&table, 1), [9]);
         assert_eq!(table.ask_touched(deadline), Time(90));
+        // In hand for something later: not asked.
+        assert!(table.get_mut_later(&PeerId(9)).is_some());
+        assert_eq!(table.ask_touched(deadline), Time::NEVER);
         // Put off: found when its time has come.
         let later = |peer: &Peer| Time(peer.id.0 * 10 + 100);
         assert_eq!(table.ask_due(Time(30), later), Time(50));

@@ -38,10 +38,10 @@ impl Machine {
         }
         self.announce_at = None;
         let first = moved.connected.len().saturating_sub(HEADERS_MAX);
-        let headers: Vec<Header> = if first == 0 {
+        let headers: Arc<[Header]> = if first == 0 {
             moved.connected.iter().map(|b| b.header).collect()
         } else {
-            Vec::new()
+            Arc::default()
         };
         self.announce_tip(now, &headers);
     }
@@ -50,13 +50,13 @@ impl Machine {
     pub(super) fn run_announcement(&mut self, now: Time) {
         if self.announce_at.is_some_and(|t| t <= now) {
             self.announce_at = None;
-            self.announce_tip(now, &[]);
+            self.announce_tip(now, &Arc::default());
         }
     }
 
     /// Tells every peer that lacks the tip; by these headers, or the compact block of the last,
     /// if they are the ones it lacks.
-    fn announce_tip(&mut self, now: Time, headers: &[Header]) {
+    fn announce_tip(&mut self, now: Time, headers: &Arc<[Header]>) {
         let tip = self.chain.tip_hash();
         let takers: Vec<PeerId> = self
             .peers
@@ -76,7 +76,7 @@ impl Machine {
                 continue;
             };
             let message = self.announcement(peer, headers, compact.as_ref());
-            if let Some(peer) = self.peers.get_mut(&id) {
+            if let Some(peer) = self.peers.get_mut_later(&id) {
                 peer.sync.best_sent = Some(tip);
             }
             self.send(now, id, message);
@@ -87,16 +87,20 @@ impl Machine {
     fn announcement(
         &self,
         peer: &Peer,
-        headers: &[Header],
+        headers: &Arc<[Header]>,
         compact: Option<&Arc<CompactBlock>>,
     ) -> Message {
         let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip_hash())]);
         if !peer.sync.wants_headers && !peer.sync.wants_compact {
             return by_hash();
         }
-        let lacking = headers
-            .iter()
-            .position(|h| !self.has(peer, &self.chain.hash_of(h)));
+        // That it lacks the last one is known.
+        let lacking = match headers.len() {
+            1 => Some(0),
+            _ => headers
+                .iter()
+                .position(|h| !self.has(peer, &self.chain.hash_of(h))),
+        };
         let new = match lacking.map(|at| &headers[at..]) {
             Some(new) if self.has(peer, &new[0].prev_blockhash) => new,
             _ => return by_hash(),
@@ -105,7 +109,10 @@ impl Machine {
             ([_], Some(compact)) if peer.sync.wants_compact => {
                 Message::CmpctBlock(Arc::clone(compact))
             }
-            _ if peer.sync.wants_headers => Message::Headers(new.to_vec()),
+            _ if peer.sync.wants_headers && new.len() == headers.len() => {
+                Message::Headers(Arc::clone(headers))
+            }
+            _ if peer.sync.wants_headers => Message::Headers(new.into()),
             _ => by_hash(),
         }
     }

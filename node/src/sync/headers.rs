@@ -5,7 +5,7 @@ use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Work};
 
-use crate::chain::HeaderError;
+use crate::chain::{HeaderEntry, HeaderError};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::peers::{ConnectionKind, Peer};
@@ -70,7 +70,7 @@ impl Machine {
     }
 
     pub(crate) fn received_headers(&mut self, now: Time, id: PeerId, headers: &[Header]) {
-        let Some(peer) = self.peers.get_mut(&id) else {
+        let Some(peer) = self.peers.get_mut_later(&id) else {
             return;
         };
         peer.sync.headers_asked = None;
@@ -80,7 +80,7 @@ impl Machine {
         };
         match self.chain.accept_headers(now.unix_secs(), headers) {
             Ok(accepted) => {
-                if let Some(peer) = self.peers.get_mut(&id) {
+                if let Some(peer) = self.peers.get_mut_later(&id) {
                     peer.sync.unconnecting = 0;
                 }
                 if let Some(last) = accepted.last {
@@ -168,6 +168,16 @@ impl Machine {
         if !is_news && self.chain.entry(&hash).is_some() {
             return;
         }
+        let follows = |entry: &HeaderEntry| {
+            let best = peer.sync.best_known;
+            peer.sync.last_unknown.is_none() && best.is_none_or(|best| best == entry.parent())
+        };
+        if self.chain.entry(&hash).is_some_and(follows) {
+            if let Some(peer) = self.peers.get_mut_later(&id) {
+                peer.sync.best_known = Some(hash);
+            }
+            return;
+        }
         let work = |hash: BlockHash| self.chain.entry(&hash).map(|e| e.work);
         let was_unknown = peer.sync.last_unknown;
         let found = was_unknown.filter(|unknown| self.chain.entry(unknown).is_some());
@@ -182,7 +192,7 @@ impl Machine {
                     (_, None) => best,
                 }
             });
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = self.peers.get_mut_later(&id) {
             peer.sync.best_known = best.map(|(_, hash)| hash);
             if found.is_some() {
                 peer.sync.last_unknown = None;
@@ -199,10 +209,12 @@ impl Machine {
         if known.contains(&Some(*hash)) {
             return self.chain.entry(hash).is_some();
         }
-        let Some(height) = self.chain.entry(hash).map(|e| e.height) else {
+        let Some(entry) = self.chain.entry(hash) else {
             return false;
         };
-        let mut known = known.into_iter().flatten();
+        let (height, parent) = (entry.height, entry.parent());
+        // A peer that had the block before has not this one: the answer for most peers.
+        let mut known = known.into_iter().flatten().filter(|known| *known != parent);
         known.any(|known| {
             self.chain
                 .entry(&known)

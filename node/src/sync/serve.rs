@@ -35,7 +35,7 @@ impl Machine {
             return;
         };
         peer.sync.best_sent = Some(headers.last().map_or(tip, |h| h.block_hash()));
-        self.send(now, id, Message::Headers(headers));
+        self.send(now, id, Message::Headers(headers.into()));
     }
 
     pub(crate) fn received_getdata(&mut self, now: Time, id: PeerId, wanted: Vec<Inventory>) {

@@ -52,7 +52,7 @@ pub enum Message {
         stop: BlockHash,
     },
     /// Headers, each the child of the one before.
-    Headers(Vec<Header>),
+    Headers(Arc<[Header]>),
     /// Announces.
     Inv(Vec<Inventory>),
     /// Asks for.

@@ -266,7 +266,7 @@ pub(super) fn write(message: &Message, writer: &mut Writer) {
         }
         Message::Headers(list) => {
             writer.compact_size(list.len() as u64);
-            for header in list {
+            for header in list.iter() {
                 writer.consensus(header);
                 writer.compact_size(0);
             }
@@ -333,7 +333,7 @@ pub(super) fn read(command: CommandName, payload: &[u8]) -> Result<Message, Payl
         Command::Addr => Message::Addr(read_addresses(&mut reader)?),
         Command::AddrV2 => Message::AddrV2(read_addresses_v2(&mut reader)?),
         Command::GetHeaders => read_getheaders(&mut reader)?,
-        Command::Headers => Message::Headers(read_headers(&mut reader)?),
+        Command::Headers => Message::Headers(read_headers(&mut reader)?.into()),
         Command::Inv => Message::Inv(read_inventory(&mut reader)?),
         Command::GetData => Message::GetData(read_inventory(&mut reader)?),
         Command::NotFound => Message::NotFound(read_inventory(&mut reader)?),

@@ -124,7 +124,7 @@ impl Stage {
         let link = world.puppet_joins(puppet, node, PAST_BLOCKS as i32);
         world.say(puppet, link, LOW);
         // It has the tip: answers what every node asks first.
-        world.say(puppet, link, Message::Headers(vec![tip_of_past()]));
+        world.say(puppet, link, Message::Headers(vec![tip_of_past()].into()));
         world.run(secs(1));
         world.heard(puppet);
         Stage {
@@ -253,7 +253,7 @@ fn who_lacks_more_than_one_block_is_told_by_headers() {
     let other = world.add_puppet();
     let link = world.puppet_joins(other, *node, 0);
     let headers = blocks[..2].iter().map(|b| b.header).collect();
-    world.say(other, link, Message::Headers(headers));
+    world.say(other, link, Message::Headers(headers.into()));
     for n in [1, 0] {
         world.say(other, link, Message::Block(Arc::clone(&blocks[n])));
     }
@@ -307,7 +307,7 @@ fn a_compact_block_is_passed_on_as_it_came() {
         .puppet_joins(listener, stage.node, PAST_BLOCKS as i32);
     stage.world.say(listener, link, HIGH);
     // Only who is known to have the parent is sent a compact block.
-    let has_tip = Message::Headers(vec![tip_of_past()]);
+    let has_tip = Message::Headers(vec![tip_of_past()].into());
     stage.world.say(listener, link, has_tip);
     stage.world.run(secs(1));
     stage.world.heard(listener);
@@ -743,7 +743,7 @@ fn a_node_without_a_mempool_of_others_asks_for_whole_blocks() {
     stage.say(Message::Block(Arc::clone(&blocks[0])));
     assert!(stage.has(&blocks[0]));
     assert_eq!(chosen(&stage.world, stage.node), []);
-    let heard = stage.say(Message::Headers(vec![blocks[1].header]));
+    let heard = stage.say(Message::Headers(vec![blocks[1].header].into()));
     assert!(
         heard.iter().any(|m| asks_for_whole(m, &blocks[1])),
         "{heard:?}"
@@ -754,7 +754,7 @@ fn a_node_without_a_mempool_of_others_asks_for_whole_blocks() {
 fn the_next_block_is_asked_for_in_the_compact_form_and_several_are_not() {
     let blocks = blocks_in_a_row(2);
     let mut stage = Stage::set(27);
-    let heard = stage.say(Message::Headers(vec![blocks[0].header]));
+    let heard = stage.say(Message::Headers(vec![blocks[0].header].into()));
     let wanted = Inventory::CompactBlock(blocks[0].block_hash());
     assert!(heard.contains(&Message::GetData(vec![wanted])), "{heard:?}");
     // A whole block is an answer as well.
@@ -762,7 +762,7 @@ fn the_next_block_is_asked_for_in_the_compact_form_and_several_are_not() {
     assert!(stage.has(&blocks[0]));
     let mut stage = Stage::set(28);
     let headers = blocks.iter().map(|b| b.header).collect();
-    let heard = stage.say(Message::Headers(headers));
+    let heard = stage.say(Message::Headers(headers.into()));
     let wanted = blocks
         .iter()
         .map(|b| Inventory::WitnessBlock(b.block_hash()));
@@ -848,7 +848,9 @@ fn a_compact_block_whose_parent_is_unknown_leads_to_its_headers() {
         "{heard:?}"
     );
     assert_eq!(places_asked(&heard), [[0u16; 0]; 0]);
-    stage.say(Message::Headers(vec![blocks[0].header, blocks[1].header]));
+    stage.say(Message::Headers(
+        vec![blocks[0].header, blocks[1].header].into(),
+    ));
     for block in &blocks {
         stage.say(Message::Block(Arc::clone(block)));
     }

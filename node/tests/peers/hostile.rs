@@ -57,7 +57,7 @@ fn headers_without_work() {
     let reasons = reasons_for(|world, puppet, link| {
         let mut header = next_block().header;
         without_work(&mut header);
-        world.say(puppet, link, Message::Headers(vec![header]));
+        world.say(puppet, link, Message::Headers(vec![header].into()));
     });
     assert_eq!(reasons, ["invalid header: high-hash"]);
 }
@@ -66,7 +66,7 @@ fn headers_without_work() {
 fn headers_that_do_not_follow_each_other() {
     let reasons = reasons_for(|world, puppet, link| {
         let headers = vec![past()[3].header, past()[5].header];
-        world.say(puppet, link, Message::Headers(headers));
+        world.say(puppet, link, Message::Headers(headers.into()));
     });
     assert_eq!(reasons, ["invalid header: non-continuous headers sequence"]);
 }
@@ -80,7 +80,7 @@ fn headers_that_connect_to_nothing_again_and_again() {
             while header.validate_pow(header.target()).is_err() {
                 header.nonce += 1;
             }
-            world.say(puppet, link, Message::Headers(vec![header]));
+            world.say(puppet, link, Message::Headers(vec![header].into()));
         }
     });
     assert_eq!(reasons, ["headers that connect to nothing"]);
@@ -93,7 +93,7 @@ fn a_block_that_pays_its_miner_too_much() {
         block.txdata[0].output[0].value += Amount::from_sat(1);
         template::commit_to_body(&mut block);
         assert!(template::mine(&mut block));
-        world.say(puppet, link, Message::Headers(vec![block.header]));
+        world.say(puppet, link, Message::Headers(vec![block.header].into()));
         world.say(puppet, link, Message::Block(Arc::new(block)));
     });
     assert_eq!(reasons, ["invalid block: bad-cb-amount"]);
@@ -128,7 +128,11 @@ fn headers_on_top_of_an_invalid_block() {
     world.run(secs(1));
     let second = world.add_puppet();
     let link = world.puppet_joins(second, node, 0);
-    world.say(second, link, Message::Headers(vec![block.header, child]));
+    world.say(
+        second,
+        link,
+        Message::Headers(vec![block.header, child].into()),
+    );
     world.run(secs(1));
     assert_eq!(
         world.reasons(node, second),

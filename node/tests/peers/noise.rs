@@ -108,7 +108,7 @@ fn message() -> impl Strategy<Value = Message> {
         vec(inventory(), 0..30).prop_map(Message::Inv),
         vec(inventory(), 0..30).prop_map(Message::GetData),
         vec(inventory(), 0..30).prop_map(Message::NotFound),
-        vec(header(), 0..5).prop_map(Message::Headers),
+        vec(header(), 0..5).prop_map(|headers| Message::Headers(headers.into())),
         (vec(hash(), 0..10), hash()).prop_map(|(locator, stop)| Message::GetHeaders {
             locator: locator
                 .into_iter()

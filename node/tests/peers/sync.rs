@@ -157,7 +157,7 @@ fn a_peer_that_does_not_deliver_is_passed_over_and_then_let_go() {
     let link = world.puppet_joins(puppet, fresh, PAST_BLOCKS as i32);
     // The puppet gives headers, and keeps the bodies.
     let headers = past().iter().map(|b| b.header).collect();
-    world.say(puppet, link, Message::Headers(headers));
+    world.say(puppet, link, Message::Headers(headers.into()));
     let heard = world.run_answering(secs(1), puppet);
     assert!(heard.iter().any(|m| matches!(m, Message::GetData(_))));
     world.command(fresh, |m| m.add_node(START, miner.addr()));
@@ -172,7 +172,7 @@ fn a_peer_that_does_not_deliver_is_passed_over_and_then_let_go() {
     // Alone with headers that nobody can fill, it stalls to the end.
     let secret = world.machine(miner);
     let block = mine_on(secret.chain(), secret.mempool(), START.unix_secs(), 77);
-    world.say(puppet, link, Message::Headers(vec![block.header]));
+    world.say(puppet, link, Message::Headers(vec![block.header].into()));
     world.run_answering(secs(90), puppet);
     assert_eq!(world.reasons(fresh, puppet), ["block download stalled"]);
     world.mine(miner);
@@ -202,7 +202,7 @@ fn bodies_withheld_for_the_best_headers_do_not_stop_an_honest_chain() {
         secret.accept_block(now, Arc::clone(&block)).unwrap();
         headers.push(block.header);
     }
-    world.say(puppet, link, Message::Headers(headers));
+    world.say(puppet, link, Message::Headers(headers.into()));
     world.run(secs(1));
     assert_eq!(
         world.machine(node).chain().best_header().height,
@@ -244,7 +244,7 @@ fn headers_and_blocks_are_served_as_asked() {
     world.run(secs(1));
     let heard = world.heard(puppet);
     let headers: Vec<_> = past()[10..].iter().map(|b| b.header).collect();
-    assert!(heard.contains(&Message::Headers(headers)));
+    assert!(heard.contains(&Message::Headers(headers.into())));
     assert!(heard.contains(&Message::Block(Arc::clone(&past()[20]))));
     assert!(heard.contains(&Message::NotFound(vec![Inventory::WitnessBlock(unknown)])));
     let stripped = heard.iter().any(|m| match m {

@@ -38,18 +38,17 @@ struct LinkState {
     in_bad_state: bool,
 }
 
-/// One node's side of the network, as it is now.
+/// What a node sends passes here, as it is now.
 #[derive(Clone, Debug)]
 struct NodeState {
-    /// As it is without shapes.
-    plain: NodeLink,
     up: AccessQueue,
-    down: AccessQueue,
     loss: Loss,
     added: PathDelay,
     /// Set for good by the first shape that adds delay: from then on the end of a shape could let
     /// a packet overtake another, so this node's links keep their order.
     keeps_order: bool,
+    /// As it is without shapes.
+    plain: NodeLink,
 }
 
 /// The emulated network.
@@ -59,7 +58,13 @@ struct NodeState {
 /// are sent (or arrive). The same calls give the same answers, anywhere.
 #[derive(Clone, Debug)]
 pub struct LinkModel {
+    /// By source.
     nodes: Vec<NodeState>,
+    /// By destination. Apart, since where there are many nodes it takes long to fetch one's from
+    /// memory, and a packet's sender is at hand.
+    downs: Vec<AccessQueue>,
+    /// By node.
+    regions: Vec<u16>,
     /// `region_count` rows of as many.
     paths: Vec<PathDelay>,
     region_count: usize,
@@ -79,6 +84,8 @@ impl LinkModel {
         let nodes = network.nodes.iter().map(NodeState::new).collect();
         Ok(LinkModel {
             nodes,
+            downs: network.nodes.iter().map(down_queue).collect(),
+            regions: network.nodes.iter().map(|node| node.region).collect(),
             paths: network.paths.iter().flatten().copied().collect(),
             region_count: network.regions.len(),
             cuts: Cuts::none(network.nodes.len()),
@@ -162,7 +169,7 @@ impl LinkModel {
         if let Some(reason) = self.cut(src, dst) {
             return Verdict::Drop(reason);
         }
-        match self.nodes[dst.index()].down.pass(now.0, wire_bytes) {
+        match self.downs[dst.index()].pass(now.0, wire_bytes) {
             Some(at) => Verdict::Deliver { at: Nanos(at) },
             None => Verdict::Drop(DropReason::QueueDown),
         }
@@ -171,8 +178,16 @@ impl LinkModel {
     /// How long the access link of `dst` takes for a packet when it is idle.
     #[inline]
     pub fn down_service(&self, dst: NodeId, wire_bytes: u32) -> Nanos {
-        let node = self.nodes.get(dst.index());
-        Nanos(node.map_or(0, |node| node.down.service_ns(wire_bytes)))
+        let down = self.downs.get(dst.index());
+        Nanos(down.map_or(0, |down| down.service_ns(wire_bytes)))
+    }
+
+    /// Where in memory [`LinkModel::arrive_ending`] looks for a destination: for those who have it
+    /// fetched before they ask.
+    #[inline]
+    pub fn place_of(&self, dst: NodeId) -> Option<*const u8> {
+        let down = self.downs.get(dst.index());
+        down.map(|down| std::ptr::from_ref(down).cast())
     }
 
     /// As [`LinkModel::arrive`], asked at the instant `end` at which the packet would have passed an
@@ -190,7 +205,7 @@ impl LinkModel {
         if let Some(reason) = self.cut(src, dst) {
             return Verdict::Drop(reason);
         }
-        let down = &mut self.nodes[dst.index()].down;
+        let down = &mut self.downs[dst.index()];
         let start = end.0.saturating_sub(down.service_ns(wire_bytes));
         match down.pass(start, wire_bytes) {
             // Service times are rounded down.
@@ -215,12 +230,12 @@ impl LinkModel {
     /// could tell its packets apart (no rate, loss or jitter). A delay may.
     #[inline]
     pub fn is_plain(&self, src: NodeId, dst: NodeId) -> bool {
-        let (Some(from), Some(to)) = (self.nodes.get(src.index()), self.nodes.get(dst.index()))
+        let (Some(from), Some(to)) = (self.nodes.get(src.index()), self.downs.get(dst.index()))
         else {
             return false;
         };
         from.up.is_unlimited()
-            && to.down.is_unlimited()
+            && to.is_unlimited()
             && from.loss == Loss::None
             && from.added.jitter == Nanos::ZERO
             && self.path(src, dst).jitter == Nanos::ZERO
@@ -234,8 +249,8 @@ impl LinkModel {
     }
 
     fn path(&self, src: NodeId, dst: NodeId) -> PathDelay {
-        let from = usize::from(self.nodes[src.index()].plain.region);
-        let to = usize::from(self.nodes[dst.index()].plain.region);
+        let from = usize::from(self.regions[src.index()]);
+        let to = usize::from(self.regions[dst.index()]);
         self.paths[from * self.region_count + to]
     }
 
@@ -259,7 +274,8 @@ impl LinkModel {
             };
             let link = self.shapes.of(id, &node.plain);
             node.up.set_rate(link.up_bps, node.plain.queue_bytes);
-            node.down.set_rate(link.down_bps, node.plain.queue_bytes);
+            let down = &mut self.downs[id.index()];
+            down.set_rate(link.down_bps, node.plain.queue_bytes);
             node.loss = link.loss;
             node.added = link.added;
             node.keeps_order |= link.adds_delay();
@@ -271,13 +287,16 @@ impl NodeState {
     fn new(plain: &NodeLink) -> NodeState {
         NodeState {
             up: AccessQueue::new(plain.up_bps, plain.queue_bytes),
-            down: AccessQueue::new(plain.down_bps, plain.queue_bytes),
             loss: plain.loss,
             added: PathDelay::default(),
             keeps_order: false,
             plain: plain.clone(),
         }
     }
+}
+
+fn down_queue(plain: &NodeLink) -> AccessQueue {
+    AccessQueue::new(plain.down_bps, plain.queue_bytes)
 }
 
 /// Whether a network can be.

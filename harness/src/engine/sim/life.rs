@@ -141,12 +141,9 @@ impl Shard {
 
     pub(super) fn woken(&mut self, node: NodeId) {
         let now = self.now;
-        let state = self.node(node);
-        if state.wake_at > now {
-            return;
+        if self.node(node).wake_came(now) {
+            self.wake(node);
         }
-        state.wake_at = NEVER;
-        self.wake(node);
     }
 
     /// Tells the machine that its time has come, or wakes up again when it will have.
@@ -155,8 +152,7 @@ impl Shard {
         let state = self.node(node);
         let timer = state.timer;
         if timer > now {
-            if timer < state.wake_at {
-                state.wake_at = timer;
+            if state.needs_wake(timer) {
                 self.cause(node, timer, Happening::Wake { node });
             }
         } else if !state.frozen {
@@ -173,18 +169,26 @@ impl Shard {
         };
         let state = self.node(node);
         state.timer = at;
-        if at < state.wake_at {
-            state.wake_at = at;
+        if state.needs_wake(at) {
             self.cause(node, at, Happening::Wake { node });
         }
     }
 
     /// Something happened that the program is to know of.
     pub(super) fn tell(&mut self, node: NodeId, input: Input) {
+        if self.node(node).machine.is_none() {
+            return;
+        }
+        let room = std::mem::take(&mut self.unread);
         let state = self.node(node);
-        if state.machine.is_some() {
-            state.unread.push_back(input);
-            self.carry_out(node);
+        if state.unread.is_empty() {
+            state.unread = room;
+        }
+        state.unread.push_back(input);
+        self.carry_out(node);
+        let state = self.node(node);
+        if state.unread.is_empty() {
+            self.unread = std::mem::take(&mut state.unread);
         }
     }
 
@@ -199,6 +203,7 @@ impl Shard {
         let Some(mut machine) = self.node(node).machine.take() else {
             return;
         };
+        machine.lend_outputs(std::mem::take(&mut self.outputs));
         let mut together: Option<(EndId, Load, u32)> = None;
         loop {
             let Some(output) = machine.poll_output() else {
@@ -238,6 +243,7 @@ impl Shard {
                 Output::Event(event) => self.note(node, &machine, event),
             }
         }
+        self.outputs = machine.return_outputs();
         self.node(node).machine = Some(machine);
     }
 

@@ -15,11 +15,14 @@
 //!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
 //!    |
 //!   wire     packets, asked of the link model and counted
+//!
+//! foresight: memory is fetched before it is needed
 //! ```
 
 mod account;
 mod connect;
 mod director;
+mod foresight;
 mod life;
 mod node;
 mod packet;

@@ -6,7 +6,7 @@
 //! source's shard when they are sent, and at their destination's when they arrive, and the model
 //! keeps what belongs to a source and what belongs to a destination apart.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use peerlab_link::proto::NodeCounters;
 use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId};
 use peerlab_node::Machine;
 use peerlab_node::chain::Chain;
-use peerlab_node::io::Input;
+use peerlab_node::io::{Input, Output};
 use peerlab_node::time::Time;
 
 use super::node::Node;
@@ -82,8 +82,16 @@ pub enum Happening {
 }
 
 impl Happening {
+    /// The packet that comes.
+    pub(super) fn packet(&self) -> Option<&Packet> {
+        match self {
+            Happening::Arrive(packet) | Happening::Deliver(packet) => Some(packet),
+            _ => None,
+        }
+    }
+
     /// To which node it happens.
-    fn node(&self) -> NodeId {
+    pub(super) fn node(&self) -> NodeId {
         match self {
             Happening::Arrive(packet) | Happening::Deliver(packet) => packet.dst,
             Happening::Lost(packet) => packet.src,
@@ -97,6 +105,9 @@ impl Happening {
         }
     }
 }
+
+/// What nodes of one shard cause to happen to those of another.
+pub type Mail = Vec<(Key, Happening)>;
 
 /// Something that the record tells.
 #[derive(Debug)]
@@ -137,8 +148,12 @@ pub struct Shard {
     pub(super) new_disk: Chain,
     pub(super) programs: Arc<Programs>,
     pub(super) cpus: Cpus,
-    /// What happens to nodes of other shards.
-    elsewhere: Vec<(u32, Key, Happening)>,
+    /// What happens to nodes of other shards, by shard.
+    elsewhere: Vec<Mail>,
+    /// Room for what programs answer, lent to one after the other.
+    pub(super) outputs: VecDeque<Output>,
+    /// Room for what programs have not read yet; nearly all have read everything.
+    pub(super) unread: VecDeque<Input>,
     pub(super) counters: Vec<NodeCounters>,
     pub(super) news: Vec<News>,
     pub(super) known_blocks: HashSet<BlockHash>,
@@ -169,6 +184,8 @@ impl Shard {
             new_disk,
             elsewhere: Vec::new(),
             cpus: Cpus::of(programs.cpus()),
+            outputs: VecDeque::new(),
+            unread: VecDeque::new(),
             now: Nanos::ZERO,
             key: Key {
                 at: Nanos::ZERO,
@@ -189,14 +206,16 @@ impl Shard {
         })
     }
 
-    /// What its nodes sent to nodes of other shards since the last call.
-    pub fn take_elsewhere(&mut self) -> Vec<(u32, Key, Happening)> {
-        std::mem::take(&mut self.elsewhere)
+    /// What its nodes sent to nodes of other shards, by shard; to be emptied.
+    pub fn elsewhere(&mut self) -> &mut Vec<Mail> {
+        &mut self.elsewhere
     }
 
-    /// Something that another shard's node causes here.
-    pub fn receive(&mut self, key: Key, happening: Happening) {
-        self.queue.push(key, happening);
+    /// What another shard's nodes cause here. The mail is left empty.
+    pub fn receive(&mut self, mail: &mut Mail) {
+        for (key, happening) in mail.drain(..) {
+            self.queue.push(key, happening);
+        }
     }
 
     /// Lets everything happen that happens before `end`.
@@ -205,6 +224,7 @@ impl Shard {
             self.now = key.at;
             self.key = key;
             self.handled += 1;
+            self.foresee();
             self.happen(happening);
         }
         self.now = end;
@@ -242,7 +262,7 @@ impl Shard {
 
     /// A node's machine, while its program runs and does not stand still.
     pub fn running(&self, node: NodeId) -> Option<&Machine> {
-        let node = &self.nodes[self.homes[node.index()].place as usize];
+        let node = self.node_ref(node);
         node.machine.as_deref().filter(|_| !node.frozen)
     }
 
@@ -276,6 +296,10 @@ impl Shard {
 
     pub(super) fn node(&mut self, node: NodeId) -> &mut Node {
         &mut self.nodes[self.homes[node.index()].place as usize]
+    }
+
+    pub(super) fn node_ref(&self, node: NodeId) -> &Node {
+        &self.nodes[self.homes[node.index()].place as usize]
     }
 
     pub(super) fn node_at(&self, ip: IpAddr) -> Option<NodeId> {
@@ -325,7 +349,11 @@ impl Shard {
         if home.shard == self.id {
             self.queue.push(key, happening);
         } else {
-            self.elsewhere.push((home.shard, key, happening));
+            let shard = home.shard as usize;
+            if self.elsewhere.len() <= shard {
+                self.elsewhere.resize_with(shard + 1, Mail::new);
+            }
+            self.elsewhere[shard].push((key, happening));
         }
     }
 }

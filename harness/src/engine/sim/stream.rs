@@ -125,7 +125,6 @@ impl Shard {
         let sequence = end.next_sequence;
         end.next_sequence += 1;
         end.unacknowledged_bytes += bytes;
-        end.last_sent = now;
         let owed = end.owed_since.take();
         let (other, other_end) = (end.other, end.other_end);
         if owed.is_some_and(|since| since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now) {
@@ -459,7 +458,6 @@ impl End {
             threshold_bytes: u32::MAX,
             unacknowledged_bytes: 0,
             window_began: now,
-            last_sent: now,
             waiting: None,
             expected: 0,
             early: BTreeMap::new(),

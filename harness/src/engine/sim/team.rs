@@ -4,6 +4,7 @@
 //! (conservative lookahead: Chandy and Misra 1979, by windows as in Fujimoto 1990).
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -11,8 +12,7 @@ use peerlab_link::proto::NodeCounters;
 use peerlab_link::{LinkModel, Nanos, Network, NodeId};
 
 use super::program::Programs;
-use super::queue::Key;
-use super::shard::{Happening, News, Shard};
+use super::shard::{Mail, News, Shard};
 use crate::error::{Error, Result};
 
 /// Below this a window holds too little to be worth waiting for each other.
@@ -37,6 +37,8 @@ pub struct Home {
 /// All shards.
 pub struct Team {
     shards: Vec<Shard>,
+    /// One for each shard but the first, which the caller's thread runs.
+    helpers: Vec<Helper>,
     homes: Arc<[Home]>,
     lookahead: Nanos,
     now: Nanos,
@@ -73,6 +75,7 @@ impl Team {
             .collect::<Result<_>>()?;
         Ok(Team {
             shards,
+            helpers: (1..count).map(|_| Helper::spawn()).collect(),
             homes,
             lookahead,
             now: Nanos::ZERO,
@@ -118,32 +121,29 @@ impl Team {
 
     /// What was caused from outside may be for another shard.
     fn exchange(&mut self) {
-        let sent: Vec<_> = self.shards.iter_mut().map(Shard::take_elsewhere).collect();
-        for (shard, key, happening) in sent.into_iter().flatten() {
-            self.shards[shard as usize].receive(key, happening);
+        for from in 0..self.shards.len() {
+            let mut sent = std::mem::take(self.shards[from].elsewhere());
+            for (to, mail) in self.shards.iter_mut().zip(&mut sent) {
+                to.receive(mail);
+            }
         }
     }
 
     fn run_together(&mut self, end: Nanos) {
         let count = self.shards.len();
-        let meeting = Meeting {
+        let meeting = Arc::new(Meeting {
             rendezvous: Rendezvous::of(count),
             next: (0..count).map(|_| AtomicU64::new(u64::MAX)).collect(),
             mail: (0..count).map(|_| Mutex::default()).collect(),
             lookahead: self.lookahead,
             end,
-        };
-        thread::scope(|scope| {
-            let mut shards = self.shards.iter_mut().enumerate();
-            let mine = shards.next();
-            for (index, shard) in shards {
-                let meeting = &meeting;
-                scope.spawn(move || meeting.attend(index, shard));
-            }
-            if let Some((index, shard)) = mine {
-                meeting.attend(index, shard);
-            }
         });
+        for ((index, shard), helper) in (1..).zip(self.shards.drain(1..)).zip(&self.helpers) {
+            helper.send(Arc::clone(&meeting), index, shard);
+        }
+        meeting.attend(0, &mut self.shards[0]);
+        let back = self.helpers.iter().map(Helper::receive);
+        self.shards.extend(back);
     }
 
     /// What the record is to tell since the last call, in the one order.
@@ -172,13 +172,45 @@ impl Team {
     }
 }
 
+/// A thread that runs a shard when it is sent one, and then gives it back. It ends with its team.
+struct Helper {
+    shards: Sender<(Arc<Meeting>, usize, Shard)>,
+    back: Receiver<Shard>,
+}
+
+impl Helper {
+    fn spawn() -> Helper {
+        let (shards, inbox) = channel::<(Arc<Meeting>, usize, Shard)>();
+        let (outbox, back) = channel();
+        thread::spawn(move || {
+            while let Ok((meeting, index, mut shard)) = inbox.recv() {
+                meeting.attend(index, &mut shard);
+                if outbox.send(shard).is_err() {
+                    break;
+                }
+            }
+        });
+        Helper { shards, back }
+    }
+
+    fn send(&self, meeting: Arc<Meeting>, index: usize, shard: Shard) {
+        let sent = self.shards.send((meeting, index, shard));
+        sent.unwrap_or_else(|_| panic!("a thread of the simulator has ended"));
+    }
+
+    fn receive(&self) -> Shard {
+        let back = self.back.recv();
+        back.unwrap_or_else(|_| panic!("a thread of the simulator has ended"))
+    }
+}
+
 /// Where the threads of a team wait for each other.
 struct Meeting {
     rendezvous: Rendezvous,
     /// When the next thing happens in each shard.
     next: Vec<AtomicU64>,
     /// What was sent to each shard.
-    mail: Vec<Mutex<Vec<(Key, Happening)>>>,
+    mail: Vec<Mutex<Mail>>,
     lookahead: Nanos,
     end: Nanos,
 }
@@ -196,19 +228,16 @@ impl Meeting {
                 break;
             }
             shard.run_until(first.saturating_add(self.lookahead).min(self.end));
-            for (to, key, happening) in shard.take_elsewhere() {
-                self.mailbox(to as usize).push((key, happening));
+            for (to, sent) in shard.elsewhere().iter_mut().enumerate() {
+                self.mailbox(to).append(sent);
             }
             self.rendezvous.wait();
-            let mail = std::mem::take(&mut *self.mailbox(index));
-            for (key, happening) in mail {
-                shard.receive(key, happening);
-            }
+            shard.receive(&mut self.mailbox(index));
         }
         shard.run_until(self.end);
     }
 
-    fn mailbox(&self, index: usize) -> std::sync::MutexGuard<'_, Vec<(Key, Happening)>> {
+    fn mailbox(&self, index: usize) -> std::sync::MutexGuard<'_, Mail> {
         self.mail[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

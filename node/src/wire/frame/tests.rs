@@ -184,7 +184,7 @@ fn plain_messages() -> impl Strategy<Value = Message> {
         vec(address(), 0..300).prop_map(Message::AddrV2),
         (vec(block_hash(), 0..=101), block_hash())
             .prop_map(|(locator, stop)| Message::GetHeaders { locator, stop }),
-        vec(header(), 0..300).prop_map(Message::Headers),
+        vec(header(), 0..300).prop_map(|headers| Message::Headers(headers.into())),
         vec(inventory(), 0..300).prop_map(Message::Inv),
         vec(inventory(), 0..300).prop_map(Message::GetData),
         vec(inventory(), 0..300).prop_map(Message::NotFound),
@@ -304,7 +304,7 @@ fn rust_bitcoin_s_headers_are_read() {
         NetworkMessage::Headers(vec![genesis.header]),
     );
     let messages = decode_in_pieces(&serialize(&theirs), 7).unwrap();
-    assert_eq!(messages[0].0, Message::Headers(vec![genesis.header]));
+    assert_eq!(messages[0].0, Message::Headers(vec![genesis.header].into()));
 }
 
 /// A frame's header without its payload.

@@ -1,0 +1,147 @@
+//! Has memory fetched before it is needed. Each happening comes to another node than the last one, in
+//! a process with hundreds of megabytes of nodes: it would wait for some thirty cache lines, one
+//! after the other, for longer than it computes. But what happens next is known (see `queue`), so
+//! while one happening is handled, the places that the next ones will read are fetched, in stages:
+//! each reads what the stage before it has had fetched. What happens does not depend on it.
+
+use std::time::Duration;
+
+use peerlab_node::wire::Message;
+
+use super::node::{Slot, peer_of};
+use super::packet::{Body, EndId, Load, Packet};
+use super::shard::{Happening, Shard};
+
+/// How many happenings ahead each stage works: memory takes about a tenth of a microsecond, some
+/// of these places must wait for one another, and a processor waits for a dozen or two at once.
+const SLOT_AHEAD: usize = 14;
+const NODE_AHEAD: usize = 10;
+const ENDS_AHEAD: usize = 7;
+const PEERS_AHEAD: usize = 4;
+const PEER_AHEAD: usize = 2;
+
+/// A wake-up that is this near in the queue is no further ahead in time.
+const WAKE_AHEAD: Duration = Duration::from_millis(4);
+
+/// Bytes that memory gives at once.
+const LINE_BYTES: usize = 64;
+/// Places for connection ends in one of these.
+const SLOTS_PER_LINE: usize = LINE_BYTES / std::mem::size_of::<Slot>();
+
+/// Has the cache line at an address fetched, while the program goes on.
+#[inline]
+fn fetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: this is a hint: it reads nothing, and may be given any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// Has a whole value fetched.
+#[inline]
+fn fetch_all<T>(value: &T) {
+    let first = std::ptr::from_ref(value).cast::<u8>();
+    for at in (0..std::mem::size_of::<T>()).step_by(LINE_BYTES) {
+        fetch(first.wrapping_add(at));
+    }
+}
+
+impl Shard {
+    /// To be called before each happening is handled.
+    pub(super) fn foresee(&self) {
+        if let Some(slot) = self.queue.ahead(SLOT_AHEAD) {
+            fetch_all(slot);
+        }
+        if let Some(Some(happening)) = self.queue.ahead(NODE_AHEAD) {
+            self.foresee_node(happening);
+        }
+        if let Some(Some(happening)) = self.queue.ahead(ENDS_AHEAD) {
+            self.foresee_ends(happening);
+        }
+        if let Some(Some(happening)) = self.queue.ahead(PEERS_AHEAD) {
+            self.foresee_peers(happening);
+        }
+        if let Some(Some(happening)) = self.queue.ahead(PEER_AHEAD) {
+            self.foresee_peer(happening);
+        }
+    }
+
+    fn foresee_node(&self, happening: &Happening) {
+        let node = happening.node();
+        fetch_all(self.node_ref(node));
+        if let Some(packet) = happening.packet() {
+            if let Some(place) = self.model.place_of(node) {
+                fetch(place);
+            }
+            fetch_all(&self.counters[packet.src.index()]);
+            fetch_all(&self.counters[node.index()]);
+        }
+    }
+
+    fn foresee_ends(&self, happening: &Happening) {
+        let node = self.node_ref(happening.node());
+        if let Some(machine) = node.machine.as_deref() {
+            machine.foresee(fetch);
+        }
+        let needs_ends = happening.packet().is_some();
+        if needs_ends || matches!(happening, Happening::KeepAlive { .. }) {
+            node.ends.iter().step_by(SLOTS_PER_LINE).for_each(fetch_all);
+        }
+    }
+
+    fn foresee_peers(&self, happening: &Happening) {
+        let node = self.node_ref(happening.node());
+        if let Happening::KeepAlive { .. } = happening {
+            return node.all_ends().for_each(fetch_all);
+        }
+        if let Some(machine) = node.machine.as_deref() {
+            machine.foresee_peers(fetch);
+        }
+        let slot = end_of(happening).and_then(|id| node.ends.get(id.slot as usize));
+        if let Some(end) = slot.and_then(|slot| slot.end.as_deref()) {
+            fetch_all(end);
+        }
+    }
+
+    fn foresee_peer(&self, happening: &Happening) {
+        let node = self.node_ref(happening.node());
+        let Some(machine) = node.machine.as_deref() else {
+            return;
+        };
+        if let Some(end) = end_of(happening) {
+            machine.foresee_peer(peer_of(end), fetch);
+        }
+        if let Happening::Wake { .. } = happening {
+            machine.foresee_timer(self.time() + WAKE_AHEAD, fetch);
+        }
+        if let Some(message) = happening.packet().and_then(first_message)
+            && machine.foresee_block(message, fetch)
+        {
+            // It will be passed on to all.
+            node.all_ends().for_each(fetch_all);
+        }
+    }
+}
+
+/// The message that a packet brings, or the first of several.
+fn first_message(packet: &Packet) -> Option<&Message> {
+    match &packet.body {
+        Body::Data {
+            load: Load::One(message, _),
+            ..
+        } => Some(message),
+        Body::Data {
+            load: Load::Many(messages),
+            ..
+        } => messages.first().map(|(message, _)| message),
+        _ => None,
+    }
+}
+
+/// At which connection end something arrives.
+fn end_of(happening: &Happening) -> Option<EndId> {
+    happening.packet().map(|packet| packet.to)
+}

@@ -1,0 +1,63 @@
+//! Where in memory an input will find what it needs. In a process of thousands of machines each
+//! input comes to another one than the last, and waits for memory longer than it computes; a driver
+//! that knows its next inputs has these places fetched beforehand. Nothing else depends on it.
+
+use super::core::Machine;
+use crate::io::{PeerId, Time};
+use crate::peers::Peer;
+use crate::wire::Message;
+
+/// Bytes that memory gives at once.
+const LINE_BYTES: usize = 64;
+/// Of the machine, what any input needs: up to what stands before `downloads`.
+const MACHINE_LINES: usize = std::mem::offset_of!(Machine, downloads).div_ceil(LINE_BYTES);
+/// Of a connection, what a message needs: up to what stands before its pings.
+const PEER_LINES: usize = std::mem::offset_of!(Peer, ping).div_ceil(LINE_BYTES);
+/// Of a connection, what may be due on it.
+const WHOLE_PEER_LINES: usize = std::mem::size_of::<Peer>().div_ceil(LINE_BYTES);
+
+impl Machine {
+    /// Calls `fetch` for what any input needs of the machine itself.
+    pub fn foresee(&self, fetch: impl Fn(*const u8)) {
+        lines(self, MACHINE_LINES).for_each(fetch);
+    }
+
+    /// For its table of connections. Reads what [`Machine::foresee`] has had fetched.
+    pub fn foresee_peers(&self, fetch: impl Fn(*const u8)) {
+        self.peers.lines(LINE_BYTES).for_each(fetch);
+    }
+
+    /// For one connection. Reads what [`Machine::foresee_peers`] has had fetched.
+    pub fn foresee_peer(&self, id: PeerId, fetch: impl Fn(*const u8)) {
+        if let Some(peer) = self.peers.get(&id) {
+            lines(peer, PEER_LINES).for_each(fetch);
+        }
+    }
+
+    /// For the connections that may need something at a time.
+    pub fn foresee_timer(&self, at: Time, fetch: impl Fn(*const u8)) {
+        let due = self.peers.due(at);
+        due.for_each(|peer| lines(peer, WHOLE_PEER_LINES).for_each(&fetch));
+    }
+
+    /// For all connections, if this message brings a block that they will be told of.
+    pub fn foresee_block(&self, message: &Message, fetch: impl Fn(*const u8)) -> bool {
+        let hash = match message {
+            Message::CmpctBlock(compact) => compact.hash(),
+            Message::Block(block) => self.chain.hash_of(&block.header),
+            _ => return false,
+        };
+        let new = self.chain.tip_hash() != hash;
+        if new {
+            let peers = self.peers.values();
+            peers.for_each(|peer| lines(peer, PEER_LINES).for_each(&fetch));
+        }
+        new
+    }
+}
+
+/// The first lines of a value.
+fn lines<T>(value: &T, count: usize) -> impl Iterator<Item = *const u8> {
+    let first = std::ptr::from_ref(value).cast::<u8>();
+    (0..count).map(move |line| first.wrapping_add(line * LINE_BYTES))
+}

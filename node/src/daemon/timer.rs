@@ -116,7 +116,7 @@ mod tests {
         let at = |millis: u64| Time(start.0 + millis * MILLI);
         let times = [at(5), at(5), at(0), at(30)];
         let (seen, mut next) = (Cell::new(0), times.iter().copied());
-        let (all, done) = tokio::sync::oneshot::channel();
+        let (all, done) = tokio::sync::oneshot::channel::<()>();
         let mut all = Some(all);
         let mut due = next.next();
         timer.set(times[0], &clock).unwrap();

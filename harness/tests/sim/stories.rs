@@ -5,7 +5,7 @@ use peerlab::event::What;
 use peerlab::plan::Plan;
 use peerlab_link::proto::DropReason;
 
-use crate::simulation::{Run, plan_of_text};
+use crate::simulation::{Run, plan_of_text, shipped};
 
 /// A network of eight nodes, with faults and expectations.
 fn story(network: &str, faults: &str) -> Run {
@@ -159,4 +159,19 @@ fn programs_that_share_cpus_pass_a_block_on_later() {
     assert!(alone < two && two < one, "{alone} {two} {one}");
     // Who shares a CPU cannot be told apart by threads either.
     assert_eq!(Run::of(shared(2), 1).trace(), Run::of(shared(2), 4).trace());
+}
+
+#[test]
+fn real_nodes_have_the_cpus_of_their_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_peerlab"))
+        .args(["run", "--engine", "local", "--cpus", "2"])
+        .arg(shipped("quickstart"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--engine sim"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -2,19 +2,9 @@
 
 use std::sync::Arc;
 
-use peerlab_node::peers::Peer;
 use peerlab_node::wire::Message;
 
 use super::*;
-
-/// Which peers of a node were asked for high bandwidth, by address.
-fn chosen(world: &World, node: Node) -> Vec<Node> {
-    let chosen = |p: &&Peer| p.sync.is_high_bandwidth_to();
-    let peers = world.peers_of(node);
-    let ips = peers.into_iter().filter(chosen).map(|p| p.addr.ip());
-    ips.map(|ip| (0..99).map(Node).find(|n| n.addr().ip() == ip).unwrap())
-        .collect()
-}
 
 #[test]
 fn high_bandwidth_is_for_the_three_that_were_last_first_with_a_block() {

@@ -20,6 +20,7 @@ use peerlab_node::Config;
 use peerlab_node::chain::Chain;
 use peerlab_node::io::PeerId;
 use peerlab_node::mempool::Mempool;
+use peerlab_node::peers::Peer;
 use peerlab_node::wire::{Command, CompactBlock, Message};
 
 use crate::ledger::*;
@@ -106,6 +107,15 @@ fn blocktxn(block: &Block, transactions: &[Arc<Transaction>]) -> Message {
         block: block.block_hash(),
         transactions: transactions.to_vec(),
     }
+}
+
+/// Which peers of a node were asked for high bandwidth, by address.
+fn chosen(world: &World, node: Node) -> Vec<Node> {
+    let chosen = |p: &&Peer| p.sync.is_high_bandwidth_to();
+    let peers = world.peers_of(node);
+    let ips = peers.into_iter().filter(chosen).map(|p| p.addr.ip());
+    ips.map(|ip| (0..99).map(Node).find(|n| n.addr().ip() == ip).unwrap())
+        .collect()
 }
 
 /// A node, a friend connected to it, and a puppet that speaks of compact blocks.

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use peerlab::check::judge;
+use peerlab::engine::capacity::peak_memory_bytes;
 use peerlab::engine::sim::{Options, simulate};
 use peerlab::engine::{Observer, Stage};
 use peerlab::event::{EventLog, EventReader, RunEvent};
@@ -94,7 +95,7 @@ fn row(size: &str) -> Result<()> {
     let began = Instant::now();
     let simulated = simulate(&plan, &recorder, &options)?;
     let seconds = began.elapsed().as_secs_f64();
-    let memory = peak_memory().context("the kernel tells no VmHWM")?;
+    let memory = peak_memory_bytes().context("the kernel tells no VmHWM")?;
     drop(recorder);
     let judgement = read(&record, &plan)?;
     let whole = judgement.figures.propagation.first();
@@ -120,14 +121,4 @@ fn row(size: &str) -> Result<()> {
 fn read(record: &Path, plan: &peerlab::plan::Plan) -> Result<peerlab::check::Judgement> {
     let events: Result<Vec<RunEvent>, _> = EventReader::open(record)?.collect();
     Ok(judge(plan, events?.into_iter()))
-}
-
-/// The most memory that this process ever had, bytes.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -24,13 +24,19 @@ pub enum EngineChoice {
 
 /// Where the nodes run, decided.
 pub enum Place {
+    /// As programs of their own.
+    Real(RealPlace),
+    /// In virtual time.
+    Sim,
+}
+
+/// What starts programs.
+pub enum RealPlace {
     /// In containers.
     Docker(bollard::Docker),
     /// In namespaces.
     #[cfg(target_os = "linux")]
     Local,
-    /// In virtual time.
-    Sim,
 }
 
 impl Place {
@@ -81,13 +87,13 @@ impl Place {
         let docker = connect().await?;
         let capacity = capacity::docker(&daemon(&docker).await?, Load::of(plan));
         capacity.admit(plan.nodes.len())?;
-        Ok(Place::Docker(docker))
+        Ok(Place::Real(RealPlace::Docker(docker)))
     }
 
     #[cfg(target_os = "linux")]
     fn local(plan: &Plan) -> Result<Place> {
         local_capacity(Load::of(plan)).admit(plan.nodes.len())?;
-        Ok(Place::Local)
+        Ok(Place::Real(RealPlace::Local))
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::place::{EngineChoice, Place};
+use super::place::{EngineChoice, Place, RealPlace};
 use super::plan_source::{self, PlanSource};
 use super::run_dir::RunDir;
 use super::screen::Screen;
 use super::{Exit, interrupt, report};
 use crate::check::words;
+use crate::engine::capacity::peak_memory_bytes;
 use crate::engine::docker::{DockerEngine, Guard, Images, RunId};
 use crate::engine::drive::{CarriedOut, Drive, Logs};
 #[cfg(target_os = "linux")]
@@ -97,7 +98,14 @@ pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
         ),
         screen: Screen::for_plan(ui, &plan),
     };
-    let outcome = carry_out(&plan, place, &dir, how.keep_logs, &recorder, stop).await;
+    let logs = Logs {
+        folder: dir.file(LOGS),
+        all: how.keep_logs,
+    };
+    let outcome = match place {
+        Place::Sim => simulate(&plan, &recorder, stop),
+        Place::Real(place) => carry_out(&plan, place, logs, &recorder, stop).await,
+    };
     let Recorder { log, screen } = recorder;
     drop(screen);
     let log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -116,23 +124,14 @@ pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
 /// Brings everything up, carries the plan out, and removes everything.
 async fn carry_out(
     plan: &Arc<Plan>,
-    place: Place,
-    dir: &RunDir,
-    keep_logs: bool,
+    place: RealPlace,
+    logs: Logs,
     recorder: &Recorder,
     stop: CancellationToken,
 ) -> Result<()> {
-    let logs = Logs {
-        folder: dir.file(LOGS),
-        all: keep_logs,
-    };
-    if let Place::Sim = place {
-        return simulate(plan, recorder, stop);
-    }
     let programs = or_stop(&stop, Programs::find(recorder)).await?;
     match place {
-        Place::Sim => Ok(()),
-        Place::Docker(docker) => {
+        RealPlace::Docker(docker) => {
             let images = or_stop(&stop, Images::ensure(&docker, &programs, recorder)).await?;
             let run = RunId::new();
             tracing::info!("run {run}, seed {}", plan.seed);
@@ -145,7 +144,7 @@ async fn carry_out(
             carried_out.result.map(|_| ())
         }
         #[cfg(target_os = "linux")]
-        Place::Local => {
+        RealPlace::Local => {
             let engine = LocalEngine::prepare(plan.clone(), &programs, recorder).await?;
             drive(&engine, plan, recorder, logs, stop)
                 .await
@@ -170,22 +169,12 @@ fn simulate(plan: &Plan, observer: &Recorder, stop: CancellationToken) -> Result
         words::duration(plan.end()),
         simulated.happenings as f64 / 1e6,
         simulated.happenings as f64 / 1e6 / took.max(1e-9),
-        peak_memory().map_or(String::new(), |bytes| format!(
+        peak_memory_bytes().map_or(String::new(), |bytes| format!(
             ", {:.0} MB of memory at most",
             bytes as f64 / 1e6
         )),
     ));
     Ok(())
-}
-
-/// The most memory that this process ever had, bytes, where the kernel tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 /// Carries the plan out on an engine.

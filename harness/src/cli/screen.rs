@@ -146,6 +146,12 @@ impl State {
     fn take_in(&mut self, event: &RunEvent) -> Option<String> {
         let label = |fault: &u32| self.fault_labels.get(*fault as usize).cloned();
         match &event.what {
+            What::Started { bring_up, .. } if *bring_up == Nanos::ZERO => {
+                return Some(format!(
+                    "{} nodes start together, in virtual time",
+                    self.nodes
+                ));
+            }
             What::Started { bring_up, .. } => {
                 return Some(format!(
                     "{} nodes started together, {:.1} s after the first was created",

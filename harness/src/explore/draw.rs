@@ -4,6 +4,7 @@
 //! when it ends everything heals, and the settle phase is judged.
 
 use peerlab_link::{Loss, Nanos, Shape};
+use peerlab_node::io::KEEPALIVE_AFTER;
 
 use super::scenario::{Fault, FaultKind, Scenario};
 use crate::error::{Error, Result};
@@ -14,6 +15,13 @@ use crate::topology::Topology;
 /// Length of the phase for faults where the experiment has a shorter one: drawn faults need time
 /// to overlap, and blocks to come in between.
 const FAULTS_MIN: Nanos = Nanos::from_secs(10);
+/// Least time to agree in, once everything is healed. A connection whose other end went without a
+/// word, while nothing was to be said, is missed by its keep-alive only; where that end cannot dial
+/// by itself (a static graph), it is as good as cut off until then. Then it is opened anew.
+const AGREE_MIN: Nanos = Nanos::from_secs(KEEPALIVE_AFTER.as_secs() + 4);
+/// Least length of the settle phase: its closing block comes a fifth before the end (`finish`), and
+/// is not to be mined by a node that is still cut off.
+const SETTLE_MIN: Nanos = Nanos::from_secs(KEEPALIVE_AFTER.as_secs() + 9);
 /// At intensity 1 a kind of fault that is switched on comes up to once in this time, on average
 /// half as often.
 const FAULT_EVERY: Nanos = Nanos::from_secs(10);
@@ -61,9 +69,10 @@ pub struct Base {
 }
 
 impl Base {
-    /// Prepares an experiment: its phase for faults gets a length, and only those of its
-    /// expectations stay that drawn faults leave fair. These are agreement after `settle`, equal
-    /// ledgers, double spends, nodes up; and what is expected of the phase `warmup`.
+    /// Prepares an experiment: its phase for faults gets a length, it gets the time that sound nodes
+    /// need to agree after any faults, and only those of its expectations stay that drawn faults
+    /// leave fair. These are agreement after `settle`, equal ledgers, double spends, nodes up; and
+    /// what is expected of the phase `warmup`.
     ///
     /// # Errors
     /// [`crate::error::Kind::Input`]: no expectation is left, or there are too few nodes.
@@ -80,6 +89,7 @@ impl Base {
                 .hint("explore an experiment with at least two"));
         }
         topology.phases.faults = topology.phases.faults.max(FAULTS_MIN);
+        give_time(&mut topology);
         Ok(Base {
             topology,
             intensity,
@@ -125,6 +135,24 @@ fn is_fair(expectation: &Expectation) -> bool {
             phase.as_deref() == Some("warmup")
         }
     }
+}
+
+/// Lengthens what is shorter than sound nodes need: times to agree, and the settle phase with them.
+fn give_time(topology: &mut Topology) {
+    let mut longer = Nanos::ZERO;
+    for expectation in &mut topology.expect {
+        if let Expectation::Converged {
+            within,
+            of: Disturbance::Settle,
+            ..
+        } = expectation
+        {
+            longer = longer.max(AGREE_MIN.saturating_sub(*within));
+            *within = (*within).max(AGREE_MIN);
+        }
+    }
+    let settle = topology.phases.settle.saturating_add(longer);
+    topology.phases.settle = settle.max(SETTLE_MIN);
 }
 
 fn draw_kind(

@@ -641,3 +641,13 @@ fn a_partition_in_a_shrunk_plan_holds_every_node() {
         shrunk.scenario.size()
     );
 }
+
+#[test]
+fn nodes_have_the_time_to_miss_connections_that_went_without_a_word() {
+    // A node vanishes a second before everything is healed; those that have a connection to it have
+    // nothing to say to it, and it does not know them.
+    let scenario = base("p2p-graph.yaml").draw(3125).unwrap();
+    let judge = Simulator::new(CancellationToken::new());
+    let failures = judge.failures(&plan_of(&scenario).unwrap()).unwrap();
+    assert_eq!(failures, []);
+}

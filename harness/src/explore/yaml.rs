@@ -245,7 +245,7 @@ impl<'a> Writer<'a> {
             if nodes.is_empty() {
                 continue;
             }
-            writeln!(text, "  - how: {}", way(how))?;
+            writeln!(text, "  - how: {}", how.word())?;
             writeln!(text, "    away:")?;
             for node in nodes {
                 let times = ours().filter(|away| away.node == node).map(|away| {
@@ -283,7 +283,7 @@ impl<'a> Writer<'a> {
             FaultKind::Down { nodes, how } => {
                 keys.push(format!(
                     "{}: [{}]",
-                    way(*how),
+                    how.word(),
                     self.choice(nodes).join(", ")
                 ));
             }
@@ -339,16 +339,6 @@ impl<'a> Writer<'a> {
 
 fn split_name(index: usize) -> String {
     format!("split-{index}")
-}
-
-fn way(how: Down) -> &'static str {
-    match how {
-        Down::Kill => "kill",
-        Down::Vanish => "vanish",
-        Down::Stop => "stop",
-        Down::Freeze => "freeze",
-        Down::Replace => "replace",
-    }
 }
 
 fn shaped(shape: &Shape) -> Vec<String> {

@@ -141,7 +141,7 @@ fn add_fault(
                 };
                 spans.add(*node, span);
             }
-            let label = format!("{} of {}", way(*how), names(&nodes));
+            let label = format!("{} of {}", how.word(), names(&nodes));
             (FaultKind::Down { nodes, how: *how }, label)
         }
         topology::FaultKind::DoubleSpend { .. } => (
@@ -215,7 +215,7 @@ fn add_churn(
             let label = format!(
                 "churn of {} ({})",
                 label_nodes(topology, placement, &going),
-                way(rule.how)
+                rule.how.word()
             );
             all.faults.push(Fault {
                 start: Nanos::ZERO,
@@ -298,16 +298,6 @@ pub fn draw_churn(
         });
     }
     Ok(drawn)
-}
-
-fn way(how: Down) -> &'static str {
-    match how {
-        Down::Kill => "kill",
-        Down::Vanish => "vanish",
-        Down::Stop => "stop",
-        Down::Freeze => "freeze",
-        Down::Replace => "replace",
-    }
 }
 
 fn label_nodes(topology: &Topology, placement: &Placement, nodes: &[NodeId]) -> String {

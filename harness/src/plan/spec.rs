@@ -282,6 +282,19 @@ pub enum Down {
     Replace,
 }
 
+impl Down {
+    /// As experiment files name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Down::Kill => "kill",
+            Down::Vanish => "vanish",
+            Down::Stop => "stop",
+            Down::Freeze => "freeze",
+            Down::Replace => "replace",
+        }
+    }
+}
+
 /// What must hold for exit code 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use peerlab_link::Nanos;
+
 use super::run_report::files;
 use crate::check::words;
 use crate::check::{
@@ -199,7 +201,10 @@ fn headline(screen: &mut Screen, judgement: &Judgement) {
     }
     facts.push(words::count(u64::from(run.nodes), "node"));
     facts.push(format!("{} observed", words::duration(run.observed_ns)));
-    facts.push(format!("up in {}", words::duration(run.bring_up_ns)));
+    // In virtual time nothing has to come up.
+    if run.bring_up_ns > Nanos::ZERO {
+        facts.push(format!("up in {}", words::duration(run.bring_up_ns)));
+    }
     let word = screen.ink(ink, word);
     let name = screen.ink(Ink::Bold, &run.name);
     screen.blank();
@@ -444,7 +449,7 @@ fn cost_row(
     propagation: Option<&Propagation>,
     bandwidth: Option<&Bandwidth>,
 ) -> String {
-    let reach = |figure: fn(&Propagation) -> Option<peerlab_link::Nanos>| {
+    let reach = |figure: fn(&Propagation) -> Option<Nanos>| {
         propagation
             .and_then(figure)
             .map_or_else(|| "-".to_owned(), words::duration)

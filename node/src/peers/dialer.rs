@@ -12,11 +12,12 @@ use crate::machine::{Config, Randomness};
 /// The wait after the first failure. All nodes of a lab start at one instant, and some listen a
 /// moment later than others dial.
 const RETRY_MIN: Duration = Duration::from_millis(250);
-/// The longest wait after connections that could not be opened. Short, so that links are back
-/// soon after a partition heals.
+/// The longest wait after connections that could not be opened, and of a `-connect` target after
+/// any: it has no substitute. Short, so that links are back soon after a partition heals; Bitcoin
+/// Core waits no longer for a `-connect` target either.
 const RETRY_FAILED_MAX: Duration = Duration::from_secs(5);
 /// The longest wait after connections that were opened and soon lost: the other side has no place
-/// for us, or does not want us.
+/// for us, or does not want us. Also the wait after misbehaviour (Core: 60 s for `-addnode`).
 const RETRY_DROPPED_MAX: Duration = Duration::from_secs(60);
 /// A connection that lasted this long was a good one: after it, waits begin anew.
 const STABLE_AFTER: Duration = Duration::from_secs(20);
@@ -61,6 +62,33 @@ impl Retry {
 struct Target {
     kind: TargetKind,
     retry: Retry,
+    /// Its connection is being closed because of what it did.
+    misbehaved: bool,
+}
+
+impl Target {
+    fn new(kind: TargetKind) -> Target {
+        Target {
+            kind,
+            retry: Retry::at_once(),
+            misbehaved: false,
+        }
+    }
+
+    /// A connection that lasted so long is gone. Gives the longest wait until the next.
+    fn lost(&mut self, lasted: Duration) -> Duration {
+        if std::mem::take(&mut self.misbehaved) {
+            self.retry.wait = RETRY_DROPPED_MAX;
+            return RETRY_DROPPED_MAX;
+        }
+        if lasted >= STABLE_AFTER {
+            self.retry.wait = RETRY_MIN;
+        }
+        match self.kind {
+            TargetKind::Connect => RETRY_FAILED_MAX,
+            TargetKind::AddNode | TargetKind::Seed => RETRY_DROPPED_MAX,
+        }
+    }
 }
 
 /// Targets, and what is being dialled.
@@ -90,10 +118,7 @@ impl Dialer {
         let mut targets = BTreeMap::new();
         for (addrs, kind) in listed {
             for addr in addrs {
-                targets.entry(*addr).or_insert(Target {
-                    kind,
-                    retry: Retry::at_once(),
-                });
+                targets.entry(*addr).or_insert(Target::new(kind));
             }
         }
         Dialer {
@@ -127,13 +152,7 @@ impl Dialer {
         if self.targets.contains_key(&addr) {
             return false;
         }
-        self.targets.insert(
-            addr,
-            Target {
-                kind,
-                retry: Retry::at_once(),
-            },
-        );
+        self.targets.insert(addr, Target::new(kind));
         true
     }
 
@@ -209,17 +228,15 @@ impl Dialer {
         randomness: &mut Randomness,
     ) {
         if let Some(target) = self.targets.get_mut(addr) {
-            if lasted >= STABLE_AFTER {
-                target.retry.wait = RETRY_MIN;
-            }
-            target.retry.after(now, RETRY_DROPPED_MAX, randomness);
+            let longest = target.lost(lasted);
+            target.retry.after(now, longest, randomness);
         }
     }
 
-    /// A target misbehaved: it waits as long as any.
+    /// A target misbehaved: once its connection is gone, it waits as long as any.
     pub(super) fn shun(&mut self, addr: &SocketAddr) {
         if let Some(target) = self.targets.get_mut(addr) {
-            target.retry.wait = RETRY_DROPPED_MAX;
+            target.misbehaved = true;
         }
     }
 }
@@ -235,19 +252,24 @@ mod tests {
     fn dialer() -> Dialer {
         Dialer::new(&Config {
             connect: vec![addr(1)],
+            add_nodes: vec![addr(2)],
             ..Config::default()
         })
     }
 
-    /// Seconds until the target is due, after failing or being lost that many times.
-    fn wait_after(times: usize, lose: impl Fn(&mut Dialer, Time, &mut Randomness)) -> f64 {
+    /// Seconds until a target is due, after failing or being lost that many times.
+    fn wait_after(
+        target: SocketAddr,
+        times: usize,
+        lose: impl Fn(&mut Dialer, Time, &mut Randomness),
+    ) -> f64 {
         let mut randomness = Randomness::new(1);
         let mut dialer = dialer();
         let mut now = Time(0);
         let mut wait = 0.0;
         for _ in 0..times {
             lose(&mut dialer, now, &mut randomness);
-            let next = dialer.next_due(|_, _| true).unwrap();
+            let next = dialer.next_due(|addr, _| *addr == target).unwrap();
             wait = next.since(now).as_secs_f64();
             now = next;
         }
@@ -259,29 +281,52 @@ mod tests {
         let fail = |d: &mut Dialer, now, r: &mut Randomness| {
             d.failed(&addr(1), now, r);
         };
-        assert!(wait_after(1, fail) < 0.5);
-        assert!(wait_after(40, fail) <= 7.5);
+        assert!(wait_after(addr(1), 1, fail) < 0.5);
+        assert!(wait_after(addr(1), 40, fail) <= 7.5);
     }
 
     #[test]
-    fn a_target_that_drops_us_is_left_in_peace_longer() {
+    fn a_connect_target_that_drops_us_is_tried_every_few_seconds_for_ever() {
         let drop = |d: &mut Dialer, now, r: &mut Randomness| {
             d.lost(&addr(1), Duration::from_secs(1), now, r);
         };
-        assert!(wait_after(1, drop) < 0.5);
-        assert!(wait_after(20, drop) >= 30.0);
-        let end_well = |d: &mut Dialer, now, r: &mut Randomness| {
+        let wait = wait_after(addr(1), 40, drop);
+        assert!((2.5..=7.5).contains(&wait), "{wait} s");
+    }
+
+    #[test]
+    fn a_target_that_misbehaves_waits_longest_whatever_it_is_and_however_long_it_behaved() {
+        let misbehave = |d: &mut Dialer, now, r: &mut Randomness| {
+            d.shun(&addr(1));
             d.lost(&addr(1), Duration::from_secs(100), now, r);
         };
-        assert!(wait_after(20, end_well) < 0.5);
+        assert!(wait_after(addr(1), 1, misbehave) >= 30.0);
+        assert!(wait_after(addr(1), 2, misbehave) >= 30.0);
+    }
+
+    #[test]
+    fn an_added_node_that_drops_us_is_left_in_peace_longer() {
+        let drop = |d: &mut Dialer, now, r: &mut Randomness| {
+            d.lost(&addr(2), Duration::from_secs(1), now, r);
+        };
+        assert!(wait_after(addr(2), 1, drop) < 0.5);
+        assert!(wait_after(addr(2), 20, drop) >= 30.0);
+        let end_well = |d: &mut Dialer, now, r: &mut Randomness| {
+            d.lost(&addr(2), Duration::from_secs(100), now, r);
+        };
+        assert!(wait_after(addr(2), 20, end_well) < 0.5);
     }
 
     #[test]
     fn what_is_being_dialled_is_not_due() {
         let mut dialer = dialer();
-        assert_eq!(dialer.due(Time(0)), [(addr(1), TargetKind::Connect)]);
+        let others = [(addr(2), TargetKind::AddNode)];
+        assert_eq!(
+            dialer.due(Time(0)),
+            [(addr(1), TargetKind::Connect), others[0]]
+        );
         dialer.dialled(addr(1), ConnectionKind::Manual);
-        assert_eq!(dialer.due(Time(0)), []);
+        assert_eq!(dialer.due(Time(0)), others);
         assert_eq!(dialer.opened(&addr(1)), ConnectionKind::Manual);
     }
 }

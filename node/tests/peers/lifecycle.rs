@@ -221,3 +221,17 @@ fn a_node_that_comes_back_before_it_was_missed_is_let_in() {
     world.mine(hub);
     world.run_until(secs(2), "and hears of blocks", |w| w.agree());
 }
+
+#[test]
+fn the_only_peer_is_connected_to_again_however_often_it_went() {
+    let mut world = World::new(3);
+    let hub = world.add(connect_to(&[]));
+    let node = world.add(connect_to(&[hub]));
+    for _ in 0..10 {
+        world.run_until(secs(40), "connected", |w| w.peers_of(node).len() == 1);
+        world.kill(hub);
+        world.run(secs(1));
+        world.restart(hub);
+    }
+    world.run_until(secs(8), "connected again", |w| w.peers_of(node).len() == 1);
+}

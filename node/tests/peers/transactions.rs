@@ -10,17 +10,6 @@ use peerlab_node::wire::{Command, Message};
 use crate::ledger::*;
 use crate::world::*;
 
-/// A line of nodes, each connected to the one before.
-fn line(world: &mut World, count: usize) -> Vec<Node> {
-    let mut nodes: Vec<Node> = Vec::new();
-    for n in 0..count {
-        let before = n.checked_sub(1).map(|b| nodes[b]);
-        nodes.push(world.add(connect_to(before.as_slice())));
-    }
-    world.run(secs(3));
-    nodes
-}
-
 #[test]
 fn a_transaction_reaches_all_and_then_a_block() {
     let mut world = World::new(1);

@@ -684,3 +684,14 @@ pub fn bootstrap_from(nodes: &[Node]) -> Config {
         ..Config::default()
     }
 }
+
+/// A line of nodes, each connected to the one before.
+pub fn line(world: &mut World, count: usize) -> Vec<Node> {
+    let mut nodes: Vec<Node> = Vec::new();
+    for n in 0..count {
+        let before = n.checked_sub(1).map(|b| nodes[b]);
+        nodes.push(world.add(connect_to(before.as_slice())));
+    }
+    world.run(secs(3));
+    nodes
+}

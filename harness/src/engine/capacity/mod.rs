@@ -15,4 +15,4 @@ pub use docker::{Daemon, docker};
 pub use limit::{Capacity, Limit};
 pub use load::Load;
 pub use local::local;
-pub use machine::{Machine, hard_limit};
+pub use machine::{Machine, hard_limit, peak_memory_bytes};

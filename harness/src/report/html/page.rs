@@ -1,6 +1,7 @@
 //! The page: its sections in the order in which a reader asks. Did it hold? What happened? What
 //! did it cost? Where did it run?
 
+use peerlab_link::Nanos;
 use peerlab_link::proto::Lateness;
 
 use super::bandwidth_chart::bandwidth_chart;
@@ -248,9 +249,7 @@ fn costs(j: &Judgement) -> String {
     let row = |phase: &Option<String>| {
         let p = j.figures.propagation.iter().find(|p| p.phase == *phase);
         let b = j.figures.bandwidth.iter().find(|b| b.phase == *phase);
-        let time = |t: Option<peerlab_link::Nanos>| {
-            t.map_or_else(|| "&ndash;".to_owned(), words::duration)
-        };
+        let time = |t: Option<Nanos>| t.map_or_else(|| "&ndash;".to_owned(), words::duration);
         let rate = |r: Option<u64>| r.map_or_else(|| "&ndash;".to_owned(), words::rate);
         vec![
             escape(phase.as_deref().unwrap_or("whole run")),
@@ -424,7 +423,9 @@ fn place(j: &Judgement) -> String {
             ),
         );
     }
-    row("All nodes ready after", words::duration(run.bring_up_ns));
+    if run.bring_up_ns > Nanos::ZERO {
+        row("All nodes ready after", words::duration(run.bring_up_ns));
+    }
     row(
         "Host kept up",
         match fidelity.measured {

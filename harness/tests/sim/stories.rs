@@ -175,3 +175,17 @@ fn real_nodes_have_the_cpus_of_their_machine() {
     assert!(said.contains("--engine sim"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_dial_whose_answer_was_lost_is_given_up_when_the_other_program_ends() {
+    let text = "name: story\nseed: 5\nphases: { warmup: 10s, faults: 10s, settle: 30s }\n\
+         nodes:\n  dialler: { count: 1, hashpower: 1 }\n  listener: { count: 1, hashpower: 1 }\n\
+         network: { latency: 30ms, discovery: { edges: [[dialler-0, listener-0]] } }\n\
+         ledger: { block_interval: 2s }\n\
+         faults:\n  - { at: 12s, for: 2s, kill: dialler-0 }\n  \
+         - { at: 13s, for: 2500ms, partition: [[listener-0], [dialler-0]], one_way: true }\n  \
+         - { at: 16s, for: 1s, stop: listener-0 }\n\
+         expect:\n  - converged: { within: 15s, of: settle }\n";
+    let judgement = Run::of(plan_of_text(text), 1).judged();
+    assert_eq!(judgement.outcome, Outcome::Passed, "{judgement:#?}");
+}

@@ -225,12 +225,13 @@ impl Shard {
         }
     }
 
-    /// All connections of a program that died are closed by its kernel.
+    /// All connections of a program that died are closed by its kernel. Of those that it was not yet
+    /// told of the kernel says nothing: who dials gives up.
     pub(super) fn close_all(&mut self, node: NodeId) {
         for id in self.node(node).end_ids() {
             match self.node(node).end(id).map(|end| end.stage) {
-                Some(Stage::Open | Stage::Accepting) => self.close(node, id),
-                Some(Stage::Dialling) => drop(self.node(node).remove_end(id)),
+                Some(Stage::Open) => self.close(node, id),
+                Some(Stage::Dialling | Stage::Accepting) => drop(self.node(node).remove_end(id)),
                 _ => {}
             }
         }

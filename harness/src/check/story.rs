@@ -487,5 +487,6 @@ fn plan(nodes: u32) -> Plan {
         agenda: Vec::new(),
         faults: Vec::new(),
         expect: Vec::new(),
+        cpus: None,
     }
 }

@@ -19,7 +19,7 @@ use crate::engine::drive::{CarriedOut, Drive, Logs};
 use crate::engine::local::LocalEngine;
 use crate::engine::programs::Programs;
 use crate::engine::{Engine, Observer, Stage, sim};
-use crate::error::{Explain, Result};
+use crate::error::{Error, Explain, Result};
 use crate::event::RunEvent;
 use crate::event::log::{EventLog, FILE_NAME};
 use crate::plan::Plan;
@@ -49,9 +49,26 @@ pub struct How {
     /// The run's directory [default: runs/TIME-NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// In the simulator: let all nodes share so many CPUs, as containers on one machine do [each
+    /// has its own]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    cpus: Option<u16>,
     /// Keep the logs of all nodes, not only of those that ended by themselves
     #[arg(long)]
     keep_logs: bool,
+}
+
+impl How {
+    /// What was said of the plan itself: the record is to show it.
+    fn applied_to(&self, plan: Plan) -> Result<Plan> {
+        if self.cpus.is_some() && self.engine != EngineChoice::Sim {
+            return Err(Error::input("--cpus is for the simulator")
+                .because("real nodes share the CPUs of their machine")
+                .hint("add --engine sim, or leave --cpus out"));
+        }
+        let cpus = self.cpus.or(plan.cpus);
+        Ok(Plan { cpus, ..plan })
+    }
 }
 
 /// Runs an experiment.
@@ -68,7 +85,7 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<Exit> {
 /// # Errors
 /// When the engine fails, or the run is interrupted.
 pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
-    let plan = Arc::new(source.plan);
+    let plan = Arc::new(how.applied_to(source.plan)?);
     let stop = interrupt::stop_on_signal()?;
     let place = Place::find(how.engine, &plan, ui).await?;
     let dir = RunDir::create(how.out.as_deref(), &plan.name)?;

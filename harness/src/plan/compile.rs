@@ -46,6 +46,7 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
         agenda,
         faults: disturbances.faults,
         expect: topology.expect.clone(),
+        cpus: None,
     })
 }
 

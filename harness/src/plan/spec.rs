@@ -40,6 +40,10 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// What must hold.
     pub expect: Vec<Expectation>,
+    /// In the simulator: how many CPUs the programs of all nodes share. `None`: each has its own.
+    /// Real nodes share those that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u16>,
 }
 
 impl Plan {

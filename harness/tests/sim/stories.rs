@@ -2,9 +2,10 @@
 
 use peerlab::check::Outcome;
 use peerlab::event::What;
+use peerlab::plan::Plan;
 use peerlab_link::proto::DropReason;
 
-use crate::simulation::{Run, plan_of_text};
+use crate::simulation::{Run, plan_of_text, shipped};
 
 /// A network of eight nodes, with faults and expectations.
 fn story(network: &str, faults: &str) -> Run {
@@ -127,4 +128,50 @@ fn an_image_of_somebody_else_is_refused() {
         "{said}"
     );
     assert!(said.contains("--engine docker"), "{said}");
+}
+
+/// Blocks that reach sixty nodes of one place at the same time.
+const NEIGHBOURS: &str = "name: neighbours
+phases: { warmup: 60s, settle: 20s }
+nodes: { peers: { count: 60 } }
+network: { latency: 10ms, discovery: { graph: random-regular(degree 8) } }
+ledger: { blocks: [{ at: 30s, by: peers-0 }, { at: 40s, by: peers-0 }, { at: 50s, by: peers-0 }] }
+expect: [{ converged: { within: 5s, of: settle } }]
+";
+
+fn last_to_hear(plan: Plan, threads: usize) -> f64 {
+    let judged = Run::of(plan, threads).judged();
+    assert_eq!(judged.outcome, Outcome::Passed);
+    let reached = judged.figures.propagation[0].p99_ns;
+    reached.expect("blocks spread").as_secs_f64()
+}
+
+#[test]
+fn programs_that_share_cpus_pass_a_block_on_later() {
+    let own = plan_of_text(NEIGHBOURS);
+    let shared = |cpus| Plan {
+        cpus: Some(cpus),
+        ..own.clone()
+    };
+    let alone = last_to_hear(own.clone(), 1);
+    let two = last_to_hear(shared(2), 1);
+    let one = last_to_hear(shared(1), 1);
+    assert!(alone < two && two < one, "{alone} {two} {one}");
+    // Who shares a CPU cannot be told apart by threads either.
+    assert_eq!(Run::of(shared(2), 1).trace(), Run::of(shared(2), 4).trace());
+}
+
+#[test]
+fn real_nodes_have_the_cpus_of_their_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_peerlab"))
+        .args(["run", "--engine", "local", "--cpus", "2"])
+        .arg(shipped("quickstart"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--engine sim"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

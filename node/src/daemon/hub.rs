@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use super::clock::Clock;
 use super::failure::Failure;
 use super::link::{self, Link};
 use super::task;
+use super::timer::Timer;
 use crate::Machine;
 use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::rpc::envelope::Call;
@@ -42,7 +44,7 @@ pub struct Hub {
     peers_so_far: Cell<u64>,
     read_buffer: RefCell<Vec<u8>>,
     tip: watch::Sender<Tip>,
-    timer: watch::Sender<Option<Time>>,
+    timer: Timer,
     stop: watch::Sender<bool>,
     failure: RefCell<Option<Failure>>,
     store: PathBuf,
@@ -52,7 +54,7 @@ pub struct Hub {
 
 impl Hub {
     /// Without a machine: callers are told that it is loading. `store` is its file.
-    pub fn new(clock: Clock, store: PathBuf, first_nonce: u64) -> Rc<Hub> {
+    pub fn new(clock: Clock, timer: Timer, store: PathBuf, first_nonce: u64) -> Rc<Hub> {
         let genesis = Tip {
             hash: genesis_block(bitcoin::Network::Regtest).block_hash(),
             height: 0,
@@ -65,7 +67,7 @@ impl Hub {
             peers_so_far: Cell::new(0),
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
             tip: watch::Sender::new(genesis),
-            timer: watch::Sender::new(None),
+            timer,
             stop: watch::Sender::new(false),
             failure: RefCell::new(None),
             store,
@@ -116,24 +118,13 @@ impl Hub {
         self.failure.borrow_mut().take()
     }
 
-    /// When the machine wants to be woken, as it changes.
-    pub fn timer(&self) -> watch::Receiver<Option<Time>> {
-        self.timer.subscribe()
-    }
-
-    /// This time has come. Whoever waited for it may hear of it late: if the machine has set
-    /// another since, that one stands.
-    pub fn timer_expired(self: &Rc<Self>, time: Time) {
-        let stands = self.timer.send_if_modified(|set| {
-            let stands = *set == Some(time);
-            if stands {
-                *set = None;
-            }
-            stands
-        });
-        if stands {
-            self.input(Input::Timer);
-        }
+    /// Wakes the machine when it wants to be woken, and never else.
+    ///
+    /// # Errors
+    /// When the runtime cannot wait for the timer.
+    pub async fn run_timer(self: &Rc<Self>) -> io::Result<()> {
+        let wake = || self.input(Input::Timer);
+        self.timer.run(&self.clock, wake).await
     }
 
     /// Connections now.
@@ -217,11 +208,9 @@ impl Hub {
                 }
             }
             Output::SetTimer(time) => {
-                self.timer.send_if_modified(|set| {
-                    let modified = *set != Some(time);
-                    *set = Some(time);
-                    modified
-                });
+                if let Err(error) = self.timer.set(time, &self.clock) {
+                    self.stop(Some(Failure::new("cannot set a timer").cause(error)));
+                }
             }
             Output::Event(event) => self.tell(event),
         }
@@ -305,20 +294,5 @@ impl Backend for RpcBackend {
 
     fn stopping(&self) -> watch::Receiver<bool> {
         self.0.stop.subscribe()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timer_that_was_set_anew_outlives_the_end_of_the_old_one() {
-        let hub = Hub::new(Clock::start(), PathBuf::new(), 0);
-        hub.timer.send_replace(Some(Time(2)));
-        hub.timer_expired(Time(1));
-        assert_eq!(*hub.timer.borrow(), Some(Time(2)));
-        hub.timer_expired(Time(2));
-        assert_eq!(*hub.timer.borrow(), None);
     }
 }

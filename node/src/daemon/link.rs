@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -221,6 +222,9 @@ fn read(
     let count = hub.with_read_buffer(|buffer| match stream.try_read(buffer) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(count) => {
+            if count < buffer.len() {
+                note_drained(stream);
+            }
             decoder.push(buffer.get(..count).unwrap_or_default());
             Ok(count)
         }
@@ -263,6 +267,14 @@ fn read(
         hub.input(Input::Progress { peer });
     }
     Ok(())
+}
+
+/// A buffer that was not filled says that there is no more: the next read waits for the kernel's
+/// word instead of trying. (An end that was told of already is not forgotten by this.)
+fn note_drained(stream: &TcpStream) {
+    let _ = stream.try_io(Interest::READABLE, || {
+        Err::<(), _>(io::ErrorKind::WouldBlock.into())
+    });
 }
 
 /// Delivers what is queued, within [`CLOSE_TIMEOUT`].

@@ -12,6 +12,7 @@ mod memory;
 mod options;
 mod run;
 pub(crate) mod task;
+mod timer;
 
 pub use failure::Failure;
 pub use load::{config, machine};

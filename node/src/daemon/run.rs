@@ -21,6 +21,7 @@ use super::load;
 use super::memory;
 use super::options::Settings;
 use super::task;
+use super::timer::Timer;
 use crate::rpc::auth::{COOKIE_BYTES, Cookie, Credentials};
 use crate::rpc::server::{self, ACCEPT_RETRY_DELAY, Backend};
 
@@ -53,7 +54,9 @@ async fn live(settings: Arc<Settings>) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let _lock = prepare_folder(&settings.folder)?;
     let store = load::store_path(&settings.folder);
-    let hub = Hub::new(Clock::start(), store, random_number()?);
+    let timer =
+        Timer::new().map_err(|error| Failure::new("the system gives no timer").cause(error))?;
+    let hub = Hub::new(Clock::start(), timer, store, random_number()?);
     info!(
         "peerlab-node {} starting, data in {}",
         env!("CARGO_PKG_VERSION"),
@@ -123,8 +126,8 @@ async fn serve(
         let connections_max = usize::from(settings.connections_max) + CONNECTIONS_SURPLUS;
         task::spawn(accept_peers(listener, hub.clone(), connections_max));
     }
-    run_timer(hub).await;
-    Ok(())
+    let ended = hub.run_timer().await;
+    ended.map_err(|error| Failure::new("cannot wait for the timer").cause(error))
 }
 
 async fn accept_peers(listener: TcpListener, hub: Rc<Hub>, connections_max: usize) {
@@ -138,28 +141,6 @@ async fn accept_peers(listener: TcpListener, hub: Rc<Hub>, connections_max: usiz
                 warn!("cannot accept a peer: {error}");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
-        }
-    }
-}
-
-/// Wakes the machine when it wants to be woken, and never else.
-async fn run_timer(hub: &Rc<Hub>) {
-    let mut timer = hub.timer();
-    loop {
-        let time = *timer.borrow_and_update();
-        let expired = async {
-            match time {
-                Some(time) => tokio::time::sleep_until(hub.clock().instant(time)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            // A sleep may end early: very long ones do. The machine would not set it anew.
-            () = expired => if let Some(time) = time.filter(|time| hub.clock().now() >= *time) {
-                hub.timer_expired(time);
-            },
-            // The sender lives as long as the hub.
-            _ = timer.changed() => {}
         }
     }
 }

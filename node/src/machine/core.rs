@@ -148,9 +148,13 @@ impl Machine {
         self.outputs = room;
     }
 
-    /// Takes the room back, with what was not polled.
+    /// Takes the room back, unless something in it has not been polled yet.
     pub fn return_outputs(&mut self) -> VecDeque<Output> {
-        std::mem::take(&mut self.outputs)
+        if self.outputs.is_empty() {
+            std::mem::take(&mut self.outputs)
+        } else {
+            VecDeque::new()
+        }
     }
 
     /// Time never goes back, even if a driver's clock does.

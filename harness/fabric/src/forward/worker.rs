@@ -33,10 +33,10 @@ const READS_PER_TURN: usize = 16;
 /// The thread looks up at least this often, so that it knows how long a packet can have waited to
 /// be read: on a host without a CPU to spare nobody else would tell. Half of what counts as late.
 const BEAT: Nanos = Nanos(Lateness::LATE.0 / 2);
-/// The same, for the kernel.
-const BEAT_WAIT: Timespec = Timespec {
+/// A timer that fires once.
+const NOT_AGAIN: Timespec = Timespec {
     tv_sec: 0,
-    tv_nsec: BEAT.0 as i64,
+    tv_nsec: 0,
 };
 /// Epoll's name of the timer.
 const TIMER: u64 = u64::MAX;
@@ -175,10 +175,8 @@ struct Worker {
     read: Box<[u8]>,
     poll: OwnedFd,
     timer: OwnedFd,
-    /// What the timer was set to.
+    /// What the timer is set to; `None` once it has fired.
     armed: Option<Nanos>,
-    /// Whether the timer has to be set again before waiting.
-    timer_fired: bool,
     /// When the thread began to wait last: what is read now came later.
     looked: Nanos,
     commands: Forwarder,
@@ -214,7 +212,6 @@ impl Worker {
             poll,
             timer,
             armed: None,
-            timer_fired: false,
             looked: Nanos::ZERO,
             commands,
             events,
@@ -226,12 +223,12 @@ impl Worker {
         let mut ready = Vec::with_capacity(EVENTS_PER_WAIT);
         loop {
             self.advance(self.ports.clock.now());
+            self.looked = self.ports.clock.now();
             if let Err(e) = self.arm() {
                 return self.fail("timer", e);
             }
             ready.clear();
-            self.looked = self.ports.clock.now();
-            match epoll::wait(&self.poll, spare_capacity(&mut ready), Some(&BEAT_WAIT)) {
+            match epoll::wait(&self.poll, spare_capacity(&mut ready), None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return self.fail("epoll", e),
             }
@@ -243,7 +240,7 @@ impl Worker {
                     self.obey();
                 }
                 match event.data.u64() {
-                    TIMER => self.timer_fired = true,
+                    TIMER => self.armed = None,
                     // Obeyed above; what woke this thread a moment later is obeyed next time.
                     WAKE => {}
                     node => self.drain(NodeId(node as u32)),
@@ -267,29 +264,23 @@ impl Worker {
         times.into_iter().flatten().min()
     }
 
-    /// Sets the timer for what is due next. Waking too early is harmless, so it is left alone where
-    /// it is set for a time before.
+    /// Sets the timer for what is due next, or for the next beat. Waking too early is harmless, so
+    /// it is left alone where it is set for a time before. Before `go` there is neither.
     fn arm(&mut self) -> Result<(), Errno> {
-        let next = self.next_at();
-        let suffices = match (self.armed, next) {
-            (_, None) => true,
-            (Some(armed), Some(next)) => armed <= next,
-            (None, Some(_)) => false,
-        };
-        if suffices && !self.timer_fired {
+        if !self.ports.clock.is_running() {
             return Ok(());
         }
-        let nothing = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let beat = self.looked.saturating_add(BEAT);
+        let next = self.next_at().map_or(beat, |at| at.min(beat));
+        if self.armed.is_some_and(|armed| armed <= next) {
+            return Ok(());
+        }
         let when = Itimerspec {
-            it_interval: nothing,
-            it_value: next.map_or(nothing, |at| self.ports.clock.deadline(at)),
+            it_interval: NOT_AGAIN,
+            it_value: self.ports.clock.deadline(next),
         };
         timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &when)?;
-        self.armed = next;
-        self.timer_fired = false;
+        self.armed = Some(next);
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use super::node::{NEVER, end_of, peer_of};
 use super::packet::{EndId, Load};
 use super::queue::Key;
 use super::shard::{Happening, News, Shard, Told};
+use super::work::Work;
 use crate::probe::BlockFacts;
 
 /// How long a program takes from its start until it listens and answers: it loads the pre-mined
@@ -58,6 +59,8 @@ impl Shard {
             return None;
         }
         let machine = state.machine.as_deref_mut()?;
+        // Whoever asks is answered in between.
+        state.busy_until = Nanos::ZERO;
         let result = act(machine, now, &mut state.mined);
         self.mining = Some(node);
         self.carry_out(node);
@@ -111,6 +114,7 @@ impl Shard {
         let state = self.node(node);
         state.loading = false;
         state.frozen = false;
+        state.busy_until = Nanos::ZERO;
         state.unread.clear();
         state.timer = NEVER;
         if let Some(machine) = state.machine.take() {
@@ -189,9 +193,10 @@ impl Shard {
     }
 
     /// Lets the program read what it has not read yet, and carries out what it answers.
-    fn carry_out(&mut self, node: NodeId) {
-        let now = self.time();
-        if self.node(node).frozen {
+    pub(super) fn carry_out(&mut self, node: NodeId) {
+        let now = self.now;
+        let state = self.node(node);
+        if state.frozen || state.busy_until > now {
             return;
         }
         // Whatever is told to the node meanwhile waits until it is its turn.
@@ -204,7 +209,11 @@ impl Shard {
             let Some(output) = machine.poll_output() else {
                 self.flush(node, &mut together);
                 match self.node(node).unread.pop_front() {
-                    Some(input) => machine.handle(now, input),
+                    Some(input) => {
+                        if self.is_busy_after(node, &mut machine, input) {
+                            break;
+                        }
+                    }
                     None => break,
                 }
                 continue;
@@ -236,6 +245,22 @@ impl Shard {
         }
         self.outputs = machine.return_outputs();
         self.node(node).machine = Some(machine);
+    }
+
+    /// Lets the program read something. Returns whether that keeps it busy for a while; what it
+    /// answers waits until then.
+    fn is_busy_after(&mut self, node: NodeId, machine: &mut Machine, input: Input) -> bool {
+        let message = matches!(input, Input::Received { .. });
+        let tip = machine.chain().tip().hash;
+        machine.handle(self.time(), input);
+        let new = machine.chain().tip();
+        let block = (new.hash != tip).then(|| new.tx_count.unwrap_or(0));
+        let Some(done) = self.cpus.done(self.now, Work { message, block }) else {
+            return false;
+        };
+        self.node(node).busy_until = done;
+        self.cause(node, done, Happening::Done { node });
+        true
     }
 
     /// A message's size on the wire, with what blocks weigh more.

@@ -9,7 +9,8 @@
 //!    |
 //!  shard     nodes, their happenings in one order (queue)
 //!    |
-//!   life     what a node's program reads and answers, its start and end (program: what it is)
+//!   life     what a node's program reads and answers, its start and end (program: what it is;
+//!    |       work: how long it computes)
 //!    |
 //!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
 //!    |
@@ -32,6 +33,7 @@ mod shard;
 mod stream;
 mod team;
 mod wire;
+mod work;
 
 pub use director::{Options, Simulated, simulate};
 

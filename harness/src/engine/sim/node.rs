@@ -25,6 +25,8 @@ pub struct Node {
     pub life: u32,
     /// What its program has not read yet.
     pub unread: VecDeque<Input>,
+    /// Until when its program computes: it reads nothing, and nothing it has answered has left.
+    pub busy_until: Nanos,
     /// When the machine wants to be woken.
     pub timer: Nanos,
     /// The earliest wake-up that is on its way.
@@ -138,6 +140,7 @@ impl Node {
             frozen: false,
             life: 0,
             unread: VecDeque::new(),
+            busy_until: Nanos::ZERO,
             timer: NEVER,
             wake_at: NEVER,
             wake_next: NEVER,

@@ -29,6 +29,7 @@ pub struct Programs {
     addresses: HashMap<Ipv4Addr, NodeId>,
     premined: Premined,
     filler_bytes: u32,
+    cpus: Option<u16>,
 }
 
 struct Program {
@@ -86,12 +87,18 @@ impl Programs {
             addresses: plan.nodes.iter().map(|node| (node.ip, node.id)).collect(),
             premined,
             filler_bytes: plan.ledger.filler_bytes,
+            cpus: plan.cpus,
         })
     }
 
     /// What every block weighs more on the wire.
     pub fn filler_bytes(&self) -> u32 {
         self.filler_bytes
+    }
+
+    /// How many CPUs all programs share, if they do.
+    pub fn cpus(&self) -> Option<u16> {
+        self.cpus
     }
 
     /// The chain that every node starts from.

@@ -23,6 +23,7 @@ use super::packet::{EndId, HEADER_BYTES, Packet};
 use super::program::{Programs, load};
 use super::queue::{Key, Queue};
 use super::team::Home;
+use super::work::Cpus;
 use crate::error::Result;
 use crate::probe::BlockFacts;
 
@@ -35,6 +36,11 @@ pub enum Happening {
     Deliver(Packet),
     /// It is time to send again what was lost.
     Lost(Packet),
+    /// A program has done its work.
+    Done {
+        /// Whose.
+        node: NodeId,
+    },
     /// The program's timer goes off.
     Wake {
         /// Whose.
@@ -89,7 +95,8 @@ impl Happening {
         match self {
             Happening::Arrive(packet) | Happening::Deliver(packet) => packet.dst,
             Happening::Lost(packet) => packet.src,
-            Happening::Wake { node }
+            Happening::Done { node }
+            | Happening::Wake { node }
             | Happening::Loaded { node, .. }
             | Happening::GiveUp { node, .. }
             | Happening::NoRoute { node, .. }
@@ -140,6 +147,7 @@ pub struct Shard {
     /// What a new node has on its disk once the pre-mined chain is loaded.
     pub(super) new_disk: Chain,
     pub(super) programs: Arc<Programs>,
+    pub(super) cpus: Cpus,
     /// What happens to nodes of other shards, by shard.
     elsewhere: Vec<Mail>,
     /// Room for what programs answer, lent to one after the other.
@@ -175,6 +183,7 @@ impl Shard {
             nodes: own.map(|_| Node::new(new_disk.fork())).collect(),
             new_disk,
             elsewhere: Vec::new(),
+            cpus: Cpus::of(programs.cpus()),
             outputs: VecDeque::new(),
             unread: VecDeque::new(),
             now: Nanos::ZERO,
@@ -265,6 +274,7 @@ impl Shard {
                 Some(reason) => self.dropped(packet, reason),
             },
             Happening::Lost(packet) => self.send_again(packet),
+            Happening::Done { node } => self.carry_out(node),
             Happening::Wake { node } => self.woken(node),
             Happening::Loaded { node, life } => self.loaded(node, life),
             Happening::GiveUp { node, end } => self.give_up(node, end),

@@ -50,6 +50,12 @@ impl Team {
     /// # Errors
     /// When the network cannot be.
     pub fn new(network: &Network, programs: &Arc<Programs>, threads: usize) -> Result<Team> {
+        // Who shares a CPU cannot run ahead of the others.
+        let threads = if programs.cpus().is_some() {
+            1
+        } else {
+            threads
+        };
         let (shard_of, lookahead) = part(network, threads);
         let count = shard_of.iter().max().map_or(1, |most| most + 1);
         let mut sizes = vec![0u32; count as usize];

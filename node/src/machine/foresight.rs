@@ -41,18 +41,16 @@ impl Machine {
     }
 
     /// For all connections, if this message brings a block that they will be told of.
-    pub fn foresee_block(&self, message: &Message, fetch: impl Fn(*const u8)) -> bool {
+    pub fn foresee_block(&self, message: &Message, fetch: impl Fn(*const u8)) {
         let hash = match message {
             Message::CmpctBlock(compact) => compact.hash(),
             Message::Block(block) => self.chain.hash_of(&block.header),
-            _ => return false,
+            _ => return,
         };
-        let new = self.chain.tip_hash() != hash;
-        if new {
+        if self.chain.tip_hash() != hash {
             let peers = self.peers.values();
             peers.for_each(|peer| lines(peer, PEER_LINES).for_each(&fetch));
         }
-        new
     }
 }
 

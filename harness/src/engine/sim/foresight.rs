@@ -86,15 +86,18 @@ impl Shard {
         if let Some(machine) = node.machine.as_deref() {
             machine.foresee(fetch);
         }
-        let needs_ends = happening.packet().is_some();
-        if needs_ends || matches!(happening, Happening::KeepAlive { .. }) {
+        let passes_ends = matches!(
+            happening,
+            Happening::KeepAlive { .. } | Happening::Done { .. }
+        );
+        if passes_ends || happening.packet().is_some() {
             node.ends.iter().step_by(SLOTS_PER_LINE).for_each(fetch_all);
         }
     }
 
     fn foresee_peers(&self, happening: &Happening) {
         let node = self.node_ref(happening.node());
-        if let Happening::KeepAlive { .. } = happening {
+        if let Happening::KeepAlive { .. } | Happening::Done { .. } = happening {
             return node.all_ends().for_each(fetch_all);
         }
         if let Some(machine) = node.machine.as_deref() {
@@ -117,11 +120,8 @@ impl Shard {
         if let Happening::Wake { .. } = happening {
             machine.foresee_timer(self.time() + WAKE_AHEAD, fetch);
         }
-        if let Some(message) = happening.packet().and_then(first_message)
-            && machine.foresee_block(message, fetch)
-        {
-            // It will be passed on to all.
-            node.all_ends().for_each(fetch_all);
+        if let Some(message) = happening.packet().and_then(first_message) {
+            machine.foresee_block(message, fetch);
         }
     }
 }

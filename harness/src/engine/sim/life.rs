@@ -179,12 +179,13 @@ impl Shard {
         if self.node(node).machine.is_none() {
             return;
         }
-        let room = std::mem::take(&mut self.unread);
+        let mut room = std::mem::take(&mut self.unread);
         let state = self.node(node);
         if state.unread.is_empty() {
-            state.unread = room;
+            std::mem::swap(&mut state.unread, &mut room);
         }
         state.unread.push_back(input);
+        self.unread = room;
         self.carry_out(node);
         let state = self.node(node);
         if state.unread.is_empty() {
@@ -251,10 +252,10 @@ impl Shard {
     /// answers waits until then.
     fn is_busy_after(&mut self, node: NodeId, machine: &mut Machine, input: Input) -> bool {
         let message = matches!(input, Input::Received { .. });
-        let tip = machine.chain().tip().hash;
+        let tip = machine.chain().tip_hash();
         machine.handle(self.time(), input);
-        let new = machine.chain().tip();
-        let block = (new.hash != tip).then(|| new.tx_count.unwrap_or(0));
+        let chain = machine.chain();
+        let block = (chain.tip_hash() != tip).then(|| chain.tip().tx_count.unwrap_or(0));
         let Some(done) = self.cpus.done(self.now, Work { message, block }) else {
             return false;
         };

@@ -16,7 +16,7 @@
 //!    |
 //!   wire     packets, asked of the link model and counted
 //!
-//! foresight: memory is fetched before it is needed
+//! foresight, pages: memory is at hand when it is needed
 //! ```
 
 mod account;
@@ -26,6 +26,7 @@ mod foresight;
 mod life;
 mod node;
 mod packet;
+mod pages;
 mod program;
 mod queue;
 mod shard;

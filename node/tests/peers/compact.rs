@@ -253,7 +253,7 @@ fn who_lacks_more_than_one_block_is_told_by_headers() {
     let other = world.add_puppet();
     let link = world.puppet_joins(other, *node, 0);
     let headers = blocks[..2].iter().map(|b| b.header).collect();
-    world.say(other, link, Message::Headers(headers.into()));
+    world.say(other, link, Message::Headers(headers));
     for n in [1, 0] {
         world.say(other, link, Message::Block(Arc::clone(&blocks[n])));
     }
@@ -762,7 +762,7 @@ fn the_next_block_is_asked_for_in_the_compact_form_and_several_are_not() {
     assert!(stage.has(&blocks[0]));
     let mut stage = Stage::set(28);
     let headers = blocks.iter().map(|b| b.header).collect();
-    let heard = stage.say(Message::Headers(headers.into()));
+    let heard = stage.say(Message::Headers(headers));
     let wanted = blocks
         .iter()
         .map(|b| Inventory::WitnessBlock(b.block_hash()));

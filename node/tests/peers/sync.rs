@@ -157,7 +157,7 @@ fn a_peer_that_does_not_deliver_is_passed_over_and_then_let_go() {
     let link = world.puppet_joins(puppet, fresh, PAST_BLOCKS as i32);
     // The puppet gives headers, and keeps the bodies.
     let headers = past().iter().map(|b| b.header).collect();
-    world.say(puppet, link, Message::Headers(headers.into()));
+    world.say(puppet, link, Message::Headers(headers));
     let heard = world.run_answering(secs(1), puppet);
     assert!(heard.iter().any(|m| matches!(m, Message::GetData(_))));
     world.command(fresh, |m| m.add_node(START, miner.addr()));

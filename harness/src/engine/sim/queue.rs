@@ -2,7 +2,7 @@
 //! things that one had caused before. No part of the key depends on how the nodes are spread over
 //! threads, so neither does the order.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use peerlab_link::Nanos;
@@ -202,7 +202,7 @@ impl<T> Queue<T> {
             self.current.extend(self.later.pop());
         }
         self.current
-            .sort_unstable_by(|left, right| right.key.cmp(&left.key));
+            .sort_unstable_by_key(|entry| Reverse(entry.key));
     }
 }
 

@@ -25,6 +25,10 @@ use peerlab::plan::compile;
 use peerlab::topology;
 use tokio_util::sync::CancellationToken;
 
+/// As the `peerlab` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seconds between two blocks on average.
 const INTERVAL_SECS: u64 = 10;
 

@@ -20,7 +20,7 @@ use super::convergence::{self, Convergence, Terms};
 use super::double_spend::{self, DoubleSpend};
 use super::fidelity::{self, Fidelity};
 use super::forks::{self, Episode, Forks};
-use super::propagation::{self, Propagation};
+use super::propagation::{self, GroupDelay, Propagation};
 use super::record::{Partition, Record};
 use super::timeline::Timeline;
 use super::tree::BlockTree;
@@ -116,6 +116,8 @@ pub struct Figures {
     pub double_spends: Vec<DoubleSpend>,
     /// Blocks' propagation: the whole run first, then each phase that has blocks.
     pub propagation: Vec<Propagation>,
+    /// How late blocks come to the nodes of each group, over the whole run.
+    pub group_delays: Vec<GroupDelay>,
     /// Bandwidth: the whole run first, then each phase that was measured.
     pub bandwidth: Vec<Bandwidth>,
     /// Message types by bytes, most first.
@@ -172,7 +174,7 @@ pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
     let partitions = record.partitions(plan);
     let chain = forks::final_chain(&record.tree, &timeline);
     let forks = measure_forks(plan, &record, &timeline, &partitions, &chain);
-    let spreads = propagation::spreads(&record, &timeline, &partitions);
+    let (spreads, receipts) = propagation::spreads(&record, &timeline, &partitions);
     let double_spends = double_spend::all(plan, &record, &partitions, &chain);
     let evidence = Evidence {
         plan,
@@ -214,6 +216,7 @@ pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
             .map(|p| propagation::summarise(plan, &spreads, timeline.end, *p))
             .filter(|p| p.phase.is_none() || p.blocks > 0)
             .collect(),
+        group_delays: propagation::group_delays(plan, &receipts),
         bandwidth: phases
             .iter()
             .filter_map(|p| bandwidth::measure(plan, &record, &timeline, *p).ok())

@@ -35,5 +35,5 @@ pub use double_spend::{DoubleSpend, SpendSide};
 pub use fidelity::Fidelity;
 pub use forks::{Episode, Forks, Reorg};
 pub use judgement::{DeadNode, Figures, Judgement, Outcome, PartitionStory, RunFacts, judge};
-pub use propagation::Propagation;
+pub use propagation::{GroupDelay, Propagation};
 pub use verdict::{Status, Verdict};

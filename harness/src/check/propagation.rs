@@ -16,6 +16,10 @@
 //!
 //! A figure "p90" of a phase is the median (nearest rank) over its blocks of the time to 90 % of
 //! each block's audience.
+//!
+//! **Delay of a group**: the mean over all blocks that a node of the group received from another
+//! while it was in their audience, from their birth. Where one group comes and goes and another stays, it tells what
+//! that costs.
 
 use peerlab_link::{Nanos, NodeId};
 use serde::Serialize;
@@ -93,8 +97,32 @@ pub struct Propagation {
     pub curve_ns: Vec<Nanos>,
 }
 
-/// Measures the spread of every block mined in the run.
-pub fn spreads(record: &Record, timeline: &Timeline, partitions: &[Partition]) -> Vec<Spread> {
+/// Blocks that one node received from others while it was in their audience.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipts {
+    /// How many.
+    pub count: u32,
+    /// Sum of the times from their births.
+    pub delays: Nanos,
+}
+
+/// How late blocks come to the nodes of one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupDelay {
+    /// The group's name.
+    pub group: String,
+    /// Blocks that its nodes received, each node counted for itself.
+    pub receipts: u64,
+    /// Mean time from a block's birth; `None` when its nodes received none.
+    pub mean_ns: Option<Nanos>,
+}
+
+/// Measures the spread of every block mined in the run, and what each node received.
+pub fn spreads(
+    record: &Record,
+    timeline: &Timeline,
+    partitions: &[Partition],
+) -> (Vec<Spread>, Vec<Receipts>) {
     let tree = &record.tree;
     let by_node = timeline.by_node();
     let births = births(tree, &by_node);
@@ -113,7 +141,8 @@ pub fn spreads(record: &Record, timeline: &Timeline, partitions: &[Partition]) -
         })
         .collect();
     spreads.sort_by_key(|(s, _)| (s.birth, s.block));
-    for (index, moves) in by_node.iter().enumerate() {
+    let mut receipts = vec![Receipts::default(); by_node.len()];
+    for ((index, moves), receipts) in by_node.iter().enumerate().zip(&mut receipts) {
         let node = NodeId(index as u32);
         let had = first_had(tree, moves);
         let stays = stays(timeline.start()[index], moves, timeline.end);
@@ -122,7 +151,13 @@ pub fn spreads(record: &Record, timeline: &Timeline, partitions: &[Partition]) -
             let cuts = partitions.iter().filter(audience_of);
             match received(spread.birth, had[spread.block.index()], &stays, cuts) {
                 Received::NotAsked => {}
-                Received::After(delay) => spread.delays.push(delay),
+                Received::After(delay) => {
+                    spread.delays.push(delay);
+                    if *origin != Some(node) {
+                        receipts.count += 1;
+                        receipts.delays = receipts.delays.saturating_add(delay);
+                    }
+                }
                 Received::Never => spread.without += 1,
             }
         }
@@ -131,7 +166,26 @@ pub fn spreads(record: &Record, timeline: &Timeline, partitions: &[Partition]) -
     for spread in &mut spreads {
         spread.delays.sort_unstable();
     }
-    spreads
+    (spreads, receipts)
+}
+
+/// The delay of each group, in the order of the plan.
+pub fn group_delays(plan: &Plan, receipts: &[Receipts]) -> Vec<GroupDelay> {
+    let mut sums = vec![(0u64, 0u128); plan.groups.len()];
+    for (node, receipts) in plan.nodes.iter().zip(receipts) {
+        let (count, delays) = &mut sums[node.group as usize];
+        *count += u64::from(receipts.count);
+        *delays += u128::from(receipts.delays.0);
+    }
+    let of_group = |(name, (receipts, delays)): (&str, (u64, u128))| GroupDelay {
+        group: name.to_owned(),
+        receipts,
+        mean_ns: delays
+            .checked_div(u128::from(receipts))
+            .map(|mean| Nanos(mean as u64)),
+    };
+    let names = plan.groups.iter().map(|group| group.name.as_str());
+    names.zip(sums).map(of_group).collect()
 }
 
 enum Received {

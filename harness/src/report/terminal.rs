@@ -8,8 +8,8 @@ use peerlab_link::Nanos;
 use super::run_report::files;
 use crate::check::words;
 use crate::check::{
-    Bandwidth, DoubleSpend, Judgement, Outcome, PartitionStory, Propagation, SpendSide, Status,
-    Verdict,
+    Bandwidth, DoubleSpend, GroupDelay, Judgement, Outcome, PartitionStory, Propagation, SpendSide,
+    Status, Verdict,
 };
 
 /// Least and greatest width, columns: below, tables break; above, lines are hard to read.
@@ -424,6 +424,9 @@ fn costs(screen: &mut Screen, judgement: &Judgement) {
         let row = screen.ink(Ink::Plain, &row);
         screen.line(&row);
     }
+    if let Some(delays) = group_delays(&figures.group_delays) {
+        screen.labelled("blocks", &delays);
+    }
     let shares: Vec<String> = figures
         .messages
         .iter()
@@ -442,6 +445,15 @@ fn costs(screen: &mut Screen, judgement: &Judgement) {
         screen.labelled("dropped", &format!("{} (packets)", drops.join(", ")));
     }
     screen.blank();
+}
+
+/// How late blocks come to each group, where there are several to compare.
+fn group_delays(delays: &[GroupDelay]) -> Option<String> {
+    let told: Vec<String> = delays
+        .iter()
+        .filter_map(|d| Some(format!("{} to {}", words::duration(d.mean_ns?), d.group)))
+        .collect();
+    (told.len() > 1).then(|| format!("take on average {}", told.join(", ")))
 }
 
 fn cost_row(

@@ -1,6 +1,9 @@
 //! How fast blocks spread.
 
+use peerlab_link::Nanos;
+
 use super::told::*;
+use crate::plan::spec::Group;
 
 fn within(quantile: u8, below: f64, phase: Option<&str>) -> Expectation {
     Expectation::Propagation {
@@ -99,4 +102,39 @@ fn a_block_passed_over_counts_once_its_child_is_there() {
     let v = s.verdict(within(99, 0.35, None));
     holds(&v);
     assert_eq!(v.measured.as_deref(), Some("300 ms"), "{v:#?}");
+}
+
+#[test]
+fn each_group_has_its_mean_over_what_it_received() {
+    let mut s = Story::of(4);
+    let late = Group {
+        name: "late".into(),
+        ..s.plan.groups[0].clone()
+    };
+    s.plan.groups.push(late);
+    s.plan.nodes[2].group = 1;
+    s.plan.nodes[3].group = 1;
+    // To nodes 1, 2 and 3 after 100, 200 and 300 ms.
+    s.spreads(5.0, 0, "c1", "base");
+    // To node 1 after 100 ms; 2 was down, and 3 mined it.
+    s.goes_down(10.0, 2, Some(Down::Kill));
+    s.mines(12.0, 3, "c2", "c1");
+    s.reaches(12.0, "c2", [1, 0]);
+    s.comes_up(20.0, 2, "c2");
+    let delays = s.judge().figures.group_delays;
+    let told: Vec<_> = delays
+        .iter()
+        .map(|d| (d.group.as_str(), d.receipts, d.mean_ns))
+        .collect();
+    let mean = |ms: u64| Some(Nanos::from_millis(ms));
+    assert_eq!(
+        told,
+        // (100 + 100 + 200) / 3, and (200 + 300) / 2.
+        [
+            ("peers", 3, Some(Nanos(133_333_333))),
+            ("late", 2, mean(250)),
+        ]
+    );
+    let nothing = Story::of(2).judge().figures.group_delays;
+    assert_eq!((nothing[0].receipts, nothing[0].mean_ns), (0, None));
 }

@@ -11,7 +11,6 @@ use peerlab_node::chain::template::mine;
 use tokio_util::sync::CancellationToken;
 
 use super::account;
-use super::pages::collapse_heap;
 use super::program::{EPOCH_SECS, Programs};
 use super::shard::{News, Shard, Told};
 use super::team::Team;
@@ -30,11 +29,6 @@ const COUNT_INTERVAL: Nanos = Nanos::from_secs(1);
 const ROWS_PER_SECOND_MAX: u64 = 1_000;
 /// Virtual time between two looks at whether the run is to stop.
 const BREATH: Nanos = Nanos::from_millis(200);
-
-/// By then nodes have their connections, and with them most of the memory that they ever take.
-const SETTLED: Nanos = Nanos::from_secs(10);
-/// Smaller networks have too little memory for huge pages to matter.
-const HUGE_PAGES_NODES_MIN: usize = 1_000;
 
 /// How a plan is simulated. None of it changes what happens.
 #[derive(Clone, Debug)]
@@ -77,7 +71,6 @@ pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Resu
         names: HashMap::new(),
         up: vec![false; total],
         payouts: HashMap::new(),
-        in_huge_pages: false,
     };
     let result = director.run();
     let interrupted =
@@ -103,8 +96,6 @@ struct Director<'a> {
     /// Whether a node's program answers.
     up: Vec<bool>,
     payouts: HashMap<NodeId, ScriptBuf>,
-    /// Whether the heap was moved into huge pages.
-    in_huge_pages: bool,
 }
 
 /// What is due next, in the order in which things of one instant are done.
@@ -187,12 +178,6 @@ impl Director<'_> {
             let step = next.saturating_add(BREATH).min(end);
             self.team.run_until(step);
             self.write_news()?;
-            if self.plan.nodes.len() >= HUGE_PAGES_NODES_MIN
-                && self.team.now() >= SETTLED
-                && !std::mem::replace(&mut self.in_huge_pages, true)
-            {
-                collapse_heap();
-            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@
 //!    |
 //!   wire     packets, asked of the link model and counted
 //!
-//! foresight, pages: memory is at hand when it is needed
+//! foresight: memory is at hand when it is needed
 //! ```
 
 mod account;
@@ -26,7 +26,6 @@ mod foresight;
 mod life;
 mod node;
 mod packet;
-mod pages;
 mod program;
 mod queue;
 mod shard;

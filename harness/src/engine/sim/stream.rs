@@ -147,11 +147,12 @@ impl Shard {
                 load,
             },
         };
-        self.send_data(packet);
+        self.send_data(packet, None);
     }
 
-    /// Puts data on the wire, segment by segment; what is lost on the way comes again later.
-    fn send_data(&mut self, mut packet: Packet) {
+    /// Puts data on the wire, segment by segment; what is lost on the way comes again later. The
+    /// first segment may have been sent already, and reaches the other's access link then.
+    fn send_data(&mut self, mut packet: Packet, mut first: Option<Nanos>) {
         let now = self.now;
         let Body::Data {
             sequence,
@@ -171,7 +172,10 @@ impl Shard {
             let payload = left.min(self.segment_bytes);
             left -= payload;
             let wire_bytes = payload + HEADER_BYTES + self.framing_bytes;
-            match self.send_wire(now, src, dst, wire_bytes) {
+            let passed = first
+                .take()
+                .or_else(|| self.send_wire(now, src, dst, wire_bytes));
+            match passed {
                 Some(at) => sent.passes(at, payload, wire_bytes),
                 None => sent.loses(index, payload),
             }
@@ -251,12 +255,14 @@ impl Shard {
             waiting.held.push(packet);
             return;
         }
+        let mut first = None;
         if tries > 0 {
             // One segment tells whether anything gets through.
             let wire_bytes = bytes.min(segment_bytes) + HEADER_BYTES + framing_bytes;
             let round_trip = end.round_trip;
             waiting.stalled = Some(sequence);
-            if self.probe_wire(now, src, dst, wire_bytes).is_none() {
+            first = self.send_wire(now, src, dst, wire_bytes);
+            if first.is_none() {
                 packet.tries = tries.saturating_add(1);
                 let last = packet.first_sent.saturating_add(patience);
                 let at = now.saturating_add(retransmission_wait(round_trip, packet.tries));
@@ -270,7 +276,7 @@ impl Shard {
             resumed.append(&mut waiting.held);
         }
         for packet in resumed {
-            self.send_data(packet);
+            self.send_data(packet, first.take());
         }
         self.send_waiting(src, from);
     }

@@ -78,25 +78,6 @@ impl Shard {
         }
     }
 
-    /// As [`Shard::send_wire`] for a segment that is sent again to see whether anything gets
-    /// through: one that does is counted when its whole part is sent.
-    pub(super) fn probe_wire(
-        &mut self,
-        now: Nanos,
-        src: NodeId,
-        dst: NodeId,
-        wire_bytes: u32,
-    ) -> Option<Nanos> {
-        match self.model.send(now, src, dst, wire_bytes) {
-            Verdict::Deliver { at } => Some(at),
-            Verdict::Drop(reason) => {
-                self.count_sent(src, 1, wire_bytes);
-                self.count_drops(src, 1, reason);
-                None
-            }
-        }
-    }
-
     /// Sends a packet that nobody sends again.
     pub(super) fn send_once(
         &mut self,

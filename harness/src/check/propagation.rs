@@ -18,8 +18,8 @@
 //! each block's audience.
 //!
 //! **Delay of a group**: the mean over all blocks that a node of the group received from another
-//! while it was in their audience, from their birth. Where one group comes and goes and another stays, it tells what
-//! that costs.
+//! while it was in their audience, from their birth. Where one group comes and goes and another
+//! stays, it tells what that costs.
 
 use peerlab_link::{Nanos, NodeId};
 use serde::Serialize;

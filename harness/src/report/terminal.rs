@@ -496,6 +496,22 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_compared_where_there_are_several() {
+        let delay = |group: &str, mean_ms: Option<u64>| GroupDelay {
+            group: group.into(),
+            receipts: 1,
+            mean_ns: mean_ms.map(Nanos::from_millis),
+        };
+        let (miners, idle) = (delay("miners", Some(48)), delay("idle", None));
+        let told = group_delays(&[miners.clone(), delay("peers", Some(1_240)), idle.clone()]);
+        assert_eq!(
+            told.as_deref(),
+            Some("take on average 48 ms to miners, 1.24 s to peers")
+        );
+        assert_eq!(group_delays(&[miners, idle]), None);
+    }
+
+    #[test]
     fn a_passed_run() {
         insta::assert_snapshot!(terminal(&samples::passed(), &plain(90)));
     }

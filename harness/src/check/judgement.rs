@@ -174,7 +174,7 @@ pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
     let partitions = record.partitions(plan);
     let chain = forks::final_chain(&record.tree, &timeline);
     let forks = measure_forks(plan, &record, &timeline, &partitions, &chain);
-    let (spreads, receipts) = propagation::spreads(&record, &timeline, &partitions);
+    let (spreads, received) = propagation::spreads(&record, &timeline, &partitions);
     let double_spends = double_spend::all(plan, &record, &partitions, &chain);
     let evidence = Evidence {
         plan,
@@ -216,7 +216,7 @@ pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
             .map(|p| propagation::summarise(plan, &spreads, timeline.end, *p))
             .filter(|p| p.phase.is_none() || p.blocks > 0)
             .collect(),
-        group_delays: propagation::group_delays(plan, &receipts),
+        group_delays: propagation::group_delays(plan, &received),
         bandwidth: phases
             .iter()
             .filter_map(|p| bandwidth::measure(plan, &record, &timeline, *p).ok())

@@ -17,9 +17,10 @@
 //! A figure "p90" of a phase is the median (nearest rank) over its blocks of the time to 90 % of
 //! each block's audience.
 //!
-//! **Delay of a group**: the mean over all blocks that a node of the group received from another
-//! while it was in their audience, from their birth. Where one group comes and goes and another
-//! stays, it tells what that costs.
+//! **Delay of a group**: mean and median over all blocks that a node of the group has from another and
+//! in whose audience it was, from their birth until it has them as above: a branch that it
+//! does not follow at first comes late. Where one group comes and goes and another stays, it
+//! tells what that costs.
 
 use peerlab_link::{Nanos, NodeId};
 use serde::Serialize;
@@ -29,6 +30,7 @@ use super::record::{Move, MoveKind, Partition, Record};
 use super::timeline::{NodeState, Timeline};
 use super::tree::{BlockId, BlockTree};
 use crate::plan::Plan;
+use crate::plan::spec::Group;
 
 /// A block born in this last stretch of a run may still be under way when it ends. Longer than
 /// a block takes to any node on every preset, even over a slow link.
@@ -97,15 +99,6 @@ pub struct Propagation {
     pub curve_ns: Vec<Nanos>,
 }
 
-/// Blocks that one node received from others while it was in their audience.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Receipts {
-    /// How many.
-    pub count: u32,
-    /// Sum of the times from their births.
-    pub delays: Nanos,
-}
-
 /// How late blocks come to the nodes of one group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GroupDelay {
@@ -113,16 +106,19 @@ pub struct GroupDelay {
     pub group: String,
     /// Blocks that its nodes received, each node counted for itself.
     pub receipts: u64,
-    /// Mean time from a block's birth; `None` when its nodes received none.
+    /// Median time from a block's birth; `None` when its nodes received none.
+    pub median_ns: Option<Nanos>,
+    /// Mean of the same.
     pub mean_ns: Option<Nanos>,
 }
 
-/// Measures the spread of every block mined in the run, and what each node received.
+/// Measures the spread of every block mined in the run, and how late each node received those of
+/// others.
 pub fn spreads(
     record: &Record,
     timeline: &Timeline,
     partitions: &[Partition],
-) -> (Vec<Spread>, Vec<Receipts>) {
+) -> (Vec<Spread>, Vec<Vec<Nanos>>) {
     let tree = &record.tree;
     let by_node = timeline.by_node();
     let births = births(tree, &by_node);
@@ -141,8 +137,8 @@ pub fn spreads(
         })
         .collect();
     spreads.sort_by_key(|(s, _)| (s.birth, s.block));
-    let mut receipts = vec![Receipts::default(); by_node.len()];
-    for ((index, moves), receipts) in by_node.iter().enumerate().zip(&mut receipts) {
+    let mut received_by_node = vec![Vec::new(); by_node.len()];
+    for ((index, moves), own) in by_node.iter().enumerate().zip(&mut received_by_node) {
         let node = NodeId(index as u32);
         let had = first_had(tree, moves);
         let stays = stays(timeline.start()[index], moves, timeline.end);
@@ -154,8 +150,7 @@ pub fn spreads(
                 Received::After(delay) => {
                     spread.delays.push(delay);
                     if *origin != Some(node) {
-                        receipts.count += 1;
-                        receipts.delays = receipts.delays.saturating_add(delay);
+                        own.push(delay);
                     }
                 }
                 Received::Never => spread.without += 1,
@@ -166,26 +161,27 @@ pub fn spreads(
     for spread in &mut spreads {
         spread.delays.sort_unstable();
     }
-    (spreads, receipts)
+    (spreads, received_by_node)
 }
 
 /// The delay of each group, in the order of the plan.
-pub fn group_delays(plan: &Plan, receipts: &[Receipts]) -> Vec<GroupDelay> {
-    let mut sums = vec![(0u64, 0u128); plan.groups.len()];
-    for (node, receipts) in plan.nodes.iter().zip(receipts) {
-        let (count, delays) = &mut sums[node.group as usize];
-        *count += u64::from(receipts.count);
-        *delays += u128::from(receipts.delays.0);
-    }
-    let of_group = |(name, (receipts, delays)): (&str, (u64, u128))| GroupDelay {
-        group: name.to_owned(),
-        receipts,
-        mean_ns: delays
-            .checked_div(u128::from(receipts))
-            .map(|mean| Nanos(mean as u64)),
+pub fn group_delays(plan: &Plan, received: &[Vec<Nanos>]) -> Vec<GroupDelay> {
+    let of_group = |(index, group): (usize, &Group)| {
+        let nodes = plan.nodes.iter().zip(received);
+        let own = nodes.filter(|(node, _)| node.group as usize == index);
+        let mut delays: Vec<Nanos> = own.flat_map(|(_, delays)| delays).copied().collect();
+        delays.sort_unstable();
+        let sum: u128 = delays.iter().map(|delay| u128::from(delay.0)).sum();
+        GroupDelay {
+            group: group.name.clone(),
+            receipts: delays.len() as u64,
+            median_ns: nearest_rank(&delays, 50),
+            mean_ns: sum
+                .checked_div(delays.len() as u128)
+                .map(|mean| Nanos(mean as u64)),
+        }
     };
-    let names = plan.groups.iter().map(|group| group.name.as_str());
-    names.zip(sums).map(of_group).collect()
+    plan.groups.iter().enumerate().map(of_group).collect()
 }
 
 enum Received {

@@ -451,9 +451,12 @@ fn costs(screen: &mut Screen, judgement: &Judgement) {
 fn group_delays(delays: &[GroupDelay]) -> Option<String> {
     let told: Vec<String> = delays
         .iter()
-        .filter_map(|d| Some(format!("{} to {}", words::duration(d.mean_ns?), d.group)))
+        .filter_map(|d| {
+            let [median, mean] = [words::duration(d.median_ns?), words::duration(d.mean_ns?)];
+            Some(format!("{} in {median} (mean {mean})", d.group))
+        })
         .collect();
-    (told.len() > 1).then(|| format!("take on average {}", told.join(", ")))
+    (told.len() > 1).then(|| format!("reach {}", told.join(", ")))
 }
 
 fn cost_row(
@@ -499,14 +502,15 @@ mod tests {
     fn groups_are_compared_where_there_are_several() {
         let delay = |group: &str, mean_ms: Option<u64>| GroupDelay {
             group: group.into(),
-            receipts: 1,
+            receipts: 2,
+            median_ns: mean_ms.map(|ms| Nanos::from_millis(ms / 2)),
             mean_ns: mean_ms.map(Nanos::from_millis),
         };
         let (miners, idle) = (delay("miners", Some(48)), delay("idle", None));
         let told = group_delays(&[miners.clone(), delay("peers", Some(1_240)), idle.clone()]);
         assert_eq!(
             told.as_deref(),
-            Some("take on average 48 ms to miners, 1.24 s to peers")
+            Some("reach miners in 24 ms (mean 48 ms), peers in 620 ms (mean 1.24 s)")
         );
         assert_eq!(group_delays(&[miners, idle]), None);
     }

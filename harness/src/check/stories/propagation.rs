@@ -105,7 +105,7 @@ fn a_block_passed_over_counts_once_its_child_is_there() {
 }
 
 #[test]
-fn each_group_has_its_mean_over_what_it_received() {
+fn each_group_has_its_median_and_mean_over_what_it_received() {
     let mut s = Story::of(4);
     let late = Group {
         name: "late".into(),
@@ -124,17 +124,24 @@ fn each_group_has_its_mean_over_what_it_received() {
     let delays = s.judge().figures.group_delays;
     let told: Vec<_> = delays
         .iter()
-        .map(|d| (d.group.as_str(), d.receipts, d.mean_ns))
+        .map(|d| (d.group.as_str(), d.receipts, d.median_ns, d.mean_ns))
         .collect();
-    let mean = |ms: u64| Some(Nanos::from_millis(ms));
+    let ms = |ms: u64| Some(Nanos::from_millis(ms));
     assert_eq!(
         told,
-        // (100 + 100 + 200) / 3, and (200 + 300) / 2.
+        // Of 100, 100 and 200, and of 200 and 300.
         [
-            ("peers", 3, Some(Nanos(133_333_333))),
-            ("late", 2, mean(250)),
+            ("peers", 3, ms(100), Some(Nanos(133_333_333))),
+            ("late", 2, ms(200), ms(250)),
         ]
     );
     let nothing = Story::of(2).judge().figures.group_delays;
-    assert_eq!((nothing[0].receipts, nothing[0].mean_ns), (0, None));
+    assert_eq!(
+        (
+            nothing[0].receipts,
+            nothing[0].median_ns,
+            nothing[0].mean_ns
+        ),
+        (0, None, None)
+    );
 }

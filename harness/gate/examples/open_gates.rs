@@ -22,6 +22,7 @@ use peerlab_link::proto::{
     FromGate, GATE_MESSAGE_BYTES_MAX, SHARED_DIR, SOCKET_NAME, ToGate, decode, encode,
 };
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType,
@@ -89,12 +90,16 @@ fn serve(gate: &mut Gate) -> bool {
     let mut bytes = vec![0; GATE_MESSAGE_BYTES_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let packet = rustix::net::recvmsg(
-        &gate.socket,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    );
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let mut receive = || {
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        rustix::net::recvmsg(&gate.socket, &mut parts, &mut control, flags)
+    };
+    let packet = match receive() {
+        // It ended without having read all; what it said before comes after this.
+        Err(Errno::CONNRESET) => receive(),
+        packet => packet,
+    };
     let name = |gate: &Gate| gate.node.map_or("?".to_owned(), |n| n.to_string());
     let count = match packet {
         Ok(packet) if packet.bytes > 0 => packet.bytes,

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use peerlab_link::proto::{FromGate, GATE_MESSAGE_BYTES_MAX, decode};
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -44,7 +45,13 @@ fn receive_now(socket: &OwnedFd) -> io::Result<Option<(FromGate, Option<OwnedFd>
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut bytes)];
-    let got = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut receive = || recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC);
+    let got = match receive() {
+        // A gate that ended without having read all that was sent to it. The kernel says so once,
+        // before what the gate had said, and its last words tell why it ended.
+        Err(Errno::CONNRESET) => receive()?,
+        got => got?,
+    };
     let mut descriptor = None;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
@@ -59,4 +66,29 @@ fn receive_now(socket: &OwnedFd) -> io::Result<Option<(FromGate, Option<OwnedFd>
     }
     let message = decode(&bytes[..got.bytes]).map_err(io::Error::other)?;
     Ok(Some((message, descriptor)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+    use peerlab_link::proto::encode;
+    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_gate_that_had_not_read_all_are_heard() {
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let (fabric, gate) = socketpair(family, kind, SocketFlags::NONBLOCK, None).unwrap();
+        let said = FromGate::Failed {
+            reason: "no program".to_owned(),
+        };
+        send(&fabric, b"unread", SendFlags::empty()).unwrap();
+        send(&gate, &encode(&said), SendFlags::empty()).unwrap();
+        drop(gate);
+        let (heard, _) = receive_now(&fabric).unwrap().unwrap();
+        assert_eq!(heard, said);
+        assert!(receive_now(&fabric).unwrap().is_none());
+    }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use peerlab_link::proto::{FromGate, GATE_MESSAGE_BYTES_MAX, ProcessOp, ToGate, decode, encode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType,
@@ -168,14 +169,17 @@ impl Gate {
         let mut bytes = vec![0; GATE_MESSAGE_BYTES_MAX];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let packet = rustix::net::recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        )
-        .ok()
-        .filter(|p| p.bytes > 0)?;
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let mut receive = || {
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            rustix::net::recvmsg(socket, &mut parts, &mut control, flags)
+        };
+        let packet = match receive() {
+            // It ended without having read all; what it said before comes after this.
+            Err(Errno::CONNRESET) => receive(),
+            packet => packet,
+        };
+        let packet = packet.ok().filter(|p| p.bytes > 0)?;
         let mut descriptors: Vec<OwnedFd> = control
             .drain()
             .flat_map(|m| match m {

@@ -70,8 +70,6 @@ fn receive_now(socket: &OwnedFd) -> io::Result<Option<(FromGate, Option<OwnedFd>
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
     use peerlab_link::proto::encode;
     use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 

@@ -267,7 +267,7 @@ impl Chain {
             }
         }
         let ledger = self.ledger_mut();
-        ledger.active.push_back(hash);
+        ledger.push_tip(hash);
         ledger.tree.mark_valid(&hash);
         self.note_entry(&hash);
         Ok(Ok(()))
@@ -312,7 +312,7 @@ impl Chain {
             created,
         });
         self.keeper.keep_undo(hash, None);
-        self.ledger_mut().active.pop_back();
+        self.ledger_mut().pop_tip();
         Ok(())
     }
 

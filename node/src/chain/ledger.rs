@@ -15,8 +15,9 @@ use super::tree::HeaderTree;
 #[derive(Clone, Debug)]
 pub struct Ledger {
     pub tree: HeaderTree,
-    /// The active chain, by height; genesis first, never empty.
-    pub active: Vector<BlockHash>,
+    active: Vector<BlockHash>,
+    /// The last of these.
+    tip: BlockHash,
     pub coins: CoinSet,
     /// What [`Ledger::compute_fingerprint`] gave when it last came to rest; only kept where states
     /// are shared.
@@ -29,6 +30,7 @@ impl Ledger {
         Arc::new(Ledger {
             tree: HeaderTree::new(header),
             active: Vector::unit(hash),
+            tip: hash,
             coins: CoinSet::default(),
             fingerprint: Fingerprint::default(),
         })
@@ -36,10 +38,34 @@ impl Ledger {
 
     /// The tip of the active chain.
     pub fn tip(&self) -> BlockHash {
-        *self
-            .active
-            .last()
-            .unwrap_or_else(|| unreachable!("holds genesis"))
+        self.tip
+    }
+
+    /// The active chain, by height; genesis first, never empty.
+    pub fn active(&self) -> &Vector<BlockHash> {
+        &self.active
+    }
+
+    /// Replaces the active chain, unless by nothing.
+    pub fn set_active(&mut self, active: Vector<BlockHash>) {
+        if let Some(tip) = active.last() {
+            self.tip = *tip;
+            self.active = active;
+        }
+    }
+
+    /// Puts a block on the tip.
+    pub fn push_tip(&mut self, hash: BlockHash) {
+        self.active.push_back(hash);
+        self.tip = hash;
+    }
+
+    /// Takes the tip off; genesis stays.
+    pub fn pop_tip(&mut self) {
+        self.active.truncate((self.active.len() - 1).max(1));
+        if let Some(tip) = self.active.last() {
+            self.tip = *tip;
+        }
     }
 
     /// Stands for the whole state: two with the same fingerprint behave alike for ever, however

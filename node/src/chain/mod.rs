@@ -4,6 +4,7 @@
 
 mod activate;
 mod block_check;
+mod by_hash;
 mod coin;
 mod commons;
 mod connect;

@@ -131,7 +131,7 @@ impl Chain {
         }
         active.push(next);
         active.reverse();
-        self.ledger_mut().active = active.into();
+        self.ledger_mut().set_active(active.into());
         Ok(())
     }
 }

@@ -47,7 +47,7 @@ impl Chain {
 
     /// The block of the active chain at a height.
     pub fn hash_at(&self, height: u32) -> Option<BlockHash> {
-        self.ledger.active.get(height as usize).copied()
+        self.ledger.active().get(height as usize).copied()
     }
 
     /// Whether a block is in the active chain.
@@ -98,7 +98,7 @@ impl Chain {
     pub fn ancestor<'a>(&'a self, from: &'a HeaderEntry, height: u32) -> Option<&'a HeaderEntry> {
         let mut entry = from;
         while entry.height > height {
-            for path in [&self.ledger.active, self.tree().best_path()] {
+            for path in [self.ledger.active(), self.tree().best_path()] {
                 if path.get(entry.height as usize) == Some(&entry.hash) {
                     return self.entry(path.get(height as usize)?);
                 }

@@ -171,7 +171,7 @@ fn restarted(ledger: &Ledger) -> Arc<Ledger> {
     for hash in parents_first(&index) {
         state.tree.restore(hash, &index[&hash]);
     }
-    state.active = ledger.active.clone();
+    state.set_active(ledger.active().clone());
     state.coins = ledger.coins.clone();
     state.tree.prune_candidates(&ledger.tip());
     fresh

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Work};
-use imbl::{OrdMap, Vector};
+use imbl::Vector;
 
+use super::by_hash::EntriesByHash;
 use super::entry::{BlockStatus, HeaderEntry};
 use super::fingerprint::Fingerprint;
 use super::rules::MEDIAN_TIME_SPAN;
@@ -24,11 +25,13 @@ type Rank = (Work, Reverse<u64>, BlockHash);
 /// All known headers, from genesis. Copies share what is equal.
 #[derive(Clone, Debug)]
 pub struct HeaderTree {
-    entries: OrdMap<BlockHash, HeaderEntry>,
+    entries: EntriesByHash,
     /// The sum of the entries' fingerprints.
     entries_print: Fingerprint,
     /// The chain of the most-work header that is not known to be invalid, by height.
     best_path: Vector<BlockHash>,
+    /// The last of these.
+    best: BlockHash,
     /// Complete, not invalid chain ends with at least the work of the tip.
     candidates: BTreeSet<Rank>,
     /// Blocks with a body whose parent's chain is not complete, by parent.
@@ -55,8 +58,9 @@ impl HeaderTree {
         HeaderTree {
             candidates: BTreeSet::from([rank(&root)]),
             entries_print: root.fingerprint(),
-            entries: OrdMap::unit(hash, root),
+            entries: EntriesByHash::of(root),
             best_path: Vector::unit(hash),
+            best: hash,
             unlinked: BTreeMap::new(),
             without_body: 0,
             without_body_max: MAX_HEADERS_WITHOUT_BODY,
@@ -132,11 +136,7 @@ impl HeaderTree {
 
     /// The most-work header not known to be invalid; first seen wins.
     pub fn best_header(&self) -> &HeaderEntry {
-        let hash = self
-            .best_path
-            .last()
-            .unwrap_or_else(|| unreachable!("holds genesis"));
-        &self.entries[hash]
+        &self.entries[&self.best]
     }
 
     /// The end of the best complete chain: what should be the tip.
@@ -197,7 +197,7 @@ impl HeaderTree {
         };
         let better = !entry.status.is_invalid() && entry.work > self.best_header().work;
         self.entries_print.add(entry.fingerprint());
-        match self.entries.insert(hash, entry) {
+        match self.entries.insert(entry) {
             None => self.without_body += 1,
             Some(old) => self.entries_print.subtract(old.fingerprint()),
         }
@@ -383,6 +383,7 @@ impl HeaderTree {
         let height = next.height as usize;
         self.best_path.truncate(height + 1);
         self.best_path.extend(missing.into_iter().rev());
+        self.best = hash;
     }
 
     /// Finds the best header anew. Among equals the one whose chain was complete first wins, then
@@ -428,9 +429,9 @@ impl HeaderTree {
         }
         let dropped: Vec<BlockHash> = self
             .entries
-            .keys()
-            .filter(|hash| !kept.contains(*hash))
-            .copied()
+            .values()
+            .map(|entry| entry.hash)
+            .filter(|hash| !kept.contains(hash))
             .collect();
         for hash in &dropped {
             if let Some(entry) = self.entries.remove(hash) {

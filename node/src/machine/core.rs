@@ -144,7 +144,7 @@ impl Machine {
     /// Lends the machine room for its outputs, until [`Machine::return_outputs`]: of thousands of
     /// machines in one process hardly one has any, so that one room serves all.
     pub fn lend_outputs(&mut self, mut room: VecDeque<Output>) {
-        room.extend(std::mem::take(&mut self.outputs));
+        room.append(&mut self.outputs);
         self.outputs = room;
     }
 

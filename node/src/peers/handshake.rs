@@ -106,7 +106,7 @@ impl Machine {
             receiver: peer.addr,
             sender: self.config.external_addr.unwrap_or(unspecified),
             nonce: peer.our_nonce,
-            user_agent: self.config.user_agent.clone(),
+            user_agent: self.config.user_agent.as_str().into(),
             start_height: i32::try_from(self.chain.tip().height).unwrap_or(i32::MAX),
             relay: self.config.relay_transactions,
         };

@@ -236,10 +236,13 @@ impl Machine {
         }
         for block in &moved.connected {
             self.own_confirmed(block);
-            for (_, txid, wtxid) in block.named_transactions() {
-                self.confirmed
-                    .insert(self.randomness.short_id(txid.as_ref()));
-                self.confirmed.insert(self.tx_id(&wtxid));
+            for (tx, txid, wtxid) in block.named_transactions() {
+                // A coinbase is not passed on by itself: nobody tells of it.
+                if !tx.is_coinbase() {
+                    self.confirmed
+                        .insert(self.randomness.short_id(txid.as_ref()));
+                    self.confirmed.insert(self.tx_id(&wtxid));
+                }
                 self.requests.settled(TxName::Txid(txid));
                 self.requests.settled(TxName::Wtxid(wtxid));
                 self.orphans.remove(&wtxid);

@@ -57,14 +57,15 @@ impl Machine {
     /// Tells every peer that lacks the tip; by these headers, or the compact block of the last,
     /// if they are the ones it lacks.
     fn announce_tip(&mut self, now: Time, headers: &Arc<[Header]>) {
-        let tip = self.chain.tip_hash();
+        let tip = self.chain.tip();
         let takers: Vec<PeerId> = self
             .peers
             .values()
             .filter(|p| p.is_ready() && p.kind != ConnectionKind::AddressFetch)
-            .filter(|p| !self.has(p, &tip))
+            .filter(|p| !self.has_entry(p, tip))
             .map(|p| p.id)
             .collect();
+        let tip = tip.hash;
         let wants_compact = |id| self.peers.get(id).is_some_and(|p| p.sync.wants_compact);
         let compact = if !headers.is_empty() && takers.iter().any(wants_compact) {
             self.compact_form(&tip)

@@ -43,6 +43,10 @@ impl Machine {
         else {
             return;
         };
+        // The usual case, told shortly: the next block, which somebody else was asked for.
+        if best.parent() == self.chain.tip_hash() && self.downloads.is_asked(&best.hash) {
+            return;
+        }
         if best.work <= self.chain.tip().work {
             return;
         }
@@ -186,6 +190,8 @@ impl Machine {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.sync.in_flight.retain(|(h, _)| h != hash);
                 if peer.sync.in_flight.is_empty() {
+                    // Its room as well: most connections are asked for a block once in a while.
+                    peer.sync.in_flight = Vec::new();
                     peer.sync.stall_at = None;
                 }
             }

@@ -205,13 +205,16 @@ impl Machine {
 
     /// Whether the peer is known to have a block, or was told of it.
     pub(super) fn has(&self, peer: &Peer, hash: &BlockHash) -> bool {
+        let entry = self.chain.entry(hash);
+        entry.is_some_and(|entry| self.has_entry(peer, entry))
+    }
+
+    /// The same of a block that was looked up.
+    pub(super) fn has_entry(&self, peer: &Peer, entry: &HeaderEntry) -> bool {
         let known = [peer.sync.best_known, peer.sync.best_sent];
-        if known.contains(&Some(*hash)) {
-            return self.chain.entry(hash).is_some();
+        if known.contains(&Some(entry.hash)) {
+            return true;
         }
-        let Some(entry) = self.chain.entry(hash) else {
-            return false;
-        };
         let (height, parent) = (entry.height, entry.parent());
         // A peer that had the block before has not this one: the answer for most peers.
         let mut known = known.into_iter().flatten().filter(|known| *known != parent);
@@ -220,7 +223,7 @@ impl Machine {
                 .entry(&known)
                 .filter(|known| known.height > height)
                 .and_then(|known| self.chain.ancestor(known, height))
-                .is_some_and(|ancestor| ancestor.hash == *hash)
+                .is_some_and(|ancestor| ancestor.hash == entry.hash)
         })
     }
 

@@ -106,7 +106,7 @@ pub struct Version {
     /// Random, to notice a connection to oneself.
     pub nonce: u64,
     /// Name and version of the program (BIP14), at most 256 bytes.
-    pub user_agent: String,
+    pub user_agent: Box<str>,
     /// Height of the sender's chain.
     pub start_height: i32,
     /// Whether the sender wants announcements of transactions.

@@ -367,7 +367,8 @@ fn read_version(reader: &mut Reader<'_>) -> Result<Message, PayloadError> {
         .iter()
         .filter(|b| (0x20..0x7f).contains(*b))
         .map(|b| char::from(*b))
-        .collect();
+        .collect::<String>()
+        .into();
     let start_height = i32::from_le_bytes(reader.array()?);
     let relay = match reader.array::<1>() {
         Ok([flag]) => flag != 0,

@@ -29,7 +29,14 @@ impl Shard {
         let Some(other) = self.node_at(addr.ip()) else {
             // Nobody answers for an address that no node has.
             let at = now.saturating_add(patience);
-            return self.cause(node, at, Happening::NoRoute { node, addr });
+            return self.cause(
+                node,
+                at,
+                Happening::NoRoute {
+                    node,
+                    addr: Box::new(addr),
+                },
+            );
         };
         let end = End::new(other, addr, true, now);
         let id = self.node(node).add_end(end);
@@ -57,7 +64,7 @@ impl Shard {
 
     /// Sends a packet of the handshake, which comes again if it is lost.
     fn send_control(&mut self, src: NodeId, from: EndId, dst: NodeId, to: EndId, body: Body) {
-        let packet = Packet {
+        let packet = Box::new(Packet {
             src,
             from,
             dst,
@@ -68,11 +75,11 @@ impl Shard {
             first_sent: self.now,
             tries: 0,
             body,
-        };
+        });
         self.send_control_packet(packet);
     }
 
-    fn send_control_packet(&mut self, packet: Packet) {
+    fn send_control_packet(&mut self, packet: Box<Packet>) {
         let now = self.now;
         match self.send_wire(now, packet.src, packet.dst, packet.wire_bytes) {
             Some(at) => self.send_packet(at, packet),
@@ -85,7 +92,7 @@ impl Shard {
     }
 
     /// It is time to send a packet of the handshake again, if its end still waits.
-    pub(super) fn send_control_again(&mut self, mut packet: Packet) {
+    pub(super) fn send_control_again(&mut self, mut packet: Box<Packet>) {
         let Some(end) = self.node(packet.src).end(packet.from) else {
             return;
         };

@@ -14,7 +14,7 @@ use super::shard::{Happening, Shard};
 
 /// How many happenings ahead each stage works: memory takes about a tenth of a microsecond, some
 /// of these places must wait for one another, and a processor waits for a dozen or two at once.
-const SLOT_AHEAD: usize = 14;
+const PACKET_AHEAD: usize = 14;
 const NODE_AHEAD: usize = 10;
 const ENDS_AHEAD: usize = 7;
 const PEERS_AHEAD: usize = 4;
@@ -52,19 +52,19 @@ fn fetch_all<T>(value: &T) {
 impl Shard {
     /// To be called before each happening is handled.
     pub(super) fn foresee(&self) {
-        if let Some(slot) = self.queue.ahead(SLOT_AHEAD) {
-            fetch_all(slot);
+        if let Some(packet) = self.queue.ahead(PACKET_AHEAD).and_then(Happening::packet) {
+            fetch_all(packet);
         }
-        if let Some(Some(happening)) = self.queue.ahead(NODE_AHEAD) {
+        if let Some(happening) = self.queue.ahead(NODE_AHEAD) {
             self.foresee_node(happening);
         }
-        if let Some(Some(happening)) = self.queue.ahead(ENDS_AHEAD) {
+        if let Some(happening) = self.queue.ahead(ENDS_AHEAD) {
             self.foresee_ends(happening);
         }
-        if let Some(Some(happening)) = self.queue.ahead(PEERS_AHEAD) {
+        if let Some(happening) = self.queue.ahead(PEERS_AHEAD) {
             self.foresee_peers(happening);
         }
-        if let Some(Some(happening)) = self.queue.ahead(PEER_AHEAD) {
+        if let Some(happening) = self.queue.ahead(PEER_AHEAD) {
             self.foresee_peer(happening);
         }
     }

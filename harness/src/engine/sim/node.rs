@@ -123,7 +123,7 @@ pub struct Waiting {
     /// The part of the stream that is sent again and again, if one is.
     pub stalled: Option<u32>,
     /// Other parts that were lost meanwhile.
-    pub held: Vec<Packet>,
+    pub held: Vec<Box<Packet>>,
     /// Whether an acknowledgement will come that lets more be sent.
     pub acknowledgement_due: bool,
     /// Whether a look at the window is on its way.

@@ -18,25 +18,33 @@ pub struct Key {
     pub sequence: u32,
 }
 
-/// An entry: the rest of the happening stands elsewhere, so that little is moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+/// An entry. What happens is small: entries are moved often.
+#[derive(Debug)]
+struct Entry<T> {
     key: Key,
-    slot: u32,
+    what: T,
 }
 
-impl Ord for Entry {
+impl<T> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         // The heap gives the greatest first; the earliest is wanted.
         other.key.cmp(&self.key)
     }
 }
 
-impl PartialOrd for Entry {
+impl<T> PartialOrd for Entry<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl<T> Eq for Entry<T> {}
 
 /// Times that differ below this bit only are in one bucket: about four milliseconds, in which a shard
 /// of ten thousand nodes has some hundreds of happenings while a block spreads.
@@ -50,19 +58,17 @@ const BUCKETS: usize = 1_024;
 #[derive(Debug)]
 pub struct Queue<T> {
     /// The bucket that is being emptied, or an earlier one: sorted, the earliest at the end.
-    current: Vec<Entry>,
+    current: Vec<Entry<T>>,
     /// Number of that bucket. All in `wheel` and `later` are in buckets above.
     current_number: u64,
     /// By the lowest bits of its number, each bucket less than [`BUCKETS`] above the current one.
-    wheel: Vec<Vec<Entry>>,
+    wheel: Vec<Vec<Entry<T>>>,
     /// Which of these are not empty, by bit.
     filled: [u64; BUCKETS / 64],
     /// Emptied buckets: taken again, they are near, and there are no more than were filled at once.
-    spare: Vec<Vec<Entry>>,
+    spare: Vec<Vec<Entry<T>>>,
     /// What was further ahead when it was added.
-    later: BinaryHeap<Entry>,
-    slots: Vec<Option<T>>,
-    free: Vec<u32>,
+    later: BinaryHeap<Entry<T>>,
 }
 
 impl<T> Default for Queue<T> {
@@ -74,8 +80,6 @@ impl<T> Default for Queue<T> {
             filled: [0; BUCKETS / 64],
             spare: Vec::new(),
             later: BinaryHeap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
         }
     }
 }
@@ -91,17 +95,7 @@ fn place_in_wheel(number: u64) -> usize {
 impl<T> Queue<T> {
     /// Adds a happening.
     pub fn push(&mut self, key: Key, what: T) {
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = Some(what);
-                slot
-            }
-            None => {
-                self.slots.push(Some(what));
-                (self.slots.len() - 1) as u32
-            }
-        };
-        let entry = Entry { key, slot };
+        let entry = Entry { key, what };
         let number = bucket_number(key.at);
         if number <= self.current_number {
             let place = self.current.partition_point(|other| other.key > key);
@@ -113,7 +107,7 @@ impl<T> Queue<T> {
         }
     }
 
-    fn push_in_wheel(&mut self, place: usize, entry: Entry) {
+    fn push_in_wheel(&mut self, place: usize, entry: Entry<T>) {
         let bucket = &mut self.wheel[place];
         if bucket.capacity() == 0
             && let Some(spare) = self.spare.pop()
@@ -142,21 +136,15 @@ impl<T> Queue<T> {
         if self.current.is_empty() {
             self.open_bucket(end);
         }
-        let Entry { key, slot } = *self.current.last().filter(|entry| entry.key.at < end)?;
-        self.current.pop();
-        self.free.push(slot);
-        let what = self.slots[slot as usize].take();
-        Some((
-            key,
-            what.unwrap_or_else(|| unreachable!("every entry has its slot")),
-        ))
+        let next = self.current.pop_if(|entry| entry.key.at < end)?;
+        Some((next.key, next.what))
     }
 
     /// What happens after so many others, as far as that is known: nothing, or something caused
     /// meanwhile, may come before it.
-    pub fn ahead(&self, others: usize) -> Option<&Option<T>> {
+    pub fn ahead(&self, others: usize) -> Option<&T> {
         let place = self.current.len().checked_sub(others + 1)?;
-        self.slots.get(self.current[place].slot as usize)
+        Some(&self.current[place].what)
     }
 
     /// Number of the first bucket in the wheel that is not empty.
@@ -248,7 +236,7 @@ mod tests {
                     prop_assert_eq!(key, what);
                     prop_assert_eq!(expected.pop_first(), Some(key));
                     if let Some(next) = queue.ahead(0) {
-                        prop_assert_eq!(*next, expected.first().copied());
+                        prop_assert_eq!(Some(*next), expected.first().copied());
                     }
                     // Something that is caused for the same or a near instant.
                     if key.sequence % 3 == 0 {

@@ -7,7 +7,7 @@
 //! keeps what belongs to a source and what belongs to a destination apart.
 
 use std::collections::{HashSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
@@ -27,15 +27,15 @@ use super::work::Cpus;
 use crate::error::Result;
 use crate::probe::BlockFacts;
 
-/// Something that happens to a node.
+/// Something that happens to a node. Small: it is moved often while it waits for its turn.
 #[derive(Debug)]
 pub enum Happening {
     /// A packet has passed its destination's access link, if that was idle.
-    Arrive(Packet),
+    Arrive(Box<Packet>),
     /// A packet comes out of the access link's queue, in which it had to wait.
-    Deliver(Packet),
+    Deliver(Box<Packet>),
     /// It is time to send again what was lost.
-    Lost(Packet),
+    Lost(Box<Packet>),
     /// A program has done its work.
     Done {
         /// Whose.
@@ -65,7 +65,7 @@ pub enum Happening {
         /// By whom.
         node: NodeId,
         /// Which.
-        addr: std::net::SocketAddr,
+        addr: Box<SocketAddr>,
     },
     /// A window may have opened.
     Look {
@@ -278,7 +278,9 @@ impl Shard {
             Happening::Wake { node } => self.woken(node),
             Happening::Loaded { node, life } => self.loaded(node, life),
             Happening::GiveUp { node, end } => self.give_up(node, end),
-            Happening::NoRoute { node, addr } => self.tell(node, Input::ConnectFailed { addr }),
+            Happening::NoRoute { node, addr } => {
+                self.tell(node, Input::ConnectFailed { addr: *addr })
+            }
             Happening::Look { node, end } => self.look(node, end),
             Happening::KeepAlive { node } => {
                 let now = self.now;

@@ -130,7 +130,7 @@ impl Shard {
         if owed.is_some_and(|since| since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now) {
             self.count_acknowledgements(node, other, 1);
         }
-        let packet = Packet {
+        let packet = Box::new(Packet {
             src: node,
             from: id,
             dst: other,
@@ -146,13 +146,13 @@ impl Shard {
                 acknowledge,
                 load,
             },
-        };
+        });
         self.send_data(packet, None);
     }
 
     /// Puts data on the wire, segment by segment; what is lost on the way comes again later. The
     /// first segment may have been sent already, and reaches the other's access link then.
-    fn send_data(&mut self, mut packet: Packet, mut first: Option<Nanos>) {
+    fn send_data(&mut self, mut packet: Box<Packet>, mut first: Option<Nanos>) {
         let now = self.now;
         let Body::Data {
             sequence,
@@ -191,12 +191,12 @@ impl Shard {
             if let Some(end) = self.node(src).end(packet.from) {
                 end.shrink_window();
             }
-            let again = Packet {
+            let again = Box::new(Packet {
                 body: data(sent.lost_bytes, std::mem::replace(&mut load, Load::Hole)),
                 segments: 0,
                 wire_bytes: 0,
-                ..packet
-            };
+                ..*packet
+            });
             self.cause(src, now.saturating_add(wait), Happening::Lost(again));
         }
         if sent.segments > 0 {
@@ -226,7 +226,7 @@ impl Shard {
     }
 
     /// It is time to send again what was lost.
-    pub(super) fn send_again(&mut self, mut packet: Packet) {
+    pub(super) fn send_again(&mut self, mut packet: Box<Packet>) {
         let now = self.now;
         let Packet {
             src,
@@ -234,7 +234,7 @@ impl Shard {
             dst,
             tries,
             ..
-        } = packet;
+        } = *packet;
         let Body::Data {
             sequence, bytes, ..
         } = packet.body
@@ -282,7 +282,7 @@ impl Shard {
     }
 
     /// A part of a stream has come to its node.
-    pub(super) fn data_came(&mut self, packet: Packet) {
+    pub(super) fn data_came(&mut self, packet: Box<Packet>) {
         let now = self.now;
         let Packet {
             src,
@@ -290,14 +290,15 @@ impl Shard {
             dst,
             to,
             segments,
+            body:
+                Body::Data {
+                    sequence,
+                    bytes,
+                    acknowledge,
+                    load,
+                },
             ..
-        } = packet;
-        let Body::Data {
-            sequence,
-            bytes,
-            acknowledge,
-            load,
-        } = packet.body
+        } = *packet
         else {
             return;
         };

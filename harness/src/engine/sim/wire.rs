@@ -8,7 +8,7 @@ use super::shard::{Happening, Shard};
 use super::stream::missed_after;
 
 impl Shard {
-    pub(super) fn arrive(&mut self, packet: Packet) {
+    pub(super) fn arrive(&mut self, packet: Box<Packet>) {
         let now = self.now;
         let verdict = self
             .model
@@ -21,7 +21,7 @@ impl Shard {
     }
 
     /// Something that was on its way gets nowhere: its sender misses it.
-    pub(super) fn dropped(&mut self, packet: Packet, reason: DropReason) {
+    pub(super) fn dropped(&mut self, packet: Box<Packet>, reason: DropReason) {
         self.count_drops(packet.src, packet.segments, reason);
         let again = matches!(packet.body, Body::Data { .. } | Body::Syn | Body::SynAck);
         if again {
@@ -31,7 +31,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn deliver(&mut self, packet: Packet) {
+    pub(super) fn deliver(&mut self, packet: Box<Packet>) {
         let received = &mut self.counters[packet.dst.index()];
         received.rx_packets += u64::from(packet.segments);
         received.rx_bytes += u64::from(packet.wire_bytes);
@@ -51,7 +51,7 @@ impl Shard {
     }
 
     /// A packet is on its way, and reaches the other's access link then.
-    pub(super) fn send_packet(&mut self, at: Nanos, packet: Packet) {
+    pub(super) fn send_packet(&mut self, at: Nanos, packet: Box<Packet>) {
         let whole = self.model.down_service(packet.dst, packet.wire_bytes);
         let one = Nanos(whole.0 / u64::from(packet.segments.max(1)));
         // The first segments pass the link while the last ones are still coming.
@@ -90,7 +90,7 @@ impl Shard {
     ) {
         let now = self.now;
         if let Some(at) = self.send_wire(now, src, dst, wire_bytes) {
-            let packet = Packet {
+            let packet = Box::new(Packet {
                 src,
                 from,
                 dst,
@@ -101,7 +101,7 @@ impl Shard {
                 first_sent: now,
                 tries: 0,
                 body,
-            };
+            });
             self.send_packet(at, packet);
         }
     }
@@ -132,7 +132,7 @@ impl Shard {
         let now = self.now;
         let wire_bytes = HEADER_BYTES + self.framing_bytes;
         if let Verdict::Deliver { at } = self.model.send(now, src, dst, wire_bytes) {
-            let packet = Packet {
+            let packet = Box::new(Packet {
                 src,
                 from,
                 dst,
@@ -143,7 +143,7 @@ impl Shard {
                 first_sent: now,
                 tries: 0,
                 body,
-            };
+            });
             self.send_packet(at, packet);
         }
     }

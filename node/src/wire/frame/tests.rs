@@ -88,7 +88,7 @@ fn version() -> impl Strategy<Value = Version> {
             receiver,
             sender,
             nonce: numbers.4,
-            user_agent,
+            user_agent: user_agent.into(),
             start_height: numbers.5,
             relay: numbers.6,
         })

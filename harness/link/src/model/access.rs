@@ -4,6 +4,24 @@
 /// Nanoseconds that one byte takes at one bit per second.
 const NANOS_PER_BYTE_AT_1_BPS: u64 = 8_000_000_000;
 
+/// How fast an access link is: bits per second; zero is unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AccessRate(u64);
+
+impl AccessRate {
+    /// `rate_bps` is not zero when given.
+    pub(super) fn new(rate_bps: Option<u64>) -> AccessRate {
+        AccessRate(rate_bps.unwrap_or(0))
+    }
+
+    /// How long this many bytes take on an idle link.
+    #[inline]
+    pub(super) fn service_ns(self, bytes: u32) -> u64 {
+        let parts = u64::from(bytes).saturating_mul(NANOS_PER_BYTE_AT_1_BPS);
+        parts.checked_div(self.0).unwrap_or(0)
+    }
+}
+
 /// See the module. Instants and lengths are nanoseconds.
 #[derive(Clone, Debug)]
 pub(super) struct AccessQueue {
@@ -53,10 +71,9 @@ impl AccessQueue {
         self.rate_bps == 0
     }
 
-    /// How long this many bytes take on an idle link.
-    pub(super) fn service_ns(&self, bytes: u32) -> u64 {
-        let parts = u64::from(bytes).saturating_mul(NANOS_PER_BYTE_AT_1_BPS);
-        parts.checked_div(self.rate_bps).unwrap_or(0)
+    /// How fast it is now.
+    pub(super) fn rate(&self) -> AccessRate {
+        AccessRate(self.rate_bps)
     }
 
     /// A packet comes at `now`: the instant at which its last bit has been sent, or `None` when it

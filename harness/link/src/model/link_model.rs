@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::change::{Change, Loss, Network, NodeLink, PathDelay, Shape};
 use crate::id::{Nanos, NodeId};
-use crate::model::access::AccessQueue;
+use crate::model::access::{AccessQueue, AccessRate};
 use crate::model::change_error::{ChangeError, NetworkError};
 use crate::model::cuts::Cuts;
 use crate::model::link_table::LinkTable;
@@ -47,8 +47,6 @@ struct NodeState {
     /// Set for good by the first shape that adds delay: from then on the end of a shape could let
     /// a packet overtake another, so this node's links keep their order.
     keeps_order: bool,
-    /// As it is without shapes.
-    plain: NodeLink,
 }
 
 /// The emulated network.
@@ -63,6 +61,10 @@ pub struct LinkModel {
     /// By destination. Apart, since where there are many nodes it takes long to fetch one's from
     /// memory, and a packet's sender is at hand.
     downs: Vec<AccessQueue>,
+    /// The rates of these, which a simulator asks for with every packet that is sent.
+    down_rates: Vec<AccessRate>,
+    /// Nodes as they are without shapes.
+    plain: Vec<NodeLink>,
     /// By node.
     regions: Vec<u16>,
     /// `region_count` rows of as many.
@@ -85,6 +87,8 @@ impl LinkModel {
         Ok(LinkModel {
             nodes,
             downs: network.nodes.iter().map(down_queue).collect(),
+            down_rates: network.nodes.iter().map(down_rate).collect(),
+            plain: network.nodes.clone(),
             regions: network.nodes.iter().map(|node| node.region).collect(),
             paths: network.paths.iter().flatten().copied().collect(),
             region_count: network.regions.len(),
@@ -178,16 +182,21 @@ impl LinkModel {
     /// How long the access link of `dst` takes for a packet when it is idle.
     #[inline]
     pub fn down_service(&self, dst: NodeId, wire_bytes: u32) -> Nanos {
-        let down = self.downs.get(dst.index());
+        let down = self.down_rates.get(dst.index());
         Nanos(down.map_or(0, |down| down.service_ns(wire_bytes)))
     }
 
-    /// Where in memory [`LinkModel::arrive_ending`] looks for a destination: for those who have it
-    /// fetched before they ask.
+    /// Calls `fetch` for where in memory the model looks when a packet arrives at a node, and when
+    /// the node then sends some: for those who have it fetched before they ask.
     #[inline]
-    pub fn place_of(&self, dst: NodeId) -> Option<*const u8> {
-        let down = self.downs.get(dst.index());
-        down.map(|down| std::ptr::from_ref(down).cast())
+    pub fn foresee(&self, node: NodeId, fetch: impl Fn(*const u8)) {
+        if let Some(down) = self.downs.get(node.index()) {
+            fetch(std::ptr::from_ref(down).cast());
+        }
+        if let Some(state) = self.nodes.get(node.index()) {
+            fetch(std::ptr::from_ref(&state.up).cast());
+            fetch(std::ptr::from_ref(&state.keeps_order).cast());
+        }
     }
 
     /// As [`LinkModel::arrive`], asked at the instant `end` at which the packet would have passed an
@@ -206,7 +215,7 @@ impl LinkModel {
             return Verdict::Drop(reason);
         }
         let down = &mut self.downs[dst.index()];
-        let start = end.0.saturating_sub(down.service_ns(wire_bytes));
+        let start = end.0.saturating_sub(down.rate().service_ns(wire_bytes));
         match down.pass(start, wire_bytes) {
             // Service times are rounded down.
             Some(at) if at <= end.0 + 1 => Verdict::Deliver { at: end },
@@ -272,10 +281,12 @@ impl LinkModel {
             let Some(node) = self.nodes.get_mut(id.index()) else {
                 continue;
             };
-            let link = self.shapes.of(id, &node.plain);
-            node.up.set_rate(link.up_bps, node.plain.queue_bytes);
+            let plain = &self.plain[id.index()];
+            let link = self.shapes.of(id, plain);
+            node.up.set_rate(link.up_bps, plain.queue_bytes);
             let down = &mut self.downs[id.index()];
-            down.set_rate(link.down_bps, node.plain.queue_bytes);
+            down.set_rate(link.down_bps, plain.queue_bytes);
+            self.down_rates[id.index()] = AccessRate::new(link.down_bps);
             node.loss = link.loss;
             node.added = link.added;
             node.keeps_order |= link.adds_delay();
@@ -290,13 +301,16 @@ impl NodeState {
             loss: plain.loss,
             added: PathDelay::default(),
             keeps_order: false,
-            plain: plain.clone(),
         }
     }
 }
 
 fn down_queue(plain: &NodeLink) -> AccessQueue {
     AccessQueue::new(plain.down_bps, plain.queue_bytes)
+}
+
+fn down_rate(plain: &NodeLink) -> AccessRate {
+    AccessRate::new(plain.down_bps)
 }
 
 /// Whether a network can be.

@@ -1,7 +1,7 @@
 //! How connections come and go: the handshake of TCP with its retries, refusals and resets, the
 //! end of a stream, and the search for ends that are gone (keep-alive).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{SocketAddr, SocketAddrV4};
 
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::daemon::CONNECTIONS_SURPLUS;
@@ -26,7 +26,11 @@ impl Shard {
     pub(super) fn dial(&mut self, node: NodeId, addr: SocketAddr) {
         let now = self.now;
         let patience = self.dial_patience(node);
-        let Some(other) = self.node_at(addr.ip()) else {
+        let known = match addr {
+            SocketAddr::V4(addr) => self.node_at(*addr.ip()).map(|other| (other, addr)),
+            SocketAddr::V6(_) => None,
+        };
+        let Some((other, addr)) = known else {
             // Nobody answers for an address that no node has.
             let at = now.saturating_add(patience);
             return self.cause(
@@ -58,13 +62,18 @@ impl Shard {
 
     fn dial_failed(&mut self, node: NodeId, id: EndId) {
         if let Some(end) = self.node(node).remove_end(id) {
-            self.tell(node, Input::ConnectFailed { addr: end.addr });
+            self.tell(
+                node,
+                Input::ConnectFailed {
+                    addr: end.addr.into(),
+                },
+            );
         }
     }
 
     /// Sends a packet of the handshake, which comes again if it is lost.
     fn send_control(&mut self, src: NodeId, from: EndId, dst: NodeId, to: EndId, body: Body) {
-        let packet = Box::new(Packet {
+        let packet = self.boxed(Packet {
             src,
             from,
             dst,
@@ -115,12 +124,7 @@ impl Shard {
         let (first, count) = EPHEMERAL_PORTS;
         let port =
             first + (packet.from.generation.wrapping_mul(31) + packet.from.slot) as u16 % count;
-        let mut end = End::new(
-            packet.src,
-            SocketAddr::new(IpAddr::V4(ip), port),
-            false,
-            now,
-        );
+        let mut end = End::new(packet.src, SocketAddrV4::new(ip, port), false, now);
         end.other_end = packet.from;
         end.window_bytes = INITIAL_WINDOW_SEGMENTS * self.segment_bytes;
         let id = self.node(node).add_end(end);
@@ -144,7 +148,7 @@ impl Shard {
         end.round_trip = now.saturating_sub(end.began);
         end.window_bytes = window_bytes;
         end.last_heard = now;
-        let addr = end.addr;
+        let addr = end.addr.into();
         self.send_uncertain(node, id, packet.src, packet.from, Body::Established);
         let due = now.saturating_add(keepalive_after());
         self.look_after_idle_at(node, due);
@@ -170,7 +174,7 @@ impl Shard {
         end.stage = Stage::Open;
         end.round_trip = now.saturating_sub(end.began);
         end.last_heard = now;
-        let addr = end.addr;
+        let addr = end.addr.into();
         self.tell(
             node,
             Input::Connected {

@@ -72,13 +72,7 @@ impl Shard {
     fn foresee_node(&self, happening: &Happening) {
         let node = happening.node();
         fetch_all(self.node_ref(node));
-        if let Some(packet) = happening.packet() {
-            if let Some(place) = self.model.place_of(node) {
-                fetch(place);
-            }
-            fetch_all(&self.counters[packet.src.index()]);
-            fetch_all(&self.counters[node.index()]);
-        }
+        self.model.foresee(node, fetch);
     }
 
     fn foresee_ends(&self, happening: &Happening) {

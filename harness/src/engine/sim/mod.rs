@@ -14,13 +14,14 @@
 //!    |
 //!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
 //!    |
-//!   wire     packets, asked of the link model and counted
+//!   wire     packets, asked of the link model and counted (counters)
 //!
 //! foresight: memory is at hand when it is needed
 //! ```
 
 mod account;
 mod connect;
+mod counters;
 mod director;
 mod foresight;
 mod life;

@@ -2,7 +2,7 @@
 //! its disk. Data with small questions; what happens to it is in `shard`, `stream` and `connect`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::SocketAddrV4;
 
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::Machine;
@@ -95,8 +95,8 @@ pub struct End {
     pub window_began: Nanos,
     /// Measured in the handshake.
     pub round_trip: Nanos,
-    /// Since when an acknowledgement is owed.
-    pub owed_since: Option<Nanos>,
+    /// Since when an acknowledgement is owed; [`NEVER`] when none is.
+    pub owed_since: Nanos,
     /// When something last came.
     pub last_heard: Nanos,
     /// What waits for its turn, if anything does.
@@ -106,11 +106,11 @@ pub struct End {
     /// Slow start ends there, bytes.
     pub threshold_bytes: u32,
     /// The other's address, as the program is told.
-    pub addr: SocketAddr,
+    pub addr: SocketAddrV4,
     /// When the handshake began.
     pub began: Nanos,
-    /// When the program was last told that a message is half here.
-    pub progress_told: Option<Nanos>,
+    /// When the program may be told again that a message is half here.
+    pub progress_due: Nanos,
 }
 
 /// What an end could not send at once.

@@ -7,17 +7,17 @@
 //! keeps what belongs to a source and what belongs to a destination apart.
 
 use std::collections::{HashSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
-use peerlab_link::proto::NodeCounters;
 use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId};
 use peerlab_node::Machine;
 use peerlab_node::chain::Chain;
 use peerlab_node::io::{Input, Output};
 use peerlab_node::time::Time;
 
+use super::counters::Counters;
 use super::node::Node;
 use super::packet::{EndId, HEADER_BYTES, Packet};
 use super::program::{Programs, load};
@@ -152,9 +152,11 @@ pub struct Shard {
     elsewhere: Vec<Mail>,
     /// Room for what programs answer, lent to one after the other.
     pub(super) outputs: VecDeque<Output>,
+    /// Packets that came, whose boxes are taken again: the last one is near.
+    pub(super) spare_packets: Vec<Box<Packet>>,
     /// Room for what programs have not read yet; nearly all have read everything.
     pub(super) unread: VecDeque<Input>,
-    pub(super) counters: Vec<NodeCounters>,
+    pub(super) counters: Counters,
     pub(super) news: Vec<News>,
     pub(super) known_blocks: HashSet<BlockHash>,
     pub(super) mining: Option<NodeId>,
@@ -185,6 +187,7 @@ impl Shard {
             elsewhere: Vec::new(),
             cpus: Cpus::of(programs.cpus()),
             outputs: VecDeque::new(),
+            spare_packets: Vec::new(),
             unread: VecDeque::new(),
             now: Nanos::ZERO,
             key: Key {
@@ -196,7 +199,7 @@ impl Shard {
             segment_bytes: u32::from(network.mtu).saturating_sub(HEADER_BYTES).max(1),
             model,
             queue: Queue::default(),
-            counters: vec![NodeCounters::default(); network.nodes.len()],
+            counters: Counters::new(network.nodes.len(), u32::from(network.framing_bytes)),
             news: Vec::new(),
             known_blocks: programs.premined().hashes.iter().copied().collect(),
             mining: None,
@@ -240,8 +243,8 @@ impl Shard {
         self.handled
     }
 
-    /// Byte counters of all nodes.
-    pub fn counters(&self) -> &[NodeCounters] {
+    /// What passed at each node, as far as it passed here.
+    pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
@@ -304,11 +307,8 @@ impl Shard {
         &self.nodes[self.homes[node.index()].place as usize]
     }
 
-    pub(super) fn node_at(&self, ip: IpAddr) -> Option<NodeId> {
-        match ip {
-            IpAddr::V4(ip) => self.programs.node_at(ip),
-            IpAddr::V6(_) => None,
-        }
+    pub(super) fn node_at(&self, ip: Ipv4Addr) -> Option<NodeId> {
+        self.programs.node_at(ip)
     }
 
     pub(super) fn address(&self, node: NodeId) -> Ipv4Addr {
@@ -330,6 +330,17 @@ impl Shard {
 
     pub(super) fn listens(&self, node: NodeId) -> bool {
         self.programs.listens(node)
+    }
+
+    /// A packet in a box, if possible in one that is spare.
+    pub(super) fn boxed(&mut self, packet: Packet) -> Box<Packet> {
+        match self.spare_packets.pop() {
+            Some(mut spare) => {
+                *spare = packet;
+                spare
+            }
+            None => Box::new(packet),
+        }
     }
 
     /// A node causes something to happen to itself.

@@ -7,11 +7,12 @@
 //! are never lost.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::io::{Input, SEND_BUFFER_BYTES_MAX};
 
-use super::node::{End, Stage, peer_of};
+use super::node::{End, NEVER, Stage, peer_of};
 use super::packet::{Body, EndId, HEADER_BYTES, Load, Packet};
 use super::shard::{Happening, Shard};
 
@@ -125,12 +126,12 @@ impl Shard {
         let sequence = end.next_sequence;
         end.next_sequence += 1;
         end.unacknowledged_bytes += bytes;
-        let owed = end.owed_since.take();
+        let owed_since = std::mem::replace(&mut end.owed_since, NEVER);
         let (other, other_end) = (end.other, end.other_end);
-        if owed.is_some_and(|since| since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now) {
+        if owed_since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now {
             self.count_acknowledgements(node, other, 1);
         }
-        let packet = Box::new(Packet {
+        let packet = self.boxed(Packet {
             src: node,
             from: id,
             dst: other,
@@ -191,7 +192,7 @@ impl Shard {
             if let Some(end) = self.node(src).end(packet.from) {
                 end.shrink_window();
             }
-            let again = Box::new(Packet {
+            let again = self.boxed(Packet {
                 body: data(sent.lost_bytes, std::mem::replace(&mut load, Load::Hole)),
                 segments: 0,
                 wire_bytes: 0,
@@ -282,7 +283,7 @@ impl Shard {
     }
 
     /// A part of a stream has come to its node.
-    pub(super) fn data_came(&mut self, packet: Box<Packet>) {
+    pub(super) fn data_came(&mut self, packet: &mut Packet) {
         let now = self.now;
         let Packet {
             src,
@@ -290,18 +291,18 @@ impl Shard {
             dst,
             to,
             segments,
-            body:
-                Body::Data {
-                    sequence,
-                    bytes,
-                    acknowledge,
-                    load,
-                },
             ..
-        } = *packet
+        } = *packet;
+        let Body::Data {
+            sequence,
+            bytes,
+            acknowledge,
+            ref mut load,
+        } = packet.body
         else {
             return;
         };
+        let load = std::mem::replace(load, Load::Hole);
         let Some(end) = self.node(dst).end(to) else {
             return self.reset(dst, to, src, from);
         };
@@ -364,11 +365,8 @@ impl Shard {
                 let Some(end) = self.node(node).end(id) else {
                     return;
                 };
-                let due = end
-                    .progress_told
-                    .is_none_or(|told| told.saturating_add(PROGRESS_INTERVAL) <= now);
-                if due {
-                    end.progress_told = Some(now);
+                if end.progress_due <= now {
+                    end.progress_due = now.saturating_add(PROGRESS_INTERVAL);
                     self.tell(node, Input::Progress { peer });
                 }
             }
@@ -444,7 +442,7 @@ impl Train {
 
 impl End {
     /// An end whose handshake begins.
-    pub fn new(other: NodeId, addr: std::net::SocketAddr, outbound: bool, now: Nanos) -> End {
+    pub fn new(other: NodeId, addr: SocketAddrV4, outbound: bool, now: Nanos) -> End {
         End {
             other,
             other_end: EndId {
@@ -468,10 +466,10 @@ impl End {
             waiting: None,
             expected: 0,
             early: BTreeMap::new(),
-            owed_since: None,
+            owed_since: NEVER,
             last_heard: now,
             probing: false,
-            progress_told: None,
+            progress_due: Nanos::ZERO,
         }
     }
 
@@ -509,16 +507,15 @@ impl End {
     fn acknowledge(&mut self, now: Nanos, segments: u32) -> u32 {
         let mut sent = 0;
         let mut open = segments;
-        if let Some(since) = self.owed_since.take() {
-            if since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now {
-                sent += 1;
-            } else {
-                open += 1;
-            }
+        let owed_since = std::mem::replace(&mut self.owed_since, NEVER);
+        if owed_since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now {
+            sent += 1;
+        } else if owed_since != NEVER {
+            open += 1;
         }
         sent += open / 2;
         if open % 2 == 1 {
-            self.owed_since = Some(now);
+            self.owed_since = now;
         }
         sent
     }
@@ -543,7 +540,7 @@ mod tests {
     fn end() -> End {
         let mut end = End::new(
             NodeId(1),
-            std::net::SocketAddr::from(([10, 0, 0, 2], 1)),
+            SocketAddrV4::new(std::net::Ipv4Addr::new(10, 0, 0, 2), 1),
             true,
             Nanos::ZERO,
         );
@@ -576,7 +573,7 @@ mod tests {
             1,
             "the late one"
         );
-        assert_eq!(end.owed_since, Some(Nanos::from_millis(90)));
+        assert_eq!(end.owed_since, Nanos::from_millis(90));
     }
 
     #[test]

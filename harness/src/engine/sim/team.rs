@@ -158,15 +158,9 @@ impl Team {
 
     /// Byte counters of all nodes.
     pub fn counters(&self) -> Vec<NodeCounters> {
-        let mut shards = self.shards.iter();
-        let mut sums = shards
-            .next()
-            .map(|s| s.counters().to_vec())
-            .unwrap_or_default();
-        for shard in shards {
-            for (sum, more) in sums.iter_mut().zip(shard.counters()) {
-                add(sum, more);
-            }
+        let mut sums = vec![NodeCounters::default(); self.homes.len()];
+        for shard in &self.shards {
+            shard.counters().add_to(&mut sums);
         }
         sums
     }
@@ -241,18 +235,6 @@ impl Meeting {
         self.mail[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn add(sum: &mut NodeCounters, more: &NodeCounters) {
-    sum.tx_packets += more.tx_packets;
-    sum.tx_bytes += more.tx_bytes;
-    sum.rx_packets += more.rx_packets;
-    sum.rx_bytes += more.rx_bytes;
-    sum.device_tx_bytes += more.device_tx_bytes;
-    sum.device_rx_bytes += more.device_rx_bytes;
-    for (sum, more) in sum.drops.iter_mut().zip(more.drops) {
-        *sum += more;
     }
 }
 

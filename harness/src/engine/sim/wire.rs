@@ -22,7 +22,7 @@ impl Shard {
 
     /// Something that was on its way gets nowhere: its sender misses it.
     pub(super) fn dropped(&mut self, packet: Box<Packet>, reason: DropReason) {
-        self.count_drops(packet.src, packet.segments, reason);
+        self.counters.dropped(packet.src, packet.segments, reason);
         let again = matches!(packet.body, Body::Data { .. } | Body::Syn | Body::SynAck);
         if again {
             let round_trip = Nanos(2 * self.now.saturating_sub(packet.first_sent).0);
@@ -31,23 +31,21 @@ impl Shard {
         }
     }
 
-    pub(super) fn deliver(&mut self, packet: Box<Packet>) {
-        let received = &mut self.counters[packet.dst.index()];
-        received.rx_packets += u64::from(packet.segments);
-        received.rx_bytes += u64::from(packet.wire_bytes);
-        received.device_rx_bytes +=
-            u64::from(packet.wire_bytes - packet.segments * self.framing_bytes);
+    pub(super) fn deliver(&mut self, mut packet: Box<Packet>) {
+        self.counters
+            .received(packet.dst, packet.segments, packet.wire_bytes);
         let (node, id) = (packet.dst, packet.to);
         match packet.body {
             Body::Syn => self.syn_came(&packet),
             Body::SynAck => self.syn_ack_came(&packet),
             Body::Established => self.established(node, id),
             Body::Reset => self.reset_came(node, id),
-            Body::Data { .. } => self.data_came(packet),
+            Body::Data { .. } => self.data_came(&mut packet),
             Body::Acknowledged { bytes } => self.acknowledged(node, id, bytes),
             Body::Probe => self.probe_came(&packet),
             Body::ProbeAnswer => self.probe_answered(node, id),
         }
+        self.spare_packets.push(packet);
     }
 
     /// A packet is on its way, and reaches the other's access link then.
@@ -68,11 +66,11 @@ impl Shard {
         dst: NodeId,
         wire_bytes: u32,
     ) -> Option<Nanos> {
-        self.count_sent(src, 1, wire_bytes);
+        self.counters.sent(src, 1, wire_bytes);
         match self.model.send(now, src, dst, wire_bytes) {
             Verdict::Deliver { at } => Some(at),
             Verdict::Drop(reason) => {
-                self.count_drops(src, 1, reason);
+                self.counters.dropped(src, 1, reason);
                 None
             }
         }
@@ -90,7 +88,7 @@ impl Shard {
     ) {
         let now = self.now;
         if let Some(at) = self.send_wire(now, src, dst, wire_bytes) {
-            let packet = Box::new(Packet {
+            let packet = self.boxed(Packet {
                 src,
                 from,
                 dst,
@@ -132,7 +130,7 @@ impl Shard {
         let now = self.now;
         let wire_bytes = HEADER_BYTES + self.framing_bytes;
         if let Verdict::Deliver { at } = self.model.send(now, src, dst, wire_bytes) {
-            let packet = Box::new(Packet {
+            let packet = self.boxed(Packet {
                 src,
                 from,
                 dst,
@@ -148,24 +146,10 @@ impl Shard {
         }
     }
 
-    fn count_sent(&mut self, src: NodeId, packets: u32, wire_bytes: u32) {
-        let sent = &mut self.counters[src.index()];
-        sent.tx_packets += u64::from(packets);
-        sent.tx_bytes += u64::from(wire_bytes);
-        sent.device_tx_bytes += u64::from(wire_bytes - packets * self.framing_bytes);
-    }
-
     /// Pure acknowledgements, which are counted without being sent.
     pub(super) fn count_acknowledgements(&mut self, src: NodeId, dst: NodeId, packets: u32) {
         let wire_bytes = packets * (HEADER_BYTES + self.framing_bytes);
-        self.count_sent(src, packets, wire_bytes);
-        let received = &mut self.counters[dst.index()];
-        received.rx_packets += u64::from(packets);
-        received.rx_bytes += u64::from(wire_bytes);
-        received.device_rx_bytes += u64::from(packets * HEADER_BYTES);
-    }
-
-    fn count_drops(&mut self, src: NodeId, packets: u32, reason: DropReason) {
-        self.counters[src.index()].drops[reason as usize] += u64::from(packets);
+        self.counters.sent(src, packets, wire_bytes);
+        self.counters.received(dst, packets, wire_bytes);
     }
 }

@@ -30,6 +30,58 @@ impl Time {
     }
 }
 
+/// A time, or none, in the room of a time: a process may hold millions of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionalTime(Time);
+
+impl OptionalTime {
+    /// None; what is never is not there either.
+    pub const NONE: OptionalTime = OptionalTime(Time::NEVER);
+
+    /// As an option.
+    pub fn get(self) -> Option<Time> {
+        (self != OptionalTime::NONE).then_some(self.0)
+    }
+
+    /// Whether there is one.
+    pub fn is_some(self) -> bool {
+        self != OptionalTime::NONE
+    }
+
+    /// Whether there is none.
+    pub fn is_none(self) -> bool {
+        self == OptionalTime::NONE
+    }
+
+    /// Whether there is one, and it has come.
+    pub fn is_due(self, now: Time) -> bool {
+        self.is_some() && self.0 <= now
+    }
+
+    /// The time, or [`Time::NEVER`].
+    pub fn or_never(self) -> Time {
+        self.0
+    }
+}
+
+impl Default for OptionalTime {
+    fn default() -> OptionalTime {
+        OptionalTime::NONE
+    }
+}
+
+impl From<Time> for OptionalTime {
+    fn from(time: Time) -> OptionalTime {
+        OptionalTime(time)
+    }
+}
+
+impl From<Option<Time>> for OptionalTime {
+    fn from(time: Option<Time>) -> OptionalTime {
+        OptionalTime(time.unwrap_or(Time::NEVER))
+    }
+}
+
 impl Add<Duration> for Time {
     type Output = Time;
 

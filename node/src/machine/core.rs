@@ -18,7 +18,7 @@ use crate::sync::{CompactBlocks, Downloads};
 use crate::wire::{Command, Message};
 
 /// Transactions remembered as refused, until the next block; and as confirmed. 8 bytes each.
-const RECENT_TRANSACTIONS_MAX: usize = 4_096;
+const RECENT_TRANSACTIONS_MAX: u32 = 4_096;
 /// Rounds of doing what is due before the driver gets its turn: what is done in one may make
 /// something else due at once.
 const ROUNDS_MAX: usize = 8;
@@ -125,7 +125,7 @@ impl Machine {
             }
             Input::Progress { peer } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
-                    peer.last_received = Some(now);
+                    peer.last_received = now.into();
                 }
                 self.progressed(now, peer);
             }
@@ -209,7 +209,7 @@ impl Machine {
             return;
         };
         let (command, bytes) = (message.command(), message.wire_size());
-        peer.last_sent = Some(now);
+        peer.last_sent = now.into();
         peer.traffic.sent.add(command, bytes);
         self.push(Output::Send { peer: id, message });
     }
@@ -223,7 +223,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut_later(&id).filter(|p| !p.closing) else {
             return;
         };
-        peer.last_received = Some(now);
+        peer.last_received = now.into();
         let command = message.command();
         peer.traffic.received.add(command, wire_bytes);
         let is_handshake = matches!(

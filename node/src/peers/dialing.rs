@@ -76,7 +76,7 @@ impl Machine {
     pub(crate) fn is_connected_to(&self, addr: &SocketAddr) -> bool {
         self.peers
             .values()
-            .any(|p| p.addr == *addr || p.listen_addr == Some(*addr))
+            .any(|p| p.addr == *addr || p.listen_addr() == Some(*addr))
     }
 
     /// An address to connect to, if there is one.
@@ -96,7 +96,7 @@ impl Machine {
                 || bans.is_banned(addr.ip(), now)
                 || peers
                     .values()
-                    .any(|p| p.addr == *addr || p.listen_addr == Some(*addr))
+                    .any(|p| p.addr == *addr || p.listen_addr() == Some(*addr))
         })
     }
 
@@ -207,7 +207,7 @@ impl Machine {
                 .peers
                 .values()
                 .filter(|p| p.kind == ConnectionKind::Automatic && !p.closing)
-                .min_by_key(|p| (p.last_block, std::cmp::Reverse(p.connected_at), p.id))
+                .min_by_key(|p| (p.last_block.get(), std::cmp::Reverse(p.connected_at), p.id))
                 .map(|p| p.id);
             if let Some(worst) = worst {
                 self.disconnect(worst, "replaced by a peer with newer blocks");
@@ -232,7 +232,7 @@ impl Machine {
     /// A connection is gone: notes it for the next attempt.
     pub(crate) fn outbound_lost(&mut self, now: Time, peer: &Peer) {
         let lasted = now.since(peer.connected_at);
-        let target = peer.listen_addr.unwrap_or(peer.addr);
+        let target = peer.listen_addr().unwrap_or(peer.addr);
         self.dialer.lost(&target, lasted, now, &mut self.randomness);
         if !peer.kind.is_inbound() && peer.handshake != super::Handshake::Ready {
             self.addresses.attempt_failed(&peer.addr, now);

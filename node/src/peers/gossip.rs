@@ -1,21 +1,23 @@
 //! Gossip about addresses: asking, answering, telling one's own, and passing on what is new.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::addresses::is_dialable;
 use super::peer::{ConnectionKind, Peer};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
+use crate::time::OptionalTime;
 use crate::wire::{ADDRESSES_PER_MESSAGE_MAX, Message, PeerAddress};
 
 /// Addresses that a peer may tell at once; then [`TOKENS_PER_SEC`]. A whole answer to `getaddr`.
-const TOKENS_MAX: u64 = ADDRESSES_PER_MESSAGE_MAX as u64;
+const TOKENS_MAX: u32 = ADDRESSES_PER_MESSAGE_MAX as u32;
 /// Addresses that a peer may tell per second in the long run. Bitcoin Core allows 0.1; here a
 /// hundred nodes that start at one instant are to know each other within seconds.
-const TOKENS_PER_SEC: u64 = 10;
+const TOKENS_PER_SEC: u32 = 10;
 /// A peer that told so many more than it may is flooding.
-const RATE_LIMITED_MAX: u64 = 20_000;
+const RATE_LIMITED_MAX: u32 = 20_000;
 /// A peer's `getaddr` is answered at most this often; a node that finds nobody asks again soon.
 const ANSWER_EVERY: Duration = Duration::from_millis(500);
 /// Share of the known addresses that an answer gives, percent. Bitcoin Core's: an answer is not to
@@ -40,19 +42,19 @@ pub(crate) const OWN_ADDRS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub struct PeerGossip {
     /// Addresses taken from it.
-    pub processed: u64,
+    pub processed: u32,
     /// Addresses ignored because it told too many.
-    pub rate_limited: u64,
+    pub rate_limited: u32,
     /// Whether it takes part: an inbound peer shows it by asking or telling.
     pub enabled: bool,
     v2: bool,
-    tokens: u64,
+    tokens: u32,
     tokens_at: Time,
     pending: Vec<PeerAddress>,
-    send_at: Option<Time>,
-    asked: Option<Time>,
-    answered: Option<Time>,
-    advertise_at: Option<Time>,
+    send_at: OptionalTime,
+    asked: OptionalTime,
+    answered: OptionalTime,
+    advertise_at: OptionalTime,
 }
 
 impl PeerGossip {
@@ -65,10 +67,10 @@ impl PeerGossip {
             tokens: TOKENS_MAX,
             tokens_at: now,
             pending: Vec::new(),
-            send_at: None,
-            asked: None,
-            answered: None,
-            advertise_at: None,
+            send_at: OptionalTime::NONE,
+            asked: OptionalTime::NONE,
+            answered: OptionalTime::NONE,
+            advertise_at: OptionalTime::NONE,
         }
     }
 
@@ -95,22 +97,21 @@ impl PeerGossip {
         let elapsed_secs = now.since(self.tokens_at).as_secs();
         if elapsed_secs > 0 {
             self.tokens_at = self.tokens_at + Duration::from_secs(elapsed_secs);
-            let earned = elapsed_secs.saturating_mul(TOKENS_PER_SEC);
+            let earned = u32::try_from(elapsed_secs)
+                .map_or(u32::MAX, |secs| secs.saturating_mul(TOKENS_PER_SEC));
             self.tokens = self.tokens.saturating_add(earned).min(2 * TOKENS_MAX);
         }
-        let allowed = (told as u64).min(self.tokens);
+        let told = u32::try_from(told).unwrap_or(u32::MAX);
+        let allowed = told.min(self.tokens);
         self.tokens -= allowed;
-        self.processed += allowed;
-        self.rate_limited += told as u64 - allowed;
+        self.processed = self.processed.saturating_add(allowed);
+        self.rate_limited = self.rate_limited.saturating_add(told - allowed);
         allowed as usize
     }
 
     /// When something is due.
     fn deadline(&self) -> Time {
-        let never = Time::NEVER;
-        self.send_at
-            .unwrap_or(never)
-            .min(self.advertise_at.unwrap_or(never))
+        self.send_at.or_never().min(self.advertise_at.or_never())
     }
 }
 
@@ -137,7 +138,7 @@ impl Machine {
 
     fn send_getaddr(&mut self, now: Time, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.gossip.asked = Some(now);
+            peer.gossip.asked = now.into();
             // The answer is no flood.
             peer.gossip.tokens = (peer.gossip.tokens + TOKENS_MAX).min(2 * TOKENS_MAX);
             self.send(now, id, Message::GetAddr);
@@ -149,7 +150,7 @@ impl Machine {
         let candidates: Vec<_> = self
             .peers
             .values()
-            .filter(|p| p.is_ready() && p.gossip.asked.is_none_or(|t| t + ASK_EVERY <= now))
+            .filter(|p| p.is_ready() && p.gossip.asked.get().is_none_or(|t| t + ASK_EVERY <= now))
             .map(|p| p.id)
             .collect();
         if !candidates.is_empty() {
@@ -163,11 +164,16 @@ impl Machine {
             return;
         };
         peer.gossip.enabled = true;
-        if peer.gossip.answered.is_some_and(|t| t + ANSWER_EVERY > now) {
+        if peer
+            .gossip
+            .answered
+            .get()
+            .is_some_and(|t| t + ANSWER_EVERY > now)
+        {
             return;
         }
-        peer.gossip.answered = Some(now);
-        let listen_addr = peer.listen_addr;
+        peer.gossip.answered = now.into();
+        let listen_addr = peer.listen_addr();
         let count = self.addresses.len() * ANSWER_PERCENT / 100;
         let count = count.clamp(ANSWER_MIN, ADDRESSES_PER_MESSAGE_MAX);
         let mut sample = self.addresses.sample(count, &mut self.randomness);
@@ -195,9 +201,9 @@ impl Machine {
         // A lone address of the peer's own host is where it listens.
         if let [own] = told.as_slice()
             && own.addr.ip() == source
-            && peer.listen_addr.is_none()
+            && peer.listen_port.is_none()
         {
-            peer.listen_addr = Some(own.addr);
+            peer.listen_port = NonZeroU16::new(own.addr.port());
         }
         if flooding {
             self.misbehaved(id, "flood of addresses");
@@ -234,7 +240,7 @@ impl Machine {
             .peers
             .values()
             .filter(|p| p.id != from && p.is_ready() && p.gossip.enabled)
-            .filter(|p| p.listen_addr != Some(address.addr))
+            .filter(|p| p.listen_addr() != Some(address.addr))
             .map(|p| p.id)
             .collect();
         for _ in 0..FANOUT.min(takers.len()) {
@@ -244,7 +250,9 @@ impl Machine {
                 && peer.gossip.pending.len() < PENDING_MAX
             {
                 peer.gossip.pending.push(address);
-                peer.gossip.send_at.get_or_insert(now + delay);
+                if peer.gossip.send_at.is_none() {
+                    peer.gossip.send_at = (now + delay).into();
+                }
             }
         }
     }
@@ -269,7 +277,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        peer.gossip.advertise_at = Some(now + ADVERTISE_EVERY);
+        peer.gossip.advertise_at = (now + ADVERTISE_EVERY).into();
         let own = PeerAddress {
             last_seen_secs: now.unix_secs(),
             services,
@@ -298,9 +306,9 @@ impl Machine {
             let Some(peer) = self.peers.get_mut(&id) else {
                 continue;
             };
-            let advertises = peer.gossip.advertise_at.is_some_and(|t| t <= now);
-            if peer.gossip.send_at.is_some_and(|t| t <= now) {
-                peer.gossip.send_at = None;
+            let advertises = peer.gossip.advertise_at.is_due(now);
+            if peer.gossip.send_at.is_due(now) {
+                peer.gossip.send_at = OptionalTime::NONE;
                 let mut pending = std::mem::take(&mut peer.gossip.pending);
                 pending.sort_unstable();
                 pending.dedup();

@@ -1,6 +1,7 @@
 //! The beginning of a connection: `version`, what both want, `verack`; and the connection's end.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bitcoin::p2p::ServiceFlags;
@@ -79,8 +80,8 @@ impl Machine {
                 peer: p.id,
                 connected_at: p.connected_at,
                 ping_min: p.ping.min,
-                last_transaction: p.last_transaction,
-                last_block: p.last_block,
+                last_transaction: p.last_transaction.get(),
+                last_block: p.last_block.get(),
                 was_told_addresses: p.gossip.was_answered(),
             })
             .collect();
@@ -145,8 +146,8 @@ impl Machine {
         }
         if let Some(peer) = self.peers.get_mut(&id) {
             // The port is believed, the host is where the connection comes from.
-            if kind.is_inbound() && version.sender.port() != 0 {
-                peer.listen_addr = Some(SocketAddr::new(peer.addr.ip(), version.sender.port()));
+            if kind.is_inbound() {
+                peer.listen_port = NonZeroU16::new(version.sender.port());
             }
             peer.time_offset_secs = version.time_secs.saturating_sub(i64::from(now.unix_secs()));
             peer.transactions
@@ -240,7 +241,7 @@ impl Machine {
                 other.id != id
                     && other.is_ready()
                     && other.kind.is_inbound() != peer.kind.is_inbound()
-                    && other.listen_addr == peer.listen_addr
+                    && other.listen_addr() == peer.listen_addr()
                     && apart < SAME_MOMENT
             })?;
             let (inbound, outbound) = if peer.kind.is_inbound() {
@@ -249,7 +250,7 @@ impl Machine {
                 (other, peer)
             };
             let ours = self.own_addr_for(outbound.id)?;
-            let theirs = outbound.listen_addr?;
+            let theirs = outbound.listen_addr()?;
             Some(if ours < theirs {
                 inbound.id
             } else {
@@ -265,7 +266,7 @@ impl Machine {
     /// Closes a connection that did what no honest peer does, and avoids its address for a while.
     pub(crate) fn misbehaved(&mut self, id: PeerId, reason: &str) {
         if let Some(peer) = self.peers.get(&id) {
-            let addr = peer.listen_addr.unwrap_or(peer.addr);
+            let addr = peer.listen_addr().unwrap_or(peer.addr);
             self.unwelcome.add(addr.ip(), self.now);
             self.addresses.shun(&addr, self.now);
             self.dialer.shun(&addr);

@@ -30,7 +30,7 @@ fn next_due(peer: &Peer, timing: &Timing) -> (Time, Due) {
             Due::HandshakeTimeout,
         );
     }
-    let heard = peer.last_received.unwrap_or(peer.connected_at);
+    let heard = peer.last_received.get().unwrap_or(peer.connected_at);
     match peer.ping.outstanding_since() {
         Some(pinged) => {
             // From the later of both: a ping that a stalled host sent late is waited for as well.

@@ -2,6 +2,7 @@
 //! stands in the sub-protocols' files.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use bitcoin::p2p::ServiceFlags;
 
@@ -11,6 +12,7 @@ use super::traffic::Traffic;
 use crate::io::{PeerId, Time};
 use crate::relay::PeerTransactions;
 use crate::sync::PeerSync;
+use crate::time::OptionalTime;
 use crate::wire::Version;
 
 /// Why a connection exists.
@@ -77,9 +79,9 @@ pub struct Peer {
     /// Service bits that it told.
     services: u64,
     /// When something was last sent.
-    pub last_sent: Option<Time>,
+    pub last_sent: OptionalTime,
     /// When something last arrived.
-    pub last_received: Option<Time>,
+    pub last_received: OptionalTime,
     /// When it was opened.
     pub connected_at: Time,
     /// Headers and blocks.
@@ -93,13 +95,13 @@ pub struct Peer {
     /// Addresses.
     pub gossip: PeerGossip,
     /// When it last gave a block that was new and sound.
-    pub last_block: Option<Time>,
+    pub last_block: OptionalTime,
     /// When it last gave a transaction that entered the mempool.
-    pub last_transaction: Option<Time>,
+    pub last_transaction: OptionalTime,
     /// The other end of the connection.
     pub addr: SocketAddr,
-    /// Where the peer accepts connections, if it is known.
-    pub listen_addr: Option<SocketAddr>,
+    /// At which port of its host it accepts connections, if that is known.
+    pub(super) listen_port: Option<NonZeroU16>,
     /// What it said of itself.
     pub version: Option<Box<Version>>,
     /// Its clock minus ours when it connected, seconds.
@@ -118,13 +120,13 @@ impl Peer {
         Peer {
             id,
             addr,
-            listen_addr: (!kind.is_inbound()).then_some(addr),
+            listen_port: NonZeroU16::new(addr.port()).filter(|_| !kind.is_inbound()),
             kind,
             connected_at: now,
-            last_sent: None,
-            last_received: None,
-            last_block: None,
-            last_transaction: None,
+            last_sent: OptionalTime::NONE,
+            last_received: OptionalTime::NONE,
+            last_block: OptionalTime::NONE,
+            last_transaction: OptionalTime::NONE,
             traffic: Traffic::default(),
             services: ServiceFlags::NONE.to_u64(),
             version: None,
@@ -142,6 +144,12 @@ impl Peer {
     /// Whether the handshake is done and the connection is not being closed.
     pub fn is_ready(&self) -> bool {
         self.handshake == Handshake::Ready && !self.closing
+    }
+
+    /// Where the peer accepts connections, if it is known.
+    pub fn listen_addr(&self) -> Option<SocketAddr> {
+        let port = self.listen_port?;
+        Some(SocketAddr::new(self.addr.ip(), port.get()))
     }
 
     /// Takes what it says of itself.

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use crate::io::Time;
+use crate::time::OptionalTime;
 
 /// Pings of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Ping {
-    /// Nonce and time of the one that is not answered yet.
-    outstanding: Option<(u64, Time)>,
-    sent_at: Option<Time>,
+    /// Of the last one.
+    nonce: u64,
+    sent_at: OptionalTime,
+    /// Whether its answer is awaited.
+    outstanding: bool,
     /// How long the last one took.
     pub last: Option<Duration>,
     /// The shortest.
@@ -19,32 +22,30 @@ pub struct Ping {
 impl Ping {
     /// How long the outstanding one has been waited for.
     pub fn wait(&self, now: Time) -> Option<Duration> {
-        self.outstanding.map(|(_, sent)| now.since(sent))
+        self.outstanding_since().map(|sent| now.since(sent))
     }
 
     pub(super) fn outstanding_since(&self) -> Option<Time> {
-        self.outstanding.map(|(_, sent)| sent)
+        self.sent_at.get().filter(|_| self.outstanding)
     }
 
     pub(super) fn sent_at(&self) -> Option<Time> {
-        self.sent_at
+        self.sent_at.get()
     }
 
     pub(super) fn sent(&mut self, nonce: u64, now: Time) {
-        self.outstanding = Some((nonce, now));
-        self.sent_at = Some(now);
+        self.nonce = nonce;
+        self.sent_at = now.into();
+        self.outstanding = true;
     }
 
     /// Takes a pong; one that answers nothing is ignored, as Bitcoin Core does.
     pub(super) fn answered(&mut self, nonce: u64, now: Time) {
-        let Some((expected, sent)) = self.outstanding else {
+        let Some(sent) = self.outstanding_since().filter(|_| nonce == self.nonce) else {
             return;
         };
-        if nonce != expected {
-            return;
-        }
         let took = now.since(sent);
-        self.outstanding = None;
+        self.outstanding = false;
         self.last = Some(took);
         self.min = Some(self.min.map_or(took, |min| min.min(took)));
     }

@@ -11,6 +11,7 @@ use super::recent_ids::RecentIds;
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::peers::{ConnectionKind, Peer};
+use crate::time::OptionalTime;
 use crate::wire::Message;
 
 /// Transactions that wait to be announced to one peer; beyond it the oldest are not announced, and
@@ -24,7 +25,7 @@ const OFFERED_MAX: usize = PER_TURN_MAX;
 /// to fetch addresses, are over by then.
 const OFFERED_AFTER: Duration = Duration::from_secs(6);
 /// Transactions remembered per peer as known to it.
-const KNOWN_MAX: usize = 1_024;
+const KNOWN_MAX: u32 = 1_024;
 
 /// Transactions of one connection.
 #[derive(Clone, Debug)]
@@ -34,12 +35,12 @@ pub struct PeerTransactions {
     /// What it does not want to hear of, satoshis per 1,000 virtual bytes.
     pub(super) fee_filter: u64,
     pub(super) pending: VecDeque<Txid>,
-    pub(super) announce_at: Option<Time>,
+    pub(super) announce_at: OptionalTime,
     /// When it is told of the transactions that were here before it came.
-    offer_at: Option<Time>,
+    offer_at: OptionalTime,
     pub(super) known: RecentIds,
     /// Announcements that were ignored because there were too many.
-    pub(super) ignored: u64,
+    pub(super) ignored: u32,
 }
 
 impl Default for PeerTransactions {
@@ -49,8 +50,8 @@ impl Default for PeerTransactions {
             by_wtxid: false,
             fee_filter: 0,
             pending: VecDeque::new(),
-            announce_at: None,
-            offer_at: None,
+            announce_at: OptionalTime::NONE,
+            offer_at: OptionalTime::NONE,
             known: RecentIds::new(KNOWN_MAX),
             ignored: 0,
         }
@@ -92,7 +93,7 @@ impl Machine {
             return;
         }
         if self.config.offer_mempool {
-            peer.transactions.offer_at = Some(now + OFFERED_AFTER);
+            peer.transactions.offer_at = (now + OFFERED_AFTER).into();
         }
         for txid in self.own_unconfirmed() {
             self.queue_for(now, id, &txid);
@@ -104,12 +105,12 @@ impl Machine {
         let due: Vec<_> = self
             .peers
             .due(now)
-            .filter(|p| p.is_ready() && p.transactions.offer_at.is_some_and(|t| t <= now))
+            .filter(|p| p.is_ready() && p.transactions.offer_at.is_due(now))
             .map(|p| p.id)
             .collect();
         for id in due {
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.transactions.offer_at = None;
+                peer.transactions.offer_at = OptionalTime::NONE;
             }
             let all = self.mempool.by_arrival();
             let newest = all.len().saturating_sub(OFFERED_MAX);
@@ -169,7 +170,7 @@ impl Machine {
             } else {
                 timing.tx_delay_outbound
             };
-            peer.transactions.announce_at = Some(now + self.randomness.exponential(mean));
+            peer.transactions.announce_at = (now + self.randomness.exponential(mean)).into();
         }
     }
 
@@ -178,7 +179,7 @@ impl Machine {
         let due: Vec<_> = self
             .peers
             .due(now)
-            .filter(|p| p.is_ready() && p.transactions.announce_at.is_some_and(|t| t <= now))
+            .filter(|p| p.is_ready() && p.transactions.announce_at.is_due(now))
             .map(|p| p.id)
             .collect();
         for id in due {
@@ -218,8 +219,8 @@ impl Machine {
                 false => Inventory::Transaction(txid),
             });
         }
-        state.announce_at =
-            (!state.pending.is_empty()).then_some(now + config.timing.tx_delay_outbound);
+        let more = !state.pending.is_empty();
+        state.announce_at = more.then_some(now + config.timing.tx_delay_outbound).into();
         if !inventory.is_empty() {
             self.send(now, id, Message::Inv(inventory));
         }
@@ -236,11 +237,7 @@ impl Machine {
     /// When a connection needs [`Machine::run_relay`].
     pub(crate) fn relay_deadline(peer: &Peer) -> Time {
         let state = &peer.transactions;
-        [state.announce_at, state.offer_at]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(Time::NEVER)
+        state.announce_at.or_never().min(state.offer_at.or_never())
     }
 
     /// The connection takes no more part: what it owes is asked of others.

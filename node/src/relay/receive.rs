@@ -16,7 +16,7 @@ use crate::wire::Message;
 
 /// A peer whose announcements had to be ignored so often, because so many others were pending, is
 /// flooding.
-const IGNORED_MAX: u64 = 50_000;
+const IGNORED_MAX: u32 = 50_000;
 
 impl Machine {
     pub(crate) fn received_tx_inv(&mut self, now: Time, id: PeerId, names: &[TxName]) {
@@ -143,7 +143,7 @@ impl Machine {
             match self.mempool.accept(&self.chain, now, Arc::clone(&tx)) {
                 Ok(accepted) => {
                     if let Some(peer) = self.peers.get_mut(&from) {
-                        peer.last_transaction = Some(now);
+                        peer.last_transaction = now.into();
                     }
                     self.remember_all(accepted.evicted);
                     self.entered_mempool(now, &accepted.txid, tx, Some(from));

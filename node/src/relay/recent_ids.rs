@@ -8,13 +8,13 @@ const SLOTS_MIN: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct RecentIds {
     slots: Vec<u64>,
-    filled: usize,
-    slots_max: usize,
+    filled: u32,
+    slots_max: u32,
 }
 
 impl RecentIds {
     /// Remembers up to `slots_max` ids (a power of two), 8 bytes each.
-    pub(crate) fn new(slots_max: usize) -> RecentIds {
+    pub(crate) fn new(slots_max: u32) -> RecentIds {
         RecentIds {
             slots: Vec::new(),
             filled: 0,
@@ -28,7 +28,9 @@ impl RecentIds {
     }
 
     pub(crate) fn insert(&mut self, id: u64) {
-        if self.filled * 2 >= self.slots.len() && self.slots.len() < self.slots_max {
+        if self.filled as usize * 2 >= self.slots.len()
+            && self.slots.len() < self.slots_max as usize
+        {
             self.grow();
         }
         self.put(nonzero(id));
@@ -41,12 +43,13 @@ impl RecentIds {
 
     fn put(&mut self, id: u64) {
         let at = self.slot(id);
-        self.filled += usize::from(self.slots[at] == 0);
+        self.filled += u32::from(self.slots[at] == 0);
         self.slots[at] = id;
     }
 
     fn grow(&mut self) {
-        let larger = (self.slots.len() * 2).clamp(SLOTS_MIN, self.slots_max.max(SLOTS_MIN));
+        let larger =
+            (self.slots.len() * 2).clamp(SLOTS_MIN, (self.slots_max as usize).max(SLOTS_MIN));
         let old = std::mem::replace(&mut self.slots, vec![0; larger]);
         self.filled = 0;
         old.into_iter()

@@ -35,10 +35,10 @@ pub fn peer_json(peer: &Peer, chain: &Chain, now: Time) -> Value {
     put("services", format!("{services:016x}").into());
     put("servicesnames", json!(service_names(services)));
     put("relaytxes", peer.transactions.is_wanted().into());
-    put("lastsend", secs(peer.last_sent));
-    put("lastrecv", secs(peer.last_received));
-    put("last_transaction", secs(peer.last_transaction));
-    put("last_block", secs(peer.last_block));
+    put("lastsend", secs(peer.last_sent.get()));
+    put("lastrecv", secs(peer.last_received.get()));
+    put("last_transaction", secs(peer.last_transaction.get()));
+    put("last_block", secs(peer.last_block.get()));
     put("bytessent", peer.traffic.sent.total().into());
     put("bytesrecv", peer.traffic.received.total().into());
     put("conntime", peer.connected_at.unix_secs().into());

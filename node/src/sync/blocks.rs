@@ -11,6 +11,7 @@ use crate::chain::{BlockAccepted, BlockError, HeaderError};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::peers::Peer;
+use crate::time::OptionalTime;
 use crate::wire::Message;
 
 /// Blocks that one peer is asked for at once (Bitcoin Core's `MAX_BLOCKS_IN_TRANSIT_PER_PEER`).
@@ -92,7 +93,7 @@ impl Machine {
         if let Some(peer) = self.peers.get_mut(&id) {
             if peer.sync.in_flight.is_empty() {
                 peer.sync.waiting_since = now;
-                peer.sync.stall_at = Some(now + timeout);
+                peer.sync.stall_at = (now + timeout).into();
             }
             peer.sync.in_flight.extend(wanted);
         }
@@ -151,7 +152,7 @@ impl Machine {
         if let Some(peer) = self.peers.get_mut(&id)
             && accepted.new
         {
-            peer.last_block = Some(now);
+            peer.last_block = now.into();
         }
         self.chain_moved(now, accepted);
         if self.chain.tip().hash == hash && self.downloads.count() == 0 {
@@ -184,7 +185,7 @@ impl Machine {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.sync.stalls = 0;
             peer.sync.waiting_since = now;
-            peer.sync.stall_at = Some(stall_at);
+            peer.sync.stall_at = stall_at.into();
         }
         for id in [from, asked] {
             if let Some(peer) = self.peers.get_mut(&id) {
@@ -192,7 +193,7 @@ impl Machine {
                 if peer.sync.in_flight.is_empty() {
                     // Its room as well: most connections are asked for a block once in a while.
                     peer.sync.in_flight = Vec::new();
-                    peer.sync.stall_at = None;
+                    peer.sync.stall_at = OptionalTime::NONE;
                 }
             }
         }
@@ -213,11 +214,8 @@ impl Machine {
             && peer.sync.stall_at.is_some()
         {
             let latest = peer.sync.waiting_since + timeout * TRICKLE_FACTOR;
-            let at = peer
-                .sync
-                .stall_at
-                .map_or(Time::NEVER, |t| t.max(now + timeout));
-            peer.sync.stall_at = Some(at.min(latest));
+            let at = peer.sync.stall_at.or_never().max(now + timeout);
+            peer.sync.stall_at = at.min(latest).into();
         }
     }
 
@@ -238,7 +236,7 @@ impl Machine {
         let stalling: Vec<_> = self
             .peers
             .due(now)
-            .filter(|p| !p.closing && p.sync.stall_at.is_some_and(|t| t <= now))
+            .filter(|p| !p.closing && p.sync.stall_at.is_due(now))
             .map(|p| p.id)
             .collect();
         for id in stalling {
@@ -247,7 +245,7 @@ impl Machine {
             };
             if peer.sync.in_flight.is_empty() {
                 // It has rested, and gets another chance.
-                peer.sync.stall_at = None;
+                peer.sync.stall_at = OptionalTime::NONE;
                 self.request_blocks(now, id);
                 continue;
             }
@@ -294,7 +292,7 @@ impl Machine {
         let timeout = self.downloads.timeout();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.sync.in_flight = left;
-            peer.sync.stall_at = Some(now + timeout);
+            peer.sync.stall_at = (now + timeout).into();
         }
     }
 
@@ -303,7 +301,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        peer.sync.stall_at = None;
+        peer.sync.stall_at = OptionalTime::NONE;
         if self.take_owed(id).is_empty() {
             return;
         }
@@ -322,12 +320,10 @@ impl Machine {
     /// When a connection needs [`Machine::run_sync`].
     pub(crate) fn sync_deadline(&self, peer: &Peer) -> Time {
         let timeout = self.config.timing.headers_timeout;
-        let headers = peer.sync.headers_asked.map(|asked| asked + timeout);
-        [headers, peer.sync.stall_at, peer.sync.serve_at]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(Time::NEVER)
+        // Never stays never.
+        let headers = peer.sync.headers_asked.or_never() + timeout;
+        let (stall, serve) = (peer.sync.stall_at, peer.sync.serve_at);
+        headers.min(stall.or_never()).min(serve.or_never())
     }
 
     /// How long the peer has been waited for, while it owes blocks.

@@ -9,6 +9,7 @@ use crate::chain::{HeaderEntry, HeaderError};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::peers::{ConnectionKind, Peer};
+use crate::time::OptionalTime;
 use crate::wire::{HEADERS_PER_MESSAGE_MAX, Message};
 
 /// Header messages in a row that connect to nothing; a peer that sends more is not on any chain
@@ -57,7 +58,7 @@ impl Machine {
         if !peer.is_ready() || peer.sync.headers_asked.is_some() {
             return;
         }
-        peer.sync.headers_asked = Some(now);
+        peer.sync.headers_asked = now.into();
         let locator = self.chain.locator(&from);
         self.send(
             now,
@@ -73,7 +74,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut_later(&id) else {
             return;
         };
-        peer.sync.headers_asked = None;
+        peer.sync.headers_asked = OptionalTime::NONE;
         let Some(last) = headers.last() else {
             self.header_sync_ends(now, id);
             return;
@@ -112,7 +113,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        peer.sync.last_unknown = Some(hash);
+        peer.sync.last_unknown = Some(Box::new(hash));
         peer.sync.unconnecting += 1;
         if peer.sync.unconnecting > UNCONNECTING_MAX {
             self.misbehaved(id, "headers that connect to nothing");
@@ -179,7 +180,7 @@ impl Machine {
             return;
         }
         let work = |hash: BlockHash| self.chain.entry(&hash).map(|e| e.work);
-        let was_unknown = peer.sync.last_unknown;
+        let was_unknown = peer.sync.last_unknown.as_deref().copied();
         let found = was_unknown.filter(|unknown| self.chain.entry(unknown).is_some());
         let told = work(hash).is_some().then_some(hash);
         let best = [peer.sync.best_known, found, told]
@@ -198,7 +199,7 @@ impl Machine {
                 peer.sync.last_unknown = None;
             }
             if told.is_none() {
-                peer.sync.last_unknown = Some(hash);
+                peer.sync.last_unknown = Some(Box::new(hash));
             }
         }
     }
@@ -233,12 +234,17 @@ impl Machine {
         let late: Vec<_> = self
             .peers
             .due(now)
-            .filter(|p| p.sync.headers_asked.is_some_and(|t| t + timeout <= now))
+            .filter(|p| {
+                p.sync
+                    .headers_asked
+                    .get()
+                    .is_some_and(|t| t + timeout <= now)
+            })
             .map(|p| p.id)
             .collect();
         for id in late {
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.sync.headers_asked = None;
+                peer.sync.headers_asked = OptionalTime::NONE;
             }
             if self.header_sync == Some(id) {
                 self.disconnect(id, "headers timeout");

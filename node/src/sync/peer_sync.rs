@@ -6,6 +6,7 @@ use bitcoin::BlockHash;
 use bitcoin::p2p::message_blockdata::Inventory;
 
 use crate::io::Time;
+use crate::time::OptionalTime;
 
 /// Headers and blocks of one connection.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,8 @@ pub struct PeerSync {
     /// The last block that we told the peer of.
     pub(super) best_sent: Option<BlockHash>,
     /// A block that it told of and whose header we lack.
-    pub(super) last_unknown: Option<BlockHash>,
+    /// Rare, so it stands elsewhere.
+    pub(super) last_unknown: Option<Box<BlockHash>>,
     /// It wants announcements by headers (BIP130).
     pub(super) wants_headers: bool,
     /// It speaks of compact blocks in our version (BIP152).
@@ -25,7 +27,7 @@ pub struct PeerSync {
     /// It was asked to send compact blocks unasked.
     pub(super) chosen: bool,
     /// When it was asked for headers, until it answers.
-    pub(super) headers_asked: Option<Time>,
+    pub(super) headers_asked: OptionalTime,
     /// It is asked for headers once another peer has given what it has.
     pub(super) deferred: bool,
     /// Header messages in a row whose parent was unknown.
@@ -35,13 +37,13 @@ pub struct PeerSync {
     /// When it was asked for the first of them, or last delivered one.
     pub(super) waiting_since: Time,
     /// When it stalls, while blocks are in flight.
-    pub(super) stall_at: Option<Time>,
+    pub(super) stall_at: OptionalTime,
     /// Stalls in a row.
     pub(super) stalls: u8,
     /// What it asks for and has not been given yet.
     pub(super) requests: VecDeque<Inventory>,
     /// When the next of these are given.
-    pub(super) serve_at: Option<Time>,
+    pub(super) serve_at: OptionalTime,
 }
 
 impl PeerSync {

@@ -79,7 +79,8 @@ impl Machine {
             self.send(now, id, Message::NotFound(not_found));
         }
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.sync.serve_at = (!peer.sync.requests.is_empty()).then(|| now + TURN_EVERY);
+            let more = !peer.sync.requests.is_empty();
+            peer.sync.serve_at = more.then(|| now + TURN_EVERY).into();
             if peer.sync.requests.is_empty() {
                 // Its memory as well.
                 peer.sync.requests = Default::default();
@@ -125,7 +126,7 @@ impl Machine {
         let due: Vec<_> = self
             .peers
             .due(now)
-            .filter(|p| p.sync.serve_at.is_some_and(|t| t <= now))
+            .filter(|p| p.sync.serve_at.is_due(now))
             .map(|p| p.id)
             .collect();
         for id in due {

@@ -15,7 +15,7 @@ fn both_ends_learn_who_the_other_is() {
     world.run(secs(2));
     let (at_a, at_b) = (world.peers_of(a)[0], world.peers_of(b)[0]);
     assert!(at_a.kind.is_inbound() && !at_b.kind.is_inbound());
-    assert_eq!(at_a.listen_addr, Some(b.addr()));
+    assert_eq!(at_a.listen_addr(), Some(b.addr()));
     assert_eq!(
         at_a.version.as_ref().unwrap().start_height,
         PAST_BLOCKS as i32

@@ -2,6 +2,8 @@
 //! input comes to another one than the last, and waits for memory longer than it computes; a driver
 //! that knows its next inputs has these places fetched beforehand. Nothing else depends on it.
 
+use std::sync::Arc;
+
 use super::core::Machine;
 use crate::io::{PeerId, Time};
 use crate::peers::Peer;
@@ -50,6 +52,22 @@ impl Machine {
         if self.chain.tip_hash() != hash {
             let peers = self.peers.values();
             peers.for_each(|peer| lines(peer, PEER_LINES).for_each(&fetch));
+        }
+    }
+}
+
+impl Message {
+    /// Calls `fetch` for what of a message stands elsewhere, where it is of the kinds that come
+    /// most often.
+    pub fn foresee(&self, fetch: impl Fn(*const u8)) {
+        match self {
+            Message::Headers(headers) => {
+                if let Some(header) = headers.first() {
+                    lines(header, 2).for_each(fetch);
+                }
+            }
+            Message::CmpctBlock(compact) => fetch(Arc::as_ptr(compact).cast()),
+            _ => {}
         }
     }
 }

@@ -80,19 +80,30 @@ impl Shard {
         if let Some(machine) = node.machine.as_deref() {
             machine.foresee(fetch);
         }
-        let passes_ends = matches!(
-            happening,
-            Happening::KeepAlive { .. } | Happening::Done { .. }
-        );
-        if passes_ends || happening.packet().is_some() {
-            node.ends.iter().step_by(SLOTS_PER_LINE).for_each(fetch_all);
+        match happening {
+            Happening::KeepAlive { .. } | Happening::Done { .. } => {
+                node.ends.iter().step_by(SLOTS_PER_LINE).for_each(fetch_all);
+            }
+            _ => {
+                let slot = end_of(happening).and_then(|id| node.ends.get(id.slot as usize));
+                slot.into_iter().for_each(fetch_all);
+            }
+        }
+        if let Some(message) = happening.packet().and_then(first_message) {
+            message.foresee(fetch);
         }
     }
 
     fn foresee_peers(&self, happening: &Happening) {
         let node = self.node_ref(happening.node());
-        if let Happening::KeepAlive { .. } | Happening::Done { .. } = happening {
-            return node.all_ends().for_each(fetch_all);
+        match happening {
+            // When something last came stands in the first line.
+            Happening::KeepAlive { .. } => {
+                let ends = node.all_ends();
+                return ends.for_each(|end| fetch(std::ptr::from_ref(end).cast()));
+            }
+            Happening::Done { .. } => return node.all_ends().for_each(fetch_all),
+            _ => {}
         }
         if let Some(machine) = node.machine.as_deref() {
             machine.foresee_peers(fetch);

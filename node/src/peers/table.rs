@@ -76,6 +76,11 @@ impl PeerTable {
         Some(*self.slots.remove(at).peer)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// All, by name.
     pub(crate) fn values(&self) -> impl Iterator<Item = &Peer> + Clone {
         self.slots.iter().map(|slot| &*slot.peer)

@@ -58,13 +58,10 @@ impl Machine {
     /// if they are the ones it lacks.
     fn announce_tip(&mut self, now: Time, headers: &Arc<[Header]>) {
         let tip = self.chain.tip();
-        let takers: Vec<PeerId> = self
-            .peers
-            .values()
-            .filter(|p| p.is_ready() && p.kind != ConnectionKind::AddressFetch)
-            .filter(|p| !self.has_entry(p, tip))
-            .map(|p| p.id)
-            .collect();
+        let mut takers: Vec<PeerId> = Vec::with_capacity(self.peers.len());
+        let ready = |p: &&Peer| p.is_ready() && p.kind != ConnectionKind::AddressFetch;
+        let lacking = self.peers.values().filter(ready);
+        takers.extend(lacking.filter(|p| !self.has_entry(p, tip)).map(|p| p.id));
         let tip = tip.hash;
         let wants_compact = |id| self.peers.get(id).is_some_and(|p| p.sync.wants_compact);
         let compact = if !headers.is_empty() && takers.iter().any(wants_compact) {

@@ -1,9 +1,9 @@
 //! Which bodies are on their way, from whom, and how long a peer may take.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitcoin::BlockHash;
+use litemap::LiteMap;
 
 use crate::io::PeerId;
 
@@ -13,12 +13,13 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(64);
 /// Blocks whose giver is remembered until they are connected; no more can be kept unconnected.
 const SOURCES_MAX: usize = 512;
 
-/// Bodies on their way, and those that came but are not connected yet.
+/// Bodies on their way, and those that came but are not connected yet: mostly none or one, so that
+/// sorted lists serve better than trees.
 #[derive(Clone, Debug)]
 pub(crate) struct Downloads {
-    asked: BTreeMap<BlockHash, PeerId>,
+    asked: LiteMap<BlockHash, PeerId>,
     /// Who gave a block that is not connected yet, to be blamed if it turns out invalid.
-    sources: BTreeMap<BlockHash, PeerId>,
+    sources: LiteMap<BlockHash, PeerId>,
     timeout_min: Duration,
     timeout: Duration,
 }
@@ -26,8 +27,8 @@ pub(crate) struct Downloads {
 impl Downloads {
     pub(crate) fn new(timeout: Duration) -> Downloads {
         Downloads {
-            asked: BTreeMap::new(),
-            sources: BTreeMap::new(),
+            asked: LiteMap::new(),
+            sources: LiteMap::new(),
             timeout_min: timeout,
             timeout,
         }

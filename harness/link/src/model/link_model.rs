@@ -199,6 +199,14 @@ impl LinkModel {
         }
     }
 
+    /// The same for where it looks for the destination of a packet that is sent.
+    #[inline]
+    pub fn foresee_destination(&self, node: NodeId, fetch: impl Fn(*const u8)) {
+        if let Some(rate) = self.down_rates.get(node.index()) {
+            fetch(std::ptr::from_ref(rate).cast());
+        }
+    }
+
     /// As [`LinkModel::arrive`], asked at the instant `end` at which the packet would have passed an
     /// idle access link ([`LinkModel::down_service`] after it reached it): most links are idle, and
     /// a simulator then needs one event instead of two. Packets are asked about in the order of

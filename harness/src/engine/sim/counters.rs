@@ -52,6 +52,13 @@ impl Counters {
         self.drops[src.index()][reason as usize] += u64::from(packets);
     }
 
+    /// Calls `fetch` for where in memory a node is counted.
+    pub fn foresee(&self, node: NodeId, fetch: impl Fn(*const u8)) {
+        if let Some(node) = self.passed.get(node.index()) {
+            fetch(std::ptr::from_ref(node).cast());
+        }
+    }
+
     /// Adds what is counted here to sums by node.
     pub fn add_to(&self, sums: &mut [NodeCounters]) {
         let framing_bytes = u64::from(self.framing_bytes);

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use peerlab_link::NodeId;
 use peerlab_node::wire::Message;
 
 use super::node::{Slot, peer_of};
@@ -19,6 +20,9 @@ const NODE_AHEAD: usize = 10;
 const ENDS_AHEAD: usize = 7;
 const PEERS_AHEAD: usize = 4;
 const PEER_AHEAD: usize = 2;
+
+/// How many boxes for packets are fetched ahead.
+const SPARE_AHEAD: usize = 6;
 
 /// A wake-up that is this near in the queue is no further ahead in time.
 const WAKE_AHEAD: Duration = Duration::from_millis(4);
@@ -69,10 +73,28 @@ impl Shard {
         }
     }
 
+    /// To be called when a spare box for a packet was taken.
+    pub(super) fn foresee_spare(&self) {
+        let place = self.spare_packets.len().checked_sub(SPARE_AHEAD);
+        if let Some(packet) = place.and_then(|place| self.spare_packets.get(place)) {
+            fetch_all(&**packet);
+        }
+    }
+
     fn foresee_node(&self, happening: &Happening) {
         let node = happening.node();
         fetch_all(self.node_ref(node));
         self.model.foresee(node, fetch);
+        self.counters.foresee(node, fetch);
+        if let Some(packet) = happening.packet() {
+            self.foresee_other(packet.src);
+        }
+    }
+
+    /// What is asked of another node when something is sent to it.
+    fn foresee_other(&self, other: NodeId) {
+        self.model.foresee_destination(other, fetch);
+        self.counters.foresee(other, fetch);
     }
 
     fn foresee_ends(&self, happening: &Happening) {
@@ -116,6 +138,11 @@ impl Shard {
 
     fn foresee_peer(&self, happening: &Happening) {
         let node = self.node_ref(happening.node());
+        if let Happening::Done { .. } = happening {
+            return node
+                .all_ends()
+                .for_each(|end| self.foresee_other(end.other));
+        }
         let Some(machine) = node.machine.as_deref() else {
             return;
         };

@@ -334,13 +334,13 @@ impl Shard {
 
     /// A packet in a box, if possible in one that is spare.
     pub(super) fn boxed(&mut self, packet: Packet) -> Box<Packet> {
-        match self.spare_packets.pop() {
-            Some(mut spare) => {
-                *spare = packet;
-                spare
-            }
-            None => Box::new(packet),
-        }
+        let Some(mut spare) = self.spare_packets.pop() else {
+            return Box::new(packet);
+        };
+        // When a block spreads, more is sent than comes, and those deep down are far by now.
+        self.foresee_spare();
+        *spare = packet;
+        spare
     }
 
     /// A node causes something to happen to itself.

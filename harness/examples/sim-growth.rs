@@ -67,27 +67,31 @@ impl Observer for Recorder {
     }
 }
 
-fn experiment(nodes: u64, blocks: u64) -> String {
+fn experiment(nodes: u64, blocks: u64, transactions: &str) -> String {
     format!(
         "name: sim-growth\n\
          phases: {{ warmup: {}s, settle: 40s }}\n\
          nodes: {{ peers: {{ count: {nodes}, hashpower: 1, regions: internet-2019, \
          access: internet-2019 }} }}\n\
          network: {{ latency: internet-2019, discovery: {{ graph: random-regular(degree 16) }} }}\n\
-         ledger: {{ block_interval: {INTERVAL_SECS}s, filler: 535 kB }}\n\
+         ledger: {{ block_interval: {INTERVAL_SECS}s, filler: 535 kB{transactions} }}\n\
          expect:\n  - converged: {{ within: 15s, of: settle }}\n  - same_ledger: {{ at: end }}\n",
         10 + blocks * INTERVAL_SECS
     )
 }
 
 fn row(size: &str) -> Result<()> {
-    let Some((nodes, blocks)) = size.split_once(':') else {
-        bail!("{size}: NODES:BLOCKS is wanted");
+    let mut parts = size.split(':');
+    let (Some(nodes), Some(blocks), transactions) = (parts.next(), parts.next(), parts.next())
+    else {
+        bail!("{size}: NODES:BLOCKS or NODES:BLOCKS:TRANSACTIONS is wanted");
     };
+    let transactions =
+        transactions.map_or(String::new(), |rate| format!(", transactions: {rate}/s"));
     let (nodes, blocks): (u64, u64) = (nodes.parse()?, blocks.parse()?);
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("experiment.yaml");
-    std::fs::write(&file, experiment(nodes, blocks))?;
+    std::fs::write(&file, experiment(nodes, blocks, &transactions))?;
     let topology = topology::load(&file)?;
     let plan = compile(&topology, topology.seed)?;
     let record = folder.path().join("events.jsonl");

@@ -13,7 +13,7 @@ use crate::chain::Chain;
 use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::mempool::Mempool;
 use crate::peers::{AddressBook, BanList, Dialer, Handshake, Peer, PeerTable, Traffic, Unwelcome};
-use crate::relay::{Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
+use crate::relay::{Knowers, Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
 use crate::sync::{CompactBlocks, Downloads};
 use crate::wire::{Command, Message};
 
@@ -58,6 +58,7 @@ pub struct Machine {
     /// Addresses that turned out to be this node's.
     pub(crate) own_addrs: BTreeSet<SocketAddr>,
     pub(crate) orphans: Orphans,
+    pub(crate) knowers: Knowers,
     /// Transactions that the mempool refused since the last block.
     pub(crate) rejected: RecentIds,
     /// Transactions that lately got into a block, by either name.
@@ -85,6 +86,7 @@ impl Machine {
             announce_at: None,
             requests: TxRequests::default(),
             orphans: Orphans::default(),
+            knowers: Knowers::default(),
             own: OwnTransactions::default(),
             rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
             confirmed: RecentIds::new(RECENT_TRANSACTIONS_MAX),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Txid, Wtxid};
 
-use super::recent_ids::RecentIds;
+use super::knowers::Place;
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::peers::{ConnectionKind, Peer};
@@ -24,8 +24,6 @@ const OFFERED_MAX: usize = PER_TURN_MAX;
 /// A new peer is told of them after this: short-lived connections, which come to look at blocks or
 /// to fetch addresses, are over by then.
 const OFFERED_AFTER: Duration = Duration::from_secs(6);
-/// Transactions remembered per peer as known to it.
-const KNOWN_MAX: u32 = 1_024;
 
 /// Transactions of one connection.
 #[derive(Clone, Debug)]
@@ -38,7 +36,8 @@ pub struct PeerTransactions {
     pub(super) announce_at: OptionalTime,
     /// When it is told of the transactions that were here before it came.
     offer_at: OptionalTime,
-    pub(super) known: RecentIds,
+    /// Under which it is noted what it knows.
+    pub(super) place: Option<Place>,
     /// Announcements that were ignored because there were too many.
     pub(super) ignored: u32,
 }
@@ -52,7 +51,7 @@ impl Default for PeerTransactions {
             pending: VecDeque::new(),
             announce_at: OptionalTime::NONE,
             offer_at: OptionalTime::NONE,
-            known: RecentIds::new(KNOWN_MAX),
+            place: None,
             ignored: 0,
         }
     }
@@ -89,6 +88,9 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
+        if self.config.relay_transactions {
+            peer.transactions.place = self.knowers.take_place();
+        }
         if peer.kind == ConnectionKind::Probe || !peer.transactions.wanted {
             return;
         }
@@ -133,15 +135,20 @@ impl Machine {
 
     /// Queues a transaction for every peer but one.
     pub(super) fn queue_for_all(&mut self, now: Time, txid: &Txid, except: Option<PeerId>) {
+        let Some(entry) = self.mempool.get(txid) else {
+            return;
+        };
+        let known_as = self.tx_id(&entry.wtxid);
         let takers: Vec<_> = self
             .peers
             .values()
             .filter(|p| p.is_ready() && p.transactions.wanted && Some(p.id) != except)
             .filter(|p| p.kind != ConnectionKind::AddressFetch)
+            .filter(|p| !self.knowers.knows(p.transactions.place, known_as))
             .map(|p| p.id)
             .collect();
         for id in takers {
-            self.queue_for(now, id, txid);
+            self.queue(now, id, txid);
         }
     }
 
@@ -151,17 +158,26 @@ impl Machine {
             return;
         };
         let known_as = self.tx_id(&entry.wtxid);
-        let Some(peer) = self.peers.get_mut(&id) else {
+        let lacks = |peer: &Peer| {
+            let state = &peer.transactions;
+            state.wanted && !self.knowers.knows(state.place, known_as)
+        };
+        if self.peers.get(&id).is_some_and(lacks) {
+            self.queue(now, id, txid);
+        }
+    }
+
+    fn queue(&mut self, now: Time, id: PeerId, txid: &Txid) {
+        let Some(peer) = self.peers.get_mut_later(&id) else {
             return;
         };
-        if !peer.transactions.wanted || peer.transactions.known.contains(known_as) {
-            return;
-        }
         if peer.transactions.pending.len() >= PENDING_MAX {
             peer.transactions.pending.pop_front();
         }
         peer.transactions.pending.push_back(*txid);
-        if peer.transactions.announce_at.is_none() {
+        if peer.transactions.announce_at.is_none()
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
             // The waits of a Poisson process have no memory: drawing anew when the queue begins
             // is the same as a clock that ticks all the time.
             let timing = &self.config.timing;
@@ -193,6 +209,7 @@ impl Machine {
             mempool,
             randomness,
             config,
+            knowers,
             ..
         } = self;
         let Some(peer) = peers.get_mut(&id) else {
@@ -208,12 +225,12 @@ impl Machine {
             };
             let known_as = randomness.short_id(entry.wtxid.as_ref());
             let pays = entry.fee.to_sat().saturating_mul(1_000);
-            if state.known.contains(known_as)
+            if knowers.knows(state.place, known_as)
                 || pays < state.fee_filter.saturating_mul(entry.vsize())
             {
                 continue;
             }
-            state.known.insert(known_as);
+            knowers.note(state.place, known_as);
             inventory.push(match state.by_wtxid {
                 true => Inventory::WTx(entry.wtxid),
                 false => Inventory::Transaction(txid),
@@ -243,6 +260,10 @@ impl Machine {
     /// The connection takes no more part: what it owes is asked of others.
     pub(crate) fn release_relay(&mut self, id: PeerId) {
         let now = self.now;
+        let peer = self.peers.get_mut(&id);
+        if let Some(place) = peer.and_then(|peer| peer.transactions.place.take()) {
+            self.knowers.give_back(place);
+        }
         self.orphans.forget_peer(id);
         for other in self.requests.forget_peer(id) {
             self.request_transactions(now, other);

@@ -3,6 +3,7 @@
 //! confirmed. What is valid is the mempool's business.
 
 mod announce;
+mod knowers;
 mod orphans;
 mod own;
 mod receive;
@@ -10,6 +11,7 @@ mod recent_ids;
 mod requests;
 
 pub use announce::PeerTransactions;
+pub(crate) use knowers::Knowers;
 pub(crate) use orphans::Orphans;
 pub(crate) use own::OwnTransactions;
 pub(crate) use recent_ids::RecentIds;

@@ -24,12 +24,10 @@ impl Machine {
             self.misbehaved(id, "transactions announced to a node that wants none");
             return;
         }
+        let place = self.peers.get(&id).and_then(|p| p.transactions.place);
         for name in names {
             if let TxName::Wtxid(wtxid) = name {
-                let known_as = self.tx_id(wtxid);
-                if let Some(peer) = self.peers.get_mut(&id) {
-                    peer.transactions.known.insert(known_as);
-                }
+                self.knowers.note(place, self.tx_id(wtxid));
             }
             if self.is_known(name) || self.requests.announced(*name, id) {
                 continue;
@@ -121,10 +119,8 @@ impl Machine {
             return;
         }
         let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
-        let known_as = self.tx_id(&wtxid);
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.transactions.known.insert(known_as);
-        }
+        let place = self.peers.get(&id).and_then(|p| p.transactions.place);
+        self.knowers.note(place, self.tx_id(&wtxid));
         let mut freed = BTreeSet::from([id]);
         freed.extend(self.requests.settled(TxName::Txid(txid)));
         freed.extend(self.requests.settled(TxName::Wtxid(wtxid)));

@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod daemon;
+mod hash_key;
 pub mod io;
 mod machine;
 pub mod mempool;

@@ -185,7 +185,7 @@ impl Mempool {
             if descendants.len() + 2 > policy::MAX_PACKAGE_COUNT {
                 return too_long("too many descendants");
             }
-            let own = self.entries.get(ancestor).map_or(0, MempoolEntry::vsize);
+            let own = self.get(ancestor).map_or(0, MempoolEntry::vsize);
             if self.vbytes_of(&descendants) + own + entry.vsize() > policy::MAX_PACKAGE_VBYTES {
                 return too_long("exceeds descendant size limit");
             }
@@ -196,7 +196,7 @@ impl Mempool {
     fn vbytes_of(&self, txids: &BTreeSet<Txid>) -> u64 {
         txids
             .iter()
-            .filter_map(|txid| self.entries.get(txid))
+            .filter_map(|txid| self.get(txid))
             .map(MempoolEntry::vsize)
             .sum()
     }

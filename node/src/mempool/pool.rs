@@ -8,12 +8,13 @@ use bitcoin::{OutPoint, Transaction, TxOut, Txid, Wtxid};
 use super::entry::MempoolEntry;
 use super::policy;
 use crate::chain::NamedBlock;
+use crate::hash_key::HashKey;
 
 /// Transactions that wait for a block.
 #[derive(Clone, Debug)]
 pub struct Mempool {
-    pub(super) entries: BTreeMap<Txid, MempoolEntry>,
-    pub(super) by_wtxid: BTreeMap<Wtxid, Txid>,
+    pub(super) entries: BTreeMap<HashKey, MempoolEntry>,
+    pub(super) by_wtxid: BTreeMap<HashKey, Txid>,
     /// Who in the pool spends an output.
     pub(super) spenders: BTreeMap<OutPoint, Txid>,
     pub(super) bytes: usize,
@@ -62,22 +63,22 @@ impl Mempool {
 
     /// An entry by txid.
     pub fn get(&self, txid: &Txid) -> Option<&MempoolEntry> {
-        self.entries.get(txid)
+        self.entries.get(&HashKey::of(txid))
     }
 
     /// An entry by wtxid.
     pub fn get_by_wtxid(&self, wtxid: &Wtxid) -> Option<&MempoolEntry> {
-        self.entries.get(self.by_wtxid.get(wtxid)?)
+        self.get(self.by_wtxid.get(&HashKey::of(wtxid))?)
     }
 
     /// Whether a txid is in the pool.
     pub fn contains(&self, txid: &Txid) -> bool {
-        self.entries.contains_key(txid)
+        self.entries.contains_key(&HashKey::of(txid))
     }
 
     /// Whether a wtxid is in the pool.
     pub fn contains_wtxid(&self, wtxid: &Wtxid) -> bool {
-        self.by_wtxid.contains_key(wtxid)
+        self.by_wtxid.contains_key(&HashKey::of(wtxid))
     }
 
     /// All entries, by txid.
@@ -134,13 +135,12 @@ impl Mempool {
 
     /// Who in the pool spends an output.
     pub fn spender(&self, outpoint: &OutPoint) -> Option<&MempoolEntry> {
-        self.entries.get(self.spenders.get(outpoint)?)
+        self.get(self.spenders.get(outpoint)?)
     }
 
     /// An output of a transaction in the pool, spent by another or not.
     pub fn output(&self, outpoint: &OutPoint) -> Option<&TxOut> {
-        self.entries
-            .get(&outpoint.txid)?
+        self.get(&outpoint.txid)?
             .tx
             .output
             .get(outpoint.vout as usize)
@@ -149,7 +149,7 @@ impl Mempool {
     /// Entries whose outputs a transaction in the pool spends directly.
     pub fn parents(&self, txid: &Txid) -> BTreeSet<Txid> {
         self.entries
-            .get(txid)
+            .get(&HashKey::of(txid))
             .map(|entry| self.parents_of(&entry.tx))
             .unwrap_or_default()
     }
@@ -184,7 +184,7 @@ impl Mempool {
         tx.input
             .iter()
             .map(|input| input.previous_output.txid)
-            .filter(|txid| self.entries.contains_key(txid))
+            .filter(|txid| self.entries.contains_key(&HashKey::of(txid)))
             .collect()
     }
 
@@ -204,18 +204,18 @@ impl Mempool {
     pub(super) fn insert(&mut self, entry: MempoolEntry) {
         self.bytes += entry.bytes();
         self.vbytes += entry.vsize();
-        self.by_wtxid.insert(entry.wtxid, entry.txid);
+        self.by_wtxid.insert(HashKey::of(&entry.wtxid), entry.txid);
         for input in &entry.tx.input {
             self.spenders.insert(input.previous_output, entry.txid);
         }
-        self.entries.insert(entry.txid, entry);
+        self.entries.insert(HashKey::of(&entry.txid), entry);
     }
 
     pub(super) fn remove(&mut self, txid: &Txid) -> Option<MempoolEntry> {
-        let entry = self.entries.remove(txid)?;
+        let entry = self.entries.remove(&HashKey::of(txid))?;
         self.bytes -= entry.bytes();
         self.vbytes -= entry.vsize();
-        self.by_wtxid.remove(&entry.wtxid);
+        self.by_wtxid.remove(&HashKey::of(&entry.wtxid));
         for input in &entry.tx.input {
             self.spenders.remove(&input.previous_output);
         }

@@ -53,7 +53,7 @@ impl Mempool {
             .map(|entry| self.score(entry, &chosen))
             .collect();
         while let Some(score) = heap.pop() {
-            let Some(entry) = self.entries.get(&score.txid) else {
+            let Some(entry) = self.get(&score.txid) else {
                 continue;
             };
             if chosen.contains(&entry.txid) {
@@ -85,7 +85,7 @@ impl Mempool {
             heap.extend(
                 children
                     .iter()
-                    .filter_map(|txid| self.entries.get(txid))
+                    .filter_map(|txid| self.get(txid))
                     .map(|entry| self.score(entry, &chosen)),
             );
         }
@@ -109,7 +109,7 @@ impl Mempool {
             .iter()
             .chain([&entry.txid])
             .filter(|txid| !chosen.contains(*txid))
-            .filter_map(|txid| self.entries.get(txid))
+            .filter_map(|txid| self.get(txid))
             .collect();
         package.sort_unstable_by_key(|entry| entry.sequence);
         package

@@ -25,6 +25,14 @@ const OFFERED_MAX: usize = PER_TURN_MAX;
 /// to fetch addresses, are over by then.
 const OFFERED_AFTER: Duration = Duration::from_secs(6);
 
+/// A transaction that waits to be announced to a peer.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    txid: Txid,
+    /// What [`Machine::tx_id`] says of it.
+    known_as: u64,
+}
+
 /// Transactions of one connection.
 #[derive(Clone, Debug)]
 pub struct PeerTransactions {
@@ -32,7 +40,7 @@ pub struct PeerTransactions {
     by_wtxid: bool,
     /// What it does not want to hear of, satoshis per 1,000 virtual bytes.
     pub(super) fee_filter: u64,
-    pub(super) pending: VecDeque<Txid>,
+    pending: VecDeque<Pending>,
     pub(super) announce_at: OptionalTime,
     /// When it is told of the transactions that were here before it came.
     offer_at: OptionalTime,
@@ -148,7 +156,14 @@ impl Machine {
             .map(|p| p.id)
             .collect();
         for id in takers {
-            self.queue(now, id, txid);
+            self.queue(
+                now,
+                id,
+                Pending {
+                    txid: *txid,
+                    known_as,
+                },
+            );
         }
     }
 
@@ -163,18 +178,25 @@ impl Machine {
             state.wanted && !self.knowers.knows(state.place, known_as)
         };
         if self.peers.get(&id).is_some_and(lacks) {
-            self.queue(now, id, txid);
+            self.queue(
+                now,
+                id,
+                Pending {
+                    txid: *txid,
+                    known_as,
+                },
+            );
         }
     }
 
-    fn queue(&mut self, now: Time, id: PeerId, txid: &Txid) {
+    fn queue(&mut self, now: Time, id: PeerId, pending: Pending) {
         let Some(peer) = self.peers.get_mut_later(&id) else {
             return;
         };
         if peer.transactions.pending.len() >= PENDING_MAX {
             peer.transactions.pending.pop_front();
         }
-        peer.transactions.pending.push_back(*txid);
+        peer.transactions.pending.push_back(pending);
         if peer.transactions.announce_at.is_none()
             && let Some(peer) = self.peers.get_mut(&id)
         {
@@ -207,7 +229,6 @@ impl Machine {
         let Machine {
             peers,
             mempool,
-            randomness,
             config,
             knowers,
             ..
@@ -218,16 +239,17 @@ impl Machine {
         let state = &mut peer.transactions;
         let mut inventory = Vec::new();
         while inventory.len() < PER_TURN_MAX
-            && let Some(txid) = state.pending.pop_front()
+            && let Some(Pending { txid, known_as }) = state.pending.pop_front()
         {
+            // Mostly another has told it meanwhile.
+            if knowers.knows(state.place, known_as) {
+                continue;
+            }
             let Some(entry) = mempool.get(&txid) else {
                 continue;
             };
-            let known_as = randomness.short_id(entry.wtxid.as_ref());
             let pays = entry.fee.to_sat().saturating_mul(1_000);
-            if knowers.knows(state.place, known_as)
-                || pays < state.fee_filter.saturating_mul(entry.vsize())
-            {
+            if pays < state.fee_filter.saturating_mul(entry.vsize()) {
                 continue;
             }
             knowers.note(state.place, known_as);

@@ -2,7 +2,8 @@
 //! same experiment in a process of its own, and prints one row of a Markdown table.
 //! `ci/bench-sim` calls it.
 //!
-//! `sim-growth NODES:BLOCKS...`
+//! `sim-growth NODES:BLOCKS[:TRANSACTIONS]...`, with so many blocks on average, and transactions a
+//! second.
 //!
 //! Each node has sixteen connections (eight of its own on average) in a random graph over the
 //! regions of `internet-2019`; a block weighs 535 kB on the wire, as in SimBlock's experiments, and
@@ -40,10 +41,10 @@ fn main() -> Result<()> {
         return row(size);
     }
     println!(
-        "| nodes | blocks | happenings | seconds | million a second | memory | a node | to 50 % | \
-         to 90 % | all agree |"
+        "| nodes | blocks | transactions/s | happenings | seconds | million a second | memory | \
+         a node | to 50 % | to 90 % | all agree |"
     );
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |");
     for size in args {
         // Memory is a process' own.
         let status = Command::new(std::env::current_exe()?)
@@ -86,8 +87,11 @@ fn row(size: &str) -> Result<()> {
     else {
         bail!("{size}: NODES:BLOCKS or NODES:BLOCKS:TRANSACTIONS is wanted");
     };
-    let transactions =
-        transactions.map_or(String::new(), |rate| format!(", transactions: {rate}/s"));
+    let rate = transactions.unwrap_or("0");
+    let transactions = match transactions {
+        Some(rate) => format!(", transactions: {rate}/s"),
+        None => String::new(),
+    };
     let (nodes, blocks): (u64, u64) = (nodes.parse()?, blocks.parse()?);
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("experiment.yaml");
@@ -113,7 +117,8 @@ fn row(size: &str) -> Result<()> {
             .map_or("-".into(), |t| format!("{:.0} ms", t.as_secs_f64() * 1e3))
     };
     println!(
-        "| {nodes} | {} | {:.2} M | {seconds:.1} | {:.2} | {:.0} MB | {:.1} kB | {} | {} | {:?} |",
+        "| {nodes} | {} | {rate} | {:.2} M | {seconds:.1} | {:.2} | {:.0} MB | {:.1} kB | {} | {} \
+         | {:?} |",
         judgement.figures.forks.mined_blocks,
         simulated.happenings as f64 / 1e6,
         simulated.happenings as f64 / 1e6 / seconds,

@@ -123,6 +123,10 @@ pub struct Waiting {
     /// The part of the stream that is sent again and again, if one is.
     pub stalled: Option<u32>,
     /// Other parts that were lost meanwhile.
+    #[expect(
+        clippy::vec_box,
+        reason = "packets stay in the boxes in which they come and go"
+    )]
     pub held: Vec<Box<Packet>>,
     /// Whether an acknowledgement will come that lets more be sent.
     pub acknowledgement_due: bool,

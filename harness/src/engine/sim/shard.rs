@@ -153,6 +153,7 @@ pub struct Shard {
     /// Room for what programs answer, lent to one after the other.
     pub(super) outputs: VecDeque<Output>,
     /// Packets that came, whose boxes are taken again: the last one is near.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
     pub(super) spare_packets: Vec<Box<Packet>>,
     /// Room for what programs have not read yet; nearly all have read everything.
     pub(super) unread: VecDeque<Input>,

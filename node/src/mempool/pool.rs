@@ -148,8 +148,7 @@ impl Mempool {
 
     /// Entries whose outputs a transaction in the pool spends directly.
     pub fn parents(&self, txid: &Txid) -> BTreeSet<Txid> {
-        self.entries
-            .get(&HashKey::of(txid))
+        self.get(txid)
             .map(|entry| self.parents_of(&entry.tx))
             .unwrap_or_default()
     }
@@ -184,7 +183,7 @@ impl Mempool {
         tx.input
             .iter()
             .map(|input| input.previous_output.txid)
-            .filter(|txid| self.entries.contains_key(&HashKey::of(txid)))
+            .filter(|txid| self.contains(txid))
             .collect()
     }
 

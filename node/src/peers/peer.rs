@@ -178,3 +178,14 @@ impl Peer {
             .filter(|a| !a.ip().is_unspecified())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_takes_no_more_room_than_it_did() {
+        // A process may hold hundreds of thousands; the allocator's next size is 896.
+        assert!(size_of::<Peer>() <= 768, "{}", size_of::<Peer>());
+    }
+}

@@ -44,7 +44,7 @@ pub struct PeerTransactions {
     pub(super) announce_at: OptionalTime,
     /// When it is told of the transactions that were here before it came.
     offer_at: OptionalTime,
-    /// Under which it is noted what it knows.
+    /// Under which it is noted what it knows, once the handshake is done.
     pub(super) place: Option<Place>,
     /// Announcements that were ignored because there were too many.
     pub(super) ignored: u32,
@@ -97,7 +97,7 @@ impl Machine {
             return;
         };
         if self.config.relay_transactions {
-            peer.transactions.place = self.knowers.take_place();
+            peer.transactions.place = Some(self.knowers.take_place());
         }
         if peer.kind == ConnectionKind::Probe || !peer.transactions.wanted {
             return;
@@ -143,50 +143,45 @@ impl Machine {
 
     /// Queues a transaction for every peer but one.
     pub(super) fn queue_for_all(&mut self, now: Time, txid: &Txid, except: Option<PeerId>) {
-        let Some(entry) = self.mempool.get(txid) else {
+        let Some(pending) = self.pending(txid) else {
             return;
         };
-        let known_as = self.tx_id(&entry.wtxid);
         let takers: Vec<_> = self
             .peers
             .values()
-            .filter(|p| p.is_ready() && p.transactions.wanted && Some(p.id) != except)
+            .filter(|p| p.is_ready() && Some(p.id) != except)
             .filter(|p| p.kind != ConnectionKind::AddressFetch)
-            .filter(|p| !self.knowers.knows(p.transactions.place, known_as))
+            .filter(|p| self.lacks(p, pending))
             .map(|p| p.id)
             .collect();
         for id in takers {
-            self.queue(
-                now,
-                id,
-                Pending {
-                    txid: *txid,
-                    known_as,
-                },
-            );
+            self.queue(now, id, pending);
         }
     }
 
     /// Queues a transaction for one peer, unless it has it.
     pub(super) fn queue_for(&mut self, now: Time, id: PeerId, txid: &Txid) {
-        let Some(entry) = self.mempool.get(txid) else {
-            return;
-        };
-        let known_as = self.tx_id(&entry.wtxid);
-        let lacks = |peer: &Peer| {
-            let state = &peer.transactions;
-            state.wanted && !self.knowers.knows(state.place, known_as)
-        };
-        if self.peers.get(&id).is_some_and(lacks) {
-            self.queue(
-                now,
-                id,
-                Pending {
-                    txid: *txid,
-                    known_as,
-                },
-            );
+        if let Some(pending) = self.pending(txid)
+            && self.peers.get(&id).is_some_and(|p| self.lacks(p, pending))
+        {
+            self.queue(now, id, pending);
         }
+    }
+
+    /// A transaction of the mempool, as it waits to be announced.
+    fn pending(&self, txid: &Txid) -> Option<Pending> {
+        let entry = self.mempool.get(txid)?;
+        let known_as = self.tx_id(&entry.wtxid);
+        Some(Pending {
+            txid: *txid,
+            known_as,
+        })
+    }
+
+    /// Whether a peer wants to be told of a transaction, and is not known to know it.
+    fn lacks(&self, peer: &Peer, pending: Pending) -> bool {
+        let state = &peer.transactions;
+        state.wanted && !self.knowers.knows(state.place, pending.known_as)
     }
 
     fn queue(&mut self, now: Time, id: PeerId, pending: Pending) {

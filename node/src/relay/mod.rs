@@ -7,12 +7,12 @@ mod knowers;
 mod orphans;
 mod own;
 mod receive;
-mod recent_ids;
+mod recent;
 mod requests;
 
 pub use announce::PeerTransactions;
 pub(crate) use knowers::Knowers;
 pub(crate) use orphans::Orphans;
 pub(crate) use own::OwnTransactions;
-pub(crate) use recent_ids::RecentIds;
+pub(crate) use recent::RecentIds;
 pub(crate) use requests::{TxName, TxRequests};

@@ -25,13 +25,12 @@ impl AccessRate {
 /// See the module. Instants and lengths are nanoseconds.
 #[derive(Clone, Debug)]
 pub(super) struct AccessQueue {
-    /// Bits per second; zero is unlimited.
-    rate_bps: u64,
+    rate: AccessRate,
     /// How long the link takes to send as much as the queue holds.
     queue_ns_max: u64,
     /// The link is busy until this instant ...
     busy_until: u64,
-    /// ... and this many parts of `rate_bps` of a nanosecond more, so that rounding never adds up.
+    /// ... and this many parts of the rate of a nanosecond more, so that rounding never adds up.
     busy_until_parts: u64,
     /// Until this instant it sends what was queued before the last change of rate. That does not
     /// count against the queue any more: measured in time, it would close a faster link.
@@ -42,7 +41,7 @@ impl AccessQueue {
     /// An idle link. `rate_bps` is not zero when given.
     pub(super) fn new(rate_bps: Option<u64>, queue_bytes: u32) -> AccessQueue {
         let mut queue = AccessQueue {
-            rate_bps: 0,
+            rate: AccessRate(0),
             queue_ns_max: 0,
             busy_until: 0,
             busy_until_parts: 0,
@@ -54,32 +53,33 @@ impl AccessQueue {
 
     /// Changes the rate for packets to come. Those in the queue keep the instants they were given.
     pub(super) fn set_rate(&mut self, rate_bps: Option<u64>, queue_bytes: u32) {
-        let rate_bps = rate_bps.unwrap_or(0);
-        if rate_bps != self.rate_bps {
+        let rate = AccessRate::new(rate_bps);
+        if rate != self.rate {
             self.busy_until_parts = 0;
             self.old_until = self.busy_until;
         }
-        self.rate_bps = rate_bps;
+        self.rate = rate;
         self.queue_ns_max = u128::from(queue_bytes)
             .saturating_mul(u128::from(NANOS_PER_BYTE_AT_1_BPS))
-            .checked_div(u128::from(rate_bps))
+            .checked_div(u128::from(rate.0))
             .map_or(u64::MAX, |ns| u64::try_from(ns).unwrap_or(u64::MAX));
     }
 
     /// Whether packets pass without taking time or being dropped.
     pub(super) fn is_unlimited(&self) -> bool {
-        self.rate_bps == 0
+        self.rate.0 == 0
     }
 
     /// How fast it is now.
     pub(super) fn rate(&self) -> AccessRate {
-        AccessRate(self.rate_bps)
+        self.rate
     }
 
     /// A packet comes at `now`: the instant at which its last bit has been sent, or `None` when it
     /// finds the queue full. What is being sent counts as queued; an idle link takes any packet.
     pub(super) fn pass(&mut self, now: u64, bytes: u32) -> Option<u64> {
-        if self.rate_bps == 0 {
+        let AccessRate(rate_bps) = self.rate;
+        if rate_bps == 0 {
             // A queue left from the time of a rate is still waited for, so that order is kept.
             self.busy_until = self.busy_until.max(now);
             return Some(self.busy_until);
@@ -89,15 +89,15 @@ impl AccessQueue {
             (now, 0)
         } else {
             let backlog = self.busy_until - now.max(self.old_until);
-            let with_this = backlog.saturating_add(service / self.rate_bps);
+            let with_this = backlog.saturating_add(service / rate_bps);
             if backlog > 0 && with_this > self.queue_ns_max {
                 return None;
             }
             (self.busy_until, self.busy_until_parts)
         };
         let parts = service.saturating_add(parts);
-        self.busy_until = start.saturating_add(parts / self.rate_bps);
-        self.busy_until_parts = parts % self.rate_bps;
+        self.busy_until = start.saturating_add(parts / rate_bps);
+        self.busy_until_parts = parts % rate_bps;
         Some(self.busy_until)
     }
 }

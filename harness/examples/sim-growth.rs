@@ -41,10 +41,12 @@ fn main() -> Result<()> {
         return row(size);
     }
     println!(
-        "| nodes | blocks | transactions/s | happenings | seconds | million a second | memory | \
-         a node | to 50 % | to 90 % | all agree |"
+        "| nodes | blocks | transactions/s | happenings | seconds | million a second | announcements, \
+         million a second | memory | a node | to 50 % | to 90 % | all agree |"
     );
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |");
+    println!(
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+    );
     for size in args {
         // Memory is a process' own.
         let status = Command::new(std::env::current_exe()?)
@@ -117,11 +119,12 @@ fn row(size: &str) -> Result<()> {
             .map_or("-".into(), |t| format!("{:.0} ms", t.as_secs_f64() * 1e3))
     };
     println!(
-        "| {nodes} | {} | {rate} | {:.2} M | {seconds:.1} | {:.2} | {:.0} MB | {:.1} kB | {} | {} \
-         | {:?} |",
+        "| {nodes} | {} | {rate} | {:.2} M | {seconds:.1} | {:.2} | {:.2} | {:.0} MB | {:.1} kB | {} \
+         | {} | {:?} |",
         judgement.figures.forks.mined_blocks,
         simulated.happenings as f64 / 1e6,
         simulated.happenings as f64 / 1e6 / seconds,
+        simulated.announcements as f64 / 1e6 / seconds,
         memory as f64 / 1e6,
         memory as f64 / 1e3 / nodes as f64,
         reached(|p| p.p50_ns),

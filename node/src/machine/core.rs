@@ -13,7 +13,7 @@ use crate::chain::Chain;
 use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::mempool::Mempool;
 use crate::peers::{AddressBook, BanList, Dialer, Handshake, Peer, PeerTable, Traffic, Unwelcome};
-use crate::relay::{Knowers, Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
+use crate::relay::{Arrivals, Knowers, Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
 use crate::sync::{CompactBlocks, Downloads};
 use crate::wire::{Command, Message};
 
@@ -59,6 +59,8 @@ pub struct Machine {
     pub(crate) own_addrs: BTreeSet<SocketAddr>,
     pub(crate) orphans: Orphans,
     pub(crate) knowers: Knowers,
+    /// Transactions that peers are to be told of.
+    pub(crate) arrivals: Arrivals,
     /// Transactions that the mempool refused since the last block.
     pub(crate) rejected: RecentIds,
     /// Transactions that lately got into a block, by either name.
@@ -87,6 +89,7 @@ impl Machine {
             requests: TxRequests::default(),
             orphans: Orphans::default(),
             knowers: Knowers::default(),
+            arrivals: Arrivals::default(),
             own: OwnTransactions::default(),
             rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
             confirmed: RecentIds::new(RECENT_TRANSACTIONS_MAX),
@@ -254,22 +257,15 @@ impl Machine {
             Message::Pong(nonce) => self.received_pong(now, id, nonce),
             Message::GetAddr => self.received_getaddr(now, id),
             Message::Addr(told) | Message::AddrV2(told) => self.received_addresses(now, id, told),
-            Message::GetHeaders { locator, stop } => {
-                self.received_getheaders(now, id, &locator, stop);
-            }
+            Message::GetHeaders(asked) => self.received_getheaders(now, id, &asked),
             Message::Headers(headers) => self.received_headers(now, id, &headers),
             Message::Inv(entries) => self.received_inv(now, id, &entries),
             Message::GetData(wanted) => self.received_getdata(now, id, wanted),
             Message::NotFound(entries) => self.received_notfound(now, id, &entries),
             Message::Block(block) => self.received_block(now, id, block),
             Message::CmpctBlock(compact) => self.received_compact_block(now, id, compact),
-            Message::GetBlockTxn { block, places } => {
-                self.received_getblocktxn(now, id, block, &places);
-            }
-            Message::BlockTxn {
-                block,
-                transactions,
-            } => self.received_blocktxn(now, id, block, transactions),
+            Message::GetBlockTxn(asked) => self.received_getblocktxn(now, id, &asked),
+            Message::BlockTxn(given) => self.received_blocktxn(now, id, *given),
             Message::Tx(tx) => self.received_tx(now, id, tx),
             // Counted already.
             Message::Unknown { .. } => {}

@@ -7,16 +7,15 @@ use std::time::Duration;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Txid, Wtxid};
 
-use super::knowers::Place;
+use super::arrivals::Arrival;
+use super::knowers::{Knowers, Place};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
+use crate::mempool::MempoolEntry;
 use crate::peers::{ConnectionKind, Peer};
 use crate::time::OptionalTime;
 use crate::wire::Message;
 
-/// Transactions that wait to be announced to one peer; beyond it the oldest are not announced, and
-/// come to it by other peers or in a block.
-const PENDING_MAX: usize = 5_000;
 /// Announced at once to one peer (Bitcoin Core: 35 and more, as the queue grows).
 const PER_TURN_MAX: usize = 1_000;
 /// Transactions of the mempool that a new peer is told of, the newest: one message.
@@ -25,14 +24,6 @@ const OFFERED_MAX: usize = PER_TURN_MAX;
 /// to fetch addresses, are over by then.
 const OFFERED_AFTER: Duration = Duration::from_secs(6);
 
-/// A transaction that waits to be announced to a peer.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    txid: Txid,
-    /// What [`Machine::tx_id`] says of it.
-    known_as: u64,
-}
-
 /// Transactions of one connection.
 #[derive(Clone, Debug)]
 pub struct PeerTransactions {
@@ -40,7 +31,9 @@ pub struct PeerTransactions {
     by_wtxid: bool,
     /// What it does not want to hear of, satoshis per 1,000 virtual bytes.
     pub(super) fee_filter: u64,
-    pending: VecDeque<Pending>,
+    /// Transactions that came before the connection, and of which it is to be told: these before
+    /// those that [`super::Arrivals`] has for it.
+    offered: VecDeque<Txid>,
     pub(super) announce_at: OptionalTime,
     /// When it is told of the transactions that were here before it came.
     offer_at: OptionalTime,
@@ -56,7 +49,7 @@ impl Default for PeerTransactions {
             wanted: false,
             by_wtxid: false,
             fee_filter: 0,
-            pending: VecDeque::new(),
+            offered: VecDeque::new(),
             announce_at: OptionalTime::NONE,
             offer_at: OptionalTime::NONE,
             place: None,
@@ -88,6 +81,27 @@ impl PeerTransactions {
     pub(super) fn by_wtxid(&self) -> bool {
         self.by_wtxid
     }
+
+    /// How the peer is told of a transaction, unless it knows it or it pays too little; from now on
+    /// it knows it.
+    fn announcement(
+        &self,
+        entry: &MempoolEntry,
+        known_as: u64,
+        knowers: &mut Knowers,
+    ) -> Option<Inventory> {
+        let pays = entry.fee.to_sat().saturating_mul(1_000);
+        if knowers.knows(self.place, known_as)
+            || pays < self.fee_filter.saturating_mul(entry.vsize())
+        {
+            return None;
+        }
+        knowers.note(self.place, known_as);
+        Some(match self.by_wtxid {
+            true => Inventory::WTx(entry.wtxid),
+            false => Inventory::Transaction(entry.txid),
+        })
+    }
 }
 
 impl Machine {
@@ -96,18 +110,26 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        if self.config.relay_transactions {
-            peer.transactions.place = Some(self.knowers.take_place());
+        if !self.config.relay_transactions {
+            return;
         }
-        if peer.kind == ConnectionKind::Probe || !peer.transactions.wanted {
+        let place = self.knowers.take_place();
+        peer.transactions.place = Some(place);
+        if !peer.transactions.wanted {
+            return;
+        }
+        if peer.kind != ConnectionKind::AddressFetch {
+            // A probe as well: it may become a connection that stays.
+            self.arrivals.listen(place, id);
+        }
+        if peer.kind == ConnectionKind::Probe {
             return;
         }
         if self.config.offer_mempool {
             peer.transactions.offer_at = (now + OFFERED_AFTER).into();
         }
-        for txid in self.own_unconfirmed() {
-            self.queue_for(now, id, &txid);
-        }
+        let own = self.own_unconfirmed();
+        self.offer(now, id, own);
     }
 
     /// Tells peers that stay of the transactions that were here before them.
@@ -125,9 +147,7 @@ impl Machine {
             let all = self.mempool.by_arrival();
             let newest = all.len().saturating_sub(OFFERED_MAX);
             let txids: Vec<_> = all[newest..].iter().map(|entry| entry.txid).collect();
-            for txid in txids {
-                self.queue_for(now, id, &txid);
-            }
+            self.offer(now, id, txids);
         }
     }
 
@@ -141,60 +161,63 @@ impl Machine {
         self.randomness.short_id(wtxid.as_ref())
     }
 
-    /// Queues a transaction for every peer but one.
+    /// Tells every peer of a transaction in a while, but one.
     pub(super) fn queue_for_all(&mut self, now: Time, txid: &Txid, except: Option<PeerId>) {
-        let Some(pending) = self.pending(txid) else {
+        let Some(entry) = self.mempool.get(txid) else {
             return;
         };
-        let takers: Vec<_> = self
-            .peers
-            .values()
-            .filter(|p| p.is_ready() && Some(p.id) != except)
-            .filter(|p| p.kind != ConnectionKind::AddressFetch)
-            .filter(|p| self.lacks(p, pending))
-            .map(|p| p.id)
-            .collect();
-        for id in takers {
-            self.queue(now, id, pending);
-        }
-    }
-
-    /// Queues a transaction for one peer, unless it has it.
-    pub(super) fn queue_for(&mut self, now: Time, id: PeerId, txid: &Txid) {
-        if let Some(pending) = self.pending(txid)
-            && self.peers.get(&id).is_some_and(|p| self.lacks(p, pending))
-        {
-            self.queue(now, id, pending);
-        }
-    }
-
-    /// A transaction of the mempool, as it waits to be announced.
-    fn pending(&self, txid: &Txid) -> Option<Pending> {
-        let entry = self.mempool.get(txid)?;
         let known_as = self.tx_id(&entry.wtxid);
-        Some(Pending {
+        let mut knew = self.knowers.of(known_as);
+        let except = except.and_then(|id| self.peers.get(&id));
+        if let Some(place) = except.and_then(|peer| peer.transactions.place) {
+            knew.add(place);
+        }
+        let arrival = Arrival {
             txid: *txid,
             known_as,
-        })
+            knew,
+        };
+        let peers = &self.peers;
+        let is_ready = |id| peers.get(&id).is_some_and(Peer::is_ready);
+        for id in self.arrivals.push(arrival, is_ready) {
+            self.announce_soon(now, id);
+        }
     }
 
-    /// Whether a peer wants to be told of a transaction, and is not known to know it.
-    fn lacks(&self, peer: &Peer, pending: Pending) -> bool {
-        let state = &peer.transactions;
-        state.wanted && !self.knowers.knows(state.place, pending.known_as)
-    }
-
-    fn queue(&mut self, now: Time, id: PeerId, pending: Pending) {
-        let Some(peer) = self.peers.get_mut_later(&id) else {
+    /// Tells one peer of transactions in a while, as far as it lacks them.
+    fn offer(&mut self, now: Time, id: PeerId, txids: Vec<Txid>) {
+        if txids.is_empty() {
+            return;
+        }
+        let Machine {
+            peers,
+            mempool,
+            knowers,
+            randomness,
+            ..
+        } = self;
+        let Some(peer) = peers.get_mut(&id) else {
             return;
         };
-        if peer.transactions.pending.len() >= PENDING_MAX {
-            peer.transactions.pending.pop_front();
+        let state = &mut peer.transactions;
+        let lacking = txids.into_iter().filter(|txid| {
+            let entry = mempool.get(txid);
+            entry.is_some_and(|entry| {
+                !knowers.knows(state.place, randomness.short_id(entry.wtxid.as_ref()))
+            })
+        });
+        state.offered.extend(lacking);
+        if !state.offered.is_empty() {
+            self.announce_soon(now, id);
         }
-        peer.transactions.pending.push_back(pending);
-        if peer.transactions.announce_at.is_none()
-            && let Some(peer) = self.peers.get_mut(&id)
-        {
+    }
+
+    /// Something waits to be announced to a peer.
+    fn announce_soon(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        if peer.transactions.announce_at.is_none() {
             // The waits of a Poisson process have no memory: drawing anew when the queue begins
             // is the same as a clock that ticks all the time.
             let timing = &self.config.timing;
@@ -216,16 +239,18 @@ impl Machine {
             .map(|p| p.id)
             .collect();
         for id in due {
-            self.announce_pending(now, id);
+            self.announce_waiting(now, id);
         }
     }
 
-    fn announce_pending(&mut self, now: Time, id: PeerId) {
+    fn announce_waiting(&mut self, now: Time, id: PeerId) {
         let Machine {
             peers,
             mempool,
             config,
             knowers,
+            randomness,
+            arrivals,
             ..
         } = self;
         let Some(peer) = peers.get_mut(&id) else {
@@ -234,26 +259,31 @@ impl Machine {
         let state = &mut peer.transactions;
         let mut inventory = Vec::new();
         while inventory.len() < PER_TURN_MAX
-            && let Some(Pending { txid, known_as }) = state.pending.pop_front()
+            && let Some(txid) = state.offered.pop_front()
         {
-            // Mostly another has told it meanwhile.
-            if knowers.knows(state.place, known_as) {
-                continue;
+            if let Some(entry) = mempool.get(&txid) {
+                let known_as = randomness.short_id(entry.wtxid.as_ref());
+                inventory.extend(state.announcement(entry, known_as, knowers));
             }
-            let Some(entry) = mempool.get(&txid) else {
-                continue;
-            };
-            let pays = entry.fee.to_sat().saturating_mul(1_000);
-            if pays < state.fee_filter.saturating_mul(entry.vsize()) {
-                continue;
-            }
-            knowers.note(state.place, known_as);
-            inventory.push(match state.by_wtxid {
-                true => Inventory::WTx(entry.wtxid),
-                false => Inventory::Transaction(txid),
-            });
         }
-        let more = !state.pending.is_empty();
+        let mut more = !state.offered.is_empty();
+        if let Some(place) = state.place {
+            let mut told = 0;
+            for arrival in arrivals.waiting_for(place) {
+                if inventory.len() >= PER_TURN_MAX {
+                    break;
+                }
+                told += 1;
+                // Mostly another has told it meanwhile: then it is not looked up.
+                if arrival.knew.has(place) || knowers.knows(Some(place), arrival.known_as) {
+                    continue;
+                }
+                if let Some(entry) = mempool.get(&arrival.txid) {
+                    inventory.extend(state.announcement(entry, arrival.known_as, knowers));
+                }
+            }
+            more |= arrivals.told(place, told);
+        }
         state.announce_at = more.then_some(now + config.timing.tx_delay_outbound).into();
         if !inventory.is_empty() {
             self.send(now, id, Message::Inv(inventory));
@@ -280,6 +310,7 @@ impl Machine {
         let peer = self.peers.get_mut(&id);
         if let Some(place) = peer.and_then(|peer| peer.transactions.place.take()) {
             self.knowers.give_back(place);
+            self.arrivals.leave(place);
         }
         self.orphans.forget_peer(id);
         for other in self.requests.forget_peer(id) {

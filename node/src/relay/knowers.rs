@@ -14,10 +14,15 @@ const TRANSACTIONS_MAX: u32 = 4_096;
 const WORDS_IN_PLACE: usize = 2;
 
 /// A connection's number, the lowest that was free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u32);
 
 impl Place {
+    /// Its number.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+
     fn word(self) -> usize {
         (self.0 / u64::BITS) as usize
     }
@@ -29,25 +34,41 @@ impl Place {
 
 /// Some places, a bit each; what is beyond the last word is not among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Places(SmallVec<[u64; WORDS_IN_PLACE]>);
+pub(super) struct Places(SmallVec<[u64; WORDS_IN_PLACE]>);
 
 impl Places {
-    fn has(&self, place: Place) -> bool {
+    pub(super) fn has(&self, place: Place) -> bool {
         let word = self.0.get(place.word());
         word.is_some_and(|word| word & place.bit() != 0)
     }
 
-    fn add(&mut self, place: Place) {
+    pub(super) fn add(&mut self, place: Place) {
         if self.0.len() <= place.word() {
             self.0.resize(place.word() + 1, 0);
         }
         self.0[place.word()] |= place.bit();
     }
 
-    fn remove(&mut self, place: Place) {
+    pub(super) fn remove(&mut self, place: Place) {
         if let Some(word) = self.0.get_mut(place.word()) {
             *word &= !place.bit();
         }
+    }
+
+    /// Those that are not among some others, in their order.
+    pub(super) fn without(&self, others: &Places) -> impl Iterator<Item = Place> {
+        let words = self
+            .0
+            .iter()
+            .zip(others.0.iter().chain(std::iter::repeat(&0)));
+        (0..).zip(words).flat_map(|(at, (word, other))| {
+            let mut left = word & !other;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some(Place(at * u64::BITS + bit))
+            })
+        })
     }
 
     /// The lowest that is not among them.
@@ -95,6 +116,11 @@ impl Knowers {
         knowers.is_some_and(|knowers| place.is_some_and(|place| knowers.has(place)))
     }
 
+    /// Which connections are known to know a transaction.
+    pub(super) fn of(&self, id: u64) -> Places {
+        self.by_transaction.get(id).cloned().unwrap_or_default()
+    }
+
     /// A connection told of a transaction, or was told.
     pub(super) fn note(&mut self, place: Option<Place>, id: u64) {
         if let Some(place) = place {
@@ -130,6 +156,22 @@ mod tests {
         assert!(kept.count() > 200);
         knowers.note(None, id(7));
         assert!(!knowers.knows(None, id(7)));
+    }
+
+    #[test]
+    fn some_places_without_others() {
+        let places = |numbers: &[u32]| {
+            let mut places = Places::default();
+            numbers.iter().for_each(|number| places.add(Place(*number)));
+            places
+        };
+        let some = places(&[0, 5, 63, 64, 200]);
+        let left = |others: &[u32]| -> Vec<u32> {
+            let others = places(others);
+            some.without(&others).map(|place| place.0).collect()
+        };
+        assert_eq!(left(&[]), [0, 5, 63, 64, 200]);
+        assert_eq!(left(&[5, 64, 300]), [0, 63, 200]);
     }
 
     #[test]

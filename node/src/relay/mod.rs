@@ -3,6 +3,7 @@
 //! confirmed. What is valid is the mempool's business.
 
 mod announce;
+mod arrivals;
 mod knowers;
 mod orphans;
 mod own;
@@ -11,6 +12,7 @@ mod recent;
 mod requests;
 
 pub use announce::PeerTransactions;
+pub(crate) use arrivals::Arrivals;
 pub(crate) use knowers::Knowers;
 pub(crate) use orphans::Orphans;
 pub(crate) use own::OwnTransactions;

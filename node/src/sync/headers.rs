@@ -10,7 +10,7 @@ use crate::io::{PeerId, Time};
 use crate::machine::Machine;
 use crate::peers::{ConnectionKind, Peer};
 use crate::time::OptionalTime;
-use crate::wire::{HEADERS_PER_MESSAGE_MAX, Message};
+use crate::wire::{HEADERS_PER_MESSAGE_MAX, HeadersRequest, Message};
 
 /// Header messages in a row that connect to nothing; a peer that sends more is not on any chain
 /// (Bitcoin Core's `MAX_NUM_UNCONNECTING_HEADERS_MSGS`).
@@ -59,15 +59,11 @@ impl Machine {
             return;
         }
         peer.sync.headers_asked = now.into();
-        let locator = self.chain.locator(&from);
-        self.send(
-            now,
-            id,
-            Message::GetHeaders {
-                locator,
-                stop: BlockHash::all_zeros(),
-            },
-        );
+        let asked = HeadersRequest {
+            locator: self.chain.locator(&from),
+            stop: BlockHash::all_zeros(),
+        };
+        self.send(now, id, Message::GetHeaders(Box::new(asked)));
     }
 
     pub(crate) fn received_headers(&mut self, now: Time, id: PeerId, headers: &[Header]) {

@@ -8,7 +8,7 @@ use bitcoin::{Block, BlockHash, Transaction};
 
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
-use crate::wire::{HEADERS_PER_MESSAGE_MAX, INVENTORY_PER_MESSAGE_MAX, Message};
+use crate::wire::{HEADERS_PER_MESSAGE_MAX, HeadersRequest, INVENTORY_PER_MESSAGE_MAX, Message};
 
 /// Requests that may wait per peer; one that asks for more is not reading the answers.
 const REQUESTS_MAX: usize = INVENTORY_PER_MESSAGE_MAX;
@@ -20,16 +20,10 @@ const REQUESTS_PER_TURN: usize = 1_000;
 const TURN_EVERY: Duration = Duration::from_millis(50);
 
 impl Machine {
-    pub(crate) fn received_getheaders(
-        &mut self,
-        now: Time,
-        id: PeerId,
-        locator: &[BlockHash],
-        stop: BlockHash,
-    ) {
+    pub(crate) fn received_getheaders(&mut self, now: Time, id: PeerId, asked: &HeadersRequest) {
         let headers = self
             .chain
-            .headers_after(locator, stop, HEADERS_PER_MESSAGE_MAX);
+            .headers_after(&asked.locator, asked.stop, HEADERS_PER_MESSAGE_MAX);
         let tip = self.chain.tip().hash;
         let Some(peer) = self.peers.get_mut(&id) else {
             return;

@@ -12,7 +12,8 @@ use super::address::PeerAddress;
 use super::command::{Command, CommandName};
 use super::compact::{CompactBlock, TxPlaces};
 
-/// A message. Its bytes come from [`super::encode`] and are read by [`super::Decoder`].
+/// A message. Its bytes come from [`super::encode`] and are read by [`super::Decoder`]. Small, since
+/// messages are moved often: what is large is in a box.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// Begins the handshake.
@@ -45,12 +46,7 @@ pub enum Message {
     /// Addresses in the form of BIP155; those of networks that cannot be dialled are left out.
     AddrV2(Vec<PeerAddress>),
     /// Asks for the headers that follow the first known hash of the locator.
-    GetHeaders {
-        /// From the newest to the genesis block.
-        locator: Vec<BlockHash>,
-        /// The last one wanted; zero for as many as fit.
-        stop: BlockHash,
-    },
+    GetHeaders(Box<HeadersRequest>),
     /// Headers, each the child of the one before.
     Headers(Arc<[Header]>),
     /// Announces.
@@ -64,19 +60,9 @@ pub enum Message {
     /// A block by short names of its transactions, BIP152.
     CmpctBlock(Arc<CompactBlock>),
     /// Asks for transactions of a block that was told of in the compact form.
-    GetBlockTxn {
-        /// Which block.
-        block: BlockHash,
-        /// Which of its transactions.
-        places: TxPlaces,
-    },
+    GetBlockTxn(Box<BlockTransactionsRequest>),
     /// Answers [`Message::GetBlockTxn`].
-    BlockTxn {
-        /// Which block.
-        block: BlockHash,
-        /// As asked for, in their order.
-        transactions: Vec<Arc<Transaction>>,
-    },
+    BlockTxn(Box<BlockTransactions>),
     /// A transaction.
     Tx(Arc<Transaction>),
     /// Anything else: tolerated and counted, as the protocol asks for.
@@ -84,8 +70,35 @@ pub enum Message {
         /// Its name.
         command: CommandName,
         /// Its content, unread.
-        payload: Vec<u8>,
+        payload: Box<[u8]>,
     },
+}
+
+/// The content of `getheaders`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadersRequest {
+    /// From the newest to the genesis block.
+    pub locator: Vec<BlockHash>,
+    /// The last one wanted; zero for as many as fit.
+    pub stop: BlockHash,
+}
+
+/// The content of `getblocktxn`, BIP152.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockTransactionsRequest {
+    /// Which block.
+    pub block: BlockHash,
+    /// Which of its transactions.
+    pub places: TxPlaces,
+}
+
+/// The content of `blocktxn`, BIP152.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockTransactions {
+    /// Which block.
+    pub block: BlockHash,
+    /// As asked for, in their order.
+    pub transactions: Vec<Arc<Transaction>>,
 }
 
 /// The content of `version`.
@@ -129,15 +142,15 @@ impl Message {
             Message::GetAddr => Command::GetAddr,
             Message::Addr(_) => Command::Addr,
             Message::AddrV2(_) => Command::AddrV2,
-            Message::GetHeaders { .. } => Command::GetHeaders,
+            Message::GetHeaders(_) => Command::GetHeaders,
             Message::Headers(_) => Command::Headers,
             Message::Inv(_) => Command::Inv,
             Message::GetData(_) => Command::GetData,
             Message::NotFound(_) => Command::NotFound,
             Message::Block(_) => Command::Block,
             Message::CmpctBlock(_) => Command::CmpctBlock,
-            Message::GetBlockTxn { .. } => Command::GetBlockTxn,
-            Message::BlockTxn { .. } => Command::BlockTxn,
+            Message::GetBlockTxn(_) => Command::GetBlockTxn,
+            Message::BlockTxn(_) => Command::BlockTxn,
             Message::Tx(_) => Command::Tx,
             Message::Unknown { .. } => Command::Other,
         }
@@ -156,5 +169,15 @@ impl Message {
         let payload = super::payload::size(self);
         // Nothing that is sent comes near 4 GB; saturate rather than lie about it.
         u32::try_from(super::FRAME_HEADER_BYTES + payload).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_small() {
+        assert_eq!(size_of::<Message>(), 32);
     }
 }

@@ -12,7 +12,7 @@ pub use address::PeerAddress;
 pub use command::{Command, CommandName};
 pub use compact::{COMPACT_TRANSACTIONS_MAX, COMPACT_VERSION, CompactBlock, TxPlaces};
 pub use frame::{DecodeError, Decoder, FRAME_HEADER_BYTES, MAGIC_REGTEST, encode};
-pub use message::{Message, Version};
+pub use message::{BlockTransactions, BlockTransactionsRequest, HeadersRequest, Message, Version};
 pub use payload::{
     ADDRESSES_PER_MESSAGE_MAX, HEADERS_PER_MESSAGE_MAX, INVENTORY_PER_MESSAGE_MAX, PayloadError,
     USER_AGENT_BYTES_MAX,

@@ -13,7 +13,9 @@ use super::command::{Command, CommandName};
 use super::compact::{
     CompactBlock, TxPlaces, read_transactions, transactions_bytes, write_transactions,
 };
-use super::message::{Message, Version};
+use super::message::{
+    BlockTransactions, BlockTransactionsRequest, HeadersRequest, Message, Version,
+};
 
 /// Most addresses in one message (Bitcoin's `MAX_ADDR_TO_SEND`).
 pub const ADDRESSES_PER_MESSAGE_MAX: usize = 1_000;
@@ -217,15 +219,15 @@ pub(super) fn size(message: &Message) -> usize {
         Message::AddrV2(list) => {
             list_bytes(list.len(), 0) + list.iter().map(PeerAddress::v2_bytes).sum::<usize>()
         }
-        Message::GetHeaders { locator, .. } => 4 + list_bytes(locator.len(), 32) + 32,
+        Message::GetHeaders(asked) => 4 + list_bytes(asked.locator.len(), 32) + 32,
         Message::Headers(list) => list_bytes(list.len(), HEADER_ENTRY_BYTES),
         Message::Inv(list) | Message::GetData(list) | Message::NotFound(list) => {
             list_bytes(list.len(), INVENTORY_BYTES)
         }
         Message::Block(block) => block.total_size(),
         Message::CmpctBlock(compact) => compact.payload_bytes(),
-        Message::GetBlockTxn { places, .. } => 32 + places.payload_bytes(),
-        Message::BlockTxn { transactions, .. } => 32 + transactions_bytes(transactions),
+        Message::GetBlockTxn(asked) => 32 + asked.places.payload_bytes(),
+        Message::BlockTxn(given) => 32 + transactions_bytes(&given.transactions),
         Message::Tx(tx) => tx.total_size(),
         Message::Unknown { payload, .. } => payload.len(),
     }
@@ -258,11 +260,11 @@ pub(super) fn write(message: &Message, writer: &mut Writer) {
             writer.compact_size(list.len() as u64);
             list.iter().for_each(|a| a.write_v2(writer));
         }
-        Message::GetHeaders { locator, stop } => {
+        Message::GetHeaders(asked) => {
             writer.bytes(&GETHEADERS_VERSION.to_le_bytes());
-            writer.compact_size(locator.len() as u64);
-            locator.iter().for_each(|hash| writer.consensus(hash));
-            writer.consensus(stop);
+            writer.compact_size(asked.locator.len() as u64);
+            asked.locator.iter().for_each(|hash| writer.consensus(hash));
+            writer.consensus(&asked.stop);
         }
         Message::Headers(list) => {
             writer.compact_size(list.len() as u64);
@@ -277,16 +279,13 @@ pub(super) fn write(message: &Message, writer: &mut Writer) {
         }
         Message::Block(block) => writer.consensus(&**block),
         Message::CmpctBlock(compact) => compact.write(writer),
-        Message::GetBlockTxn { block, places } => {
-            writer.consensus(block);
-            places.write(writer);
+        Message::GetBlockTxn(asked) => {
+            writer.consensus(&asked.block);
+            asked.places.write(writer);
         }
-        Message::BlockTxn {
-            block,
-            transactions,
-        } => {
-            writer.consensus(block);
-            write_transactions(transactions, writer);
+        Message::BlockTxn(given) => {
+            writer.consensus(&given.block);
+            write_transactions(&given.transactions, writer);
         }
         Message::Tx(tx) => writer.consensus(&**tx),
         Message::Unknown { payload, .. } => writer.bytes(payload),
@@ -315,7 +314,7 @@ pub(super) fn read(command: CommandName, payload: &[u8]) -> Result<Message, Payl
         Command::Other => {
             return Ok(Message::Unknown {
                 command,
-                payload: payload.to_vec(),
+                payload: payload.into(),
             });
         }
         Command::Verack => Message::Verack,
@@ -339,14 +338,14 @@ pub(super) fn read(command: CommandName, payload: &[u8]) -> Result<Message, Payl
         Command::NotFound => Message::NotFound(read_inventory(&mut reader)?),
         Command::Block => Message::Block(Arc::new(reader.consensus("block")?)),
         Command::CmpctBlock => Message::CmpctBlock(Arc::new(CompactBlock::read(&mut reader)?)),
-        Command::GetBlockTxn => Message::GetBlockTxn {
+        Command::GetBlockTxn => Message::GetBlockTxn(Box::new(BlockTransactionsRequest {
             block: reader.consensus("block hash")?,
             places: TxPlaces::read(&mut reader)?,
-        },
-        Command::BlockTxn => Message::BlockTxn {
+        })),
+        Command::BlockTxn => Message::BlockTxn(Box::new(BlockTransactions {
             block: reader.consensus("block hash")?,
             transactions: read_transactions(&mut reader)?,
-        },
+        })),
         Command::Tx => Message::Tx(Arc::new(reader.consensus("transaction")?)),
     };
     reader.finish()?;
@@ -420,7 +419,8 @@ fn read_getheaders(reader: &mut Reader<'_>) -> Result<Message, PayloadError> {
         .map(|_| reader.consensus("block hash"))
         .collect::<Result<Vec<_>, _>>()?;
     let stop = reader.consensus("block hash")?;
-    Ok(Message::GetHeaders { locator, stop })
+    let asked = HeadersRequest { locator, stop };
+    Ok(Message::GetHeaders(Box::new(asked)))
 }
 
 fn read_headers(reader: &mut Reader<'_>) -> Result<Vec<Header>, PayloadError> {

@@ -9,7 +9,10 @@ use bitcoin::hashes::Hash;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{BlockHash, Txid, Wtxid};
 use peerlab_node::Config;
-use peerlab_node::wire::{CommandName, CompactBlock, Message, PeerAddress};
+use peerlab_node::wire::{
+    BlockTransactions, BlockTransactionsRequest, CommandName, CompactBlock, HeadersRequest,
+    Message, PeerAddress,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -99,7 +102,7 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         Just(Message::Unknown {
             command: CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap(),
-            payload: vec![1],
+            payload: [1].into(),
         }),
     ];
     let lists = prop_oneof![
@@ -109,12 +112,12 @@ fn message() -> impl Strategy<Value = Message> {
         vec(inventory(), 0..30).prop_map(Message::GetData),
         vec(inventory(), 0..30).prop_map(Message::NotFound),
         vec(header(), 0..5).prop_map(|headers| Message::Headers(headers.into())),
-        (vec(hash(), 0..10), hash()).prop_map(|(locator, stop)| Message::GetHeaders {
-            locator: locator
-                .into_iter()
-                .map(BlockHash::from_byte_array)
-                .collect(),
-            stop: BlockHash::from_byte_array(stop),
+        (vec(hash(), 0..10), hash()).prop_map(|(locator, stop)| {
+            let locator = locator.into_iter().map(BlockHash::from_byte_array);
+            Message::GetHeaders(Box::new(HeadersRequest {
+                locator: locator.collect(),
+                stop: BlockHash::from_byte_array(stop),
+            }))
         }),
     ];
     let bodies = prop_oneof![
@@ -146,18 +149,19 @@ fn compact_messages() -> impl Strategy<Value = Message> {
         },
     );
     let asked = (next_hash(), vec(any::<u16>(), 0..4), any::<bool>());
-    let asked = asked.prop_map(|(block, places, first)| Message::GetBlockTxn {
-        block,
-        places: if first {
-            [0].into_iter().collect()
-        } else {
-            places.into_iter().collect()
-        },
+    let asked = asked.prop_map(|(block, places, first)| {
+        let places = if first { vec![0] } else { places };
+        Message::GetBlockTxn(Box::new(BlockTransactionsRequest {
+            block,
+            places: places.into_iter().collect(),
+        }))
     });
     let given = (next_hash(), vec((0..20usize, 0..3u64), 0..4));
-    let given = given.prop_map(|(block, list)| Message::BlockTxn {
-        block,
-        transactions: list.into_iter().map(|(n, v)| spend_past(n, v)).collect(),
+    let given = given.prop_map(|(block, list)| {
+        Message::BlockTxn(Box::new(BlockTransactions {
+            block,
+            transactions: list.into_iter().map(|(n, v)| spend_past(n, v)).collect(),
+        }))
     });
     prop_oneof![2 => compact, 1 => asked, 2 => given]
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 use bitcoin::p2p::message_blockdata::Inventory;
-use peerlab_node::wire::{Command, CompactBlock, Message};
+use peerlab_node::wire::{Command, CompactBlock, HeadersRequest, Message};
 
 use crate::ledger::*;
 use crate::world::*;
@@ -226,10 +226,10 @@ fn headers_and_blocks_are_served_as_asked() {
     world.say(
         puppet,
         link,
-        Message::GetHeaders {
+        Message::GetHeaders(Box::new(HeadersRequest {
             locator,
             stop: BlockHash::all_zeros(),
-        },
+        })),
     );
     let unknown = BlockHash::from_byte_array([9; 32]);
     world.say(

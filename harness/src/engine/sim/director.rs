@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account;
 use super::program::{EPOCH_SECS, Programs};
-use super::shard::{News, Shard, Told};
+use super::shard::{News, Shard, Simulated, Told};
 use super::team::Team;
 use crate::engine::drive::faults::{Effect, Faults, calendar};
 use crate::engine::drive::interrupted;
@@ -37,13 +37,6 @@ pub struct Options {
     pub threads: usize,
     /// Ends the run early.
     pub stop: CancellationToken,
-}
-
-/// What a simulation came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Simulated {
-    /// How many things happened: packets, timers, starts.
-    pub happenings: u64,
 }
 
 /// Carries a plan out, and tells the observer of all that happened.
@@ -77,9 +70,7 @@ pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Resu
         matches!(&result, Err(error) if error.kind == crate::error::Kind::Interrupted);
     let now = director.team.now();
     director.tell(now, What::Ended { interrupted })?;
-    result.map(|()| Simulated {
-        happenings: director.team.handled(),
-    })
+    result.map(|()| director.team.simulated())
 }
 
 struct Director<'a> {

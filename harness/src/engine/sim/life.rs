@@ -252,6 +252,13 @@ impl Shard {
     /// answers waits until then.
     fn is_busy_after(&mut self, node: NodeId, machine: &mut Machine, input: Input) -> bool {
         let message = matches!(input, Input::Received { .. });
+        if let Input::Received {
+            message: Message::Inv(entries),
+            ..
+        } = &input
+        {
+            self.simulated.announcements += entries.len() as u64;
+        }
         let tip = machine.chain().tip_hash();
         machine.handle(self.time(), input);
         let chain = machine.chain();

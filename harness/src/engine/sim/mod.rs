@@ -35,7 +35,8 @@ mod team;
 mod wire;
 mod work;
 
-pub use director::{Options, Simulated, simulate};
+pub use director::{Options, simulate};
+pub use shard::Simulated;
 
 /// As in [`crate::event::What::Started`].
 pub const NAME: &str = "sim";

@@ -20,8 +20,10 @@ pub struct EndId {
     pub generation: u32,
 }
 
-/// One packet, or a train of segments that were sent together.
+/// One packet, or a train of segments that were sent together. It begins a cache line, so that it has
+/// no more of them than it needs.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Packet {
     /// From which node.
     pub src: NodeId,
@@ -106,5 +108,15 @@ impl Load {
             }
             Load::Hole | Load::Part | Load::Close => Load::One(message, bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_two_cache_lines() {
+        assert_eq!(size_of::<Packet>(), 128);
     }
 }

@@ -131,6 +131,24 @@ pub enum Told {
     Failed(NodeId, String),
 }
 
+/// How much was simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Simulated {
+    /// How many things happened: packets, timers, starts.
+    pub happenings: u64,
+    /// What nodes read in the lists of `inv` messages: one such message tells of many transactions.
+    pub announcements: u64,
+}
+
+impl std::iter::Sum for Simulated {
+    fn sum<I: Iterator<Item = Simulated>>(parts: I) -> Simulated {
+        parts.fold(Simulated::default(), |sum, part| Simulated {
+            happenings: sum.happenings + part.happenings,
+            announcements: sum.announcements + part.announcements,
+        })
+    }
+}
+
 /// See the module.
 pub struct Shard {
     pub(super) now: Nanos,
@@ -161,7 +179,7 @@ pub struct Shard {
     pub(super) news: Vec<News>,
     pub(super) known_blocks: HashSet<BlockHash>,
     pub(super) mining: Option<NodeId>,
-    handled: u64,
+    pub(super) simulated: Simulated,
     /// Whether anything has happened yet that can leave a connection with one end.
     pub(super) disturbed: bool,
 }
@@ -205,7 +223,7 @@ impl Shard {
             known_blocks: programs.premined().hashes.iter().copied().collect(),
             mining: None,
             programs: Arc::clone(programs),
-            handled: 0,
+            simulated: Simulated::default(),
             disturbed: false,
         })
     }
@@ -227,7 +245,7 @@ impl Shard {
         while let Some((key, happening)) = self.queue.pop_before(end) {
             self.now = key.at;
             self.key = key;
-            self.handled += 1;
+            self.simulated.happenings += 1;
             self.foresee();
             self.happen(happening);
         }
@@ -239,9 +257,9 @@ impl Shard {
         self.queue.next_at()
     }
 
-    /// How many things have happened.
-    pub fn handled(&self) -> u64 {
-        self.handled
+    /// How much was simulated here.
+    pub fn simulated(&self) -> Simulated {
+        self.simulated
     }
 
     /// What passed at each node, as far as it passed here.

@@ -12,7 +12,7 @@ use peerlab_link::proto::NodeCounters;
 use peerlab_link::{LinkModel, Nanos, Network, NodeId};
 
 use super::program::Programs;
-use super::shard::{Mail, News, Shard};
+use super::shard::{Mail, News, Shard, Simulated};
 use crate::error::{Error, Result};
 
 /// Below this a window holds too little to be worth waiting for each other.
@@ -103,9 +103,9 @@ impl Team {
         self.shards.iter().filter_map(Shard::next_at).min()
     }
 
-    /// How many things have happened.
-    pub fn handled(&self) -> u64 {
-        self.shards.iter().map(Shard::handled).sum()
+    /// How much was simulated.
+    pub fn simulated(&self) -> Simulated {
+        self.shards.iter().map(Shard::simulated).sum()
     }
 
     /// Lets everything happen that happens before `end`.

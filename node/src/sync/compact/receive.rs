@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
+use bitcoin::BlockHash;
 use bitcoin::p2p::message_blockdata::Inventory;
-use bitcoin::{BlockHash, Transaction};
 
 use super::partial::Partial;
 use crate::chain::{BlockError, HeaderError};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
-use crate::wire::{CompactBlock, Message, TxPlaces};
+use crate::wire::{BlockTransactions, BlockTransactionsRequest, CompactBlock, Message, TxPlaces};
 
 /// Compact blocks no higher above the tip are put together (as Bitcoin Core); while further behind,
 /// a node has not the transactions either.
@@ -126,8 +126,11 @@ impl Machine {
             return;
         }
         self.note_asked_again(now, id, hash);
-        let (block, places) = (hash, missing);
-        self.send(now, id, Message::GetBlockTxn { block, places });
+        let asked = BlockTransactionsRequest {
+            block: hash,
+            places: missing,
+        };
+        self.send(now, id, Message::GetBlockTxn(Box::new(asked)));
     }
 
     /// The short form did not lead to the block: asks the peer for all of it.
@@ -138,18 +141,13 @@ impl Machine {
         self.send(now, id, Message::GetData(wanted));
     }
 
-    pub(crate) fn received_blocktxn(
-        &mut self,
-        now: Time,
-        id: PeerId,
-        hash: BlockHash,
-        transactions: Vec<Arc<Transaction>>,
-    ) {
+    pub(crate) fn received_blocktxn(&mut self, now: Time, id: PeerId, given: BlockTransactions) {
+        let hash = given.block;
         let Some(mut partial) = self.compact.take(id, &hash) else {
             // Not asked for, or no longer.
             return;
         };
-        if partial.fill(transactions).is_err() {
+        if partial.fill(given.transactions).is_err() {
             // No collision explains that: the short ids were this peer's own words.
             self.misbehaved(id, "blocktxn of other transactions than asked for");
             return;

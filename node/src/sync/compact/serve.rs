@@ -7,7 +7,7 @@ use bitcoin::p2p::message_blockdata::Inventory;
 
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
-use crate::wire::{CompactBlock, Message, TxPlaces};
+use crate::wire::{BlockTransactions, BlockTransactionsRequest, CompactBlock, Message};
 
 /// Blocks this far below the tip are given in the compact form (BIP152, Bitcoin Core's
 /// `MAX_CMPCTBLOCK_DEPTH`): of older ones the receiver's mempool has nothing.
@@ -53,9 +53,9 @@ impl Machine {
         &mut self,
         now: Time,
         id: PeerId,
-        hash: BlockHash,
-        places: &TxPlaces,
+        asked: &BlockTransactionsRequest,
     ) {
+        let hash = asked.block;
         let Some(recent) = self.is_within(&hash, TRANSACTIONS_DEPTH_MAX) else {
             // As Bitcoin Core: who was told of the block by us would not ask for another.
             return;
@@ -67,19 +67,18 @@ impl Machine {
         let Some(block) = self.stored_block(&hash) else {
             return;
         };
-        let found = places.iter().map(|at| block.txdata.get(usize::from(at)));
+        let found = asked
+            .places
+            .iter()
+            .map(|at| block.txdata.get(usize::from(at)));
         let found = found.map(|tx| tx.map(|tx| Arc::new(tx.clone())));
         match found.collect::<Option<Vec<_>>>() {
             Some(transactions) => {
-                let block = hash;
-                self.send(
-                    now,
-                    id,
-                    Message::BlockTxn {
-                        block,
-                        transactions,
-                    },
-                );
+                let given = BlockTransactions {
+                    block: hash,
+                    transactions,
+                };
+                self.send(now, id, Message::BlockTxn(Box::new(given)));
             }
             None => self.misbehaved(id, "getblocktxn with a place that the block does not have"),
         }

@@ -7,7 +7,7 @@ use bitcoin::{Network, OutPoint, ScriptBuf, TxIn, Txid};
 
 use super::*;
 use crate::wire::payload;
-use crate::wire::{Command, Message};
+use crate::wire::{BlockTransactionsRequest, Command, Message};
 
 /// The genesis block with some more transactions, all different.
 fn block_of(count: u8) -> Arc<Block> {
@@ -168,7 +168,7 @@ fn more_ids_than_a_block_can_have_or_than_came_are_refused() {
 #[test]
 fn places_are_bounded_and_cannot_be_doubled_or_unsorted() {
     let read = |message: Result<Message, PayloadError>| match message.unwrap() {
-        Message::GetBlockTxn { places, .. } => places.iter().collect::<Vec<u16>>(),
+        Message::GetBlockTxn(asked) => asked.places.iter().collect::<Vec<u16>>(),
         other => panic!("{other:?}"),
     };
     assert_eq!(read(read_places(3, &[0, 0, 5])), [0, 1, 7]);
@@ -197,7 +197,8 @@ fn a_longest_getblocktxn_is_within_its_limit() {
     let all: TxPlaces = (0..u16::MAX).collect();
     for places in [spread, all] {
         let block = BlockHash::from_byte_array([1; 32]);
-        let bytes = payload_of(&Message::GetBlockTxn { block, places }).len();
+        let asked = BlockTransactionsRequest { block, places };
+        let bytes = payload_of(&Message::GetBlockTxn(Box::new(asked))).len();
         assert!(bytes <= Command::GetBlockTxn.payload_bytes_max() as usize);
     }
 }

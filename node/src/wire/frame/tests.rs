@@ -17,7 +17,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{CompactBlock, PeerAddress, TxPlaces, Version};
+use crate::wire::{
+    BlockTransactions, BlockTransactionsRequest, CompactBlock, HeadersRequest, PeerAddress,
+    TxPlaces, Version,
+};
 
 fn socket() -> impl Strategy<Value = SocketAddr> {
     let v4 = any::<[u8; 4]>().prop_map(|ip| IpAddr::V4(Ipv4Addr::from(ip)));
@@ -151,14 +154,16 @@ fn compact_messages() -> impl Strategy<Value = Message> {
         }),
         compact_block().prop_map(|c| Message::CmpctBlock(Arc::new(c))),
         (block_hash(), vec(any::<u16>(), 0..300)).prop_map(|(block, places)| {
-            Message::GetBlockTxn {
+            Message::GetBlockTxn(Box::new(BlockTransactionsRequest {
                 block,
                 places: places.into_iter().collect::<TxPlaces>(),
-            }
+            }))
         }),
-        (block_hash(), transactions()).prop_map(|(block, list)| Message::BlockTxn {
-            block,
-            transactions: list.into_iter().map(Arc::new).collect(),
+        (block_hash(), transactions()).prop_map(|(block, list)| {
+            Message::BlockTxn(Box::new(BlockTransactions {
+                block,
+                transactions: list.into_iter().map(Arc::new).collect(),
+            }))
         }),
     ]
 }
@@ -183,7 +188,8 @@ fn plain_messages() -> impl Strategy<Value = Message> {
         vec(address(), 0..300).prop_map(Message::Addr),
         vec(address(), 0..300).prop_map(Message::AddrV2),
         (vec(block_hash(), 0..=101), block_hash())
-            .prop_map(|(locator, stop)| Message::GetHeaders { locator, stop }),
+            .prop_map(|(locator, stop)| HeadersRequest { locator, stop })
+            .prop_map(|asked| Message::GetHeaders(Box::new(asked))),
         vec(header(), 0..300).prop_map(|headers| Message::Headers(headers.into())),
         vec(inventory(), 0..300).prop_map(Message::Inv),
         vec(inventory(), 0..300).prop_map(Message::GetData),
@@ -192,7 +198,7 @@ fn plain_messages() -> impl Strategy<Value = Message> {
         Just(Message::Tx(Arc::new(coinbase))),
         vec(any::<u8>(), 0..300).prop_map(|payload| Message::Unknown {
             command: CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap(),
-            payload,
+            payload: payload.into(),
         }),
     ]
 }
@@ -346,7 +352,7 @@ fn another_network_is_noticed() {
 
 #[test]
 fn a_large_buffer_is_given_back() {
-    let payload = vec![0; 100_000];
+    let payload = vec![0; 100_000].into();
     let command = CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap();
     let mut decoder = Decoder::new();
     decoder.push(&encode(&Message::Unknown { command, payload }));

@@ -15,13 +15,15 @@ use bitcoin::bip152::ShortId;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::p2p::message_blockdata::Inventory;
-use bitcoin::{Block, Transaction};
+use bitcoin::{Block, BlockHash, Transaction};
 use peerlab_node::Config;
 use peerlab_node::chain::Chain;
 use peerlab_node::io::PeerId;
 use peerlab_node::mempool::Mempool;
 use peerlab_node::peers::Peer;
-use peerlab_node::wire::{Command, CompactBlock, Message};
+use peerlab_node::wire::{
+    BlockTransactions, BlockTransactionsRequest, Command, CompactBlock, Message,
+};
 
 use crate::ledger::*;
 use crate::world::*;
@@ -96,17 +98,24 @@ fn asks_for_whole(message: &Message, block: &Block) -> bool {
 /// Places of transactions that a puppet was asked for.
 fn places_asked(heard: &[Message]) -> Vec<Vec<u16>> {
     let places = heard.iter().filter_map(|m| match m {
-        Message::GetBlockTxn { places, .. } => Some(places.iter().collect()),
+        Message::GetBlockTxn(asked) => Some(asked.places.iter().collect()),
         _ => None,
     });
     places.collect()
 }
 
 fn blocktxn(block: &Block, transactions: &[Arc<Transaction>]) -> Message {
-    Message::BlockTxn {
+    Message::BlockTxn(Box::new(BlockTransactions {
         block: block.block_hash(),
         transactions: transactions.to_vec(),
-    }
+    }))
+}
+
+fn getblocktxn(block: BlockHash, places: impl IntoIterator<Item = u16>) -> Message {
+    Message::GetBlockTxn(Box::new(BlockTransactionsRequest {
+        block,
+        places: places.into_iter().collect(),
+    }))
 }
 
 /// Which peers of a node were asked for high bandwidth, by address.

@@ -247,10 +247,7 @@ fn recent_blocks_are_given_in_the_compact_form_and_older_ones_whole() {
     assert_eq!(heard, [Message::NotFound(unknown)]);
     for (depth, is_single) in [(0, true), (10, true), (11, false)] {
         let block = at(depth);
-        let heard = stage.say(Message::GetBlockTxn {
-            block: block.block_hash(),
-            places: [0].into_iter().collect(),
-        });
+        let heard = stage.say(getblocktxn(block.block_hash(), [0]));
         let coinbase = Arc::new(block.txdata[0].clone());
         match is_single {
             true => assert_eq!(heard, [blocktxn(block, &[coinbase])]),

@@ -251,14 +251,12 @@ impl Shard {
     /// Lets the program read something. Returns whether that keeps it busy for a while; what it
     /// answers waits until then.
     fn is_busy_after(&mut self, node: NodeId, machine: &mut Machine, input: Input) -> bool {
-        let message = matches!(input, Input::Received { .. });
-        if let Input::Received {
-            message: Message::Inv(entries),
-            ..
-        } = &input
-        {
-            self.simulated.announcements += entries.len() as u64;
-        }
+        let message = match &input {
+            Input::Received { message, .. } => Some(items_in(message)),
+            _ => None,
+        };
+        self.simulated.items += message.unwrap_or(0);
+        let message = message.is_some();
         let tip = machine.chain().tip_hash();
         machine.handle(self.time(), input);
         let chain = machine.chain();
@@ -342,5 +340,13 @@ impl Shard {
             ..self.key
         };
         self.news.push(News { key, what });
+    }
+}
+
+/// How many things a message tells of or asks for.
+fn items_in(message: &Message) -> u64 {
+    match message {
+        Message::Inv(list) | Message::GetData(list) | Message::NotFound(list) => list.len() as u64,
+        _ => 1,
     }
 }

@@ -136,15 +136,15 @@ pub enum Told {
 pub struct Simulated {
     /// How many things happened: packets, timers, starts.
     pub happenings: u64,
-    /// What nodes read in the lists of `inv` messages: one such message tells of many transactions.
-    pub announcements: u64,
+    /// What nodes read: messages, and of those that are lists each entry. One packet may bring many.
+    pub items: u64,
 }
 
 impl std::iter::Sum for Simulated {
     fn sum<I: Iterator<Item = Simulated>>(parts: I) -> Simulated {
         parts.fold(Simulated::default(), |sum, part| Simulated {
             happenings: sum.happenings + part.happenings,
-            announcements: sum.announcements + part.announcements,
+            items: sum.items + part.items,
         })
     }
 }

@@ -41,9 +41,9 @@ impl Control {
             loop {
                 match read_message(&mut read).await {
                     Ok(Some(message)) => {
-                        if tell.send(message).await.is_err() {
-                            break;
-                        }
+                        // Once all is over nobody listens. The stream stays open nonetheless: the
+                        // fabric ends with it, and with the fabric every node at one instant.
+                        let _ = tell.send(message).await;
                     }
                     Ok(None) => break,
                     Err(error) => {
@@ -64,5 +64,60 @@ impl Control {
     /// The next message of the fabric; `None` when it has ended.
     pub async fn told(&mut self) -> Option<FromFabric> {
         self.told.recv().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use peerlab_link::framing::frame;
+    use tokio_util::compat::TokioAsyncReadCompatExt;
+
+    use super::*;
+
+    /// The fabric ends with the stream, and all nodes with the fabric: they are removed before.
+    #[tokio::test]
+    async fn the_stream_stays_open_when_nobody_listens_any_more() {
+        let (harness, fabric) = tokio::io::duplex(1 << 16);
+        let mux = Mux::start(Box::new(harness));
+        let config = yamux::Config::default();
+        let mut connection = yamux::Connection::new(fabric.compat(), config, yamux::Mode::Server);
+        let control = Control::open(&mux).await.unwrap();
+        control.order(ToFabric::Count).await;
+        let mut stream = poll_fn(|cx| connection.poll_next_inbound(cx))
+            .await
+            .unwrap()
+            .unwrap();
+        // The connection is carried out as the fabric does.
+        let carried = tokio::spawn(async move {
+            while poll_fn(|cx| connection.poll_next_inbound(cx))
+                .await
+                .is_some()
+            {}
+        });
+        drop(control);
+        let message = FromFabric::Failed {
+            reason: "one that nobody hears".into(),
+        };
+        let bytes = frame(&message);
+        for _ in 0..3 {
+            futures::AsyncWriteExt::write_all(&mut stream, &bytes)
+                .await
+                .unwrap();
+            futures::AsyncWriteExt::flush(&mut stream).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let mut rest = [0; 4_096];
+        let _order = futures::AsyncReadExt::read(&mut stream, &mut rest)
+            .await
+            .unwrap();
+        let mut read = std::pin::pin!(futures::AsyncReadExt::read(&mut stream, &mut rest));
+        let next = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+        assert!(next.is_pending(), "{next:?}");
+        mux.close();
+        assert_eq!(read.await.unwrap_or(0), 0, "it ends with the connection");
+        carried.await.unwrap();
     }
 }

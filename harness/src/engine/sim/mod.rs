@@ -5,7 +5,7 @@
 //! ```text
 //! director   the plan's timetable and errands, the record
 //!    |
-//!   team     the nodes spread over threads (split), without anybody being able to tell
+//!   team     the nodes spread over threads, without anybody being able to tell
 //!    |
 //!  shard     nodes, their happenings in one order (queue)
 //!    |
@@ -30,7 +30,6 @@ mod packet;
 mod program;
 mod queue;
 mod shard;
-mod split;
 mod stream;
 mod team;
 mod wire;

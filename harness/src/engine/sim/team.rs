@@ -1,6 +1,6 @@
-//! The nodes spread over threads (by `split`), without anybody being able to tell. No packet takes less
-//! time than the least latency between shards: until that long after the earliest happening no shard can
-//! be disturbed by another, so all of them run up to there at once, and then exchange what they sent
+//! The nodes spread over threads, without anybody being able to tell. No packet takes less time than
+//! the least latency of the network: until that long after the earliest happening no shard can be
+//! disturbed by another, so all of them run up to there at once, and then exchange what they sent
 //! (conservative lookahead: Chandy and Misra 1979, by windows as in Fujimoto 1990).
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,11 +13,17 @@ use peerlab_link::{LinkModel, Nanos, Network, NodeId};
 
 use super::program::Programs;
 use super::shard::{Mail, News, Shard, Simulated};
-use super::split::Split;
 use crate::error::{Error, Result};
 
+/// Below this a window holds too little to be worth waiting for each other.
+const LOOKAHEAD_MIN: Nanos = Nanos::from_millis(1);
+/// No window is longer: what was dropped on its way is missed by its sender after 200 ms or more,
+/// so this is safe whatever the network's delays.
+const LOOKAHEAD_MAX: Nanos = Nanos::from_millis(150);
 /// Some ten microseconds; a thread that has waited longer lets others run.
 const SPINS_MAX: u32 = 4_000;
+/// Fewer nodes than this are as fast on one thread.
+const NODES_MIN: usize = 64;
 
 /// Which shard has which node, and where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +56,7 @@ impl Team {
         } else {
             threads
         };
-        let Split {
-            shard_of,
-            lookahead,
-        } = Split::over(network, threads);
+        let (shard_of, lookahead) = part(network, threads);
         let count = shard_of.iter().max().map_or(1, |most| most + 1);
         let mut sizes = vec![0u32; count as usize];
         let homes: Arc<[Home]> = shard_of
@@ -233,6 +236,21 @@ impl Meeting {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The shard of each node, and how far shards may run ahead of each other. Every shard has nodes of
+/// every region, so that all have work while a block goes around the world.
+fn part(network: &Network, threads: usize) -> (Vec<u32>, Nanos) {
+    let least = network.paths.iter().flatten().map(|path| path.base).min();
+    let lookahead = least.unwrap_or(Nanos::ZERO).min(LOOKAHEAD_MAX);
+    let count = network.nodes.len();
+    if threads < 2 || count < NODES_MIN || lookahead < LOOKAHEAD_MIN {
+        return (vec![0; count], LOOKAHEAD_MAX);
+    }
+    (
+        (0..count).map(|node| (node % threads) as u32).collect(),
+        lookahead,
+    )
 }
 
 /// Where threads wait for each other: awake at first, since the others are hardly ever far.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Txid, Wtxid};
 
-use super::arrivals::Arrival;
+use super::arrivals::{Arrival, Waiting};
 use super::knowers::{Knowers, Place};
 use crate::io::{PeerId, Time};
 use crate::machine::Machine;
-use crate::mempool::MempoolEntry;
+use crate::mempool::Mempool;
 use crate::peers::{ConnectionKind, Peer};
 use crate::time::OptionalTime;
 use crate::wire::Message;
@@ -33,7 +33,7 @@ pub struct PeerTransactions {
     pub(super) fee_filter: u64,
     /// Transactions that came before the connection, and of which it is to be told: these before
     /// those that [`super::Arrivals`] has for it.
-    offered: VecDeque<Txid>,
+    offered: VecDeque<Waiting>,
     pub(super) announce_at: OptionalTime,
     /// When it is told of the transactions that were here before it came.
     offer_at: OptionalTime,
@@ -86,17 +86,20 @@ impl PeerTransactions {
     /// it knows it.
     fn announcement(
         &self,
-        entry: &MempoolEntry,
-        known_as: u64,
+        waiting: Waiting,
+        mempool: &Mempool,
         knowers: &mut Knowers,
     ) -> Option<Inventory> {
-        let pays = entry.fee.to_sat().saturating_mul(1_000);
-        if knowers.knows(self.place, known_as)
-            || pays < self.fee_filter.saturating_mul(entry.vsize())
-        {
+        // Mostly another has told it meanwhile: then it is not looked up.
+        if knowers.knows(self.place, waiting.known_as) {
             return None;
         }
-        knowers.note(self.place, known_as);
+        let entry = mempool.get(&waiting.txid)?;
+        let pays = entry.fee.to_sat().saturating_mul(1_000);
+        if pays < self.fee_filter.saturating_mul(entry.vsize()) {
+            return None;
+        }
+        knowers.note(self.place, waiting.known_as);
         Some(match self.by_wtxid {
             true => Inventory::WTx(entry.wtxid),
             false => Inventory::Transaction(entry.txid),
@@ -166,17 +169,16 @@ impl Machine {
         let Some(entry) = self.mempool.get(txid) else {
             return;
         };
-        let known_as = self.tx_id(&entry.wtxid);
-        let mut knew = self.knowers.of(known_as);
+        let tx = Waiting {
+            txid: *txid,
+            known_as: self.tx_id(&entry.wtxid),
+        };
+        let mut knew = self.knowers.of(tx.known_as);
         let except = except.and_then(|id| self.peers.get(&id));
         if let Some(place) = except.and_then(|peer| peer.transactions.place) {
             knew.add(place);
         }
-        let arrival = Arrival {
-            txid: *txid,
-            known_as,
-            knew,
-        };
+        let arrival = Arrival { tx, knew };
         let peers = &self.peers;
         let is_ready = |id| peers.get(&id).is_some_and(Peer::is_ready);
         for id in self.arrivals.push(arrival, is_ready) {
@@ -186,28 +188,19 @@ impl Machine {
 
     /// Tells one peer of transactions in a while, as far as it lacks them.
     fn offer(&mut self, now: Time, id: PeerId, txids: Vec<Txid>) {
-        if txids.is_empty() {
-            return;
-        }
-        let Machine {
-            peers,
-            mempool,
-            knowers,
-            randomness,
-            ..
-        } = self;
-        let Some(peer) = peers.get_mut(&id) else {
-            return;
-        };
-        let state = &mut peer.transactions;
-        let lacking = txids.into_iter().filter(|txid| {
-            let entry = mempool.get(txid);
-            entry.is_some_and(|entry| {
-                !knowers.knows(state.place, randomness.short_id(entry.wtxid.as_ref()))
+        let place = self.peers.get(&id).and_then(|p| p.transactions.place);
+        let lacking: Vec<_> = txids
+            .into_iter()
+            .filter_map(|txid| {
+                let known_as = self.tx_id(&self.mempool.get(&txid)?.wtxid);
+                let lacks = !self.knowers.knows(place, known_as);
+                lacks.then_some(Waiting { txid, known_as })
             })
-        });
-        state.offered.extend(lacking);
-        if !state.offered.is_empty() {
+            .collect();
+        if let Some(peer) = self.peers.get_mut_later(&id)
+            && !lacking.is_empty()
+        {
+            peer.transactions.offered.extend(lacking);
             self.announce_soon(now, id);
         }
     }
@@ -249,7 +242,6 @@ impl Machine {
             mempool,
             config,
             knowers,
-            randomness,
             arrivals,
             ..
         } = self;
@@ -259,12 +251,9 @@ impl Machine {
         let state = &mut peer.transactions;
         let mut inventory = Vec::new();
         while inventory.len() < PER_TURN_MAX
-            && let Some(txid) = state.offered.pop_front()
+            && let Some(waiting) = state.offered.pop_front()
         {
-            if let Some(entry) = mempool.get(&txid) {
-                let known_as = randomness.short_id(entry.wtxid.as_ref());
-                inventory.extend(state.announcement(entry, known_as, knowers));
-            }
+            inventory.extend(state.announcement(waiting, mempool, knowers));
         }
         let mut more = !state.offered.is_empty();
         if let Some(place) = state.place {
@@ -274,12 +263,8 @@ impl Machine {
                     break;
                 }
                 told += 1;
-                // Mostly another has told it meanwhile: then it is not looked up.
-                if arrival.knew.has(place) || knowers.knows(Some(place), arrival.known_as) {
-                    continue;
-                }
-                if let Some(entry) = mempool.get(&arrival.txid) {
-                    inventory.extend(state.announcement(entry, arrival.known_as, knowers));
+                if !arrival.knew.has(place) {
+                    inventory.extend(state.announcement(arrival.tx, mempool, knowers));
                 }
             }
             more |= arrivals.told(place, told);

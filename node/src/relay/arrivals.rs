@@ -17,12 +17,18 @@ const WAITING_MAX: usize = 5_000;
 /// Where a connection stands for which nothing waits.
 const NOTHING: u64 = u64::MAX;
 
-/// A transaction that came.
-#[derive(Clone, Debug)]
-pub(super) struct Arrival {
+/// A transaction that waits to be announced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
     pub(super) txid: Txid,
     /// Under which [`super::Knowers`] has it.
     pub(super) known_as: u64,
+}
+
+/// A transaction that came.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) tx: Waiting,
     /// Who knew it already.
     pub(super) knew: Places,
 }
@@ -155,15 +161,13 @@ mod tests {
     use super::*;
 
     fn arrival(n: u64, knew: Places) -> Arrival {
-        Arrival {
-            txid: Txid::all_zeros(),
-            known_as: n,
-            knew,
-        }
+        let txid = Txid::all_zeros();
+        let tx = Waiting { txid, known_as: n };
+        Arrival { tx, knew }
     }
 
     fn waiting(arrivals: &Arrivals, place: Place) -> Vec<u64> {
-        let waiting = arrivals.waiting_for(place).map(|a| a.known_as);
+        let waiting = arrivals.waiting_for(place).map(|a| a.tx.known_as);
         waiting.collect()
     }
 

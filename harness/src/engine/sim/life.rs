@@ -251,12 +251,10 @@ impl Shard {
     /// Lets the program read something. Returns whether that keeps it busy for a while; what it
     /// answers waits until then.
     fn is_busy_after(&mut self, node: NodeId, machine: &mut Machine, input: Input) -> bool {
-        let message = match &input {
-            Input::Received { message, .. } => Some(items_in(message)),
-            _ => None,
-        };
-        self.simulated.items += message.unwrap_or(0);
-        let message = message.is_some();
+        let message = matches!(input, Input::Received { .. });
+        if let Input::Received { message, .. } = &input {
+            self.simulated.items += items_in(message);
+        }
         let tip = machine.chain().tip_hash();
         machine.handle(self.time(), input);
         let chain = machine.chain();

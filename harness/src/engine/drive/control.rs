@@ -70,8 +70,9 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::task::Poll;
+    use std::time::Duration;
 
+    use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
     use peerlab_link::framing::frame;
     use tokio_util::compat::TokioAsyncReadCompatExt;
 
@@ -86,38 +87,25 @@ mod tests {
         let mut connection = yamux::Connection::new(fabric.compat(), config, yamux::Mode::Server);
         let control = Control::open(&mux).await.unwrap();
         control.order(ToFabric::Count).await;
-        let mut stream = poll_fn(|cx| connection.poll_next_inbound(cx))
-            .await
-            .unwrap()
-            .unwrap();
-        // The connection is carried out as the fabric does.
-        let carried = tokio::spawn(async move {
-            while poll_fn(|cx| connection.poll_next_inbound(cx))
-                .await
-                .is_some()
-            {}
-        });
+        let opened = poll_fn(|cx| connection.poll_next_inbound(cx)).await;
+        let mut stream = opened.unwrap().unwrap();
+        // Carries the connection out, as the fabric does.
+        tokio::spawn(async move { poll_fn(|cx| connection.poll_next_inbound(cx)).await });
+        let order = frame(&ToFabric::Count);
+        stream.read_exact(&mut vec![0; order.len()]).await.unwrap();
         drop(control);
-        let message = FromFabric::Failed {
-            reason: "one that nobody hears".into(),
-        };
-        let bytes = frame(&message);
+        let unheard = frame(&FromFabric::Failed {
+            reason: "nobody hears this".into(),
+        });
         for _ in 0..3 {
-            futures::AsyncWriteExt::write_all(&mut stream, &bytes)
-                .await
-                .unwrap();
-            futures::AsyncWriteExt::flush(&mut stream).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            stream.write_all(&unheard).await.unwrap();
+            stream.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let mut rest = [0; 4_096];
-        let _order = futures::AsyncReadExt::read(&mut stream, &mut rest)
-            .await
-            .unwrap();
-        let mut read = std::pin::pin!(futures::AsyncReadExt::read(&mut stream, &mut rest));
-        let next = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
-        assert!(next.is_pending(), "{next:?}");
+        let mut byte = [0];
+        assert!(stream.read(&mut byte).now_or_never().is_none());
         mux.close();
-        assert_eq!(read.await.unwrap_or(0), 0, "it ends with the connection");
-        carried.await.unwrap();
+        let ended = stream.read(&mut byte).await.unwrap_or(0);
+        assert_eq!(ended, 0, "with the connection");
     }
 }

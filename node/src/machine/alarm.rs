@@ -105,6 +105,7 @@ impl Machine {
         [
             self.announce_at,
             self.requests.next_deadline(),
+            Some(self.arrivals.first_turn()),
             Some(self.rebroadcast_deadline()),
         ]
         .into_iter()

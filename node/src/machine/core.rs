@@ -46,21 +46,22 @@ pub struct Machine {
     pub(crate) announce_at: Option<Time>,
     pub(crate) requests: TxRequests,
     pub(crate) own: OwnTransactions,
+    /// Transactions that peers are to be told of. What follows stands together as well: it is needed
+    /// where transactions are.
+    pub(crate) arrivals: Arrivals,
+    pub(crate) knowers: Knowers,
+    pub(crate) mempool: Mempool,
+    pub(crate) randomness: Randomness,
     pub(crate) dialer: Watched<Dialer>,
     pub(crate) downloads: Downloads,
     pub(crate) compact: CompactBlocks,
     pub(crate) config: Config,
-    pub(crate) mempool: Mempool,
-    pub(crate) randomness: Randomness,
     pub(crate) bans: BanList,
     pub(crate) unwelcome: Unwelcome,
     pub(crate) addresses: AddressBook,
     /// Addresses that turned out to be this node's.
     pub(crate) own_addrs: BTreeSet<SocketAddr>,
     pub(crate) orphans: Orphans,
-    pub(crate) knowers: Knowers,
-    /// Transactions that peers are to be told of.
-    pub(crate) arrivals: Arrivals,
     /// Transactions that the mempool refused since the last block.
     pub(crate) rejected: RecentIds,
     /// Transactions that lately got into a block, by either name.

@@ -11,12 +11,16 @@ use crate::wire::Message;
 
 /// Bytes that memory gives at once.
 const LINE_BYTES: usize = 64;
-/// Of the machine, what any input needs: up to what stands before `downloads`.
-const MACHINE_LINES: usize = std::mem::offset_of!(Machine, downloads).div_ceil(LINE_BYTES);
+/// Of the machine, what any input needs: up to the first turn of `arrivals`.
+const MACHINE_LINES: usize = std::mem::offset_of!(Machine, arrivals) / LINE_BYTES + 1;
+/// What comes next is needed where transactions are: up to the key of `randomness`.
+const RELAY_LINES: usize = std::mem::offset_of!(Machine, randomness) / LINE_BYTES + 1;
 /// Of a connection, what a message needs: up to what stands before its pings.
 const PEER_LINES: usize = std::mem::offset_of!(Peer, ping).div_ceil(LINE_BYTES);
 /// Of a connection, what may be due on it.
 const WHOLE_PEER_LINES: usize = std::mem::size_of::<Peer>().div_ceil(LINE_BYTES);
+/// Of a list of transactions, as much as is mostly there.
+const LIST_LINES: usize = 6;
 
 impl Machine {
     /// Calls `fetch` for what any input needs of the machine itself.
@@ -24,9 +28,14 @@ impl Machine {
         lines(self, MACHINE_LINES).for_each(fetch);
     }
 
+    /// For what the machine needs of itself where transactions are.
+    pub fn foresee_relay(&self, fetch: impl Fn(*const u8)) {
+        lines(self, RELAY_LINES).skip(MACHINE_LINES).for_each(fetch);
+    }
+
     /// For its table of connections. Reads what [`Machine::foresee`] has had fetched.
     pub fn foresee_peers(&self, fetch: impl Fn(*const u8)) {
-        self.peers.lines(LINE_BYTES).for_each(fetch);
+        self.peers.lines().for_each(fetch);
     }
 
     /// For one connection. Reads what [`Machine::foresee_peers`] has had fetched.
@@ -67,9 +76,20 @@ impl Message {
                 }
             }
             Message::CmpctBlock(compact) => fetch(Arc::as_ptr(compact).cast()),
+            Message::Inv(list) | Message::GetData(list) => {
+                lines_of(list).take(LIST_LINES).for_each(fetch);
+            }
             _ => {}
         }
     }
+}
+
+/// All lines of a list.
+pub(crate) fn lines_of<T>(list: &[T]) -> impl Iterator<Item = *const u8> + use<T> {
+    let first = list.as_ptr().cast::<u8>();
+    (0..std::mem::size_of_val(list))
+        .step_by(LINE_BYTES)
+        .map(move |at| first.wrapping_add(at))
 }
 
 /// The first lines of a value.

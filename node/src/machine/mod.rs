@@ -13,6 +13,7 @@ mod randomness;
 
 pub use self::core::Machine;
 pub use config::{Config, Timing};
+pub(crate) use foresight::lines_of;
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub(crate) use randomness::Randomness;

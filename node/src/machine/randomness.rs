@@ -8,17 +8,18 @@ use rand_core::{RngCore, SeedableRng};
 
 /// Draws.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Randomness {
-    generator: ChaCha8Rng,
-    /// Key of [`Randomness::short_id`].
+    /// Key of [`Randomness::short_id`]. It stands first, being needed oftener.
     key: [u64; 4],
+    generator: ChaCha8Rng,
 }
 
 impl Randomness {
     pub(crate) fn new(seed: u64) -> Randomness {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let key = std::array::from_fn(|_| generator.next_u64());
-        Randomness { generator, key }
+        Randomness { key, generator }
     }
 
     pub(crate) fn u64(&mut self) -> u64 {

@@ -2,7 +2,6 @@
 //! room. Scripts come last, being the dearest. Bitcoin Core's `AcceptToMemoryPool`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bitcoin::{Amount, OutPoint, Transaction, TxOut, Txid, Wtxid};
 
@@ -14,6 +13,7 @@ use crate::chain::{
     Chain, Coin, InputError, check_transaction, is_final, sequence_locks_met, spend_inputs,
 };
 use crate::time::Time;
+use crate::wire::NamedTransaction;
 
 /// A transaction was taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Accepted {
     /// Its virtual bytes.
     pub vsize: u64,
     /// What was thrown out to make room.
-    pub evicted: Vec<Arc<Transaction>>,
+    pub evicted: Vec<NamedTransaction>,
 }
 
 impl Mempool {
@@ -36,19 +36,19 @@ impl Mempool {
         &mut self,
         chain: &Chain,
         time: Time,
-        tx: Arc<Transaction>,
+        tx: impl Into<NamedTransaction>,
     ) -> Result<Accepted, TxReject> {
         let entry = self.check(chain, time, tx)?;
         self.last_sequence = entry.sequence;
-        let (txid, wtxid, fee, vsize) = (entry.txid, entry.wtxid, entry.fee, entry.vsize());
+        let (tx, fee, vsize) = (entry.tx.clone(), entry.fee, entry.vsize());
         self.insert(entry);
         let evicted = self.make_room();
-        if !self.contains(&txid) {
+        if !self.contains(&tx.txid()) {
             return Err(TxReject::refused("mempool full"));
         }
         Ok(Accepted {
-            txid,
-            wtxid,
+            txid: tx.txid(),
+            wtxid: tx.wtxid(),
             fee,
             vsize,
             evicted,
@@ -60,9 +60,10 @@ impl Mempool {
         &self,
         chain: &Chain,
         time: Time,
-        tx: Arc<Transaction>,
+        tx: impl Into<NamedTransaction>,
     ) -> Result<MempoolEntry, TxReject> {
-        let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
+        let tx = tx.into();
+        let (txid, wtxid) = (tx.txid(), tx.wtxid());
         check_alone(chain, &tx)?;
         self.check_known(&txid, &wtxid)?;
         self.check_conflicts(&tx)?;
@@ -77,10 +78,7 @@ impl Mempool {
         })?;
         let outputs: Vec<TxOut> = spent.into_iter().map(|coin| coin.output).collect();
         let entry = MempoolEntry {
-            txid,
-            wtxid,
             fee,
-            weight: tx.weight().to_wu(),
             sigops_cost: crate::chain::sigop_cost(&tx, &outputs),
             time,
             height: chain.tip().height,
@@ -202,7 +200,7 @@ impl Mempool {
     }
 
     /// Throws out what pays worst, with all that depends on it, until the pool fits.
-    fn make_room(&mut self) -> Vec<Arc<Transaction>> {
+    fn make_room(&mut self) -> Vec<NamedTransaction> {
         let mut evicted = Vec::new();
         while self.bytes > self.bytes_max || self.entries.len() > self.count_max {
             let worst = self
@@ -211,7 +209,7 @@ impl Mempool {
                 .map(|entry| {
                     (
                         entry.fee.to_sat() * 1_000 / entry.vsize().max(1),
-                        entry.txid,
+                        entry.txid(),
                     )
                 })
                 .min();
@@ -223,7 +221,7 @@ impl Mempool {
     }
 }
 
-fn check_alone(chain: &Chain, tx: &Transaction) -> Result<(), TxReject> {
+fn check_alone(chain: &Chain, tx: &NamedTransaction) -> Result<(), TxReject> {
     check_transaction(tx).map_err(|error| TxReject::Invalid {
         reason: error.reason,
         detail: error.detail,
@@ -234,7 +232,7 @@ fn check_alone(chain: &Chain, tx: &Transaction) -> Result<(), TxReject> {
     if tx.base_size() < policy::MIN_TX_BASE_BYTES {
         return Err(TxReject::refused("tx-size-small"));
     }
-    if tx.weight().to_wu() > policy::MAX_TX_WEIGHT {
+    if tx.weight_units() > policy::MAX_TX_WEIGHT {
         return Err(TxReject::refused("tx-size"));
     }
     let tip = chain.tip();

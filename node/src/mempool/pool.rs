@@ -1,7 +1,6 @@
 //! The pool's own data: who is in it, who spends what, how they hang together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bitcoin::{OutPoint, Transaction, TxOut, Txid, Wtxid};
 
@@ -9,17 +8,19 @@ use super::entry::MempoolEntry;
 use super::policy;
 use crate::chain::NamedBlock;
 use crate::hash_key::HashKey;
+use crate::wire::NamedTransaction;
 
 /// Transactions that wait for a block.
 #[derive(Clone, Debug)]
 pub struct Mempool {
     pub(super) entries: BTreeMap<HashKey, MempoolEntry>,
-    pub(super) by_wtxid: BTreeMap<HashKey, Txid>,
+    pub(super) by_wtxid: BTreeMap<HashKey, NamedTransaction>,
     /// Who in the pool spends an output.
     pub(super) spenders: BTreeMap<OutPoint, Txid>,
     pub(super) bytes: usize,
     pub(super) vbytes: u64,
     pub(super) last_sequence: u64,
+    pub(super) losses: u64,
     pub(super) min_relay_sat_per_kvb: u64,
     /// Rate of what was thrown out last for want of room, until the next block; 0 if nothing was.
     pub(super) evicted_sat_per_kvb: u64,
@@ -43,6 +44,7 @@ impl Mempool {
             bytes: 0,
             vbytes: 0,
             last_sequence: 0,
+            losses: 0,
             min_relay_sat_per_kvb: policy::MIN_RELAY_FEE_SAT_PER_KVB,
             evicted_sat_per_kvb: 0,
             bytes_max: policy::MAX_POOL_BYTES,
@@ -66,9 +68,9 @@ impl Mempool {
         self.entries.get(&HashKey::of(txid))
     }
 
-    /// An entry by wtxid.
-    pub fn get_by_wtxid(&self, wtxid: &Wtxid) -> Option<&MempoolEntry> {
-        self.get(self.by_wtxid.get(&HashKey::of(wtxid))?)
+    /// A transaction by wtxid.
+    pub fn get_by_wtxid(&self, wtxid: &Wtxid) -> Option<&NamedTransaction> {
+        self.by_wtxid.get(&HashKey::of(wtxid))
     }
 
     /// Whether a txid is in the pool.
@@ -101,6 +103,11 @@ impl Mempool {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Grows whenever transactions leave that no block of the active chain has, or may have left.
+    pub fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// Their bytes on the wire.
@@ -203,18 +210,19 @@ impl Mempool {
     pub(super) fn insert(&mut self, entry: MempoolEntry) {
         self.bytes += entry.bytes();
         self.vbytes += entry.vsize();
-        self.by_wtxid.insert(HashKey::of(&entry.wtxid), entry.txid);
+        self.by_wtxid
+            .insert(HashKey::of(&entry.wtxid()), entry.tx.clone());
         for input in &entry.tx.input {
-            self.spenders.insert(input.previous_output, entry.txid);
+            self.spenders.insert(input.previous_output, entry.txid());
         }
-        self.entries.insert(HashKey::of(&entry.txid), entry);
+        self.entries.insert(HashKey::of(&entry.txid()), entry);
     }
 
     pub(super) fn remove(&mut self, txid: &Txid) -> Option<MempoolEntry> {
         let entry = self.entries.remove(&HashKey::of(txid))?;
         self.bytes -= entry.bytes();
         self.vbytes -= entry.vsize();
-        self.by_wtxid.remove(&HashKey::of(&entry.wtxid));
+        self.by_wtxid.remove(&HashKey::of(&entry.wtxid()));
         for input in &entry.tx.input {
             self.spenders.remove(&input.previous_output);
         }
@@ -222,7 +230,8 @@ impl Mempool {
     }
 
     /// Removes an entry with all that depends on it. Returns what went.
-    pub(super) fn remove_with_descendants(&mut self, txid: &Txid) -> Vec<Arc<Transaction>> {
+    pub(super) fn remove_with_descendants(&mut self, txid: &Txid) -> Vec<NamedTransaction> {
+        self.losses += 1;
         let mut doomed = self.descendants(txid);
         doomed.insert(*txid);
         doomed
@@ -234,7 +243,7 @@ impl Mempool {
 
     /// A block joined the active chain: what it confirmed leaves the pool, and so does what
     /// conflicts with it. Returns the latter.
-    pub fn block_connected(&mut self, block: &NamedBlock) -> Vec<Arc<Transaction>> {
+    pub fn block_connected(&mut self, block: &NamedBlock) -> Vec<NamedTransaction> {
         self.evicted_sat_per_kvb = 0;
         let mut conflicts = Vec::new();
         if self.is_empty() {

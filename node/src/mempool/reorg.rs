@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bitcoin::Transaction;
-
 use super::pool::Mempool;
 use crate::chain::{BlockAccepted, Chain};
 use crate::time::Time;
+use crate::wire::NamedTransaction;
 
 /// Transactions of disconnected blocks that are tried again at most; older ones come back from
 /// whoever wants them mined. Bounds the time that a deep reorganisation takes.
@@ -21,7 +20,7 @@ impl Mempool {
         chain: &Chain,
         time: Time,
         moved: &BlockAccepted,
-    ) -> Vec<Arc<Transaction>> {
+    ) -> Vec<NamedTransaction> {
         if moved.disconnected.is_empty() {
             return moved
                 .connected
@@ -31,6 +30,7 @@ impl Mempool {
         }
         // The whole pool has to be judged again: coins, maturity and locktimes may all differ.
         // Scripts are not verified again, being in the cache.
+        self.losses += 1;
         let old = std::mem::take(&mut self.entries);
         self.by_wtxid.clear();
         self.spenders.clear();
@@ -43,17 +43,17 @@ impl Mempool {
             .rev()
             .flat_map(|block| block.txdata.iter().skip(1))
             .take(MAX_READDED)
-            .map(|tx| (Arc::new(tx.clone()), time));
+            .map(|tx| (NamedTransaction::of(Arc::new(tx.clone())), time));
         let kept = old.into_iter().map(|entry| (entry.tx, entry.time));
         let mut lost = Vec::new();
         for (tx, time) in returned.chain(kept) {
-            match self.accept(chain, time, Arc::clone(&tx)) {
+            match self.accept(chain, time, tx.clone()) {
                 Ok(accepted) => lost.extend(accepted.evicted),
                 Err(_) => lost.push(tx),
             }
         }
         lost.retain(|tx| {
-            let txid = tx.compute_txid();
+            let txid = tx.txid();
             let mut confirmed = moved
                 .connected
                 .iter()

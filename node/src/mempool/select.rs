@@ -56,7 +56,7 @@ impl Mempool {
             let Some(entry) = self.get(&score.txid) else {
                 continue;
             };
-            if chosen.contains(&entry.txid) {
+            if chosen.contains(&entry.txid()) {
                 continue;
             }
             // Choosing others changed what its package holds: it goes back with a new score.
@@ -73,14 +73,16 @@ impl Mempool {
             weight_left -= now.weight;
             sigops_left -= sigops;
             for entry in &package {
-                chosen.insert(entry.txid);
+                chosen.insert(entry.txid());
                 template.fees += entry.fee;
-                template.transactions.push(Arc::clone(&entry.tx));
+                template
+                    .transactions
+                    .push(Arc::clone(entry.tx.transaction()));
             }
             // What depends on them may be worth more now that they are paid for.
             let children = package
                 .iter()
-                .flat_map(|entry| self.descendants(&entry.txid));
+                .flat_map(|entry| self.descendants(&entry.txid()));
             let children: BTreeSet<Txid> = children.filter(|txid| !chosen.contains(txid)).collect();
             heap.extend(
                 children
@@ -96,18 +98,18 @@ impl Mempool {
         let package = self.package(entry, chosen);
         Score {
             fee: package.iter().map(|entry| entry.fee.to_sat()).sum(),
-            weight: package.iter().map(|entry| entry.weight).sum(),
+            weight: package.iter().map(|entry| entry.weight()).sum(),
             sequence: Reverse(entry.sequence),
-            txid: entry.txid,
+            txid: entry.txid(),
         }
     }
 
     /// An entry and its ancestors, but those already chosen; parents first.
     fn package(&self, entry: &MempoolEntry, chosen: &BTreeSet<Txid>) -> Vec<&MempoolEntry> {
         let mut package: Vec<&MempoolEntry> = self
-            .ancestors(&entry.txid)
+            .ancestors(&entry.txid())
             .iter()
-            .chain([&entry.txid])
+            .chain([&entry.txid()])
             .filter(|txid| !chosen.contains(*txid))
             .filter_map(|txid| self.get(txid))
             .collect();

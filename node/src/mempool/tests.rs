@@ -69,7 +69,10 @@ fn a_good_transaction_is_taken_and_found_by_both_names() {
     assert_eq!(accepted.vsize, tx.vsize() as u64);
     assert!(pool.contains(&tx.compute_txid()) && pool.contains_wtxid(&tx.compute_wtxid()));
     assert_eq!(
-        pool.get_by_wtxid(&tx.compute_wtxid()).unwrap().tx.as_ref(),
+        pool.get_by_wtxid(&tx.compute_wtxid())
+            .unwrap()
+            .transaction()
+            .as_ref(),
         &tx
     );
     assert_eq!((pool.len(), pool.bytes()), (1, tx.total_size()));
@@ -297,7 +300,7 @@ fn a_block_takes_out_what_it_confirms_and_what_conflicts() {
     let moved = ledger.accept(&block).unwrap();
     let lost = pool.chain_moved(&ledger.chain, Time::from_unix_secs(ledger.now), &moved);
     assert_eq!(lost.len(), 2);
-    let left: Vec<_> = pool.iter().map(|entry| entry.txid).collect();
+    let left: Vec<_> = pool.iter().map(|entry| entry.txid()).collect();
     assert_eq!(left, [bystander.compute_txid()]);
 }
 
@@ -358,7 +361,7 @@ fn a_reorganisation_brings_transactions_back_and_throws_out_what_lost_its_ground
     // Scripts were not verified a second time for those that came back.
     let mut sequences: Vec<_> = pool
         .iter()
-        .map(|entry| (entry.sequence, entry.txid))
+        .map(|entry| (entry.sequence, entry.txid()))
         .collect();
     sequences.sort_unstable();
     assert_eq!(

@@ -84,14 +84,14 @@ pub struct Peer {
     pub last_received: OptionalTime,
     /// When it was opened.
     pub connected_at: Time,
+    /// Transactions.
+    pub transactions: PeerTransactions,
     /// Headers and blocks.
     pub sync: PeerSync,
     /// Bytes by kind of message.
     pub traffic: Traffic,
     /// Pings.
     pub ping: Ping,
-    /// Transactions.
-    pub transactions: PeerTransactions,
     /// Addresses.
     pub gossip: PeerGossip,
     /// When it last gave a block that was new and sound.

@@ -6,6 +6,7 @@
 
 use super::peer::Peer;
 use crate::io::{PeerId, Time};
+use crate::machine::lines_of;
 
 /// The time of a connection that was in hand: it is to be asked.
 const ASK: Time = Time(0);
@@ -92,13 +93,9 @@ impl PeerTable {
         due.map(|slot| &*slot.peer)
     }
 
-    /// Where the table itself lies in memory, one address per so many bytes.
-    pub(crate) fn lines(&self, bytes: usize) -> impl Iterator<Item = *const u8> {
-        let size = self.slots.len() * std::mem::size_of::<Slot>();
-        let first = self.slots.as_ptr().cast::<u8>();
-        (0..size)
-            .step_by(bytes)
-            .map(move |at| first.wrapping_add(at))
+    /// Where the table itself lies in memory.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = *const u8> {
+        lines_of(&self.slots)
     }
 
     /// Their names.

@@ -1,7 +1,6 @@
 //! Announcing transactions: after a random delay per peer, many in one message, so that neither the
 //! traffic nor the origin of a transaction shows (Bitcoin Core's trickle).
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bitcoin::p2p::message_blockdata::Inventory;
@@ -10,8 +9,8 @@ use bitcoin::{Txid, Wtxid};
 use super::arrivals::{Arrival, Waiting};
 use super::knowers::{Knowers, Place};
 use crate::io::{PeerId, Time};
-use crate::machine::Machine;
-use crate::mempool::Mempool;
+use crate::machine::{Config, Machine, Randomness};
+use crate::mempool::{Mempool, MempoolEntry};
 use crate::peers::{ConnectionKind, Peer};
 use crate::time::OptionalTime;
 use crate::wire::Message;
@@ -25,37 +24,18 @@ const OFFERED_MAX: usize = PER_TURN_MAX;
 const OFFERED_AFTER: Duration = Duration::from_secs(6);
 
 /// Transactions of one connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PeerTransactions {
+    /// Under which it is noted what it knows, once the handshake is done.
+    pub(super) place: Option<Place>,
     wanted: bool,
     by_wtxid: bool,
     /// What it does not want to hear of, satoshis per 1,000 virtual bytes.
     pub(super) fee_filter: u64,
-    /// Transactions that came before the connection, and of which it is to be told: these before
-    /// those that [`super::Arrivals`] has for it.
-    offered: VecDeque<Waiting>,
-    pub(super) announce_at: OptionalTime,
     /// When it is told of the transactions that were here before it came.
     offer_at: OptionalTime,
-    /// Under which it is noted what it knows, once the handshake is done.
-    pub(super) place: Option<Place>,
     /// Announcements that were ignored because there were too many.
     pub(super) ignored: u32,
-}
-
-impl Default for PeerTransactions {
-    fn default() -> PeerTransactions {
-        PeerTransactions {
-            wanted: false,
-            by_wtxid: false,
-            fee_filter: 0,
-            offered: VecDeque::new(),
-            announce_at: OptionalTime::NONE,
-            offer_at: OptionalTime::NONE,
-            place: None,
-            ignored: 0,
-        }
-    }
 }
 
 impl PeerTransactions {
@@ -82,28 +62,45 @@ impl PeerTransactions {
         self.by_wtxid
     }
 
-    /// How the peer is told of a transaction, unless it knows it or it pays too little; from now on
-    /// it knows it.
-    fn announcement(
-        &self,
-        waiting: Waiting,
-        mempool: &Mempool,
-        knowers: &mut Knowers,
-    ) -> Option<Inventory> {
-        // Mostly another has told it meanwhile: then it is not looked up.
-        if knowers.knows(self.place, waiting.known_as) {
-            return None;
-        }
-        let entry = mempool.get(&waiting.txid)?;
+    /// How it is told of a transaction, unless that pays too little.
+    fn name_of(&self, entry: &MempoolEntry) -> Option<Inventory> {
         let pays = entry.fee.to_sat().saturating_mul(1_000);
         if pays < self.fee_filter.saturating_mul(entry.vsize()) {
             return None;
         }
-        knowers.note(self.place, waiting.known_as);
         Some(match self.by_wtxid {
-            true => Inventory::WTx(entry.wtxid),
-            false => Inventory::Transaction(entry.txid),
+            true => Inventory::WTx(entry.wtxid()),
+            false => Inventory::Transaction(entry.txid()),
         })
+    }
+}
+
+/// What a peer whose turn has come is told.
+struct Telling<'a> {
+    peer: &'a PeerTransactions,
+    place: Place,
+    mempool: &'a Mempool,
+    knowers: &'a mut Knowers,
+    inventory: Vec<Inventory>,
+}
+
+impl Telling<'_> {
+    fn is_full(&self) -> bool {
+        self.inventory.len() >= PER_TURN_MAX
+    }
+
+    /// Of a transaction, unless the peer knows it, or does not want it, or it is here no more. From
+    /// now on the peer knows it.
+    fn tell(&mut self, waiting: Waiting) {
+        // Mostly another has told it meanwhile: then nothing else is looked up.
+        if self.knowers.knows(self.place, waiting.known_as) {
+            return;
+        }
+        let entry = self.mempool.get(&waiting.txid);
+        if let Some(name) = entry.and_then(|entry| self.peer.name_of(entry)) {
+            self.knowers.note(Some(self.place), waiting.known_as);
+            self.inventory.push(name);
+        }
     }
 }
 
@@ -121,10 +118,9 @@ impl Machine {
         if !peer.transactions.wanted {
             return;
         }
-        if peer.kind != ConnectionKind::AddressFetch {
-            // A probe as well: it may become a connection that stays.
-            self.arrivals.listen(place, id);
-        }
+        // A probe as well: it may become a connection that stays.
+        let outbound = !peer.kind.is_inbound();
+        self.arrivals.listen(place, id, outbound);
         if peer.kind == ConnectionKind::Probe {
             return;
         }
@@ -149,7 +145,7 @@ impl Machine {
             }
             let all = self.mempool.by_arrival();
             let newest = all.len().saturating_sub(OFFERED_MAX);
-            let txids: Vec<_> = all[newest..].iter().map(|entry| entry.txid).collect();
+            let txids: Vec<_> = all[newest..].iter().map(|entry| entry.txid()).collect();
             self.offer(now, id, txids);
         }
     }
@@ -171,105 +167,72 @@ impl Machine {
         };
         let tx = Waiting {
             txid: *txid,
-            known_as: self.tx_id(&entry.wtxid),
+            known_as: self.tx_id(&entry.wtxid()),
         };
+        self.knowers.note_ours(tx.known_as);
         let mut knew = self.knowers.of(tx.known_as);
         let except = except.and_then(|id| self.peers.get(&id));
         if let Some(place) = except.and_then(|peer| peer.transactions.place) {
             knew.add(place);
         }
-        let arrival = Arrival { tx, knew };
-        let peers = &self.peers;
-        let is_ready = |id| peers.get(&id).is_some_and(Peer::is_ready);
-        for id in self.arrivals.push(arrival, is_ready) {
-            self.announce_soon(now, id);
-        }
+        let draw = turns(now, &self.config, &mut self.randomness);
+        self.arrivals.push(Arrival { tx, knew }, draw);
     }
 
     /// Tells one peer of transactions in a while, as far as it lacks them.
     fn offer(&mut self, now: Time, id: PeerId, txids: Vec<Txid>) {
-        let place = self.peers.get(&id).and_then(|p| p.transactions.place);
-        let lacking: Vec<_> = txids
-            .into_iter()
-            .filter_map(|txid| {
-                let known_as = self.tx_id(&self.mempool.get(&txid)?.wtxid);
-                let lacks = !self.knowers.knows(place, known_as);
-                lacks.then_some(Waiting { txid, known_as })
-            })
-            .collect();
-        if let Some(peer) = self.peers.get_mut_later(&id)
-            && !lacking.is_empty()
-        {
-            peer.transactions.offered.extend(lacking);
-            self.announce_soon(now, id);
-        }
-    }
-
-    /// Something waits to be announced to a peer.
-    fn announce_soon(&mut self, now: Time, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else {
+        let peer = self.peers.get(&id);
+        let Some(place) = peer.and_then(|p| p.transactions.place) else {
             return;
         };
-        if peer.transactions.announce_at.is_none() {
-            // The waits of a Poisson process have no memory: drawing anew when the queue begins
-            // is the same as a clock that ticks all the time.
-            let timing = &self.config.timing;
-            let mean = if peer.kind.is_inbound() {
-                timing.tx_delay_inbound
-            } else {
-                timing.tx_delay_outbound
-            };
-            peer.transactions.announce_at = (now + self.randomness.exponential(mean)).into();
-        }
+        let lacking = txids.into_iter().filter_map(|txid| {
+            let known_as = self.tx_id(&self.mempool.get(&txid)?.wtxid());
+            let lacks = !self.knowers.knows(place, known_as);
+            lacks.then_some(Waiting { txid, known_as })
+        });
+        let lacking = lacking.collect();
+        let draw = turns(now, &self.config, &mut self.randomness);
+        self.arrivals.offer(place, lacking, draw);
     }
 
     /// Announces what waited long enough.
     pub(super) fn run_announcements(&mut self, now: Time) {
-        let due: Vec<_> = self
-            .peers
-            .due(now)
-            .filter(|p| p.is_ready() && p.transactions.announce_at.is_due(now))
-            .map(|p| p.id)
-            .collect();
-        for id in due {
-            self.announce_waiting(now, id);
+        for (id, place) in self.arrivals.take_due(now) {
+            self.announce_waiting(now, id, place);
         }
     }
 
-    fn announce_waiting(&mut self, now: Time, id: PeerId) {
-        let Machine {
-            peers,
-            mempool,
-            config,
-            knowers,
-            arrivals,
-            ..
-        } = self;
-        let Some(peer) = peers.get_mut(&id) else {
+    fn announce_waiting(&mut self, now: Time, id: PeerId, place: Place) {
+        let Some(peer) = self.peers.get(&id) else {
             return;
         };
-        let state = &mut peer.transactions;
-        let mut inventory = Vec::new();
-        while inventory.len() < PER_TURN_MAX
-            && let Some(waiting) = state.offered.pop_front()
+        let mut telling = Telling {
+            peer: &peer.transactions,
+            place,
+            mempool: &self.mempool,
+            knowers: &mut self.knowers,
+            inventory: Vec::new(),
+        };
+        let arrivals = &mut self.arrivals;
+        while !telling.is_full()
+            && let Some(waiting) = arrivals.next_offered(place)
         {
-            inventory.extend(state.announcement(waiting, mempool, knowers));
+            telling.tell(waiting);
         }
-        let mut more = !state.offered.is_empty();
-        if let Some(place) = state.place {
-            let mut told = 0;
-            for arrival in arrivals.waiting_for(place) {
-                if inventory.len() >= PER_TURN_MAX {
-                    break;
-                }
-                told += 1;
-                if !arrival.knew.has(place) {
-                    inventory.extend(state.announcement(arrival.tx, mempool, knowers));
-                }
+        let mut told = 0;
+        for arrival in arrivals.waiting_for(place) {
+            if telling.is_full() {
+                break;
             }
-            more |= arrivals.told(place, told);
+            told += 1;
+            if !arrival.knew.has(place) {
+                telling.tell(arrival.tx);
+            }
         }
-        state.announce_at = more.then_some(now + config.timing.tx_delay_outbound).into();
+        let inventory = telling.inventory;
+        if arrivals.told(place, told) {
+            arrivals.set_turn(place, now + self.config.timing.tx_delay_outbound);
+        }
         if !inventory.is_empty() {
             self.send(now, id, Message::Inv(inventory));
         }
@@ -285,8 +248,7 @@ impl Machine {
 
     /// When a connection needs [`Machine::run_relay`].
     pub(crate) fn relay_deadline(peer: &Peer) -> Time {
-        let state = &peer.transactions;
-        state.announce_at.or_never().min(state.offer_at.or_never())
+        peer.transactions.offer_at.or_never()
     }
 
     /// The connection takes no more part: what it owes is asked of others.
@@ -302,4 +264,13 @@ impl Machine {
             self.request_transactions(now, other);
         }
     }
+}
+
+/// Draws when a connection is told for which something begins to wait, given whether this node
+/// opened it. The waits of a Poisson process have no memory: drawing anew then is the same as a
+/// clock that ticks all the time.
+fn turns(now: Time, config: &Config, randomness: &mut Randomness) -> impl FnMut(bool) -> Time {
+    let timing = &config.timing;
+    let (inbound, outbound) = (timing.tx_delay_inbound, timing.tx_delay_outbound);
+    move |ours| now + randomness.exponential(if ours { outbound } else { inbound })
 }

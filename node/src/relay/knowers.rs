@@ -18,6 +18,11 @@ const WORDS_IN_PLACE: usize = 2;
 pub(crate) struct Place(u32);
 
 impl Place {
+    /// The place with a number.
+    pub(super) fn at(number: u32) -> Place {
+        Place(number)
+    }
+
     /// Its number.
     pub(super) fn index(self) -> usize {
         self.0 as usize
@@ -31,6 +36,9 @@ impl Place {
         1 << (self.0 % u64::BITS)
     }
 }
+
+/// The place of the node itself: it has the transaction, in its mempool or in a block.
+const OURS: Place = Place(0);
 
 /// Some places, a bit each; what is beyond the last word is not among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,13 +92,18 @@ impl Places {
 pub(crate) struct Knowers {
     by_transaction: Recent<Places>,
     taken: Places,
+    /// How many transactions the mempool had lost when it was last asked.
+    losses: u64,
 }
 
 impl Default for Knowers {
     fn default() -> Knowers {
+        let mut taken = Places::default();
+        taken.add(OURS);
         Knowers {
             by_transaction: Recent::new(TRANSACTIONS_MAX),
-            taken: Places::default(),
+            taken,
+            losses: 0,
         }
     }
 }
@@ -106,14 +119,18 @@ impl Knowers {
     /// The connection is gone; who gets its place knows nothing.
     pub(super) fn give_back(&mut self, place: Place) {
         self.taken.remove(place);
+        self.forget(place);
+    }
+
+    fn forget(&mut self, place: Place) {
         let knowers = self.by_transaction.values_mut();
         knowers.for_each(|places| places.remove(place));
     }
 
     /// Whether a connection is known to know a transaction.
-    pub(super) fn knows(&self, place: Option<Place>, id: u64) -> bool {
+    pub(super) fn knows(&self, place: Place, id: u64) -> bool {
         let knowers = self.by_transaction.get(id);
-        knowers.is_some_and(|knowers| place.is_some_and(|place| knowers.has(place)))
+        knowers.is_some_and(|knowers| knowers.has(place))
     }
 
     /// Which connections are known to know a transaction.
@@ -121,10 +138,32 @@ impl Knowers {
         self.by_transaction.get(id).cloned().unwrap_or_default()
     }
 
-    /// A connection told of a transaction, or was told.
-    pub(super) fn note(&mut self, place: Option<Place>, id: u64) {
-        if let Some(place) = place {
-            self.by_transaction.entry(id).add(place);
+    /// Where in memory it is noted who knows a transaction.
+    pub(super) fn line(&self, id: u64) -> Option<*const u8> {
+        self.by_transaction.line(id)
+    }
+
+    /// A connection told of a transaction, or was told. Returns whether this node is known to have
+    /// it.
+    pub(super) fn note(&mut self, place: Option<Place>, id: u64) -> bool {
+        let Some(place) = place else {
+            return false;
+        };
+        let knowers = self.by_transaction.entry(id);
+        knowers.add(place);
+        knowers.has(OURS)
+    }
+
+    /// This node has a transaction.
+    pub(super) fn note_ours(&mut self, id: u64) {
+        self.by_transaction.entry(id).add(OURS);
+    }
+
+    /// So many transactions has the mempool lost to no block of the active chain: if they are more
+    /// than they were, it is no longer known which this node has.
+    pub(super) fn note_losses(&mut self, losses: u64) {
+        if std::mem::replace(&mut self.losses, losses) != losses {
+            self.forget(OURS);
         }
     }
 }
@@ -142,20 +181,35 @@ mod tests {
     fn each_connection_knows_what_it_was_told() {
         let mut knowers = Knowers::default();
         // More connections than have room at once.
-        let places: Vec<_> = (0..300).map(|_| Some(knowers.take_place())).collect();
-        assert_eq!(places[299], Some(Place(299)));
+        let places: Vec<_> = (0..300).map(|_| knowers.take_place()).collect();
+        assert_eq!(places[299], Place(300));
         assert!(!knowers.knows(places[0], id(0)));
         for n in 0..298 {
             let (one, next, other) = (places[n], places[n + 1], places[n + 2]);
-            knowers.note(one, id(n as u64));
-            knowers.note(next, id(n as u64));
+            knowers.note(Some(one), id(n as u64));
+            knowers.note(Some(next), id(n as u64));
             assert!(knowers.knows(one, id(n as u64)) && knowers.knows(next, id(n as u64)));
             assert!(!knowers.knows(other, id(n as u64)));
         }
         let kept = (0..298).filter(|n| knowers.knows(places[*n], id(*n as u64)));
         assert!(kept.count() > 200);
-        knowers.note(None, id(7));
-        assert!(!knowers.knows(None, id(7)));
+    }
+
+    #[test]
+    fn what_the_node_has_is_known_until_the_mempool_lost_something() {
+        let mut knowers = Knowers::default();
+        let place = Some(knowers.take_place());
+        assert!(!knowers.note(place, id(1)));
+        knowers.note_ours(id(1));
+        assert!(knowers.note(place, id(1)));
+        assert!(!knowers.note(None, id(1)) && !knowers.note(place, id(2)));
+        knowers.note_losses(0);
+        assert!(knowers.note(place, id(1)));
+        knowers.note_losses(1);
+        assert!(!knowers.note(place, id(1)));
+        knowers.note_ours(id(1));
+        knowers.note_losses(1);
+        assert!(knowers.note(place, id(1)));
     }
 
     #[test]
@@ -184,8 +238,8 @@ mod tests {
             knowers.note(Some(other), id(3));
             knowers.give_back(gone);
             assert_eq!(knowers.take_place(), gone);
-            assert!(!knowers.knows(Some(gone), id(3)));
-            assert!(knowers.knows(Some(other), id(3)));
+            assert!(!knowers.knows(gone, id(3)));
+            assert!(knowers.knows(other, id(3)));
         }
     }
 }

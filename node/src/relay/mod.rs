@@ -4,6 +4,7 @@
 
 mod announce;
 mod arrivals;
+mod foresight;
 mod knowers;
 mod orphans;
 mod own;

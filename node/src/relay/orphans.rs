@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bitcoin::{Transaction, Txid, Wtxid};
 
 use crate::io::PeerId;
+use crate::wire::NamedTransaction;
 
 /// Orphans kept (Bitcoin Core's `DEFAULT_MAX_ORPHAN_TRANSACTIONS`).
 const ORPHANS_MAX: usize = 100;
@@ -16,9 +17,8 @@ const ORPHAN_BYTES_MAX: usize = 100_000;
 
 #[derive(Clone, Debug)]
 struct Orphan {
-    tx: Arc<Transaction>,
+    tx: NamedTransaction,
     from: PeerId,
-    bytes: usize,
 }
 
 /// The pool.
@@ -32,8 +32,8 @@ pub(crate) struct Orphans {
 impl Orphans {
     /// Keeps an orphan. When the pool is full, others go, in the order of their hashes after this
     /// one's: nobody can choose which.
-    pub(crate) fn add(&mut self, tx: Arc<Transaction>, from: PeerId) {
-        let (wtxid, bytes) = (tx.compute_wtxid(), tx.total_size());
+    pub(crate) fn add(&mut self, tx: NamedTransaction, from: PeerId) {
+        let (wtxid, bytes) = (tx.wtxid(), tx.bytes());
         if bytes > ORPHAN_BYTES_MAX || self.by_wtxid.contains_key(&wtxid) {
             return;
         }
@@ -51,7 +51,7 @@ impl Orphans {
                 .insert(wtxid);
         }
         self.bytes += bytes;
-        self.by_wtxid.insert(wtxid, Orphan { tx, from, bytes });
+        self.by_wtxid.insert(wtxid, Orphan { tx, from });
     }
 
     pub(crate) fn contains(&self, wtxid: &Wtxid) -> bool {
@@ -60,14 +60,16 @@ impl Orphans {
 
     /// All of them, by wtxid.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Wtxid, &Arc<Transaction>)> {
-        self.by_wtxid.iter().map(|(wtxid, o)| (*wtxid, &o.tx))
+        self.by_wtxid
+            .iter()
+            .map(|(wtxid, o)| (*wtxid, o.tx.transaction()))
     }
 
     pub(crate) fn remove(&mut self, wtxid: &Wtxid) {
         let Some(orphan) = self.by_wtxid.remove(wtxid) else {
             return;
         };
-        self.bytes -= orphan.bytes;
+        self.bytes -= orphan.tx.bytes();
         for input in &orphan.tx.input {
             let parent = input.previous_output.txid;
             if let Some(children) = self.by_parent.get_mut(&parent) {
@@ -80,12 +82,12 @@ impl Orphans {
     }
 
     /// Takes out those that spend this transaction, with who gave them.
-    pub(crate) fn take_children(&mut self, parent: &Txid) -> Vec<(Arc<Transaction>, PeerId)> {
+    pub(crate) fn take_children(&mut self, parent: &Txid) -> Vec<(NamedTransaction, PeerId)> {
         let children = self.by_parent.get(parent).cloned().unwrap_or_default();
         let mut taken = Vec::new();
         for wtxid in children {
             if let Some(orphan) = self.by_wtxid.get(&wtxid) {
-                taken.push((Arc::clone(&orphan.tx), orphan.from));
+                taken.push((orphan.tx.clone(), orphan.from));
             }
             self.remove(&wtxid);
         }
@@ -111,8 +113,8 @@ mod tests {
 
     use super::*;
 
-    fn child_of(parent: Txid, n: u32, script_bytes: usize) -> Arc<Transaction> {
-        Arc::new(Transaction {
+    fn child_of(parent: Txid, n: u32, script_bytes: usize) -> NamedTransaction {
+        NamedTransaction::of(Arc::new(Transaction {
             version: transaction::Version::TWO,
             lock_time: absolute::LockTime::ZERO,
             input: vec![TxIn {
@@ -123,7 +125,7 @@ mod tests {
                 value: Amount::from_sat(u64::from(n)),
                 script_pubkey: ScriptBuf::from_bytes(vec![0; script_bytes]),
             }],
-        })
+        }))
     }
 
     fn parent(n: u8) -> Txid {

@@ -2,15 +2,14 @@
 //! have lost them, or a partition may have kept them from the miners.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use bitcoin::Txid;
 use bitcoin::p2p::message_blockdata::Inventory;
-use bitcoin::{Transaction, Txid};
 
 use crate::chain::NamedBlock;
 use crate::io::Time;
 use crate::machine::Machine;
-use crate::wire::Message;
+use crate::wire::{Message, NamedTransaction};
 
 /// Own transactions remembered; beyond it, new ones are announced once.
 const OWN_MAX: usize = 5_000;
@@ -20,15 +19,15 @@ const PER_TURN_MAX: usize = 1_000;
 /// Own transactions that no block has yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OwnTransactions {
-    unconfirmed: BTreeMap<Txid, Arc<Transaction>>,
+    unconfirmed: BTreeMap<Txid, NamedTransaction>,
     announce_at: Option<Time>,
 }
 
 impl Machine {
     /// Notes a transaction that was submitted here.
-    pub(super) fn note_own(&mut self, now: Time, txid: Txid, tx: Arc<Transaction>) {
+    pub(super) fn note_own(&mut self, now: Time, tx: NamedTransaction) {
         if self.own.unconfirmed.len() < OWN_MAX {
-            self.own.unconfirmed.insert(txid, tx);
+            self.own.unconfirmed.insert(tx.txid(), tx);
             self.arm_rebroadcast(now);
         }
     }
@@ -84,19 +83,16 @@ impl Machine {
         let own: Vec<_> = self
             .own
             .unconfirmed
-            .iter()
+            .values()
             .take(PER_TURN_MAX)
-            .map(|(txid, tx)| (*txid, Arc::clone(tx)))
+            .cloned()
             .collect();
         let mut announced = Vec::new();
-        for (txid, tx) in own {
-            let here = self.mempool.contains(&txid)
-                || self
-                    .mempool
-                    .accept(&self.chain, now, Arc::clone(&tx))
-                    .is_ok();
+        for tx in own {
+            let here = self.mempool.contains(&tx.txid())
+                || self.mempool.accept(&self.chain, now, tx.clone()).is_ok();
             if here {
-                announced.push((txid, tx.compute_wtxid()));
+                announced.push((tx.txid(), tx.wtxid()));
             }
         }
         let takers: Vec<_> = self

@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bitcoin::Txid;
 use bitcoin::p2p::message_blockdata::Inventory;
-use bitcoin::{Transaction, Txid};
 
 use super::requests::TxName;
 use crate::chain::BlockAccepted;
 use crate::io::{Event, Output, PeerId, Time};
 use crate::machine::Machine;
 use crate::mempool::TxReject;
-use crate::wire::Message;
+use crate::wire::{Message, NamedTransaction};
 
 /// A peer whose announcements had to be ignored so often, because so many others were pending, is
 /// flooding.
@@ -25,11 +25,13 @@ impl Machine {
             return;
         }
         let place = self.peers.get(&id).and_then(|p| p.transactions.place);
+        self.knowers.note_losses(self.mempool.losses());
         for name in names {
-            if let TxName::Wtxid(wtxid) = name {
-                self.knowers.note(place, self.tx_id(wtxid));
-            }
-            if self.is_known(name) || self.requests.announced(*name, id) {
+            let is_ours = match name {
+                TxName::Wtxid(wtxid) => self.knowers.note(place, self.tx_id(wtxid)),
+                TxName::Txid(_) => false,
+            };
+            if is_ours || self.is_known(name) || self.requests.announced(*name, id) {
                 continue;
             }
             if let Some(peer) = self.peers.get_mut(&id) {
@@ -113,12 +115,12 @@ impl Machine {
         }
     }
 
-    pub(crate) fn received_tx(&mut self, now: Time, id: PeerId, tx: Arc<Transaction>) {
+    pub(crate) fn received_tx(&mut self, now: Time, id: PeerId, tx: NamedTransaction) {
         if !self.config.relay_transactions {
             self.misbehaved(id, "transaction sent to a node that wants none");
             return;
         }
-        let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
+        let (txid, wtxid) = (tx.txid(), tx.wtxid());
         let place = self.peers.get(&id).and_then(|p| p.transactions.place);
         self.knowers.note(place, self.tx_id(&wtxid));
         let mut freed = BTreeSet::from([id]);
@@ -133,16 +135,16 @@ impl Machine {
     }
 
     /// Offers a peer's transaction to the mempool, and then the orphans that waited for it.
-    fn try_from_peer(&mut self, now: Time, id: PeerId, tx: Arc<Transaction>) {
+    fn try_from_peer(&mut self, now: Time, id: PeerId, tx: NamedTransaction) {
         let mut waiting = vec![(tx, id)];
         while let Some((tx, from)) = waiting.pop() {
-            match self.mempool.accept(&self.chain, now, Arc::clone(&tx)) {
+            match self.mempool.accept(&self.chain, now, tx.clone()) {
                 Ok(accepted) => {
                     if let Some(peer) = self.peers.get_mut(&from) {
                         peer.last_transaction = now.into();
                     }
                     self.remember_all(accepted.evicted);
-                    self.entered_mempool(now, &accepted.txid, tx, Some(from));
+                    self.entered_mempool(now, &tx, Some(from));
                     waiting.extend(self.orphans.take_children(&accepted.txid));
                 }
                 Err(TxReject::MissingInputs { missing }) => {
@@ -150,8 +152,7 @@ impl Machine {
                     self.keep_orphan(from, tx, &parents);
                 }
                 Err(reject) => {
-                    self.rejected
-                        .insert(self.randomness.short_id(tx.compute_wtxid().as_ref()));
+                    self.rejected.insert(self.tx_id(&tx.wtxid()));
                     if reject.punish() {
                         self.misbehaved(from, &format!("invalid transaction: {}", reject.reason()));
                     } else {
@@ -163,15 +164,14 @@ impl Machine {
     }
 
     /// Keeps a transaction whose parents are missing, and wants these from the same peer.
-    fn keep_orphan(&mut self, from: PeerId, tx: Arc<Transaction>, parents: &BTreeSet<Txid>) {
+    fn keep_orphan(&mut self, from: PeerId, tx: NamedTransaction, parents: &BTreeSet<Txid>) {
         if !self.peers.get(&from).is_some_and(|p| p.is_ready()) {
             return;
         }
         for parent in parents {
             // A parent that is known and yet gives no coin has been spent.
             if self.is_known(&TxName::Txid(*parent)) {
-                self.rejected
-                    .insert(self.randomness.short_id(tx.compute_wtxid().as_ref()));
+                self.rejected.insert(self.tx_id(&tx.wtxid()));
                 return;
             }
         }
@@ -182,20 +182,15 @@ impl Machine {
     }
 
     /// Keeps what the mempool let go: a block may still have it.
-    pub(crate) fn remember_all(&mut self, gone: Vec<Arc<Transaction>>) {
+    pub(crate) fn remember_all(&mut self, gone: Vec<NamedTransaction>) {
         for tx in gone {
             self.compact.remember(tx);
         }
     }
 
-    fn entered_mempool(
-        &mut self,
-        now: Time,
-        txid: &Txid,
-        tx: Arc<Transaction>,
-        from: Option<PeerId>,
-    ) {
-        self.queue_for_all(now, txid, from);
+    fn entered_mempool(&mut self, now: Time, tx: &NamedTransaction, from: Option<PeerId>) {
+        self.queue_for_all(now, &tx.txid(), from);
+        let tx = Arc::clone(tx.transaction());
         self.push(Output::Event(Event::Transaction(tx)));
     }
 
@@ -207,13 +202,14 @@ impl Machine {
     pub fn submit_transaction(
         &mut self,
         now: Time,
-        tx: Arc<Transaction>,
+        tx: impl Into<NamedTransaction>,
     ) -> Result<Txid, TxReject> {
         self.command_begins(now);
-        let accepted = self.mempool.accept(&self.chain, now, Arc::clone(&tx))?;
-        self.note_own(now, accepted.txid, Arc::clone(&tx));
+        let tx = tx.into();
+        let accepted = self.mempool.accept(&self.chain, now, tx.clone())?;
+        self.note_own(now, tx.clone());
         self.remember_all(accepted.evicted);
-        self.entered_mempool(now, &accepted.txid, tx, None);
+        self.entered_mempool(now, &tx, None);
         for (child, from) in self.orphans.take_children(&accepted.txid) {
             self.try_from_peer(now, from, child);
         }

@@ -43,6 +43,12 @@ impl<V: Clone + Default> Recent<V> {
         (slot.id == id).then_some(&slot.value)
     }
 
+    /// Where in memory it would be.
+    pub(crate) fn line(&self, id: u64) -> Option<*const u8> {
+        let slot = self.slots.get(self.place(nonzero(id)))?;
+        Some(std::ptr::from_ref(slot).cast())
+    }
+
     /// What an id has, to be changed; the default, if it was not there.
     pub(crate) fn entry(&mut self, id: u64) -> &mut V {
         let id = nonzero(id);

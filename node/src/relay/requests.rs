@@ -49,6 +49,8 @@ pub(crate) struct TxRequests {
     wants: BTreeMap<TxName, Want>,
     loads: BTreeMap<PeerId, Load>,
     deadlines: BTreeSet<(Time, TxName)>,
+    /// The first of them, which is asked for after every input.
+    first_deadline: Option<Time>,
 }
 
 impl TxRequests {
@@ -98,6 +100,7 @@ impl TxRequests {
             self.deadlines.insert((deadline, name));
             due.push(name);
         }
+        self.find_first_deadline();
         due
     }
 
@@ -144,7 +147,11 @@ impl TxRequests {
 
     /// When the next request is late.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.first_deadline
+    }
+
+    fn find_first_deadline(&mut self) {
+        self.first_deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
     }
 
     /// A connection is gone. Returns the peers that are to be asked in its place.
@@ -173,6 +180,7 @@ impl TxRequests {
     fn unhold(&mut self, name: &TxName, want: &Want) {
         if let Some(deadline) = want.deadline {
             self.deadlines.remove(&(deadline, *name));
+            self.find_first_deadline();
         }
         if let Some(load) = self.loads.get_mut(&want.holder) {
             load.waiting.remove(name);
@@ -210,6 +218,8 @@ impl TxRequests {
             .iter()
             .filter_map(|(n, w)| w.deadline.map(|d| (d, *n)));
         assert_eq!(deadlines.collect::<BTreeSet<_>>(), self.deadlines);
+        let first = self.deadlines.first().map(|(deadline, _)| *deadline);
+        assert_eq!(self.next_deadline(), first);
         for (name, want) in &self.wants {
             let waits = self.loads[&want.holder].waiting.contains(name);
             assert_eq!(waits, want.deadline.is_none());

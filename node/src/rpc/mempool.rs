@@ -51,11 +51,11 @@ pub(super) fn getrawmempool(
     if verbose {
         let entries: Map<String, Value> = pool
             .iter()
-            .map(|entry| (entry.txid.to_string(), entry_json(pool, entry)))
+            .map(|entry| (entry.txid().to_string(), entry_json(pool, entry)))
             .collect();
         return done(Value::Object(entries));
     }
-    let txids: Vec<String> = pool.iter().map(|entry| entry.txid.to_string()).collect();
+    let txids: Vec<String> = pool.iter().map(|entry| entry.txid().to_string()).collect();
     if with_sequence {
         let sequence = pool.iter().map(|entry| entry.sequence).max().unwrap_or(0) + 1;
         return done(json!({ "txids": txids, "mempool_sequence": sequence }));
@@ -80,29 +80,29 @@ pub(super) fn getmempoolentry(
 
 fn entry_json(pool: &Mempool, entry: &MempoolEntry) -> Value {
     let (ancestors, ancestor_size, ancestor_fees) =
-        package(pool, entry, &pool.ancestors(&entry.txid));
+        package(pool, entry, &pool.ancestors(&entry.txid()));
     let (descendants, descendant_size, descendant_fees) =
-        package(pool, entry, &pool.descendants(&entry.txid));
+        package(pool, entry, &pool.descendants(&entry.txid()));
     let names =
         |txids: BTreeSet<Txid>| -> Vec<String> { txids.iter().map(ToString::to_string).collect() };
     json!({
         "vsize": entry.vsize(),
-        "weight": entry.weight,
+        "weight": entry.weight(),
         "time": entry.time.unix_secs(),
         "height": entry.height,
         "descendantcount": descendants,
         "descendantsize": descendant_size,
         "ancestorcount": ancestors,
         "ancestorsize": ancestor_size,
-        "wtxid": entry.wtxid.to_string(),
+        "wtxid": entry.wtxid().to_string(),
         "fees": {
             "base": btc(entry.fee),
             "modified": btc(entry.fee),
             "ancestor": btc(ancestor_fees),
             "descendant": btc(descendant_fees),
         },
-        "depends": names(pool.parents(&entry.txid)),
-        "spentby": names(pool.children(&entry.txid)),
+        "depends": names(pool.parents(&entry.txid())),
+        "spentby": names(pool.children(&entry.txid())),
         "bip125-replaceable": false,
         "unbroadcast": false,
     })

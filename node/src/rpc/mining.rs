@@ -126,7 +126,7 @@ fn chosen(context: &Context<'_>, named: &Value) -> Result<Arc<Transaction>, RpcE
         .ok_or_else(|| RpcError::new(Code::Type, "JSON value is not a string as expected"))?;
     if let Ok(txid) = text.parse() {
         return match context.machine.mempool().get(&txid) {
-            Some(entry) => Ok(entry.tx.clone()),
+            Some(entry) => Ok(Arc::clone(entry.tx.transaction())),
             None => Err(RpcError::new(
                 Code::InvalidAddressOrKey,
                 format!("Transaction {text} not in mempool."),

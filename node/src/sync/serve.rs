@@ -92,15 +92,14 @@ impl Machine {
             Inventory::WTx(wtxid) => self
                 .mempool
                 .get_by_wtxid(wtxid)
-                .map(|e| Message::Tx(Arc::clone(&e.tx))),
-            Inventory::WitnessTransaction(txid) => self
-                .mempool
-                .get(txid)
-                .map(|e| Message::Tx(Arc::clone(&e.tx))),
+                .map(|tx| Message::Tx(tx.clone())),
+            Inventory::WitnessTransaction(txid) => {
+                self.mempool.get(txid).map(|e| Message::Tx(e.tx.clone()))
+            }
             Inventory::Transaction(txid) => self
                 .mempool
                 .get(txid)
-                .map(|e| Message::Tx(Arc::new(stripped(&e.tx)))),
+                .map(|e| Message::Tx(Arc::new(stripped(&e.tx)).into())),
             Inventory::CompactBlock(hash) => self.compact_or_whole(hash),
             Inventory::Error | Inventory::Unknown { .. } => None,
         }

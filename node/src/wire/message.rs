@@ -11,6 +11,7 @@ use bitcoin::{Block, BlockHash, Transaction};
 use super::address::PeerAddress;
 use super::command::{Command, CommandName};
 use super::compact::{CompactBlock, TxPlaces};
+use super::named_transaction::NamedTransaction;
 
 /// A message. Its bytes come from [`super::encode`] and are read by [`super::Decoder`]. Small, since
 /// messages are moved often: what is large is in a box.
@@ -64,7 +65,7 @@ pub enum Message {
     /// Answers [`Message::GetBlockTxn`].
     BlockTxn(Box<BlockTransactions>),
     /// A transaction.
-    Tx(Arc<Transaction>),
+    Tx(NamedTransaction),
     /// Anything else: tolerated and counted, as the protocol asks for.
     Unknown {
         /// Its name.

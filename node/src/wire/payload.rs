@@ -16,6 +16,7 @@ use super::compact::{
 use super::message::{
     BlockTransactions, BlockTransactionsRequest, HeadersRequest, Message, Version,
 };
+use super::named_transaction::NamedTransaction;
 
 /// Most addresses in one message (Bitcoin's `MAX_ADDR_TO_SEND`).
 pub const ADDRESSES_PER_MESSAGE_MAX: usize = 1_000;
@@ -228,7 +229,7 @@ pub(super) fn size(message: &Message) -> usize {
         Message::CmpctBlock(compact) => compact.payload_bytes(),
         Message::GetBlockTxn(asked) => 32 + asked.places.payload_bytes(),
         Message::BlockTxn(given) => 32 + transactions_bytes(&given.transactions),
-        Message::Tx(tx) => tx.total_size(),
+        Message::Tx(tx) => tx.bytes(),
         Message::Unknown { payload, .. } => payload.len(),
     }
 }
@@ -346,7 +347,9 @@ pub(super) fn read(command: CommandName, payload: &[u8]) -> Result<Message, Payl
             block: reader.consensus("block hash")?,
             transactions: read_transactions(&mut reader)?,
         })),
-        Command::Tx => Message::Tx(Arc::new(reader.consensus("transaction")?)),
+        Command::Tx => Message::Tx(NamedTransaction::of(Arc::new(
+            reader.consensus("transaction")?,
+        ))),
     };
     reader.finish()?;
     Ok(message)

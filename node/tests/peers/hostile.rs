@@ -145,7 +145,7 @@ fn a_transaction_that_makes_money() {
     let reasons = reasons_for(|world, puppet, link| {
         let mut tx = bitcoin::Transaction::clone(&spend_past(0, 0));
         tx.output[0].value = Amount::from_int_btc(51);
-        world.say(puppet, link, Message::Tx(Arc::new(tx)));
+        world.say(puppet, link, Message::Tx(Arc::new(tx).into()));
     });
     assert_eq!(reasons, ["invalid transaction: bad-txns-in-belowout"]);
 }
@@ -317,7 +317,7 @@ fn orphans_without_end_are_bounded_and_parents_are_asked_for() {
         world.say(
             puppet,
             link,
-            Message::Tx(spend(parent, Amount::from_int_btc(1), 0)),
+            Message::Tx(spend(parent, Amount::from_int_btc(1), 0).into()),
         );
     }
     world.run(secs(2));

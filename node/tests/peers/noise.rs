@@ -122,7 +122,7 @@ fn message() -> impl Strategy<Value = Message> {
     ];
     let bodies = prop_oneof![
         (0..PAST_BLOCKS as usize).prop_map(|n| Message::Block(past()[n].clone())),
-        (0..20usize, 0..3u64).prop_map(|(n, v)| Message::Tx(spend_past(n, v))),
+        (0..20usize, 0..3u64).prop_map(|(n, v)| Message::Tx(spend_past(n, v).into())),
     ];
     prop_oneof![2 => plain, 4 => lists, 1 => bodies, 3 => compact_messages()]
 }

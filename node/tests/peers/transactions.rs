@@ -29,7 +29,7 @@ fn a_transaction_reaches_all_and_then_a_block() {
         .sum();
     assert_eq!(
         sent,
-        7 * u64::from(Message::Tx(tx).wire_size()),
+        7 * u64::from(Message::Tx(tx.into()).wire_size()),
         "each node got it once"
     );
 }
@@ -120,7 +120,7 @@ fn a_transaction_of_a_lost_block_returns_and_is_announced_again() {
     let puppet = world.add_puppet();
     world.partition(|n| u32::from(n.0 < 2 || n == puppet));
     let link = world.puppet_joins(puppet, nodes[0], 0);
-    world.say(puppet, link, Message::Tx(Arc::clone(&tx)));
+    world.say(puppet, link, Message::Tx(Arc::clone(&tx).into()));
     world.run(secs(1));
     world.mine(nodes[0]);
     assert!(!world.has_tx(nodes[0], &tx), "it is in a block");
@@ -165,12 +165,12 @@ fn a_child_that_comes_before_its_parent_waits_for_it() {
     let link = world.puppet_joins(puppet, node, 0);
     let parent = spend_past(0, 0);
     let child = spend(parent.compute_txid(), Amount::from_int_btc(49), 0);
-    world.say(puppet, link, Message::Tx(Arc::clone(&child)));
+    world.say(puppet, link, Message::Tx(Arc::clone(&child).into()));
     world.run(secs(1));
     assert!(!world.has_tx(node, &child));
     let wanted = Message::GetData(vec![Inventory::WitnessTransaction(parent.compute_txid())]);
     assert!(world.heard(puppet).contains(&wanted));
-    world.say(puppet, link, Message::Tx(Arc::clone(&parent)));
+    world.say(puppet, link, Message::Tx(Arc::clone(&parent).into()));
     world.run(secs(1));
     assert!(world.has_tx(node, &parent) && world.has_tx(node, &child));
 }

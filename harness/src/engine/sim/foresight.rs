@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use peerlab_link::NodeId;
+use peerlab_node::time::Time;
 use peerlab_node::wire::Message;
 
-use super::node::{Slot, peer_of};
+use super::node::{Slot, end_of as end_of_peer, peer_of};
 use super::packet::{Body, EndId, Load, Packet};
 use super::shard::{Happening, Shard};
 
@@ -91,6 +92,11 @@ impl Shard {
         }
     }
 
+    /// By when what a wake-up near in the queue is for has come.
+    fn wake_time(&self) -> Time {
+        self.time() + WAKE_AHEAD
+    }
+
     /// What is asked of another node when something is sent to it.
     fn foresee_other(&self, other: NodeId) {
         self.model.foresee_destination(other, fetch);
@@ -103,7 +109,7 @@ impl Shard {
             machine.foresee(fetch);
         }
         match happening {
-            Happening::KeepAlive { .. } | Happening::Done { .. } => {
+            Happening::KeepAlive { .. } | Happening::Done { .. } | Happening::Wake { .. } => {
                 node.ends.iter().step_by(SLOTS_PER_LINE).for_each(fetch_all);
             }
             _ => {
@@ -111,8 +117,18 @@ impl Shard {
                 slot.into_iter().for_each(fetch_all);
             }
         }
-        if let Some(message) = happening.packet().and_then(first_message) {
+        let message = happening.packet().and_then(first_message);
+        if let Some(message) = message {
             message.foresee(fetch);
+        }
+        let about_transactions = match happening {
+            Happening::Wake { .. } => true,
+            _ => message.is_some_and(is_about_transactions),
+        };
+        if let Some(machine) = node.machine.as_deref()
+            && about_transactions
+        {
+            machine.foresee_relay(fetch);
         }
     }
 
@@ -129,6 +145,12 @@ impl Shard {
         }
         if let Some(machine) = node.machine.as_deref() {
             machine.foresee_peers(fetch);
+            if let Happening::Wake { .. } = happening {
+                machine.foresee_turns(self.wake_time(), fetch);
+            }
+            if let Some(message) = happening.packet().and_then(first_message) {
+                machine.foresee_heard(message, fetch);
+            }
         }
         let slot = end_of(happening).and_then(|id| node.ends.get(id.slot as usize));
         if let Some(end) = slot.and_then(|slot| slot.end.as_deref()) {
@@ -150,12 +172,29 @@ impl Shard {
             machine.foresee_peer(peer_of(end), fetch);
         }
         if let Happening::Wake { .. } = happening {
-            machine.foresee_timer(self.time() + WAKE_AHEAD, fetch);
+            let at = self.wake_time();
+            machine.foresee_timer(at, fetch);
+            machine.foresee_telling(at, fetch);
+            for peer in machine.turns(at) {
+                machine.foresee_peer(peer, fetch);
+                let slot = node.ends.get(end_of_peer(peer).slot as usize);
+                if let Some(end) = slot.and_then(|slot| slot.end.as_deref()) {
+                    fetch_all(end);
+                }
+            }
         }
         if let Some(message) = happening.packet().and_then(first_message) {
             machine.foresee_block(message, fetch);
         }
     }
+}
+
+/// Whether a message of this kind mostly is.
+fn is_about_transactions(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Inv(_) | Message::GetData(_) | Message::Tx(_)
+    )
 }
 
 /// The message that a packet brings, or the first of several.

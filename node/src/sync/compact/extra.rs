@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bitcoin::{Transaction, Wtxid};
 
+use crate::wire::NamedTransaction;
+
 /// Transactions kept (`DEFAULT_BLOCK_RECONSTRUCTION_EXTRA_TXN`).
 const TRANSACTIONS_MAX: usize = 100;
 /// Bytes of all of them together: a node's whole memory is a few megabytes.
@@ -16,28 +18,27 @@ const TRANSACTION_BYTES_MAX: usize = 100_000;
 /// Them, the newest last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExtraTransactions {
-    kept: VecDeque<(Wtxid, Arc<Transaction>, usize)>,
+    kept: VecDeque<NamedTransaction>,
     bytes: usize,
 }
 
 impl ExtraTransactions {
-    pub(super) fn add(&mut self, tx: Arc<Transaction>) {
-        let bytes = tx.total_size();
-        if bytes > TRANSACTION_BYTES_MAX {
+    pub(super) fn add(&mut self, tx: NamedTransaction) {
+        if tx.bytes() > TRANSACTION_BYTES_MAX {
             return;
         }
-        self.bytes += bytes;
-        self.kept.push_back((tx.compute_wtxid(), tx, bytes));
+        self.bytes += tx.bytes();
+        self.kept.push_back(tx);
         while self.kept.len() > TRANSACTIONS_MAX || self.bytes > BYTES_MAX {
-            let Some((_, _, bytes)) = self.kept.pop_front() else {
+            let Some(oldest) = self.kept.pop_front() else {
                 break;
             };
-            self.bytes -= bytes;
+            self.bytes -= oldest.bytes();
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Wtxid, &Arc<Transaction>)> {
-        self.kept.iter().map(|(wtxid, tx, _)| (*wtxid, tx))
+        self.kept.iter().map(|tx| (tx.wtxid(), tx.transaction()))
     }
 }
 
@@ -62,13 +63,13 @@ mod tests {
     #[test]
     fn it_is_bounded_in_number_and_in_bytes() {
         let mut extra = ExtraTransactions::default();
-        (0..300).for_each(|n| extra.add(tx(n, 10)));
+        (0..300).for_each(|n| extra.add(tx(n, 10).into()));
         assert_eq!(extra.iter().count(), TRANSACTIONS_MAX);
         assert!(extra.iter().any(|(_, t)| **t == *tx(299, 10)));
-        (0..300).for_each(|n| extra.add(tx(n, 90_000)));
+        (0..300).for_each(|n| extra.add(tx(n, 90_000).into()));
         assert_eq!(extra.iter().count(), 4);
         assert!(extra.bytes <= BYTES_MAX);
-        extra.add(tx(1, TRANSACTION_BYTES_MAX));
+        extra.add(tx(1, TRANSACTION_BYTES_MAX).into());
         assert_eq!(extra.iter().count(), 4, "too large to be kept");
     }
 }

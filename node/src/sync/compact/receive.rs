@@ -93,7 +93,8 @@ impl Machine {
             }
             return;
         };
-        let pool = self.mempool.iter().map(|entry| (entry.wtxid, &entry.tx));
+        let pool = self.mempool.iter();
+        let pool = pool.map(|entry| (entry.wtxid(), entry.tx.transaction()));
         partial.look_through(pool);
         partial.look_through(self.orphans.iter());
         partial.look_through(self.compact.extra.iter());

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bitcoin::{BlockHash, Transaction};
+use bitcoin::BlockHash;
 
 use super::extra::ExtraTransactions;
 use super::partial::Partial;
 use crate::io::PeerId;
-use crate::wire::CompactBlock;
+use crate::wire::{CompactBlock, NamedTransaction};
 
 /// Blocks whose compact form is kept: the tip and the five below it can be asked for.
 const RECENT_MAX: usize = 6;
@@ -35,7 +35,7 @@ pub(crate) struct CompactBlocks {
 
 impl CompactBlocks {
     /// A transaction was refused by the mempool, or let go; a block may still have it.
-    pub(crate) fn remember(&mut self, tx: Arc<Transaction>) {
+    pub(crate) fn remember(&mut self, tx: NamedTransaction) {
         self.extra.add(tx);
     }
 

@@ -195,7 +195,7 @@ fn plain_messages() -> impl Strategy<Value = Message> {
         vec(inventory(), 0..300).prop_map(Message::GetData),
         vec(inventory(), 0..300).prop_map(Message::NotFound),
         Just(Message::Block(Arc::new(genesis))),
-        Just(Message::Tx(Arc::new(coinbase))),
+        Just(Message::Tx(Arc::new(coinbase).into())),
         vec(any::<u8>(), 0..300).prop_map(|payload| Message::Unknown {
             command: CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap(),
             payload: payload.into(),

@@ -68,8 +68,8 @@ fn what_the_mempool_refused_and_what_waits_for_its_parent_are_found_too() {
     let rival = spend_past(0, 1);
     let parent = spend_past(1, 0);
     let child = spend(parent.compute_txid(), parent.output[0].value, 0);
-    stage.say(Message::Tx(Arc::clone(&rival)));
-    stage.say(Message::Tx(Arc::clone(&child)));
+    stage.say(Message::Tx(Arc::clone(&rival).into()));
+    stage.say(Message::Tx(Arc::clone(&child).into()));
     assert_eq!(stage.world.machine(stage.node).mempool().len(), 1);
     let block = block_with(&[rival, parent, child]);
     let heard = stage.say(compact(&block));
@@ -166,7 +166,7 @@ fn orphans_of_a_block_that_was_put_together_enter_the_mempool() {
     let mut stage = Stage::set(37);
     let parent = spend_past(0, 0);
     let child = spend(parent.compute_txid(), parent.output[0].value, 0);
-    stage.say(Message::Tx(Arc::clone(&child)));
+    stage.say(Message::Tx(Arc::clone(&child).into()));
     let block = block_with(&[Arc::clone(&parent)]);
     stage.say(compact(&block));
     stage.say(blocktxn(&block, &[parent]));

@@ -109,7 +109,7 @@ impl Mempool {
         if tx
             .input
             .iter()
-            .any(|input| self.spenders.contains_key(&input.previous_output))
+            .any(|input| self.is_spent(&input.previous_output))
         {
             return Err(TxReject::Conflict);
         }

@@ -40,7 +40,7 @@ impl MempoolEntry {
 
     /// Its virtual bytes: a quarter of its weight, rounded up.
     pub fn vsize(&self) -> u64 {
-        self.weight().div_ceil(4)
+        self.tx.vbytes()
     }
 
     /// Its bytes on the wire, witnesses included.

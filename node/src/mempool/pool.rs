@@ -16,11 +16,12 @@ pub struct Mempool {
     pub(super) entries: BTreeMap<HashKey, MempoolEntry>,
     pub(super) by_wtxid: BTreeMap<HashKey, NamedTransaction>,
     /// Who in the pool spends an output.
-    pub(super) spenders: BTreeMap<OutPoint, Txid>,
+    pub(super) spenders: BTreeMap<(HashKey, u32), Txid>,
     pub(super) bytes: usize,
     pub(super) vbytes: u64,
     pub(super) last_sequence: u64,
-    pub(super) losses: u64,
+    losses: u64,
+    departures: u64,
     pub(super) min_relay_sat_per_kvb: u64,
     /// Rate of what was thrown out last for want of room, until the next block; 0 if nothing was.
     pub(super) evicted_sat_per_kvb: u64,
@@ -45,6 +46,7 @@ impl Mempool {
             vbytes: 0,
             last_sequence: 0,
             losses: 0,
+            departures: 0,
             min_relay_sat_per_kvb: policy::MIN_RELAY_FEE_SAT_PER_KVB,
             evicted_sat_per_kvb: 0,
             bytes_max: policy::MAX_POOL_BYTES,
@@ -110,6 +112,11 @@ impl Mempool {
         self.losses
     }
 
+    /// Grows whenever a transaction leaves: while it stays the same, whatever was here is here.
+    pub fn departures(&self) -> u64 {
+        self.departures
+    }
+
     /// Their bytes on the wire.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -142,7 +149,22 @@ impl Mempool {
 
     /// Who in the pool spends an output.
     pub fn spender(&self, outpoint: &OutPoint) -> Option<&MempoolEntry> {
-        self.get(self.spenders.get(outpoint)?)
+        self.get(self.spenders.get(&key_of(outpoint))?)
+    }
+
+    /// Whether anybody in the pool spends an output.
+    pub(super) fn is_spent(&self, outpoint: &OutPoint) -> bool {
+        self.spenders.contains_key(&key_of(outpoint))
+    }
+
+    /// Forgets everything, and returns it.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = MempoolEntry> + use<> {
+        self.by_wtxid.clear();
+        self.spenders.clear();
+        (self.bytes, self.vbytes, self.evicted_sat_per_kvb) = (0, 0, 0);
+        self.losses += 1;
+        self.departures += 1;
+        std::mem::take(&mut self.entries).into_values()
     }
 
     /// An output of a transaction in the pool, spent by another or not.
@@ -162,16 +184,9 @@ impl Mempool {
 
     /// Entries that spend its outputs directly.
     pub fn children(&self, txid: &Txid) -> BTreeSet<Txid> {
-        let first = OutPoint {
-            txid: *txid,
-            vout: 0,
-        };
-        let last = OutPoint {
-            txid: *txid,
-            vout: u32::MAX,
-        };
+        let parent = HashKey::of(txid);
         self.spenders
-            .range(first..=last)
+            .range((parent, 0)..=(parent, u32::MAX))
             .map(|(_, spender)| *spender)
             .collect()
     }
@@ -213,18 +228,20 @@ impl Mempool {
         self.by_wtxid
             .insert(HashKey::of(&entry.wtxid()), entry.tx.clone());
         for input in &entry.tx.input {
-            self.spenders.insert(input.previous_output, entry.txid());
+            self.spenders
+                .insert(key_of(&input.previous_output), entry.txid());
         }
         self.entries.insert(HashKey::of(&entry.txid()), entry);
     }
 
     pub(super) fn remove(&mut self, txid: &Txid) -> Option<MempoolEntry> {
         let entry = self.entries.remove(&HashKey::of(txid))?;
+        self.departures += 1;
         self.bytes -= entry.bytes();
         self.vbytes -= entry.vsize();
         self.by_wtxid.remove(&HashKey::of(&entry.wtxid()));
         for input in &entry.tx.input {
-            self.spenders.remove(&input.previous_output);
+            self.spenders.remove(&key_of(&input.previous_output));
         }
         Some(entry)
     }
@@ -252,11 +269,15 @@ impl Mempool {
         for (tx, txid, _) in block.named_transactions() {
             self.remove(&txid);
             for input in &tx.input {
-                if let Some(spender) = self.spenders.get(&input.previous_output).copied() {
+                if let Some(spender) = self.spenders.get(&key_of(&input.previous_output)).copied() {
                     conflicts.extend(self.remove_with_descendants(&spender));
                 }
             }
         }
         conflicts
     }
+}
+
+fn key_of(outpoint: &OutPoint) -> (HashKey, u32) {
+    (HashKey::of(&outpoint.txid), outpoint.vout)
 }

@@ -30,12 +30,7 @@ impl Mempool {
         }
         // The whole pool has to be judged again: coins, maturity and locktimes may all differ.
         // Scripts are not verified again, being in the cache.
-        self.losses += 1;
-        let old = std::mem::take(&mut self.entries);
-        self.by_wtxid.clear();
-        self.spenders.clear();
-        (self.bytes, self.vbytes, self.evicted_sat_per_kvb) = (0, 0, 0);
-        let mut old: Vec<_> = old.into_values().collect();
+        let mut old: Vec<_> = self.take_all().collect();
         old.sort_unstable_by_key(|entry| entry.sequence);
         let returned = moved
             .disconnected

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use bitcoin::p2p::message_blockdata::Inventory;
-use bitcoin::{Txid, Wtxid};
+use bitcoin::{Amount, Txid, Wtxid};
 
 use super::arrivals::{Arrival, Waiting};
 use super::knowers::{Knowers, Place};
 use crate::io::{PeerId, Time};
 use crate::machine::{Config, Machine, Randomness};
-use crate::mempool::{Mempool, MempoolEntry};
+use crate::mempool::Mempool;
 use crate::peers::{ConnectionKind, Peer};
 use crate::time::OptionalTime;
-use crate::wire::Message;
+use crate::wire::{Message, NamedTransaction};
 
 /// Announced at once to one peer (Bitcoin Core: 35 and more, as the queue grows).
 const PER_TURN_MAX: usize = 1_000;
@@ -63,14 +63,14 @@ impl PeerTransactions {
     }
 
     /// How it is told of a transaction, unless that pays too little.
-    fn name_of(&self, entry: &MempoolEntry) -> Option<Inventory> {
-        let pays = entry.fee.to_sat().saturating_mul(1_000);
-        if pays < self.fee_filter.saturating_mul(entry.vsize()) {
+    fn name_of(&self, tx: &NamedTransaction, fee: Amount) -> Option<Inventory> {
+        let pays = fee.to_sat().saturating_mul(1_000);
+        if pays < self.fee_filter.saturating_mul(tx.vbytes()) {
             return None;
         }
         Some(match self.by_wtxid {
-            true => Inventory::WTx(entry.wtxid()),
-            false => Inventory::Transaction(entry.txid()),
+            true => Inventory::WTx(tx.wtxid()),
+            false => Inventory::Transaction(tx.txid()),
         })
     }
 }
@@ -91,13 +91,16 @@ impl Telling<'_> {
 
     /// Of a transaction, unless the peer knows it, or does not want it, or it is here no more. From
     /// now on the peer knows it.
-    fn tell(&mut self, waiting: Waiting) {
+    fn tell(&mut self, waiting: &Waiting) {
         // Mostly another has told it meanwhile: then nothing else is looked up.
         if self.knowers.knows(self.place, waiting.known_as) {
             return;
         }
-        let entry = self.mempool.get(&waiting.txid);
-        if let Some(name) = entry.and_then(|entry| self.peer.name_of(entry)) {
+        let all_here = self.mempool.departures() == waiting.departures;
+        if !all_here && !self.mempool.contains(&waiting.tx.txid()) {
+            return;
+        }
+        if let Some(name) = self.peer.name_of(&waiting.tx, waiting.fee) {
             self.knowers.note(Some(self.place), waiting.known_as);
             self.inventory.push(name);
         }
@@ -160,14 +163,21 @@ impl Machine {
         self.randomness.short_id(wtxid.as_ref())
     }
 
+    /// What waits to be announced of a transaction in the mempool.
+    fn waiting(&self, txid: &Txid) -> Option<Waiting> {
+        let entry = self.mempool.get(txid)?;
+        Some(Waiting {
+            tx: entry.tx.clone(),
+            fee: entry.fee,
+            known_as: self.tx_id(&entry.wtxid()),
+            departures: self.mempool.departures(),
+        })
+    }
+
     /// Tells every peer of a transaction in a while, but one.
     pub(super) fn queue_for_all(&mut self, now: Time, txid: &Txid, except: Option<PeerId>) {
-        let Some(entry) = self.mempool.get(txid) else {
+        let Some(tx) = self.waiting(txid) else {
             return;
-        };
-        let tx = Waiting {
-            txid: *txid,
-            known_as: self.tx_id(&entry.wtxid()),
         };
         self.knowers.note_ours(tx.known_as);
         let mut knew = self.knowers.of(tx.known_as);
@@ -185,11 +195,8 @@ impl Machine {
         let Some(place) = peer.and_then(|p| p.transactions.place) else {
             return;
         };
-        let lacking = txids.into_iter().filter_map(|txid| {
-            let known_as = self.tx_id(&self.mempool.get(&txid)?.wtxid());
-            let lacks = !self.knowers.knows(place, known_as);
-            lacks.then_some(Waiting { txid, known_as })
-        });
+        let txs = txids.iter().filter_map(|txid| self.waiting(txid));
+        let lacking = txs.filter(|tx| !self.knowers.knows(place, tx.known_as));
         let lacking = lacking.collect();
         let draw = turns(now, &self.config, &mut self.randomness);
         self.arrivals.offer(place, lacking, draw);
@@ -217,7 +224,7 @@ impl Machine {
         while !telling.is_full()
             && let Some(waiting) = arrivals.next_offered(place)
         {
-            telling.tell(waiting);
+            telling.tell(&waiting);
         }
         let mut told = 0;
         for arrival in arrivals.waiting_for(place) {
@@ -226,7 +233,7 @@ impl Machine {
             }
             told += 1;
             if !arrival.knew.has(place) {
-                telling.tell(arrival.tx);
+                telling.tell(&arrival.tx);
             }
         }
         let inventory = telling.inventory;

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bitcoin::Txid;
+use bitcoin::Amount;
 use smallvec::SmallVec;
 
 use super::knowers::{Place, Places};
 use crate::io::{PeerId, Time};
 use crate::machine::lines_of;
+use crate::wire::NamedTransaction;
 
 /// Transactions that wait at most; beyond it the oldest are not announced, and come to the others by
 /// other nodes or in a block.
@@ -23,11 +24,15 @@ const NOTHING: u64 = u64::MAX;
 const BEGUN: usize = 32;
 
 /// A transaction that waits to be announced.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    pub(super) txid: Txid,
+    pub(super) tx: NamedTransaction,
+    /// What it pays.
+    pub(super) fee: Amount,
     /// Under which [`super::Knowers`] has it.
     pub(super) known_as: u64,
+    /// How many had left the mempool when it was there.
+    pub(super) departures: u64,
 }
 
 /// A transaction that came.
@@ -275,16 +280,37 @@ impl Arrivals {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::{Arc, LazyLock};
 
-    use bitcoin::hashes::Hash;
+    use bitcoin::{Transaction, absolute, transaction};
     use proptest::prelude::*;
 
     use super::super::knowers::Knowers;
     use super::*;
 
+    fn transaction() -> NamedTransaction {
+        static ANY: LazyLock<NamedTransaction> = LazyLock::new(|| {
+            let version = transaction::Version::TWO;
+            let lock_time = absolute::LockTime::ZERO;
+            let (input, output) = (Vec::new(), Vec::new());
+            let tx = Transaction {
+                version,
+                lock_time,
+                input,
+                output,
+            };
+            NamedTransaction::of(Arc::new(tx))
+        });
+        ANY.clone()
+    }
+
     fn arrival(n: u64, knew: Places) -> Arrival {
-        let txid = Txid::all_zeros();
-        let tx = Waiting { txid, known_as: n };
+        let tx = Waiting {
+            tx: transaction(),
+            fee: Amount::ZERO,
+            known_as: n,
+            departures: 0,
+        };
         Arrival { tx, knew }
     }
 
@@ -345,7 +371,7 @@ mod tests {
         arrivals.listen(place, PeerId(1), false);
         arrivals.offer(place, VecDeque::new(), |_| unreachable!());
         let offered = [1, 2].map(|n| arrival(n, Places::default()).tx);
-        arrivals.offer(place, offered.into(), |_| Time(7));
+        arrivals.offer(place, offered.clone().into(), |_| Time(7));
         arrivals.push(arrival(3, Places::default()), |_| unreachable!());
         assert_eq!(arrivals.first_turn(), Time(7));
         let next = |arrivals: &mut Arrivals| arrivals.next_offered(place).map(|tx| tx.known_as);

@@ -56,9 +56,7 @@ impl Machine {
     /// mempool are announced as if they were new.
     pub(super) fn own_returned(&mut self, now: Time, block: &NamedBlock) {
         for (_, txid, _) in block.named_transactions().skip(1) {
-            if self.mempool.contains(&txid) {
-                self.queue_for_all(now, &txid, None);
-            }
+            self.queue_for_all(now, &txid, None);
         }
     }
 

@@ -31,7 +31,10 @@ impl Machine {
                 TxName::Wtxid(wtxid) => self.knowers.note(place, self.tx_id(wtxid)),
                 TxName::Txid(_) => false,
             };
-            if is_ours || self.is_known(name) || self.requests.announced(*name, id) {
+            if is_ours || !self.requests.wants(name) && self.is_known(name) {
+                continue;
+            }
+            if self.requests.announced(*name, id) {
                 continue;
             }
             if let Some(peer) = self.peers.get_mut(&id) {
@@ -125,8 +128,9 @@ impl Machine {
         self.knowers.note(place, self.tx_id(&wtxid));
         let mut freed = BTreeSet::from([id]);
         freed.extend(self.requests.settled(TxName::Txid(txid)));
-        freed.extend(self.requests.settled(TxName::Wtxid(wtxid)));
-        if !self.is_known(&TxName::Wtxid(wtxid)) {
+        let asked = self.requests.settled(TxName::Wtxid(wtxid));
+        freed.extend(asked);
+        if asked.is_some() || !self.is_known(&TxName::Wtxid(wtxid)) {
             self.try_from_peer(now, id, tx);
         }
         for id in freed {

@@ -54,6 +54,11 @@ pub(crate) struct TxRequests {
 }
 
 impl TxRequests {
+    /// Whether a transaction is wanted: then it is not here.
+    pub(crate) fn wants(&self, name: &TxName) -> bool {
+        self.wants.contains_key(name)
+    }
+
     /// A peer announced a transaction that is not here; false if it has announced too many.
     pub(crate) fn announced(&mut self, name: TxName, peer: PeerId) -> bool {
         let load = self.loads.entry(peer).or_default();

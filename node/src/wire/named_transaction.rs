@@ -46,6 +46,11 @@ impl NamedTransaction {
         self.0.weight
     }
 
+    /// Its virtual bytes: a quarter of its weight, rounded up.
+    pub fn vbytes(&self) -> u64 {
+        self.0.weight.div_ceil(4)
+    }
+
     /// Its bytes on the wire, witnesses included.
     pub fn bytes(&self) -> usize {
         self.0.bytes

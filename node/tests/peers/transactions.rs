@@ -195,6 +195,36 @@ fn a_transaction_that_one_announcer_keeps_is_asked_of_another() {
 }
 
 #[test]
+fn a_transaction_that_was_lost_to_a_block_is_asked_for_again() {
+    let mut world = World::new(10);
+    let nodes = line(&mut world, 2);
+    let puppet = world.add_puppet();
+    world.partition(|n| u32::from(n.0 == nodes[1].0));
+    let (tx, rival) = (spend_past(0, 0), spend_past(0, 1));
+    let link = world.puppet_joins(puppet, nodes[0], 0);
+    let inv = Message::Inv(vec![Inventory::WTx(tx.compute_wtxid())]);
+    let ask = Message::GetData(vec![Inventory::WTx(tx.compute_wtxid())]);
+    let asked = |w: &mut World| w.heard(puppet).contains(&ask);
+    world.say(puppet, link, inv.clone());
+    world.run(secs(1));
+    assert!(asked(&mut world));
+    world.say(puppet, link, Message::Tx(Arc::clone(&tx).into()));
+    world.run(secs(1));
+    world.say(puppet, link, inv.clone());
+    world.run(secs(1));
+    assert!(world.has_tx(nodes[0], &tx));
+    assert!(!asked(&mut world), "what is here is not asked for");
+    world.submit(nodes[1], &rival);
+    world.mine(nodes[1]);
+    world.heal();
+    world.run_until(secs(20), "the block is everywhere", |w| w.agree());
+    assert!(!world.has_tx(nodes[0], &tx));
+    world.say(puppet, link, inv);
+    world.run(secs(1));
+    assert!(asked(&mut world));
+}
+
+#[test]
 fn a_node_that_wants_no_transactions_is_told_of_none() {
     let mut world = World::new(9);
     let node = world.add(connect_to(&[]));

@@ -95,16 +95,38 @@ fn place_in_wheel(number: u64) -> usize {
 impl<T> Queue<T> {
     /// Adds a happening.
     pub fn push(&mut self, key: Key, what: T) {
-        let entry = Entry { key, what };
-        let number = bucket_number(key.at);
-        if number <= self.current_number {
+        if let Some(entry) = self.push_later(Entry { key, what }) {
             let place = self.current.partition_point(|other| other.key > key);
             self.current.insert(place, entry);
-        } else if number - self.current_number < BUCKETS as u64 {
+        }
+    }
+
+    /// Adds many. Those for the current bucket are sorted in together: each by itself would move
+    /// half of that bucket.
+    pub fn push_all(&mut self, happenings: impl Iterator<Item = (Key, T)>) {
+        let sorted = self.current.len();
+        for (key, what) in happenings {
+            let now = self.push_later(Entry { key, what });
+            self.current.extend(now);
+        }
+        if self.current.len() > sorted {
+            // Stable sorting makes use of what is sorted already.
+            self.current.sort_by_key(|entry| Reverse(entry.key));
+        }
+    }
+
+    /// Adds an entry unless it belongs into the current bucket: then it is returned.
+    fn push_later(&mut self, entry: Entry<T>) -> Option<Entry<T>> {
+        let number = bucket_number(entry.key.at);
+        if number <= self.current_number {
+            return Some(entry);
+        }
+        if number - self.current_number < BUCKETS as u64 {
             self.push_in_wheel(place_in_wheel(number), entry);
         } else {
             self.later.push(entry);
         }
+        None
     }
 
     fn push_in_wheel(&mut self, place: usize, entry: Entry<T>) {
@@ -224,12 +246,18 @@ mod tests {
             let mut sequence = 0;
             let mut now = 0;
             for (pushed, pause) in steps {
+                let mut together = Vec::new();
                 for (wait, origin) in pushed {
                     sequence += 1;
                     let key = Key { at: Nanos(now + wait), origin, sequence };
-                    queue.push(key, key);
+                    if origin < 3 {
+                        queue.push(key, key);
+                    } else {
+                        together.push((key, key));
+                    }
                     expected.insert(key);
                 }
+                queue.push_all(together.into_iter());
                 prop_assert_eq!(queue.next_at(), expected.first().map(|key| key.at));
                 let end = now + pause;
                 while let Some((key, what)) = queue.pop_before(Nanos(end)) {

@@ -235,9 +235,7 @@ impl Shard {
 
     /// What another shard's nodes cause here. The mail is left empty.
     pub fn receive(&mut self, mail: &mut Mail) {
-        for (key, happening) in mail.drain(..) {
-            self.queue.push(key, happening);
-        }
+        self.queue.push_all(mail.drain(..));
     }
 
     /// Lets everything happen that happens before `end`.

@@ -488,5 +488,6 @@ fn plan(nodes: u32) -> Plan {
         faults: Vec::new(),
         expect: Vec::new(),
         cpus: None,
+        message_work: None,
     }
 }

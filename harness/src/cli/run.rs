@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use peerlab_link::Nanos;
 use tokio_util::sync::CancellationToken;
 
 use super::place::{EngineChoice, Place, RealPlace};
@@ -24,6 +25,7 @@ use crate::error::{Error, Explain, Result};
 use crate::event::RunEvent;
 use crate::event::log::{EventLog, FILE_NAME};
 use crate::plan::Plan;
+use crate::topology;
 use crate::ui::Ui;
 
 /// Folder of the nodes' logs in a run's directory.
@@ -54,6 +56,9 @@ pub struct How {
     /// has its own]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     cpus: Option<u16>,
+    /// With --cpus: the CPU time of one message, as 150us [200us, which is a slow machine's]
+    #[arg(long, value_name = "TIME", value_parser = topology::time, requires = "cpus")]
+    message_work: Option<Nanos>,
     /// Keep the logs of all nodes, not only of those that ended by themselves
     #[arg(long)]
     keep_logs: bool,
@@ -68,7 +73,12 @@ impl How {
                 .hint("add --engine sim, or leave --cpus out"));
         }
         let cpus = self.cpus.or(plan.cpus);
-        Ok(Plan { cpus, ..plan })
+        let message_work = self.message_work.or(plan.message_work);
+        Ok(Plan {
+            cpus,
+            message_work,
+            ..plan
+        })
     }
 }
 
@@ -165,10 +175,12 @@ fn simulate(plan: &Plan, observer: &Recorder, stop: CancellationToken) -> Result
     let simulated = tokio::task::block_in_place(|| sim::simulate(plan, observer, &options))?;
     let took = began.elapsed().as_secs_f64();
     observer.screen.say(&format!(
-        "simulated {} in {took:.1} s: {:.1} million happenings, {:.2} million a second{}",
+        "simulated {} in {took:.1} s: {:.1} million happenings, {:.2} million a second; \
+         {} read{}",
         words::duration(plan.end()),
         simulated.happenings as f64 / 1e6,
         simulated.happenings as f64 / 1e6 / took.max(1e-9),
+        words::count(simulated.messages, "message"),
         peak_memory_bytes().map_or(String::new(), |bytes| format!(
             ", {:.0} MB of memory at most",
             bytes as f64 / 1e6

@@ -47,6 +47,7 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
         faults: disturbances.faults,
         expect: topology.expect.clone(),
         cpus: None,
+        message_work: None,
     })
 }
 

@@ -44,6 +44,9 @@ pub struct Plan {
     /// Real nodes share those that there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u16>,
+    /// On shared CPUs: what is computed for one message. `None`: what it was on a slow machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_work: Option<Nanos>,
 }
 
 impl Plan {

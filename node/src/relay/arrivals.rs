@@ -202,7 +202,7 @@ impl Arrivals {
     pub(super) fn next_offered(&mut self, place: Place) -> Option<Waiting> {
         let offered = self.offered.get_mut(&place)?;
         let next = offered.pop_front();
-        if next.is_none() {
+        if offered.is_empty() {
             self.offered.remove(&place);
         }
         next
@@ -245,8 +245,13 @@ impl Arrivals {
         self.waiting.range(told as usize..)
     }
 
-    /// A connection has been told of so many that waited for it. Returns whether more wait.
+    /// A connection has been told of so many that waited for all. Returns whether more wait for it,
+    /// of these or of what was offered to it alone.
     pub(super) fn told(&mut self, place: Place, count: usize) -> bool {
+        self.advance(place, count) || self.offered.contains_key(&place)
+    }
+
+    fn advance(&mut self, place: Place, count: usize) -> bool {
         let end = self.gone + self.waiting.len() as u64;
         let Some(listener) = self.listeners.get_mut(place.index()) else {
             return false;
@@ -376,7 +381,9 @@ mod tests {
         assert_eq!(arrivals.first_turn(), Time(7));
         let next = |arrivals: &mut Arrivals| arrivals.next_offered(place).map(|tx| tx.known_as);
         assert_eq!(next(&mut arrivals), Some(1));
+        assert!(arrivals.told(place, 1), "another was offered");
         assert_eq!(next(&mut arrivals), Some(2));
+        assert!(!arrivals.told(place, 0));
         assert_eq!(next(&mut arrivals), None);
         arrivals.offer(place, offered.into(), |_| unreachable!());
         arrivals.leave(place);

@@ -253,6 +253,7 @@ impl Shard {
     fn is_busy_after(&mut self, node: NodeId, machine: &mut Machine, input: Input) -> bool {
         let message = matches!(input, Input::Received { .. });
         if let Input::Received { message, .. } = &input {
+            self.simulated.messages += 1;
             self.simulated.items += items_in(message);
         }
         let tip = machine.chain().tip_hash();

@@ -30,6 +30,7 @@ pub struct Programs {
     premined: Premined,
     filler_bytes: u32,
     cpus: Option<u16>,
+    message_work: Option<Nanos>,
 }
 
 struct Program {
@@ -88,6 +89,7 @@ impl Programs {
             premined,
             filler_bytes: plan.ledger.filler_bytes,
             cpus: plan.cpus,
+            message_work: plan.message_work,
         })
     }
 
@@ -99,6 +101,11 @@ impl Programs {
     /// How many CPUs all programs share, if they do.
     pub fn cpus(&self) -> Option<u16> {
         self.cpus
+    }
+
+    /// What is computed for one message on shared CPUs, if the plan says.
+    pub fn message_work(&self) -> Option<Nanos> {
+        self.message_work
     }
 
     /// The chain that every node starts from.

@@ -136,6 +136,8 @@ pub enum Told {
 pub struct Simulated {
     /// How many things happened: packets, timers, starts.
     pub happenings: u64,
+    /// Messages that nodes read.
+    pub messages: u64,
     /// What nodes read: messages, and of those that are lists each entry. One packet may bring many.
     pub items: u64,
 }
@@ -144,6 +146,7 @@ impl std::iter::Sum for Simulated {
     fn sum<I: Iterator<Item = Simulated>>(parts: I) -> Simulated {
         parts.fold(Simulated::default(), |sum, part| Simulated {
             happenings: sum.happenings + part.happenings,
+            messages: sum.messages + part.messages,
             items: sum.items + part.items,
         })
     }
@@ -204,7 +207,7 @@ impl Shard {
             nodes: own.map(|_| Node::new(new_disk.fork())).collect(),
             new_disk,
             elsewhere: Vec::new(),
-            cpus: Cpus::of(programs.cpus()),
+            cpus: Cpus::of(programs.cpus(), programs.message_work()),
             outputs: VecDeque::new(),
             spare_packets: Vec::new(),
             unread: VecDeque::new(),

@@ -214,6 +214,12 @@ impl Machine {
         self.note_own(now, tx.clone());
         self.remember_all(accepted.evicted);
         self.entered_mempool(now, &tx, None);
+        // A peer may have told of it before: it is wanted no more.
+        for name in [TxName::Txid(tx.txid()), TxName::Wtxid(tx.wtxid())] {
+            if let Some(freed) = self.requests.settled(name) {
+                self.request_transactions(now, freed);
+            }
+        }
         for (child, from) in self.orphans.take_children(&accepted.txid) {
             self.try_from_peer(now, from, child);
         }

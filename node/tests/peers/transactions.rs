@@ -225,6 +225,25 @@ fn a_transaction_that_was_lost_to_a_block_is_asked_for_again() {
 }
 
 #[test]
+fn what_the_user_submits_meanwhile_is_asked_of_nobody_else() {
+    let mut world = World::new(11);
+    let node = world.add(connect_to(&[]));
+    let (silent, other) = (world.add_puppet(), world.add_puppet());
+    let tx = spend_past(0, 0);
+    let inv = Message::Inv(vec![Inventory::WTx(tx.compute_wtxid())]);
+    let ask = Message::GetData(vec![Inventory::WTx(tx.compute_wtxid())]);
+    for puppet in [silent, other] {
+        let link = world.puppet_joins(puppet, node, 0);
+        world.say(puppet, link, inv.clone());
+        world.run(secs(1));
+    }
+    assert!(world.heard(silent).contains(&ask));
+    world.submit(node, &tx);
+    world.run(secs(10));
+    assert!(!world.heard(other).contains(&ask));
+}
+
+#[test]
 fn a_node_that_wants_no_transactions_is_told_of_none() {
     let mut world = World::new(9);
     let node = world.add(connect_to(&[]));

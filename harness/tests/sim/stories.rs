@@ -3,6 +3,7 @@
 use peerlab::check::Outcome;
 use peerlab::event::What;
 use peerlab::plan::Plan;
+use peerlab_link::Nanos;
 use peerlab_link::proto::DropReason;
 
 use crate::simulation::{Run, plan_of_text, shipped};
@@ -157,6 +158,12 @@ fn programs_that_share_cpus_pass_a_block_on_later() {
     let two = last_to_hear(shared(2), 1);
     let one = last_to_hear(shared(1), 1);
     assert!(alone < two && two < one, "{alone} {two} {one}");
+    let fast = Plan {
+        message_work: Some(Nanos::from_millis(0)),
+        ..shared(1)
+    };
+    let fast = last_to_hear(fast, 1);
+    assert!(fast < one, "{fast} {one}");
     // Who shares a CPU cannot be told apart by threads either.
     assert_eq!(Run::of(shared(2), 1).trace(), Run::of(shared(2), 4).trace());
 }

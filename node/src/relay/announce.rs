@@ -179,8 +179,7 @@ impl Machine {
         let Some(tx) = self.waiting(txid) else {
             return;
         };
-        self.knowers.note_ours(tx.known_as);
-        let mut knew = self.knowers.of(tx.known_as);
+        let mut knew = self.knowers.note_ours(tx.known_as);
         let except = except.and_then(|id| self.peers.get(&id));
         if let Some(place) = except.and_then(|peer| peer.transactions.place) {
             knew.add(place);

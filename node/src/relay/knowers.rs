@@ -133,11 +133,6 @@ impl Knowers {
         knowers.is_some_and(|knowers| knowers.has(place))
     }
 
-    /// Which connections are known to know a transaction.
-    pub(super) fn of(&self, id: u64) -> Places {
-        self.by_transaction.get(id).cloned().unwrap_or_default()
-    }
-
     /// Where in memory it is noted who knows a transaction.
     pub(super) fn line(&self, id: u64) -> Option<*const u8> {
         self.by_transaction.line(id)
@@ -154,9 +149,11 @@ impl Knowers {
         knowers.has(OURS)
     }
 
-    /// This node has a transaction.
-    pub(super) fn note_ours(&mut self, id: u64) {
-        self.by_transaction.entry(id).add(OURS);
+    /// This node has a transaction. Returns who is known to know it, itself among them.
+    pub(super) fn note_ours(&mut self, id: u64) -> Places {
+        let knowers = self.by_transaction.entry(id);
+        knowers.add(OURS);
+        knowers.clone()
     }
 
     /// So many transactions has the mempool lost to no block of the active chain: if they are more

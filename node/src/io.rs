@@ -19,6 +19,10 @@ use crate::wire::Message;
 /// what an honest peer asks for at once, and then the connection is closed.
 pub const SEND_BUFFER_BYTES_MAX: usize = 16 * 4_000_000;
 
+/// Connections over `-maxconnections` that a driver accepts, so that the machine can choose whom to
+/// keep. Later ones are closed at once.
+pub const CONNECTIONS_SURPLUS: usize = 16;
+
 /// An outbound connection on which nothing moved for so long is probed by the driver's stream. A
 /// half-open one, left by a partition in which only the other end had something to say, is then
 /// noticed and dialled anew.

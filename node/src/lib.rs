@@ -3,15 +3,13 @@
 //! Drivers (the tokio daemon, the simulator) own sockets, clocks and processes.
 
 pub mod chain;
-pub mod daemon;
 mod hash_key;
 pub mod io;
 mod machine;
 pub mod mempool;
+pub mod options;
 pub mod peers;
 pub mod relay;
-pub mod rpc;
-pub mod store;
 pub mod sync;
 pub mod time;
 pub mod wire;

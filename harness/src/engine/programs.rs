@@ -20,6 +20,8 @@ pub const PROGRAMS_VARIABLE: &str = "PEERLAB_PROGRAMS";
 /// The source tree that the harness was compiled from, relative to its manifest.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const NODE: &str = "peerlab-node";
+/// The package that builds [`NODE`].
+const NODE_PACKAGE: &str = "peerlab-daemon";
 const FABRIC: &str = "peerlab-fabric";
 const GATE: &str = "peerlab-gate";
 /// Lines of a failed build that are shown.
@@ -100,7 +102,7 @@ async fn build(workspace: &Path, observer: &dyn Observer) -> Result<Option<Progr
     command
         .current_dir(workspace)
         .args(["build", "--message-format=json-render-diagnostics"])
-        .args(["-p", NODE, "-p", FABRIC, "-p", GATE])
+        .args(["-p", NODE_PACKAGE, "-p", FABRIC, "-p", GATE])
         .args((!cfg!(debug_assertions)).then_some("--release"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

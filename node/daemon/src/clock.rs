@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::io::Time;
+use peerlab_node::io::Time;
 
 /// Where both clocks stood when the daemon started.
 #[derive(Clone, Copy, Debug)]

@@ -11,22 +11,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bitcoin::constants::genesis_block;
+use peerlab_node::Machine;
+use peerlab_node::io::{Event, Input, Output, PeerId, Time};
+use peerlab_node::options::Failure;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
-use super::clock::Clock;
-use super::failure::Failure;
-use super::link::{self, Link};
-use super::task;
-use super::timer::Timer;
-use crate::Machine;
-use crate::io::{Event, Input, Output, PeerId, Time};
+use crate::clock::Clock;
+use crate::link::{self, Link};
 use crate::rpc::envelope::Call;
 use crate::rpc::error::{Code, RpcError};
 use crate::rpc::methods::{self, Context};
 use crate::rpc::server::{Backend, Reply};
 use crate::rpc::wait::Tip;
+use crate::task;
+use crate::timer::Timer;
 
 /// Read buffer that all connections share, bytes: they read one at a time.
 const READ_BUFFER_BYTES: usize = 64 * 1024;

@@ -11,15 +11,15 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use peerlab_node::io::{Input, KEEPALIVE_AFTER, PeerId, SEND_BUFFER_BYTES_MAX};
+use peerlab_node::time::Time;
+use peerlab_node::wire::{Decoder, Message, encode};
 use rustix::net::sockopt;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::hub::Hub;
-use crate::io::{Input, KEEPALIVE_AFTER, PeerId, SEND_BUFFER_BYTES_MAX};
-use crate::time::Time;
-use crate::wire::{Decoder, Message, encode};
+use crate::hub::Hub;
 
 /// While more than this is queued for a peer, its own messages wait. One block of the largest
 /// size.
@@ -145,7 +145,7 @@ impl Outgoing {
 /// Asks the kernel for what [`Output::Send`] promises. Each is refused only by systems that lack
 /// it; there TCP's own, longer timeouts hold.
 ///
-/// [`Output::Send`]: crate::io::Output::Send
+/// [`Output::Send`]: peerlab_node::io::Output::Send
 fn set_up(stream: &TcpStream, inbound: bool, peer_timeout: Option<Duration>) {
     // Small messages (a ping, a header) are not to wait for acknowledgements.
     let _ = stream.set_nodelay(true);

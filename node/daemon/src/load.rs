@@ -2,19 +2,16 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use peerlab_node::chain::block_file::BlockFileReader;
+use peerlab_node::chain::{Chain, ImportError, OpenReport};
+use peerlab_node::options::Failure;
+use peerlab_node::options::Settings;
+use peerlab_node::time::Time;
 use tracing::{info, warn};
 
-use super::failure::Failure;
-use super::options::Settings;
-use crate::chain::{Chain, ImportError, OpenReport};
-use crate::mempool::Mempool;
 use crate::store::RedbStore;
-use crate::store::blockfile::BlockFileReader;
-use crate::time::Time;
-use crate::{Config, Machine};
 
 /// The store's file, in the folder of the network.
 const STORE_FILE: &str = "chain.redb";
@@ -95,35 +92,4 @@ fn take_in(chain: &mut Chain, path: &Path, now: Time) -> Result<(), Failure> {
             .cause(error)
             .hint("check the space and the health of the disk under -datadir")),
     }
-}
-
-/// The machine with this chain.
-pub fn machine(settings: &Settings, chain: Chain, seed: u64, now: Time) -> Machine {
-    let mut mempool = Mempool::new();
-    mempool.set_min_relay_fee(settings.relay_fee_min.to_sat());
-    Machine::new(config(settings), chain, mempool, seed, now)
-}
-
-/// What the machine is told of the settings.
-pub fn config(settings: &Settings) -> Config {
-    let mut config = Config {
-        listen_port: settings.listen.first().map(SocketAddr::port),
-        external_addr: settings.external,
-        connect_only: settings.connect.is_some(),
-        connect: settings.connect.clone().unwrap_or_default(),
-        add_nodes: settings.add_nodes.clone(),
-        seed_nodes: settings.seed_nodes.clone(),
-        connections_max: usize::from(settings.connections_max),
-        relay_transactions: !settings.blocks_only,
-        #[cfg(feature = "planted-bugs")]
-        planted_bug: settings.planted_bug,
-        ..Config::default()
-    };
-    if let Some(timeout) = settings.connect_timeout {
-        config.timing.connect_timeout = timeout;
-    }
-    if let Some(timeout) = settings.peer_timeout {
-        config.timing.peer_timeout = timeout;
-    }
-    config
 }

@@ -1,8 +1,7 @@
 //! Where the log goes: standard error, one line an event.
 
+use peerlab_node::options::LogLevel;
 use tracing_subscriber::EnvFilter;
-
-use super::options::LogLevel;
 
 /// Starts logging. `RUST_LOG` overrides the level.
 pub fn start(level: LogLevel) {

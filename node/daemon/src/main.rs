@@ -1,10 +1,23 @@
-//! The node's program: reads the command line, runs the daemon, says why it ended.
+//! The node's program, around the machine of [`peerlab_node`]: command line, sockets, timers,
+//! signals, JSON-RPC, and the store on disk. Reads the command line, runs, says why it ended.
+
+mod clock;
+mod hub;
+mod link;
+mod load;
+mod log;
+mod memory;
+mod rpc;
+mod run;
+mod store;
+mod task;
+mod timer;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use peerlab_node::daemon::{self, Failure, Request};
+use peerlab_node::options::{Failure, Request, parse};
 
 fn main() -> ExitCode {
     match start() {
@@ -22,14 +35,14 @@ fn start() -> Result<(), Failure> {
     let arguments = std::env::args_os()
         .skip(1)
         .map(|argument| argument.to_string_lossy().into_owned());
-    match daemon::parse(arguments, home.map(PathBuf::from))? {
+    match parse(arguments, home.map(PathBuf::from))? {
         Request::Print(text) => {
             let _ = write!(std::io::stdout(), "{text}");
             Ok(())
         }
         Request::Run(settings) => {
-            daemon::start_log(settings.log);
-            daemon::run(*settings)
+            log::start(settings.log);
+            run::run(*settings)
         }
     }
 }

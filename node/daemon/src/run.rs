@@ -8,26 +8,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerlab_node::io::CONNECTIONS_SURPLUS;
+use peerlab_node::options::{Failure, Settings};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 use tracing::{debug, info, warn};
 
-use super::clock::Clock;
-use super::failure::Failure;
-use super::hub::{Hub, RpcBackend};
-use super::load;
-use super::memory;
-use super::options::Settings;
-use super::task;
-use super::timer::Timer;
+use crate::clock::Clock;
+use crate::hub::{Hub, RpcBackend};
+use crate::load;
+use crate::memory;
 use crate::rpc::auth::{COOKIE_BYTES, Cookie, Credentials};
 use crate::rpc::server::{self, ACCEPT_RETRY_DELAY, Backend};
+use crate::task;
+use crate::timer::Timer;
 
-/// Connections over `-maxconnections` that are accepted, so that the machine can choose whom to
-/// keep. Later ones are closed at once.
-pub const CONNECTIONS_SURPLUS: usize = 16;
 /// Peers that wait in the kernel to be accepted.
 const BACKLOG: u32 = 128;
 /// How long RPC callers (among them who asked to stop) may take to get their answers when the
@@ -109,7 +106,7 @@ async fn serve(
         .await
         .map_err(|_| Failure::new("loading ended without a result"))??;
     memory::give_back();
-    let machine = load::machine(settings, chain, random_number()?, hub.clock().now());
+    let machine = settings.machine(chain, random_number()?, hub.clock().now());
     info!(
         height = machine.chain().tip().height,
         hash = %machine.chain().tip().hash,
@@ -123,7 +120,7 @@ async fn serve(
         if let Ok(addr) = listener.local_addr() {
             info!("listening for peers on {addr}");
         }
-        let connections_max = usize::from(settings.connections_max) + CONNECTIONS_SURPLUS;
+        let connections_max = settings.config.connections_max + CONNECTIONS_SURPLUS;
         task::spawn(accept_peers(listener, hub.clone(), connections_max));
     }
     let ended = hub.run_timer().await;

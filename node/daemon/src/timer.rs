@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use peerlab_node::io::Time;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -14,8 +15,7 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::clock::Clock;
-use crate::io::Time;
+use crate::clock::Clock;
 
 /// How soon a time that has passed expires: a timer of zero is one that is not set.
 const AT_ONCE_NANOS: u64 = 1;

@@ -274,7 +274,7 @@ fn a_block_file_is_taken_in_before_peers_are() {
     for hash in hashes.iter().rev() {
         let hex = one.call("getblock", json!([hash, 0]));
         let block: Block = deserialize_hex(hex.as_str().unwrap()).unwrap();
-        peerlab_node::store::blockfile::write_block(&mut file, &block).unwrap();
+        peerlab_node::chain::block_file::write_block(&mut file, &block).unwrap();
     }
     std::fs::write(&path, file).unwrap();
     let load = format!("-loadblock={}", path.display());

@@ -14,7 +14,7 @@ use super::entry::{BlockStatus, HeaderEntry};
 use super::error::{BlockError, BlockInvalid, HeaderError};
 use super::header_check::{check_in_context, check_work};
 use super::named_block::NamedBlock;
-use crate::store::{BlockUndo, StoreError};
+use super::store::{BlockUndo, StoreError};
 
 /// Blocks this far above the tip are kept at most (as in Bitcoin Core): so bodies that arrive out
 /// of order fit, and a peer cannot fill the disk with a chain that is never connected.

@@ -6,10 +6,13 @@ use std::io::{self, Read, Write};
 use bitcoin::p2p::Magic;
 use bitcoin::{Block, consensus};
 
-use super::record::MAX_BODY_BYTES;
+use super::rules::MAX_BLOCK_WEIGHT;
 
 /// Regtest's network magic, as it stands before every block.
 const MAGIC: [u8; 4] = [0xfa, 0xbf, 0xb5, 0xda];
+
+/// A block's bytes are no more than its weight.
+const MAX_BODY_BYTES: usize = MAX_BLOCK_WEIGHT as usize;
 
 /// A block has at least a header and a transaction count.
 const MIN_BODY_BYTES: usize = 81;

@@ -103,7 +103,7 @@ impl CoinSet {
     }
 
     /// Adds a coin. One that is there already is replaced, in the totals too.
-    pub(crate) fn insert(&mut self, outpoint: OutPoint, coin: Coin) {
+    pub fn insert(&mut self, outpoint: OutPoint, coin: Coin) {
         self.muhash.insert(&outpoint, &coin);
         self.total_sat += coin.output.value.to_sat();
         self.bogosize += bogosize(&coin);

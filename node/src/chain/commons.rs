@@ -26,7 +26,7 @@ use super::fingerprint::{Fingerprint, fold};
 use super::ledger::Ledger;
 use super::named_block::NamedBlock;
 use super::scripts::ScriptCache;
-use crate::store::BlockUndo;
+use super::store::BlockUndo;
 
 /// States, and moves between them, of which half are remembered at least: with a hundred classes of
 /// nodes that saw forks differently, some forty blocks' worth.

@@ -13,8 +13,8 @@ use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::named_block::NamedBlock;
 use super::scripts::{ScriptCache, ScriptError, verify_scripts};
+use super::store::{BlockUndo, Store, StoreError};
 use super::tree::HeaderTree;
-use crate::store::{BlockUndo, Store, StoreError};
 
 /// The first block of regtest, and its hash; the same for all.
 pub(crate) static GENESIS: LazyLock<(BlockHash, Arc<Block>)> = LazyLock::new(|| {

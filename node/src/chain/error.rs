@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bitcoin::BlockHash;
 
-use crate::store::StoreError;
+use super::store::StoreError;
 
 /// Why a header was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

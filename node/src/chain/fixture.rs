@@ -1,4 +1,10 @@
-//! For tests: a ledger with a clock of its own, blocks and spendings made to measure.
+//! For tests, here and (by the feature `fixture`) of what is built on this library: a ledger with a
+//! clock of its own, blocks and spendings made to measure.
+
+#![cfg_attr(
+    not(test),
+    expect(clippy::unwrap_used, reason = "a test that cannot go on fails")
+)]
 
 use std::sync::Arc;
 
@@ -8,9 +14,10 @@ use bitcoin::{
     transaction,
 };
 
+use super::memory_store::MemoryStore;
+use super::store::Store;
 use super::template::{BlockTemplate, commit_to_body, commit_to_transactions, mine};
 use super::{BlockAccepted, BlockError, Chain};
-use crate::store::{MemoryStore, Store};
 
 /// When tests begin: a while after regtest's genesis (2011).
 pub const START_SECS: u32 = 1_600_000_000;
@@ -30,8 +37,11 @@ pub fn anyone() -> ScriptBuf {
 
 /// A chain in memory, or in any store, with a clock.
 pub struct Ledger {
+    /// The chain.
     pub chain: Chain,
+    /// Its clock, seconds since the Unix epoch.
     pub now: u32,
+    /// Counts the blocks made, so that no two are alike.
     pub extra_nonce: u64,
 }
 
@@ -41,6 +51,7 @@ impl Ledger {
         Ledger::in_store(Box::new(MemoryStore::default()))
     }
 
+    /// What a store holds.
     pub fn in_store(store: Box<dyn Store>) -> Ledger {
         let (chain, report) = Chain::open(store).unwrap();
         assert_eq!(report.damage, []);
@@ -94,6 +105,21 @@ impl Ledger {
     pub fn accept(&mut self, block: &Block) -> Result<BlockAccepted, BlockError> {
         self.now = self.now.max(block.header.time);
         self.chain.accept_block(self.now, Arc::new(block.clone()))
+    }
+
+    /// All bodies but that of genesis, lowest first.
+    pub fn bodies(&self) -> Vec<Block> {
+        let mut entries: Vec<_> = self
+            .chain
+            .entries()
+            .filter(|entry| entry.height > 0 && entry.status.has_body())
+            .map(|entry| (entry.height, entry.hash))
+            .collect();
+        entries.sort_unstable();
+        entries
+            .iter()
+            .map(|(_, hash)| Block::clone(&self.chain.block(hash).unwrap().unwrap()))
+            .collect()
     }
 
     /// Mines empty blocks on the tip.

@@ -8,7 +8,7 @@ use bitcoin::{Block, BlockHash};
 
 use super::core::Chain;
 use super::error::{BlockError, HeaderError};
-use crate::store::StoreError;
+use super::store::StoreError;
 
 /// Bytes of bodies after which a batch is made durable: one write for a whole pre-mined chain,
 /// and still little memory.

@@ -10,7 +10,7 @@ use super::commons::Commons;
 use super::entry::HeaderEntry;
 use super::named_block::NamedBlock;
 use super::recent::RecentBlocks;
-use crate::store::{Batch, BlockUndo, IndexRecord, State, Store, StoreError};
+use super::store::{Batch, BlockUndo, IndexRecord, State, Store, StoreError};
 
 /// A store, and what is on its way to it.
 pub struct Stored {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bitcoin::{Block, BlockHash};
 
-use super::{Batch, BlockUndo, Loaded, Salvage, Store, StoreError};
+use super::store::{Batch, BlockUndo, Loaded, Salvage, Store, StoreError};
 
 /// Bodies and undo data by hash.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +47,10 @@ impl Store for MemoryStore {
     fn start_over(&mut self) -> Result<Salvage, StoreError> {
         self.blocks.clear();
         self.undos.clear();
-        Ok(Salvage::default())
+        Ok(Salvage {
+            index: BTreeMap::new(),
+            bodies: Box::new(std::iter::empty()),
+        })
     }
 
     fn seal(&mut self) -> Result<Option<String>, StoreError> {

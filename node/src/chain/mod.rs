@@ -1,9 +1,10 @@
 //! The ledger: header tree, full validation under regtest rules, the coin set, reorganisations to
 //! the most-work chain. Knows nothing of peers, time of day or files: times are arguments, and
-//! data is kept by a [`crate::store::Store`].
+//! data is kept by a [`Store`].
 
 mod activate;
 mod block_check;
+pub mod block_file;
 mod by_hash;
 mod coin;
 mod commons;
@@ -13,13 +14,14 @@ mod core;
 mod entry;
 mod error;
 mod fingerprint;
-#[cfg(test)]
-pub(crate) mod fixture;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
 mod header_check;
 mod import;
 mod keeper;
 mod ledger;
 mod locktime;
+mod memory_store;
 mod muhash;
 mod named_block;
 mod num3072;
@@ -29,6 +31,7 @@ mod recent;
 pub mod rules;
 mod scripts;
 mod shared;
+mod store;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -45,10 +48,12 @@ pub use error::{BlockError, BlockInvalid, HeaderError};
 pub use header_check::check_work;
 pub use import::{ImportError, Imported};
 pub use locktime::{is_final, sequence_locks_met};
+pub use memory_store::MemoryStore;
 pub use muhash::{MuHash, UtxoHash};
 pub use named_block::NamedBlock;
 pub use num3072::NUM_BYTES as MUHASH_NUM_BYTES;
 pub use open::{OpenError, OpenReport};
 pub use queries::UtxoStats;
 pub use scripts::{ScriptCache, ScriptError};
+pub use store::{Batch, BlockUndo, Damage, IndexRecord, Loaded, Salvage, State, Store, StoreError};
 pub use tx_check::check_transaction;

@@ -11,7 +11,7 @@ use super::core::{Chain, GENESIS};
 use super::entry::BlockStatus;
 use super::header_check::check_work;
 use super::import::ImportError;
-use crate::store::{Damage, IndexRecord, Loaded, Store, StoreError};
+use super::store::{Damage, IndexRecord, Loaded, Store, StoreError};
 
 /// Why the chain could not be opened. Damage is no reason: it is repaired and reported.
 #[derive(Debug, thiserror::Error)]
@@ -163,8 +163,8 @@ fn rebuild(
     damage: Vec<Damage>,
 ) -> Result<(Chain, OpenReport), OpenError> {
     let height_before = claimed_height(loaded);
-    let mut salvage = store.start_over()?;
-    let mut index = std::mem::take(&mut salvage.index);
+    let salvage = store.start_over()?;
+    let mut index = salvage.index;
     index.extend(loaded.index.clone());
     let mut chain = Chain::at_genesis(store);
     // With the headers in place, bodies above a gap can be kept, and only the gap is fetched.
@@ -172,7 +172,7 @@ fn rebuild(
     for hash in parents_first(&index) {
         let _ = chain.accept_headers(u32::MAX, &[index[&hash].header]);
     }
-    let blocks = salvage.map(Ok::<Block, Infallible>);
+    let blocks = salvage.bodies.map(Ok::<Block, Infallible>);
     let imported = match chain.import(u32::MAX, blocks) {
         Ok(imported) => imported,
         Err(ImportError::Store(error)) => return Err(error.into()),

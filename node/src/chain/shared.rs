@@ -14,7 +14,7 @@ use super::header_check::is_too_new;
 use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::open::parents_first;
-use crate::store::IndexRecord;
+use super::store::IndexRecord;
 
 impl Chain {
     /// A chain of genesis alone whose bodies and states are shared with all others of the same

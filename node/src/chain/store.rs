@@ -1,14 +1,18 @@
-//! The contract between the chain and whatever keeps its data.
+//! The contract between the chain and whatever keeps its data: block bodies, the index of known
+//! blocks, undo data, the coins and the tip, written in atomic batches. The chain decides what is
+//! written; the store keeps it, and says at start-up what was damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use bitcoin::block::Header;
 use bitcoin::{Block, BlockHash, OutPoint};
 
-use super::{Damage, Salvage};
-use crate::chain::{BlockStatus, Coin, HeaderEntry, MuHash};
+use super::coin::Coin;
+use super::entry::{BlockStatus, HeaderEntry};
+use super::muhash::MuHash;
 
 /// The store cannot keep its word. The node must end: what it would say from now on may not be
 /// what it will know after the next start.
@@ -47,7 +51,7 @@ pub struct IndexRecord {
     pub status: BlockStatus,
     /// Transactions in it, if the body was seen.
     pub tx_count: Option<u32>,
-    /// See [`crate::chain::HeaderEntry`]: when the chain up to it was complete; 0 if not yet.
+    /// See [`HeaderEntry`]: when the chain up to it was complete; 0 if not yet.
     pub sequence: u64,
 }
 
@@ -116,6 +120,39 @@ pub struct Loaded {
     pub state: Option<State>,
     /// What was found damaged. If anything was, the rest must not be trusted either.
     pub damage: Vec<Damage>,
+}
+
+/// Something in the store is not as the node wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Which part: "file", "blocks", "coins", ...
+    pub part: &'static str,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl Damage {
+    /// Names the part and what is wrong with it.
+    pub fn new(part: &'static str, what: impl Into<String>) -> Damage {
+        Damage {
+            part,
+            what: what.into(),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.part, self.what)
+    }
+}
+
+/// What is sound in a damaged store.
+pub struct Salvage {
+    /// Sound index records. More of them may be here than in the tables, which may be cut off.
+    pub index: BTreeMap<BlockHash, IndexRecord>,
+    /// Sound bodies, parents before children as far as the index knows.
+    pub bodies: Box<dyn Iterator<Item = Block>>,
 }
 
 /// A place to keep the chain. Genesis is built in and never stored.

@@ -12,7 +12,7 @@ use super::by_hash::EntriesByHash;
 use super::entry::{BlockStatus, HeaderEntry};
 use super::fingerprint::Fingerprint;
 use super::rules::MEDIAN_TIME_SPAN;
-use crate::store::IndexRecord;
+use super::store::IndexRecord;
 
 /// Headers without a body that are kept at most. A header costs a flooder two hashes on regtest
 /// and this node some 400 bytes; the limit holds such a flood at about 26 MB while a sync from

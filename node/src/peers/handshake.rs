@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::wire::{Message, Version};
 
 /// What this node speaks: 70016 has BIP130, BIP133, BIP152, BIP155 and BIP339.
-pub(crate) const PROTOCOL_VERSION: u32 = 70_016;
+pub const PROTOCOL_VERSION: u32 = 70_016;
 /// Older peers are let go. They would need ways of speaking that nobody tests any more.
 const PROTOCOL_VERSION_MIN: u32 = 70_016;
 
@@ -22,7 +22,8 @@ const PROTOCOL_VERSION_MIN: u32 = 70_016;
 const SAME_MOMENT: Duration = Duration::from_secs(3);
 
 impl Machine {
-    pub(crate) fn services(&self) -> ServiceFlags {
+    /// What this node offers its peers.
+    pub fn services(&self) -> ServiceFlags {
         ServiceFlags::NETWORK | ServiceFlags::WITNESS
     }
 

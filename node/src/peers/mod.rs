@@ -20,7 +20,7 @@ pub use bans::{Ban, BanList, Subnet, SubnetError};
 pub(crate) use dialer::Dialer;
 pub use dialer::TargetKind;
 pub use gossip::PeerGossip;
-pub(crate) use handshake::PROTOCOL_VERSION;
+pub use handshake::PROTOCOL_VERSION;
 pub(crate) use peer::Handshake;
 pub use peer::{ConnectionKind, Peer};
 pub use ping::Ping;

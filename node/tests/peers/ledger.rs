@@ -8,9 +8,9 @@ use bitcoin::{
     Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
     absolute, transaction,
 };
+use peerlab_node::chain::MemoryStore;
 use peerlab_node::chain::{Chain, template};
 use peerlab_node::mempool::Mempool;
-use peerlab_node::store::MemoryStore;
 
 use crate::world::START;
 

@@ -4,8 +4,7 @@
 use std::net::{SocketAddr, SocketAddrV4};
 
 use peerlab_link::{Nanos, NodeId};
-use peerlab_node::daemon::CONNECTIONS_SURPLUS;
-use peerlab_node::io::{Input, KEEPALIVE_AFTER};
+use peerlab_node::io::{CONNECTIONS_SURPLUS, Input, KEEPALIVE_AFTER};
 
 use super::node::{End, NEVER, Stage, end_of, peer_of};
 use super::packet::{Body, EndId, Load, Packet, RESET_BYTES, SYN_BYTES};

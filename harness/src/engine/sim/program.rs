@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::Machine;
+use peerlab_node::chain::block_file::BlockFileReader;
 use peerlab_node::chain::{Chain, Commons};
-use peerlab_node::daemon::{self, Request, Settings};
-use peerlab_node::store::blockfile::BlockFileReader;
+use peerlab_node::options::{self, Request, Settings};
 use peerlab_node::time::Time;
 
 use crate::error::{Error, Explain, Result};
@@ -72,7 +72,7 @@ impl Programs {
             }
             let settings = settings(&node.args)
                 .map_err(|error| error.because(format!("command line of {}", node.name)))?;
-            let config = daemon::config(&settings);
+            let config = &settings.config;
             let seed = Chance::new(plan.seed, &format!("node/{}", node.id)).bits();
             Ok(Program {
                 ip: node.ip,
@@ -124,7 +124,7 @@ impl Programs {
         let seed = program
             .seed
             .wrapping_add(u64::from(life).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        daemon::machine(&program.settings, disk, seed, now)
+        program.settings.machine(disk, seed, now)
     }
 
     /// The machine's time at an instant of the run.
@@ -164,7 +164,7 @@ impl Programs {
 }
 
 fn settings(args: &[String]) -> Result<Settings> {
-    match daemon::parse(args.iter().cloned(), Some(PathBuf::from("/"))) {
+    match options::parse(args.iter().cloned(), Some(PathBuf::from("/"))) {
         Ok(Request::Run(settings)) => Ok(*settings),
         Ok(Request::Print(_)) => Err(Error::input("a node was asked to print, not to run")),
         Err(failure) => Err(Error::input(failure.to_string())),

@@ -2,6 +2,7 @@
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Block, BlockHash};
+use peerlab_node::chain::{Chain, HeaderEntry};
 use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
@@ -9,7 +10,6 @@ use super::error::{Code, RpcError};
 use super::methods::{Context, done};
 use super::server::Reply;
 use super::tx_json::{difficulty, transaction};
-use crate::chain::{Chain, HeaderEntry};
 
 /// Scale between weight and bytes (BIP141).
 const WITNESS_SCALE: usize = 4;

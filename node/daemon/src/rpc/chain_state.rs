@@ -5,6 +5,7 @@ use std::time::Duration;
 use bitcoin::OutPoint;
 use bitcoin::consensus::Encodable;
 use bitcoin::hashes::{Hash, sha256d};
+use peerlab_node::chain::CoinSet;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
@@ -14,7 +15,6 @@ use super::script_json::script_pubkey;
 use super::server::Reply;
 use super::tx_json::{btc, difficulty};
 use super::wait::{TipWait, Until};
-use crate::chain::CoinSet;
 
 /// A tip older than this is not the network's: Bitcoin Core's `-maxtipage`, seconds.
 const TIP_AGE_MAX_SECS: u32 = 24 * 60 * 60;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bitcoin::{Amount, Txid};
+use peerlab_node::mempool::{Mempool, MempoolEntry};
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
@@ -10,7 +11,6 @@ use super::error::{Code, RpcError};
 use super::methods::{Context, done};
 use super::server::Reply;
 use super::tx_json::btc;
-use crate::mempool::{Mempool, MempoolEntry};
 
 /// What each transaction of a pool takes beside its bytes, roughly: its entry and its places in
 /// the maps.

@@ -1,6 +1,8 @@
 //! The methods: which there are, what arguments they take, and who carries them out.
 
 use bitcoin::Network;
+use peerlab_node::Machine;
+use peerlab_node::time::Time;
 use serde_json::Value;
 
 use super::arguments::Arguments;
@@ -8,8 +10,6 @@ use super::envelope::Call;
 use super::error::{Code, RpcError};
 use super::server::Reply;
 use super::{blocks, chain_state, control, mempool, mining, network, raw_transactions};
-use crate::Machine;
-use crate::time::Time;
 
 /// The only network there is.
 pub(super) const NETWORK: Network = Network::Regtest;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Address, Block, ScriptBuf, Transaction};
+use peerlab_node::chain::template::{BlockTemplate, commit_to_body, mine};
+use peerlab_node::chain::{BlockError, BlockStatus};
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, decode_hex};
 use super::error::{Code, RpcError};
 use super::methods::{Context, NETWORK, done};
 use super::server::Reply;
-use crate::chain::template::{BlockTemplate, commit_to_body, mine};
-use crate::chain::{BlockError, BlockStatus};
 
 /// Blocks mined by one call, at most: peers wait meanwhile.
 pub(super) const BLOCKS_PER_CALL_MAX: u64 = 1_000;

@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use peerlab_node::io::PeerId;
+use peerlab_node::options::{P2P_PORT, parse_address};
+use peerlab_node::peers::{Subnet, TargetKind};
+use peerlab_node::time::Time;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
@@ -11,12 +15,7 @@ use super::methods::{Context, done};
 use super::peer_json::{peer_json, service_names};
 use super::server::Reply;
 use super::tx_json::btc;
-use crate::io::PeerId;
-use crate::peers::{Subnet, TargetKind};
-use crate::time::Time;
 
-/// P2P port of regtest, where none is written.
-const P2P_PORT: u16 = 18_444;
 /// What `-bantime` is in Bitcoin Core by default.
 const BAN_TIME_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Addresses that getnodeaddresses tells by default. Bitcoin Core's.
@@ -85,7 +84,7 @@ pub(super) fn getnetworkinfo(context: &mut Context<'_>, _: &Arguments) -> Result
     done(json!({
         "version": CORE_VERSION,
         "subversion": config.user_agent,
-        "protocolversion": crate::peers::PROTOCOL_VERSION,
+        "protocolversion": peerlab_node::peers::PROTOCOL_VERSION,
         "localservices": format!("{services:016x}"),
         "localservicesnames": service_names(services),
         "localrelay": config.relay_transactions,
@@ -318,7 +317,7 @@ pub(super) fn clearbanned(context: &mut Context<'_>, _: &Arguments) -> Result<Re
 
 /// Names are not looked up.
 fn node_address(text: &str) -> Result<SocketAddr, RpcError> {
-    crate::daemon::parse_address(text, P2P_PORT).ok_or_else(|| {
+    parse_address(text, P2P_PORT).ok_or_else(|| {
         RpcError::new(
             Code::InvalidParameter,
             format!("'{text}' is no IP address, with or without a port"),

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bitcoin::{Amount, BlockHash};
+use peerlab_node::chain::Chain;
+use peerlab_node::peers::{BytesByCommand, Peer};
+use peerlab_node::time::Time;
 use serde_json::{Map, Value, json};
 
 use super::tx_json::btc;
-use crate::chain::Chain;
-use crate::peers::{BytesByCommand, Peer};
-use crate::time::Time;
 
 /// Names of service bits, by bit (Bitcoin Core's `serviceFlagToStr`).
 const SERVICE_NAMES: [(u32, &str); 6] = [

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::constants::genesis_block;
 use bitcoin::{Amount, Transaction, Txid};
+use peerlab_node::chain::is_unspendable;
+use peerlab_node::mempool::{MempoolEntry, TxReject};
 use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, decode_hex};
@@ -13,8 +15,6 @@ use super::error::{Code, RpcError};
 use super::methods::{Context, NETWORK, done};
 use super::server::Reply;
 use super::tx_json::{btc, transaction, virtual_size};
-use crate::chain::is_unspendable;
-use crate::mempool::{MempoolEntry, TxReject};
 
 /// Bitcoin Core's default of `maxfeerate`, for 1,000 virtual bytes: 0.1 BTC.
 const FEE_RATE_MAX_DEFAULT: Amount = Amount::from_sat(10_000_000);

@@ -24,7 +24,7 @@ use super::auth::Credentials;
 use super::envelope::{self, Body, Call, Sender};
 use super::error::{Code, RpcError};
 use super::wait::{Tip, TipWait};
-use crate::daemon::task;
+use crate::task;
 
 /// Largest body of a request, bytes: a block of four million bytes in hex, and its envelope.
 /// Larger than any other request by far.

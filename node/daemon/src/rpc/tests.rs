@@ -2,6 +2,11 @@
 
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::{Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness};
+use peerlab_node::chain::Chain;
+use peerlab_node::chain::MemoryStore;
+use peerlab_node::mempool::Mempool;
+use peerlab_node::time::Time;
+use peerlab_node::{Config, Machine};
 use serde_json::{Value, json};
 
 use super::envelope::Call;
@@ -9,11 +14,6 @@ use super::error::{Code, RpcError};
 use super::methods::{Context, NONCES_PER_CALL, call};
 use super::server::Reply;
 use super::wait::{TipWait, Until};
-use crate::chain::Chain;
-use crate::mempool::Mempool;
-use crate::store::MemoryStore;
-use crate::time::Time;
-use crate::{Config, Machine};
 
 /// Pays to the witness script `OP_TRUE`, which everybody can spend.
 const PAYOUT: &str = "bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85";

@@ -5,9 +5,10 @@ use bitcoin::block::Header;
 use bitcoin::consensus::encode::{self, Decodable};
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use bitcoin::{Amount, Block, BlockHash, OutPoint, ScriptBuf, TxOut, VarInt, consensus};
-
-use super::api::{BlockUndo, IndexRecord, State};
-use crate::chain::{BlockStatus, Coin, MUHASH_NUM_BYTES, MuHash};
+use peerlab_node::chain::{
+    BlockStatus, BlockUndo, Coin, IndexRecord, MUHASH_NUM_BYTES, MuHash, State,
+    rules::MAX_BLOCK_WEIGHT,
+};
 
 /// Marks the start of a block record, so that it can be found in a damaged file.
 pub const BLOCK_MAGIC: [u8; 4] = *b"PLBK";
@@ -26,7 +27,7 @@ pub const BLOCK_HEAD_BYTES: usize = 8;
 pub const CHECKSUM_BYTES: usize = 8;
 
 /// A body is never longer, since its weight is limited.
-pub const MAX_BODY_BYTES: usize = 4_000_000;
+pub const MAX_BODY_BYTES: usize = MAX_BLOCK_WEIGHT as usize;
 
 /// Spent coins of one block are never more: an input takes 41 bytes of it.
 const MAX_SPENT: u64 = MAX_BODY_BYTES as u64 / 41;

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use bitcoin::hashes::Hash;
 use bitcoin::{Block, BlockHash};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use peerlab_node::chain::{
+    Batch, BlockUndo, Damage, Loaded, Salvage, Store, StoreError, genesis_hash,
+};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::record::{self, RecordError};
-use super::{Batch, BlockUndo, Damage, Loaded, Salvage, Store, StoreError};
-use crate::chain::genesis_hash;
+use super::salvage;
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -161,7 +163,7 @@ impl Store for RedbStore {
 
     fn start_over(&mut self) -> Result<Salvage, StoreError> {
         self.db = None;
-        let salvage = Salvage::of_file(&self.path).map_err(|error| io_error("read", error))?;
+        let salvage = salvage::of_file(&self.path).map_err(|error| io_error("read", error))?;
         let rebuilt = self.rebuilt_path();
         if rebuilt.exists() {
             fs::remove_file(&rebuilt).map_err(|error| io_error("written", error))?;
@@ -391,10 +393,4 @@ fn write_batch(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
     }
     transaction.commit()?;
     Ok(())
-}
-
-impl From<DatabaseError> for StoreError {
-    fn from(error: DatabaseError) -> StoreError {
-        redb_error("opened", error.into())
-    }
 }

@@ -8,14 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bitcoin::block::Header;
-use bitcoin::{Block, BlockHash, consensus};
+use bitcoin::{BlockHash, consensus};
+use peerlab_node::chain::{IndexRecord, Salvage, check_work, genesis_hash};
 
-use super::IndexRecord;
 use super::record::{
     BLOCK_HEAD_BYTES, BLOCK_MAGIC, CHECKSUM_BYTES, INDEX_BYTES, INDEX_MAGIC, MAX_BODY_BYTES,
     body_len, decode_index, index_hash, sound_hash,
 };
-use crate::chain::{check_work, genesis_hash};
 
 /// Bytes looked through at a time.
 const WINDOW_BYTES: usize = 256 * 1024;
@@ -35,58 +34,38 @@ struct Place {
     bytes: usize,
 }
 
-/// What is sound in a damaged file: index records at once, bodies one by one, as an iterator.
-#[derive(Debug, Default)]
-pub struct Salvage {
-    /// Sound index records. More of them may be here than in the tables, which may be cut off.
-    pub index: BTreeMap<BlockHash, IndexRecord>,
-    file: Option<File>,
-    places: Vec<Place>,
-    next: usize,
-}
-
-impl Iterator for Salvage {
-    type Item = Block;
-
-    fn next(&mut self) -> Option<Block> {
-        while let Some(place) = self.places.get(self.next) {
-            self.next += 1;
-            let mut body = vec![0; place.bytes];
-            let read = self.file.as_ref()?.read_exact_at(&mut body, place.offset);
-            if let (Ok(()), Ok(block)) = (read, consensus::deserialize(&body)) {
-                return Some(block);
-            }
+/// Looks through a file. One that is not there holds nothing.
+pub fn of_file(path: &Path) -> io::Result<Salvage> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Salvage {
+                index: BTreeMap::new(),
+                bodies: Box::new(std::iter::empty()),
+            });
         }
-        None
-    }
-}
-
-impl Salvage {
-    /// Looks through a file. A file that is not there holds nothing.
-    pub fn of_file(path: &Path) -> io::Result<Salvage> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Salvage::default()),
-            Err(error) => return Err(error),
-        };
-        let file_bytes = file.metadata()?.len();
-        let mut search = Search {
-            file: &file,
-            file_bytes,
-            budget: file_bytes.saturating_mul(READ_FACTOR_MAX),
-            bodies: BTreeMap::new(),
-            index: BTreeMap::new(),
-        };
-        search.run()?;
-        let places = search.in_order();
-        let index = search.index;
-        Ok(Salvage {
-            index,
-            file: Some(file),
-            places,
-            next: 0,
-        })
-    }
+        Err(error) => return Err(error),
+    };
+    let file_bytes = file.metadata()?.len();
+    let mut search = Search {
+        file: &file,
+        file_bytes,
+        budget: file_bytes.saturating_mul(READ_FACTOR_MAX),
+        bodies: BTreeMap::new(),
+        index: BTreeMap::new(),
+    };
+    search.run()?;
+    let places = search.in_order();
+    let index = search.index;
+    let bodies = places.into_iter().filter_map(move |place| {
+        let mut body = vec![0; place.bytes];
+        file.read_exact_at(&mut body, place.offset).ok()?;
+        consensus::deserialize(&body).ok()
+    });
+    Ok(Salvage {
+        index,
+        bodies: Box::new(bodies),
+    })
 }
 
 /// What a search has found so far.

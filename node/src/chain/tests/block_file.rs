@@ -3,14 +3,13 @@
 use bitcoin::{Block, consensus};
 use proptest::prelude::*;
 
-use super::durable::bodies;
+use crate::chain::block_file::{BlockFileError, BlockFileReader, write_block};
 use crate::chain::fixture::Ledger;
-use crate::store::blockfile::{BlockFileError, BlockFileReader, write_block};
 
 fn blocks() -> Vec<Block> {
     let mut ledger = Ledger::new();
     ledger.mine(5);
-    bodies(&ledger)
+    ledger.bodies()
 }
 
 fn written(blocks: &[Block]) -> Vec<u8> {

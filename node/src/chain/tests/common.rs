@@ -1,14 +1,16 @@
 //! Chains that share what they have in common do what chains with stores of their own do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use bitcoin::Block;
+use bitcoin::{Block, BlockHash};
 use proptest::prelude::*;
 
 use super::trees::{COINS, Plan, build, plans};
 use crate::chain::fixture::{Ledger, reworked};
-use crate::chain::{BlockAccepted, Chain, Commons, NamedBlock};
-use crate::store::{MemoryStore, RedbStore};
+use crate::chain::{
+    Batch, BlockAccepted, BlockUndo, Chain, Commons, Loaded, MemoryStore, NamedBlock, Salvage,
+    Store, StoreError,
+};
 
 /// Nodes of a story. More than two, so that one finds what another computed in a third's state.
 const NODES: usize = 3;
@@ -44,6 +46,50 @@ fn acts(length: usize) -> impl Strategy<Value = Vec<(usize, Act)>> {
         1 => Just(Act::Restart),
     ];
     proptest::collection::vec((0..NODES, act), 0..70)
+}
+
+/// A store that outlives the chain in it, with all that a batch tells it.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<(MemoryStore, Batch)>>);
+
+impl Store for Disk {
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        let kept = &self.0.lock().unwrap().1;
+        let coins = kept.coins.iter();
+        Ok(Loaded {
+            index: kept.index.clone(),
+            coins: coins
+                .filter_map(|(outpoint, coin)| Some((*outpoint, coin.clone()?)))
+                .collect(),
+            state: kept.state.clone(),
+            damage: Vec::new(),
+        })
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let (bodies, kept) = &mut *self.0.lock().unwrap();
+        let changes = batch.clone();
+        kept.index.extend(changes.index);
+        kept.coins.extend(changes.coins);
+        kept.state = changes.state.or(kept.state.take());
+        bodies.commit(batch)
+    }
+
+    fn block(&self, hash: &BlockHash) -> Result<Option<Arc<Block>>, StoreError> {
+        self.0.lock().unwrap().0.block(hash)
+    }
+
+    fn undo(&self, hash: &BlockHash) -> Result<Option<Arc<BlockUndo>>, StoreError> {
+        self.0.lock().unwrap().0.undo(hash)
+    }
+
+    fn start_over(&mut self) -> Result<Salvage, StoreError> {
+        unreachable!("it is never damaged")
+    }
+
+    fn seal(&mut self) -> Result<Option<String>, StoreError> {
+        unreachable!("it is never damaged")
+    }
 }
 
 fn story() -> impl Strategy<Value = (Vec<Plan>, Vec<(usize, Act)>)> {
@@ -180,14 +226,13 @@ proptest! {
     }
 
     #[test]
-    fn a_new_start_finds_what_a_store_on_disk_would_have((plans, acts) in story()) {
+    fn a_new_start_finds_what_a_store_would_have((plans, acts) in story()) {
         let (mut base, coins) = Ledger::with_mature(COINS);
         let root = Ledger { chain: lone(&base), now: base.now, extra_nonce: 0 };
         let (_, blocks) = build(&mut base, &coins, &plans);
         let now = base.now;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("chain");
-        let open = || Chain::open(Box::new(RedbStore::open(&path).unwrap())).unwrap().0;
+        let disk = Disk::default();
+        let open = || Chain::open(Box::new(disk.clone())).unwrap().0;
         let mut stored = open();
         import(&mut stored, &root);
         let mut shared = shared(&root, &Commons::new());

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 
 use bitcoin::Block;
 
+use crate::chain::MemoryStore;
 use crate::chain::fixture::{Ledger, reworked};
 use crate::chain::{Chain, ImportError};
-use crate::store::MemoryStore;
 
 fn chain() -> Chain {
     Chain::open(Box::new(MemoryStore::default())).unwrap().0

@@ -1,6 +1,7 @@
 //! Stories about the ledger: every rule of the consensus broken by a block that is otherwise good,
 //! and the chain moving between branches.
 
+mod block_file;
 mod blocks;
 mod common;
 mod headers;

@@ -7,11 +7,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
+use peerlab_node::chain::fixture::Ledger;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::durable::open;
-use crate::chain::fixture::Ledger;
 
 /// Names the file to the writing process; without it, the writer is a test of nothing.
 const PATH_VARIABLE: &str = "PEERLAB_CRASH_TEST_STORE";

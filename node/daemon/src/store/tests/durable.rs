@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::path::Path;
 
-use bitcoin::Block;
+use peerlab_node::chain::StoreError;
+use peerlab_node::chain::fixture::{Ledger, output_of, reworked, spend_to};
+use peerlab_node::chain::{BlockStatus, Chain, OpenReport, UtxoStats};
 
-use crate::chain::fixture::{Ledger, output_of, reworked, spend_to};
-use crate::chain::{BlockStatus, Chain, OpenReport, UtxoStats};
-use crate::store::{RedbStore, StoreError};
+use crate::store::RedbStore;
 
 pub fn open(path: &Path) -> Ledger {
     let (ledger, report) = open_any(path);
@@ -21,7 +21,7 @@ pub fn open_any(path: &Path) -> (Ledger, OpenReport) {
         .best_header()
         .header
         .time
-        .max(crate::chain::fixture::START_SECS);
+        .max(peerlab_node::chain::fixture::START_SECS);
     (
         Ledger {
             chain,
@@ -37,27 +37,12 @@ fn chain_seed(report: &OpenReport) -> u32 {
     report.height * 1_000
 }
 
-/// All blocks that a ledger has, by height and then hash.
-pub fn bodies(ledger: &Ledger) -> Vec<Block> {
-    let mut entries: Vec<_> = ledger
-        .chain
-        .entries()
-        .filter(|entry| entry.height > 0 && entry.status.has_body())
-        .map(|entry| (entry.height, entry.hash))
-        .collect();
-    entries.sort_unstable();
-    entries
-        .iter()
-        .map(|(_, hash)| ledger.chain.block(hash).unwrap().unwrap().as_ref().clone())
-        .collect()
-}
-
 /// A chain of 120 blocks with spendings, a stale branch, an invalid block and a body above a gap.
 pub fn write_sample(path: &Path) -> UtxoStats {
     let mut ledger = open(path);
     let mut source = Ledger::new();
     source.mine(110);
-    let blocks = bodies(&source);
+    let blocks = source.bodies();
     ledger
         .chain
         .import(source.now, blocks.into_iter().map(Ok::<_, Infallible>))
@@ -103,7 +88,7 @@ fn everything_is_there_after_reopening() {
     let stats = write_sample(&path);
     let ledger = open(&path);
     assert_eq!(ledger.chain.utxo_stats(), stats);
-    assert_eq!(bodies(&ledger).len(), 120 + 1 + 1);
+    assert_eq!(ledger.bodies().len(), 120 + 1 + 1);
     let count = |status| {
         ledger
             .chain

@@ -1,6 +1,5 @@
 //! The store under fire: killed processes, flipped bytes, torn files.
 
-mod blockfile;
 mod crash;
 mod durable;
 mod records;

@@ -2,12 +2,12 @@
 
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, TxOut, Txid};
+use peerlab_node::chain::fixture::Ledger;
+use peerlab_node::chain::{BlockStatus, Coin, CoinSet};
+use peerlab_node::chain::{BlockUndo, IndexRecord, State};
 use proptest::prelude::*;
 
-use crate::chain::fixture::Ledger;
-use crate::chain::{BlockStatus, Coin, CoinSet};
 use crate::store::record::*;
-use crate::store::{BlockUndo, IndexRecord, State};
 
 fn coins() -> impl Strategy<Value = (OutPoint, Coin)> {
     let script = proptest::collection::vec(any::<u8>(), 0..80);

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use bitcoin::{Block, consensus};
+use peerlab_node::chain::fixture::Ledger;
+use peerlab_node::chain::{OpenReport, UtxoStats};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-use super::durable::{bodies, open, open_any, write_sample};
-use crate::chain::fixture::Ledger;
-use crate::chain::{OpenReport, UtxoStats};
+use super::durable::{open, open_any, write_sample};
 use crate::store::record::BLOCK_MAGIC;
 
 /// A sound store: its file, its blocks, its end.
@@ -26,7 +26,7 @@ impl Sample {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sample");
         let stats = write_sample(&path);
-        let blocks = bodies(&open(&path));
+        let blocks = open(&path).bodies();
         Sample {
             bytes: fs::read(&path).unwrap(),
             folder,
@@ -66,7 +66,7 @@ impl Sample {
         drop(ledger);
         let ledger = open(&path);
         assert_eq!(ledger.chain.utxo_stats(), self.stats);
-        assert_eq!(bodies(&ledger).len(), self.blocks.len());
+        assert_eq!(ledger.bodies().len(), self.blocks.len());
         report
     }
 
@@ -154,7 +154,7 @@ fn a_long_chain_is_kept_on_both_sides_of_a_gap() {
     let path = folder.path().join("chain");
     let mut source = Ledger::new();
     source.mine(640);
-    let blocks = bodies(&source);
+    let blocks = source.bodies();
     let import = |path: &Path| {
         let mut ledger = open(path);
         let all = blocks

@@ -8,14 +8,15 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+use peerlab::disk::judge_run_directory;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use peerlab::event::{EventReader, What};
-use peerlab::report::Report;
+use peerlab::disk::EventReader;
+use peerlab_core::event::What;
 use peerlab_link::Nanos;
 use peerlab_link::proto::Lateness;
 
@@ -92,7 +93,7 @@ fn row(peerlab: &Path, engine: &str, folder: &Path, size: usize) -> Result<Strin
 
 /// A row of the table.
 fn describe(size: usize, run: &Path, busy: f64, memory: u64) -> Result<String> {
-    let judgement = Report::of_run_directory(run)
+    let judgement = judge_run_directory(run)
         .map_err(|e| anyhow::anyhow!("{}", e.render()))?
         .judgement;
     let told = Told::read(run)?;

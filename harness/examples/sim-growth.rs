@@ -20,14 +20,13 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use peerlab::check::judge;
+use peerlab::disk::{EventLog, EventReader, load_topology};
 use peerlab::engine::capacity::peak_memory_bytes;
-use peerlab::engine::sim::{Options, simulate};
-use peerlab::engine::{Observer, Stage};
-use peerlab::event::{EventLog, EventReader, RunEvent};
-use peerlab::plan::compile;
-use peerlab::topology;
-use tokio_util::sync::CancellationToken;
+use peerlab_core::check::judge;
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::event::RunEvent;
+use peerlab_core::plan::compile;
+use peerlab_sim::simulator::{Options, simulate};
 
 /// As the `peerlab` command.
 #[global_allocator]
@@ -66,10 +65,10 @@ struct Recorder(Mutex<EventLog>);
 impl Observer for Recorder {
     fn stage(&self, _: Stage) {}
 
-    fn event(&self, event: &RunEvent) -> peerlab::error::Result<()> {
+    fn event(&self, event: &RunEvent) -> peerlab_core::error::Result<()> {
         let mut log = self.0.lock().unwrap_or_else(|e| e.into_inner());
         log.write(event)
-            .map_err(|e| peerlab::error::Error::environment(e.to_string()))
+            .map_err(|e| peerlab_core::error::Error::environment(e.to_string()))
     }
 }
 
@@ -101,13 +100,13 @@ fn row(size: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("experiment.yaml");
     std::fs::write(&file, experiment(nodes, blocks, &transactions))?;
-    let topology = topology::load(&file)?;
+    let topology = load_topology(&file)?;
     let plan = compile(&topology, topology.seed)?;
     let record = folder.path().join("events.jsonl");
     let recorder = Recorder(Mutex::new(EventLog::create(&record)?));
     let options = Options {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
-        stop: CancellationToken::new(),
+        stop: peerlab_core::conduct::Stop::never(),
     };
     let began = Instant::now();
     let simulated = simulate(&plan, &recorder, &options)?;
@@ -116,11 +115,12 @@ fn row(size: &str) -> Result<()> {
     drop(recorder);
     let judgement = read(&record, &plan)?;
     let whole = judgement.figures.propagation.first();
-    let reached = |quantile: fn(&peerlab::check::Propagation) -> Option<peerlab_link::Nanos>| {
-        whole
-            .and_then(quantile)
-            .map_or("-".into(), |t| format!("{:.0} ms", t.as_secs_f64() * 1e3))
-    };
+    let reached =
+        |quantile: fn(&peerlab_core::check::Propagation) -> Option<peerlab_link::Nanos>| {
+            whole
+                .and_then(quantile)
+                .map_or("-".into(), |t| format!("{:.0} ms", t.as_secs_f64() * 1e3))
+        };
     println!(
         "| {nodes} | {} | {rate} | {:.2} M | {seconds:.1} | {:.2} | {:.2} | {:.0} MB | {:.1} kB | {} \
          | {} | {:?} |",
@@ -137,7 +137,7 @@ fn row(size: &str) -> Result<()> {
     Ok(())
 }
 
-fn read(record: &Path, plan: &peerlab::plan::Plan) -> Result<peerlab::check::Judgement> {
+fn read(record: &Path, plan: &peerlab_core::plan::Plan) -> Result<peerlab_core::check::Judgement> {
     let events: Result<Vec<RunEvent>, _> = EventReader::open(record)?.collect();
     Ok(judge(plan, events?.into_iter()))
 }

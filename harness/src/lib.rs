@@ -1,16 +1,9 @@
-//! Peerlab's harness: from an experiment file to a verdict. The pipeline, in order:
-//! `topology` (what a person wrote) → `plan` (everything chance decides) → `engine` (carries it
-//! out, emits `event`s) → `check` (verdicts) → `report`.
+//! Peerlab's harness: the `peerlab` command, the engines that run real nodes, and the files of a
+//! run. What is pure (from the experiment file to the verdict) is in `peerlab-core`, the simulator
+//! in `peerlab-sim`.
 
-pub mod check;
 pub mod cli;
+pub mod disk;
 pub mod engine;
-pub mod error;
-pub mod event;
-pub mod explore;
-pub mod ledger;
-pub mod plan;
 pub mod probe;
-pub mod report;
-pub mod topology;
 mod ui;

@@ -10,8 +10,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::error::Error;
-use crate::report::TerminalStyle;
+use peerlab_core::error::Error;
+use peerlab_core::report::TerminalStyle;
 
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use peerlab::error::{Error, Kind};
-use peerlab::{plan, topology};
+use peerlab_core::error::{Error, Kind};
+use peerlab_core::{plan, topology};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies/invalid")

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use peerlab::{plan, topology};
+use peerlab_core::{plan, topology};
 use proptest::prelude::*;
 
 fn shipped(name: &str) -> String {

@@ -3,12 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use peerlab::disk::{load_plan, load_topology};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peerlab::plan::spec::{FaultKind, Task};
-use peerlab::plan::{Downtime, Plan, compile};
-use peerlab::topology::{self, Topology};
+use peerlab_core::plan::spec::{FaultKind, Task};
+use peerlab_core::plan::{Downtime, Plan, compile};
+use peerlab_core::topology::{self, Topology};
 use peerlab_link::proto::{Action, ProcessOp};
 use peerlab_link::{Change, Nanos};
 use proptest::prelude::*;
@@ -32,13 +33,13 @@ fn load(name: &str) -> Topology {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../topologies")
         .join(name);
-    topology::load(&path).unwrap()
+    load_topology(&path).unwrap()
 }
 
 #[test]
 fn shipped_experiments_give_valid_plans_for_any_seed() {
     for path in shipped() {
-        let topology = topology::load(&path).unwrap_or_else(|error| panic!("{}", error.render()));
+        let topology = load_topology(&path).unwrap_or_else(|error| panic!("{}", error.render()));
         for seed in [topology.seed, 1, 2, 3, u64::MAX] {
             let plan =
                 compile(&topology, seed).unwrap_or_else(|error| panic!("{}", error.render()));
@@ -67,7 +68,7 @@ fn a_plan_survives_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan.json");
     std::fs::write(&path, plan.to_json()).unwrap();
-    assert_eq!(Plan::load(&path).unwrap(), plan);
+    assert_eq!(load_plan(&path).unwrap(), plan);
 }
 
 #[test]

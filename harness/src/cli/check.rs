@@ -1,10 +1,10 @@
 //! `peerlab check FILE...`: whether experiments are right, without starting anything.
 
+use crate::disk::load_topology;
 use std::path::PathBuf;
 
-use crate::error::{Error, Kind, Result};
-use crate::plan::compile;
-use crate::topology;
+use peerlab_core::error::{Error, Kind, Result};
+use peerlab_core::plan::compile;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub fn check(args: &Args) -> Result<String> {
     let mut text = String::new();
     let mut reports = Vec::new();
     for file in &args.files {
-        let plan = topology::load(file).and_then(|topology| {
+        let plan = load_topology(file).and_then(|topology| {
             let seed = args.seed.unwrap_or(topology.seed);
             let plan = compile(&topology, seed)?;
             Ok((topology, plan))

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::Exit;
 use crate::engine::docker::{connect, remove_dead_runs, remove_images};
-use crate::error::Result;
 use crate::ui::Ui;
+use peerlab_core::error::Result;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]

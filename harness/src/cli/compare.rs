@@ -1,14 +1,15 @@
 //! `peerlab compare A B`: two runs side by side, or two folders of runs of the same experiment
 //! with other seeds.
 
+use crate::disk::judge_run_directory;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Exit;
-use crate::check::{self, Comparison, Judgement, Row};
-use crate::error::{Error, Explain, Kind, Result};
-use crate::report::{self, Report, files};
 use crate::ui::Ui;
+use peerlab_core::check::{self, Judgement};
+use peerlab_core::error::{Error, Explain, Kind, Result};
+use peerlab_core::report::{self, files};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub fn compare(args: &Args, ui: &Ui) -> Result<Exit> {
     let Some(percent) = args.within else {
         return Ok(Exit::Good);
     };
-    let apart = beyond(&comparison, percent / 100.0);
+    let apart = comparison.beyond(percent / 100.0);
     if apart.is_empty() {
         return Ok(Exit::Good);
     }
@@ -45,17 +46,10 @@ pub fn compare(args: &Args, ui: &Ui) -> Result<Exit> {
     Ok(Exit::Bad(Kind::Failed))
 }
 
-/// The bounded figures that differ by more than a share, or that a side does not have.
-fn beyond(comparison: &Comparison, share: f64) -> Vec<&Row> {
-    let within = |row: &Row| row.change().is_some_and(|change| change.abs() <= share);
-    let bounded = comparison.rows.iter().filter(|row| row.bounded);
-    bounded.filter(|row| !within(row)).collect()
-}
-
 /// The run in a directory, or all runs in a folder, in the order of their names.
 fn side(path: &Path) -> Result<Vec<Judgement>> {
     if path.join(files::EVENTS).is_file() {
-        return Ok(vec![Report::of_run_directory(path)?.judgement]);
+        return Ok(vec![judge_run_directory(path)?.judgement]);
     }
     let what = || format!("cannot look for runs in {}", path.display());
     let mut folders = fs::read_dir(path)
@@ -70,23 +64,13 @@ fn side(path: &Path) -> Result<Vec<Judgement>> {
     }
     folders
         .iter()
-        .map(|folder| Ok(Report::of_run_directory(folder)?.judgement))
+        .map(|folder| Ok(judge_run_directory(folder)?.judgement))
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples;
-
-    #[test]
-    fn what_differs_by_more_or_is_missing_is_beyond() {
-        let run = [samples::passed()];
-        let same = check::compare([&run, &run]);
-        assert!(beyond(&same, 0.0).is_empty());
-        let missing = check::compare([&run, &[]]);
-        assert_eq!(beyond(&missing, 1.0).len(), 3);
-    }
 
     #[test]
     fn a_folder_without_a_run_is_no_side() {

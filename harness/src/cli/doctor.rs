@@ -7,12 +7,12 @@ use super::Exit;
 use super::place::local_capacity;
 use super::plan_source;
 use super::screen::Screen;
-use crate::check::words;
 use crate::engine::capacity::{self, Capacity, Limit, Load};
 use crate::engine::docker::{connect, daemon};
 use crate::engine::programs::Programs;
-use crate::error::{Error, Kind, Result};
 use crate::ui::Ui;
+use peerlab_core::check::words;
+use peerlab_core::error::{Error, Kind, Result};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]

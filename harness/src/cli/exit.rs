@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::check::Outcome;
-use crate::error::Kind;
+use peerlab_core::check::Outcome;
+use peerlab_core::error::Kind;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,21 +1,23 @@
 //! `peerlab explore FILE`: judges an experiment under faults that many seeds draw, in virtual
 //! time, and shrinks the first failure to a small experiment that runs anywhere.
 
+use crate::disk::load_topology;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::run_dir::RunDir;
-use super::{Exit, interrupt};
-use crate::error::{Explain, Kind, Result};
-use crate::explore::{
+use super::Exit;
+use super::interrupt::{self, stop_asked_by};
+use crate::disk::RunDir;
+use crate::ui::{Line, Ui};
+use peerlab_core::error::{Explain, Kind, Result};
+use peerlab_core::topology;
+use peerlab_sim::explore::{
     Audience, Base, FailingSeed, Found, Intensity, Limits, Shrunk, Simulator, Size, Telling, Watch,
     head, search, shrink, summary, yaml,
 };
-use crate::topology;
-use crate::ui::{Line, Ui};
 
 /// Seeds that are judged when neither a count nor a time is given.
 const SEEDS_DEFAULT: u64 = 100;
@@ -80,7 +82,7 @@ fn intensity(text: &str) -> std::result::Result<f64, String> {
 /// # Errors
 /// When the input is bad, a plan cannot be judged, or a file cannot be written.
 pub async fn explore(args: Args, ui: &Ui) -> Result<Exit> {
-    let topology = topology::load(&args.file)?;
+    let topology = load_topology(&args.file)?;
     let first = args.first_seed.unwrap_or(topology.seed);
     let base = Base::new(topology, Intensity(args.fault_intensity))?;
     // Mistakes that only chance brings up are told before anything begins.
@@ -89,7 +91,7 @@ pub async fn explore(args: Args, ui: &Ui) -> Result<Exit> {
     let exploration = Exploration {
         telling: telling(&args, ui, &base),
         ui: ui.clone(),
-        judge: Simulator::new(stop.clone()),
+        judge: Simulator::new(stop_asked_by(&stop)),
         first,
         base,
         args,
@@ -145,9 +147,11 @@ impl Exploration {
 
     fn search(&self) -> Result<Found> {
         let Args { seeds, time, .. } = self.args;
+        let seeds = seeds.or(time.is_none().then_some(SEEDS_DEFAULT));
+        let began = Instant::now();
         let limits = Limits {
-            seeds: seeds.or(time.is_none().then_some(SEEDS_DEFAULT)),
-            time,
+            seeds,
+            out_of_time: &|| time.is_some_and(|limit| began.elapsed() >= limit),
         };
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let jobs = self.args.jobs.map_or_else(cores, NonZeroUsize::get);
@@ -155,8 +159,9 @@ impl Exploration {
             ui: &self.ui,
             telling: &self.telling,
             line: self.ui.line(),
-            began: Instant::now(),
-            limits,
+            began,
+            seeds,
+            time,
         };
         progress.show(0, 0);
         search(
@@ -165,7 +170,7 @@ impl Exploration {
             self.first,
             limits,
             jobs,
-            &self.stop,
+            &stop_asked_by(&self.stop),
             &progress,
         )
     }
@@ -233,17 +238,17 @@ struct Progress<'a> {
     telling: &'a Telling,
     line: Line,
     began: Instant,
-    limits: Limits,
+    seeds: Option<u64>,
+    time: Option<Duration>,
 }
 
 impl Progress<'_> {
     fn show(&self, judged: u64, failing: usize) {
         let of = self
-            .limits
             .seeds
             .map_or(String::new(), |seeds| format!(" of {seeds}"));
         let elapsed = self.began.elapsed();
-        let time = match self.limits.time {
+        let time = match self.time {
             Some(time) => format!("{} s of {} s", elapsed.as_secs(), time.as_secs()),
             None => format!("{} s", elapsed.as_secs()),
         };

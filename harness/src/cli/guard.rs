@@ -1,7 +1,7 @@
 //! `peerlab guard RUN`: started by `run`, not by people. See [`crate::engine::docker`].
 
 use crate::engine::docker::{RunId, stand_guard};
-use crate::error::Result;
+use peerlab_core::error::Result;
 
 use super::Exit;
 

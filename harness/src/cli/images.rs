@@ -6,8 +6,8 @@ use super::Exit;
 use super::screen::Screen;
 use crate::engine::docker::{Images, connect};
 use crate::engine::programs::Programs;
-use crate::error::Result;
 use crate::ui::Ui;
+use peerlab_core::error::Result;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Explain, Kind, Result};
+use peerlab_core::conduct::Stop;
+use peerlab_core::error::{Explain, Kind, Result};
 
 /// A token that the first SIGINT or SIGTERM cancels.
 ///
@@ -20,6 +21,12 @@ pub fn stop_on_signal() -> Result<CancellationToken> {
         std::process::exit(i32::from(Kind::Interrupted.exit_code()));
     });
     Ok(stop)
+}
+
+/// The same, as those ask who have no runtime.
+pub fn stop_asked_by(token: &CancellationToken) -> Stop {
+    let token = token.clone();
+    Stop::when(move || token.is_cancelled())
 }
 
 #[cfg(unix)]

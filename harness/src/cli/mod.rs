@@ -17,7 +17,6 @@ mod plan_source;
 mod replay;
 mod report;
 mod run;
-mod run_dir;
 mod schema;
 mod screen;
 

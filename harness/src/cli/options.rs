@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use super::{
     Exit, check, clean, compare, doctor, explore, guard, images, plan, replay, report, run, schema,
 };
-use crate::error::{Explain, Result};
 use crate::ui::{Settings, Ui};
+use peerlab_core::error::{Explain, Result};
 
 /// Runs peer-to-peer ledger networks of real nodes from one file, breaks them on purpose, and
 /// says whether the ledger still converges

@@ -5,9 +5,9 @@ use clap::ValueEnum;
 
 use crate::engine::capacity::{self, Capacity, Load, Machine};
 use crate::engine::docker::{connect, daemon};
-use crate::error::{Error, Result};
-use crate::plan::Plan;
 use crate::ui::Ui;
+use peerlab_core::error::{Error, Result};
+use peerlab_core::plan::Plan;
 
 /// Where the nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,11 +1,11 @@
 //! `peerlab plan FILE`: everything that chance decides in an experiment, as JSON to run again or
 //! as a timeline to read.
 
+use crate::disk::{load_plan, load_topology};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::plan::{Plan, compile};
-use crate::topology;
+use peerlab_core::error::{Error, Result};
+use peerlab_core::plan::{Plan, compile};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub struct Args {
 /// The plan as text.
 ///
 /// # Errors
-/// [`crate::error::Kind::Input`]: the file's mistakes.
+/// [`peerlab_core::error::Kind::Input`]: the file's mistakes.
 pub fn plan(args: &Args) -> Result<String> {
     let plan = draw(&args.file, args.seed)?;
     if args.summary {
@@ -36,7 +36,7 @@ pub fn plan(args: &Args) -> Result<String> {
 /// What a file stands for: an experiment to draw a plan from, or (`*.json`) a plan drawn before.
 ///
 /// # Errors
-/// [`crate::error::Kind::Input`]: the file's mistakes, or a seed for a plan.
+/// [`peerlab_core::error::Kind::Input`]: the file's mistakes, or a seed for a plan.
 pub fn draw(file: &Path, seed: Option<u64>) -> Result<Plan> {
     if file.extension().is_some_and(|ending| ending == "json") {
         if seed.is_some() {
@@ -44,8 +44,8 @@ pub fn draw(file: &Path, seed: Option<u64>) -> Result<Plan> {
                 .because("everything in it has been drawn already")
                 .hint("give the experiment file instead, or leave out --seed"));
         }
-        return Plan::load(file);
+        return load_plan(file);
     }
-    let topology = topology::load(file)?;
+    let topology = load_topology(file)?;
     compile(&topology, seed.unwrap_or(topology.seed))
 }

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use super::plan::draw;
-use crate::error::{Explain, Result};
-use crate::plan::Plan;
+use peerlab_core::error::{Explain, Result};
+use peerlab_core::plan::Plan;
 
 /// A plan, and the text of the experiment that it was drawn from.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct PlanSource {
 /// Reads a file: a plan if it is called `*.json`, an experiment otherwise.
 ///
 /// # Errors
-/// [`crate::error::Kind::Input`] with all that is wrong with it.
+/// [`peerlab_core::error::Kind::Input`] with all that is wrong with it.
 pub fn read(path: &Path, seed: Option<u64>) -> Result<PlanSource> {
     let plan = draw(path, seed)?;
     let is_plan = path.extension().is_some_and(|ending| ending == "json");

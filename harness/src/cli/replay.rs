@@ -1,14 +1,14 @@
 //! `peerlab replay RUN`: the same plan again, in a directory of its own.
 
+use crate::disk::load_plan;
 use std::path::PathBuf;
 
 use super::Exit;
 use super::plan_source::PlanSource;
 use super::run::{How, run_plan};
-use crate::error::Result;
-use crate::plan::Plan;
-use crate::report::files;
 use crate::ui::Ui;
+use peerlab_core::error::Result;
+use peerlab_core::report::files;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub struct Args {
 /// As `run`.
 pub async fn replay(args: &Args, ui: &Ui) -> Result<Exit> {
     let source = PlanSource {
-        plan: Plan::load(&args.run.join(files::PLAN))?,
+        plan: load_plan(&args.run.join(files::PLAN))?,
         topology: None,
     };
     run_plan(source, &args.how, ui).await

@@ -1,11 +1,12 @@
 //! `peerlab report RUN`: judges the record of an earlier run again, and writes its reports anew.
 
+use crate::disk::{judge_run_directory, write_report};
 use std::path::{Path, PathBuf};
 
 use super::Exit;
-use crate::error::Result;
-use crate::report::{Report, terminal};
 use crate::ui::Ui;
+use peerlab_core::error::Result;
+use peerlab_core::report::terminal;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -25,9 +26,9 @@ pub struct Args {
 /// # Errors
 /// When there is no such run, its record cannot be read, or a report cannot be written.
 pub fn report(args: &Args, ui: &Ui) -> Result<Exit> {
-    let report = Report::of_run_directory(&args.run)?;
+    let report = judge_run_directory(&args.run)?;
     if !args.dry_run {
-        report.write_to(&args.run)?;
+        write_report(&report, &args.run)?;
     }
     let text = if args.json {
         report.to_json()?
@@ -43,8 +44,8 @@ pub fn report(args: &Args, ui: &Ui) -> Result<Exit> {
 /// # Errors
 /// As [`report`].
 pub fn judge(run: &Path, ui: &Ui) -> Result<Exit> {
-    let report = Report::of_run_directory(run)?;
-    report.write_to(run)?;
+    let report = judge_run_directory(run)?;
+    write_report(&report, run)?;
     let style = ui.style(Some(run.to_owned()));
     ui.result(&terminal(&report.judgement, &style));
     Ok(Exit::of(report.judgement.outcome))

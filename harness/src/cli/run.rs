@@ -8,25 +8,29 @@ use std::time::Instant;
 use peerlab_link::Nanos;
 use tokio_util::sync::CancellationToken;
 
+use super::interrupt::stop_asked_by;
 use super::place::{EngineChoice, Place, RealPlace};
 use super::plan_source::{self, PlanSource};
-use super::run_dir::RunDir;
 use super::screen::Screen;
 use super::{Exit, interrupt, report};
-use crate::check::words;
+use crate::disk::EventLog;
+use crate::disk::RunDir;
+use crate::engine::Engine;
 use crate::engine::capacity::peak_memory_bytes;
 use crate::engine::docker::{DockerEngine, Guard, Images, RunId};
 use crate::engine::drive::{CarriedOut, Drive, Logs};
 #[cfg(target_os = "linux")]
 use crate::engine::local::LocalEngine;
 use crate::engine::programs::Programs;
-use crate::engine::{Engine, Observer, Stage, sim};
-use crate::error::{Error, Explain, Result};
-use crate::event::RunEvent;
-use crate::event::log::{EventLog, FILE_NAME};
-use crate::plan::Plan;
-use crate::topology;
 use crate::ui::Ui;
+use peerlab_core::check::words;
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::event::RunEvent;
+use peerlab_core::plan::Plan;
+use peerlab_core::report::files;
+use peerlab_core::topology;
+use peerlab_sim::simulator as sim;
 
 /// Folder of the nodes' logs in a run's directory.
 const LOGS: &str = "logs";
@@ -103,7 +107,7 @@ pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
     dir.write_input(source.topology.as_deref(), &plan)?;
     let recorder = Recorder {
         log: Mutex::new(
-            EventLog::create(&dir.file(FILE_NAME))
+            EventLog::create(&dir.file(files::EVENTS))
                 .or_environment(|| "cannot record the run".into())?,
         ),
         screen: Screen::for_plan(ui, &plan),
@@ -169,7 +173,7 @@ async fn carry_out(
 fn simulate(plan: &Plan, observer: &Recorder, stop: CancellationToken) -> Result<()> {
     let options = sim::Options {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
-        stop,
+        stop: stop_asked_by(&stop),
     };
     let began = Instant::now();
     let simulated = tokio::task::block_in_place(|| sim::simulate(plan, observer, &options))?;
@@ -214,7 +218,7 @@ async fn or_stop<T>(
 ) -> Result<T> {
     tokio::select! {
         prepared = preparations => prepared,
-        () = stop.cancelled() => Err(crate::engine::drive::interrupted()),
+        () = stop.cancelled() => Err(peerlab_core::conduct::interrupted()),
     }
 }
 

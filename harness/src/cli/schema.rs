@@ -1,6 +1,6 @@
 //! `peerlab schema`: the JSON Schema of experiment files, for editors.
 
-use crate::topology;
+use peerlab_core::topology;
 
 /// The schema as text.
 pub fn schema() -> String {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use peerlab_link::{Nanos, NodeId};
 
-use crate::engine::{Observer, Stage};
-use crate::error::Result;
-use crate::event::{RunEvent, What};
-use crate::plan::Plan;
 use crate::ui::{Line, Ui};
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::Result;
+use peerlab_core::event::{RunEvent, What};
+use peerlab_core::plan::Plan;
 
 /// Pause between two summaries of the network.
 const SUMMARY_INTERVAL: Duration = Duration::from_millis(100);
@@ -202,7 +202,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Tip;
+    use peerlab_core::event::Tip;
 
     #[test]
     fn the_line_counts_nodes_and_different_tips() {

@@ -10,10 +10,7 @@ pub mod docker;
 pub mod drive;
 #[cfg(target_os = "linux")]
 pub mod local;
-mod observer;
 pub mod programs;
 mod provider;
-pub mod sim;
 
-pub use observer::{Observer, Stage};
 pub use provider::{ByteStream, Engine};

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
-use super::{Observer, Stage};
-use crate::error::{Error, Explain, Result};
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::{Error, Explain, Result};
 
 /// Names the folder that holds the programs.
 pub const PROGRAMS_VARIABLE: &str = "PEERLAB_PROGRAMS";

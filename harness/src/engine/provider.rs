@@ -5,8 +5,8 @@ use std::future::Future;
 use peerlab_link::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::error::Result;
-use crate::event::HostFacts;
+use peerlab_core::error::Result;
+use peerlab_core::event::HostFacts;
 
 /// One duplex byte stream.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -20,7 +20,7 @@ pub type ByteStream = Box<dyn Duplex>;
 /// `node_log` at will; `remove_all` may come at any time, also while one of the others is under
 /// way or was dropped, and leaves nothing behind.
 pub trait Engine: Send + Sync {
-    /// As in [`crate::event::What::Started`].
+    /// As in [`peerlab_core::event::What::Started`].
     fn name(&self) -> &'static str;
 
     /// The machine that the nodes run on.

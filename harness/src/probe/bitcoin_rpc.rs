@@ -16,9 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
 use super::ProbeError;
-use crate::event::Tip;
+use peerlab_core::conduct::{BlockFacts, LedgerState, PeerSums};
+use peerlab_core::event::Tip;
 
-/// User and password of every node's RPC ([`crate::plan::RPC_AUTH`], twice), as the header has it.
+/// User and password of every node's RPC ([`peerlab_core::plan::RPC_AUTH`], twice), as the header has it.
 const AUTHORIZATION_VALUE: &str = "Basic cGVlcmxhYjpwZWVybGFi";
 /// Longest answer that is read: a block's ids, or the peers of a well-connected node.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -40,44 +41,6 @@ impl Drop for BitcoinRpc {
     fn drop(&mut self) {
         self.connection.abort();
     }
-}
-
-/// What is told about a block.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct BlockFacts {
-    /// Its hash.
-    pub hash: String,
-    /// Its height.
-    pub height: u32,
-    /// Its parent; the genesis block has none.
-    #[serde(rename = "previousblockhash", default)]
-    pub prev: String,
-    /// Serialised size, bytes.
-    pub size: u64,
-    /// Transaction ids, the coinbase's first.
-    pub tx: Vec<String>,
-}
-
-/// A node's peers, summed up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerSums {
-    /// Connections that it opened.
-    pub outbound: u32,
-    /// Connections that it accepted.
-    pub inbound: u32,
-    /// Bytes sent by message type.
-    pub sent: BTreeMap<String, u64>,
-    /// Bytes received by message type.
-    pub received: BTreeMap<String, u64>,
-}
-
-/// A node's ledger state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerState {
-    /// The best block that the state belongs to.
-    pub tip: Tip,
-    /// Hash of the set of unspent outputs, where the node computes it.
-    pub muhash: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -4,5 +4,5 @@
 mod bitcoin_rpc;
 mod error;
 
-pub use bitcoin_rpc::{BitcoinRpc, BlockFacts, LedgerState, PeerSums};
+pub use bitcoin_rpc::BitcoinRpc;
 pub use error::ProbeError;

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use crate::support::{Engine, Running, small};
-use peerlab::event::{EventReader, What};
+use peerlab::disk::EventReader;
+use peerlab_core::event::What;
 use peerlab_link::NodeId;
 use peerlab_link::proto::{NodeCounters, NodeUsage};
 

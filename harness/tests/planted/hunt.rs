@@ -1,12 +1,13 @@
 //! The hunt for a planted bug by the `peerlab` command: what `explore` finds and leaves behind, and
 //! what becomes of that in a run.
 
+use peerlab::disk::load_topology;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use peerlab::explore::Scenario;
-use peerlab::topology;
+use peerlab_core::topology;
 use peerlab_node::PlantedBug;
+use peerlab_sim::explore::Scenario;
 
 /// Seeds that a hunt may take.
 const SEEDS: u32 = 60;
@@ -63,7 +64,7 @@ impl Quarry {
 
     /// What is in it.
     pub fn scenario(&self) -> Scenario {
-        let topology = topology::load(&self.file()).unwrap();
+        let topology = load_topology(&self.file()).unwrap();
         Scenario::of(&topology, topology.seed).unwrap()
     }
 

@@ -1,18 +1,17 @@
 //! A plan carried out in this process, with everything that it told.
 
+use peerlab::disk::load_topology;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use peerlab::check::{Judgement, judge};
-use peerlab::engine::sim::{Options, simulate};
-use peerlab::engine::{Observer, Stage};
-use peerlab::error::Result;
-use peerlab::event::{RunEvent, What};
-use peerlab::plan::{Plan, compile};
-use peerlab::topology;
+use peerlab_core::check::{Judgement, judge};
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::Result;
+use peerlab_core::event::{RunEvent, What};
+use peerlab_core::plan::{Plan, compile};
 use peerlab_link::NodeId;
+use peerlab_sim::simulator::{Options, simulate};
 use sha2::{Digest, Sha256};
-use tokio_util::sync::CancellationToken;
 
 /// A run in memory.
 pub struct Run {
@@ -41,7 +40,7 @@ pub fn shipped(name: &str) -> PathBuf {
 
 /// The plan of an experiment file.
 pub fn plan_of(file: &Path, seed: Option<u64>) -> Plan {
-    let topology = topology::load(file).unwrap();
+    let topology = load_topology(file).unwrap();
     let seed = seed.unwrap_or(topology.seed);
     compile(&topology, seed).unwrap()
 }
@@ -59,7 +58,7 @@ impl Run {
         let listener = Listener::default();
         let options = Options {
             threads,
-            stop: CancellationToken::new(),
+            stop: peerlab_core::conduct::Stop::never(),
         };
         let simulated = simulate(&plan, &listener, &options).unwrap();
         Run {

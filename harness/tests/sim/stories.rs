@@ -1,8 +1,8 @@
 //! What faults do to nodes in virtual time.
 
-use peerlab::check::Outcome;
-use peerlab::event::What;
-use peerlab::plan::Plan;
+use peerlab_core::check::Outcome;
+use peerlab_core::event::What;
+use peerlab_core::plan::Plan;
 use peerlab_link::Nanos;
 use peerlab_link::proto::DropReason;
 

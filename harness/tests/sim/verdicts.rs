@@ -1,6 +1,6 @@
 //! Shipped experiments, judged in virtual time.
 
-use peerlab::check::Outcome;
+use peerlab_core::check::Outcome;
 
 use crate::simulation::{Run, plan_of, shipped};
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use crate::error::{Error, Explain, Result};
+use peerlab_core::error::{Error, Explain, Result};
 
 /// Steps from one link to the next before it is taken for a loop.
 const LINKS_MAX: usize = 8;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blobs::Blobs;
 use super::platform;
-use crate::error::{Error, Explain, Result};
+use peerlab_core::error::{Error, Explain, Result};
 
 /// Indexes within indexes.
 const INDEX_DEPTH_MAX: usize = 4;

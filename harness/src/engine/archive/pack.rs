@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::image::Archive;
-use crate::error::{Explain, Result};
+use peerlab_core::error::{Explain, Result};
 
 /// Writes the image to a file as `docker save` would, under a name.
 ///

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::image::{Archive, RunConfig};
 use super::unpack::unpack;
-use crate::error::{Error, Explain, Result};
+use peerlab_core::error::{Error, Explain, Result};
 
 /// An image that is ready to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::image::Archive;
-use crate::error::{Explain, Result};
+use peerlab_core::error::{Explain, Result};
 
 /// Marks a file of a lower layer as deleted.
 const WHITEOUT: &[u8] = b".wh.";

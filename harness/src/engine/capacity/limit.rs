@@ -1,7 +1,7 @@
 //! A limit, and what all limits of an engine come to.
 
-use crate::check::words;
-use crate::error::{Error, Result};
+use peerlab_core::check::words;
+use peerlab_core::error::{Error, Result};
 
 /// Something of which a machine has only so much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Capacity {
     /// Whether so many nodes fit.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Environment`]: one report for each limit that is too low.
+    /// [`peerlab_core::error::Kind::Environment`]: one report for each limit that is too low.
     /// Estimates refuse nothing.
     pub fn admit(&self, nodes: usize) -> Result<()> {
         let too_low = |limit: &&Limit| !limit.estimate && limit.nodes < nodes as u64;

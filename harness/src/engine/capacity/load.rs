@@ -10,8 +10,8 @@
 use peerlab_link::Nanos;
 
 use super::Limit;
-use crate::plan::Plan;
-use crate::plan::spec::Task;
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Task;
 
 /// CPU time of an idle node, per second.
 const IDLE_NANOS: f64 = 150_000.0;

@@ -6,7 +6,7 @@ use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hyper::http::uri::PathAndQuery;
 use tokio::time::timeout;
 
-use crate::error::{Error, Explain, Result};
+use peerlab_core::error::{Error, Explain, Result};
 
 /// Where the engine is.
 const HOST_VARIABLE: &str = "DOCKER_HOST";

@@ -16,7 +16,7 @@ use hyper::body::Bytes;
 use tokio_util::io::StreamReader;
 
 use crate::engine::ByteStream;
-use crate::error::{Explain, Result};
+use peerlab_core::error::{Explain, Result};
 
 /// Lines of the fabric's stderr that are kept for error messages.
 const FABRIC_LINES_MAX: usize = 30;

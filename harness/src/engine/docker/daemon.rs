@@ -6,7 +6,7 @@ use bollard::Docker;
 
 use super::connect;
 use crate::engine::capacity::{Daemon, Machine, hard_limit};
-use crate::error::{Explain, Result};
+use peerlab_core::error::{Explain, Result};
 
 /// The engine's own process, as the kernel names it.
 const DAEMON_NAME: &str = "dockerd";

@@ -18,11 +18,12 @@ use super::containers::{self, FabricLog};
 use super::images::Images;
 use super::label::{self, RunId};
 use super::{connect, removal, specification};
-use crate::engine::{ByteStream, Engine, Observer, Stage};
-use crate::error::{Error, Explain, Result};
-use crate::event::HostFacts;
-use crate::plan::Plan;
-use crate::plan::spec::Image;
+use crate::engine::{ByteStream, Engine};
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::event::HostFacts;
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Image;
 
 /// Starts under way at once for each CPU of the engine's host.
 const STARTS_PER_CPU: usize = 3;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::connect::connect;
 use super::label::RunId;
 use super::removal;
-use crate::error::Result;
+use peerlab_core::error::Result;
 
 /// What the harness writes when it has removed everything itself.
 const ALL_IS_WELL: u8 = b'.';

@@ -14,10 +14,10 @@ use tokio_util::io::ReaderStream;
 use super::label;
 use crate::engine::archive::{self, Archive};
 use crate::engine::programs::Programs;
-use crate::engine::{Observer, Stage};
-use crate::error::{Error, Explain, Result};
-use crate::plan::Plan;
-use crate::plan::spec::Image;
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Image;
 
 const NODE_DOCKERFILE: &str = include_str!("../../../../images/node/Dockerfile");
 const FABRIC_DOCKERFILE: &str = include_str!("../../../../images/fabric/Dockerfile");

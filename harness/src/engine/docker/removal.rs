@@ -14,7 +14,7 @@ use futures::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::label::{self, RunId};
-use crate::error::{Error, Explain, Result};
+use peerlab_core::error::{Error, Explain, Result};
 
 /// Removals under way at once: more gain nothing, each is mostly the engine's own work.
 const AT_ONCE: usize = 8;

@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use peerlab_link::{Nanos, NodeId};
 
-use crate::event::{RunEvent, Tip, What};
-use crate::ledger::Premined;
-use crate::probe::BlockFacts;
+use peerlab_core::conduct::BlockFacts;
+use peerlab_core::event::{RunEvent, Tip, What};
+use peerlab_core::ledger::Premined;
 
 /// How many nodes are asked for a block before its line is given up.
 const ASKED_MAX: usize = 5;

@@ -8,9 +8,10 @@ use peerlab_link::proto::ToFabric;
 use tokio::time::Instant;
 
 use super::run::Run;
-use crate::engine::{Engine, Stage};
-use crate::error::{Explain, Kind, Result};
-use crate::event::What;
+use crate::engine::Engine;
+use peerlab_core::conduct::Stage;
+use peerlab_core::error::{Explain, Kind, Result};
+use peerlab_core::event::What;
 
 /// How long the accounts of all nodes may take, and what each node adds to it.
 const ACCOUNTS_TIMEOUT: Duration = Duration::from_secs(60);

@@ -7,8 +7,8 @@ use peerlab_link::proto::{StreamAnswer, StreamOpen};
 use tokio::time::timeout;
 
 use super::mux::{Mux, read_message, write_message};
-use crate::plan::spec::{Plan, Probe};
 use crate::probe::{BitcoinRpc, ProbeError};
+use peerlab_core::plan::spec::{Plan, Probe};
 
 /// How long a connection may take to open: it is loopback, on a host that may be busy.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -10,8 +10,9 @@ use tokio::time::timeout;
 use super::chronicle::{KnownBlocks, Question};
 use super::dial::Dialer;
 use super::report::Finding;
-use crate::ledger;
-use crate::probe::{BlockFacts, ProbeError};
+use crate::probe::ProbeError;
+use peerlab_core::conduct::BlockFacts;
+use peerlab_core::ledger;
 
 /// How long an errand may take, connecting included.
 const ERRAND_TIMEOUT: Duration = Duration::from_secs(15);

@@ -12,7 +12,6 @@ mod closing;
 mod control;
 mod dial;
 mod errands;
-pub(super) mod faults;
 mod mux;
 mod nodes;
 mod report;
@@ -22,4 +21,3 @@ mod start;
 mod watch;
 
 pub use run::{CarriedOut, Drive, Logs, Outcome};
-pub use start::interrupted;

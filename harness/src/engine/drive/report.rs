@@ -3,8 +3,8 @@
 use peerlab_link::NodeId;
 use tokio::time::Instant;
 
-use crate::event::Tip;
-use crate::probe::{BlockFacts, LedgerState, PeerSums};
+use peerlab_core::conduct::{BlockFacts, LedgerState, PeerSums};
+use peerlab_core::event::Tip;
 
 /// What a task found out, and when.
 #[derive(Debug)]

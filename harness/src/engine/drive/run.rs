@@ -16,17 +16,18 @@ use super::chronicle::{Chronicle, Question};
 use super::clock::RunClock;
 use super::control::Control;
 use super::dial::Dialer;
-use super::faults::{Effect, Faults, calendar, meant_way};
 use super::mux::Mux;
 use super::nodes::Nodes;
 use super::report::{Finding, Report};
 use super::{errands, sample, start, watch};
-use crate::engine::{Engine, Observer, Stage};
-use crate::error::{Error, Kind, Result};
-use crate::event::What;
-use crate::ledger::{self, Premined};
-use crate::plan::Plan;
-use crate::plan::spec::{Down, Task};
+use crate::engine::Engine;
+use peerlab_core::conduct::{Effect, Faults, calendar, meant_way};
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::{Error, Kind, Result};
+use peerlab_core::event::What;
+use peerlab_core::ledger::{self, Premined};
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::{Down, Task};
 
 /// Pause between two readings of the traffic counters.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
@@ -216,7 +217,7 @@ impl<'a, E: Engine> Run<'a, E> {
         let engine = self.drive.engine;
         tokio::select! {
             biased;
-            () = self.drive.stop.cancelled() => return Err(start::interrupted()),
+            () = self.drive.stop.cancelled() => return Err(peerlab_core::conduct::interrupted()),
             () = sleep_until(wake) => {}
             message = start::told(engine, &mut self.control) => self.take_in(message?).await?,
             Some(report) = self.reports.recv() => self.note(report)?,

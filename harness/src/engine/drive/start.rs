@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::clock::RunClock;
 use super::control::Control;
 use super::mux::Mux;
-use crate::engine::{Engine, Observer, Stage};
-use crate::error::{Error, Explain, Kind, Result};
-use crate::ledger::Premined;
-use crate::plan::Plan;
+use crate::engine::Engine;
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::ledger::Premined;
+use peerlab_core::plan::Plan;
 
 /// The pre-mined chain's file name in the folder that nodes share with the fabric.
 pub const PREMINED_NAME: &str = "premined.dat";
@@ -181,7 +182,7 @@ async fn open_gates<E: Engine>(
             (node, reason) = engine.gate_ended() => {
                 return Err(gate_lost(engine, plan, node, &reason).await);
             }
-            () = stop.cancelled() => return Err(interrupted()),
+            () = stop.cancelled() => return Err(peerlab_core::conduct::interrupted()),
             () = sleep_until(progress.0 + STALL_TIMEOUT) => {
                 if started.load(Ordering::Relaxed) + open.len() == progress.1 {
                     return Err(stalled(plan, &open));
@@ -209,11 +210,6 @@ pub async fn told<E: Engine>(engine: &E, control: &mut Control) -> Result<FromFa
             })
         }
     }
-}
-
-/// What ends a run that was asked to stop.
-pub fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "interrupted; everything was removed")
 }
 
 /// Says that a node cannot take part, with the end of its log.
@@ -265,6 +261,6 @@ async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result
 async fn or_stop<T>(stop: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         result = work => result,
-        () = stop.cancelled() => Err(interrupted()),
+        () = stop.cancelled() => Err(peerlab_core::conduct::interrupted()),
     }
 }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::dial::Dialer;
 use super::nodes::Meant;
 use super::report::{Finding, Report};
-use crate::event::Tip;
 use crate::probe::{BitcoinRpc, ProbeError};
+use peerlab_core::event::Tip;
 
 /// Pause before the second try to reach a probe; doubled with each further try.
 const RETRY_MIN: Duration = Duration::from_millis(40);

@@ -12,11 +12,12 @@ use super::images::Images;
 use super::starter::{Channels, NODE_PROGRAM, Starter, Words};
 use crate::engine::archive::RunConfig;
 use crate::engine::programs::Programs;
-use crate::engine::{ByteStream, Engine, Observer};
-use crate::error::{Error, Result};
-use crate::event::HostFacts;
-use crate::plan::Plan;
-use crate::plan::spec::Node;
+use crate::engine::{ByteStream, Engine};
+use peerlab_core::conduct::Observer;
+use peerlab_core::error::{Error, Result};
+use peerlab_core::event::HostFacts;
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Node;
 
 /// Size of the data folder where the group has no memory limit.
 const DATA_BYTES_MAX: u64 = 1 << 30;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::event::HostFacts;
+use peerlab_core::event::HostFacts;
 
 /// This machine. What cannot be read is left empty.
 pub fn facts() -> HostFacts {

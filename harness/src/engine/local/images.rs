@@ -9,10 +9,10 @@ use tokio::io::AsyncWriteExt;
 
 use crate::engine::archive::{self, Archive, RunConfig, Unpacked};
 use crate::engine::docker::connect;
-use crate::engine::{Observer, Stage};
-use crate::error::{Error, Explain, Result};
-use crate::plan::Plan;
-use crate::plan::spec::{Group, Image};
+use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::{Group, Image};
 
 /// See the module.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ mod starter;
 pub use engine::LocalEngine;
 
 use crate::engine::programs::Programs;
-use crate::error::Result;
+use peerlab_core::error::Result;
 
 /// Makes the namespaces in which nodes would run, and ends them again: whether this machine
 /// allows them is best found out by trying.

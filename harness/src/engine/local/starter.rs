@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::programs::Programs;
-use crate::error::{Error, Explain, Result};
+use peerlab_core::error::{Error, Explain, Result};
 
 /// Where a node finds the daemon.
 pub const NODE_PROGRAM: &str = "/peerlab-node";

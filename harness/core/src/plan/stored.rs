@@ -1,0 +1,210 @@
+//! `plan.json`: writing, reading, and checking that a plan from elsewhere is one that an engine
+//! can carry out. (Plans are written by hand, shrunk by `explore`, or come from another machine.)
+
+use std::collections::BTreeSet;
+
+use peerlab_link::proto::Action;
+use peerlab_link::{Change, Nanos, NodeId};
+use sha2::{Digest, Sha256};
+
+use super::spec::{FaultKind, Peers, Plan, Task};
+use crate::error::{Error, Explain, Result};
+
+impl Plan {
+    /// Reads and checks a plan; `name` is for errors.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Input`]: the text is no plan of this version, or contradicts itself.
+    pub fn parse(name: &str, text: &str) -> Result<Plan> {
+        let hint = "plans are written by `peerlab plan FILE` and by every run";
+        let plan: Plan = serde_json::from_str(text)
+            .or_input(|| format!("{name} is not a plan"))
+            .map_err(|error| error.hint(hint))?;
+        plan.validate().map_err(|cause| {
+            Error::input(format!("{name} is not a plan that can be carried out"))
+                .because(cause)
+                .hint(hint)
+        })?;
+        Ok(plan)
+    }
+
+    /// As JSON, readable, ending in a newline.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists only: serde_json cannot refuse them.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// SHA-256 over the JSON, in hex: equal for equal plans.
+    pub fn digest(&self) -> String {
+        let hash = Sha256::digest(self.to_json());
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether an engine can carry it out.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a clause.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.version != Plan::VERSION {
+            return Err(format!(
+                "it has version {}, and {} is understood",
+                self.version,
+                Plan::VERSION
+            ));
+        }
+        self.validate_phases()?;
+        self.validate_nodes()?;
+        self.validate_network()?;
+        self.validate_times()?;
+        self.validate_references()
+    }
+
+    fn validate_phases(&self) -> Result<(), String> {
+        let mut at = Nanos::ZERO;
+        for phase in &self.phases {
+            if phase.start != at || phase.end <= phase.start {
+                return Err(format!(
+                    "phase `{}` does not follow the one before it",
+                    phase.name
+                ));
+            }
+            at = phase.end;
+        }
+        if self.phases.is_empty() {
+            return Err("it has no phases".into());
+        }
+        Ok(())
+    }
+
+    fn validate_nodes(&self) -> Result<(), String> {
+        let mut names = BTreeSet::new();
+        let mut ips = BTreeSet::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let name = &node.name;
+            if node.id.index() != index {
+                return Err(format!(
+                    "node `{name}` has number {}, and stands at place {index}",
+                    node.id
+                ));
+            }
+            let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            if name.is_empty()
+                || !name.chars().all(fine)
+                || !names.insert(name)
+                || !ips.insert(node.ip)
+            {
+                return Err(format!(
+                    "name or address of node `{name}` is malformed or taken"
+                ));
+            }
+            if node.group as usize >= self.groups.len() {
+                return Err(format!(
+                    "node `{name}` is in group {}, which is not there",
+                    node.group
+                ));
+            }
+            if !(node.hash_power.is_finite() && node.hash_power >= 0.0) {
+                return Err(format!(
+                    "the hash power of node `{name}` is {}",
+                    node.hash_power
+                ));
+            }
+        }
+        if self.nodes.is_empty() {
+            return Err("it has no nodes".into());
+        }
+        Ok(())
+    }
+
+    fn validate_network(&self) -> Result<(), String> {
+        let network = &self.network;
+        let regions = network.regions.len();
+        if network.paths.len() != regions || network.paths.iter().any(|row| row.len() != regions) {
+            return Err("the network's paths do not match its regions".into());
+        }
+        if network.nodes.len() != self.nodes.len() {
+            return Err("network and node list have different lengths".into());
+        }
+        for (link, node) in network.nodes.iter().zip(&self.nodes) {
+            let inside = link.ip.octets()[0] == 10;
+            if link.ip != node.ip || link.region as usize >= regions || !inside {
+                return Err(format!(
+                    "the link of node `{}` does not match it",
+                    node.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_times(&self) -> Result<(), String> {
+        let sorted = self.timetable.is_sorted_by_key(|timed| timed.at)
+            && self.agenda.is_sorted_by_key(|errand| errand.at)
+            && self
+                .outages
+                .is_sorted_by_key(|outage| (outage.start, outage.node));
+        if !sorted {
+            return Err("timetable, agenda or outages are not sorted".into());
+        }
+        let last = [
+            self.timetable.last().map(|timed| timed.at),
+            self.agenda.last().map(|errand| errand.at),
+        ];
+        if last.into_iter().flatten().any(|at| at > self.end()) {
+            return Err("something is due after the end".into());
+        }
+        Ok(())
+    }
+
+    fn validate_references(&self) -> Result<(), String> {
+        let count = self.nodes.len();
+        let known = |nodes: &[NodeId]| nodes.iter().all(|node| node.index() < count);
+        let peers = |peers: &Peers| match peers {
+            Peers::Fixed(nodes) | Peers::Bootstrap(nodes) | Peers::Seeds(nodes) => known(nodes),
+        };
+        let fault = |kind: &FaultKind| match kind {
+            FaultKind::Partition { groups } => groups.iter().all(|group| known(group)),
+            FaultKind::Shape { nodes }
+            | FaultKind::Down { nodes, .. }
+            | FaultKind::Churn { nodes, .. } => known(nodes),
+            FaultKind::DoubleSpend => true,
+        };
+        let action = |action: &Action| match action {
+            Action::Process { node, .. } => known(&[*node]),
+            Action::Link(Change::Silence { node } | Change::Unsilence { node }) => known(&[*node]),
+            Action::Link(Change::Shape { nodes, .. }) => known(nodes),
+            Action::Link(Change::Partition { groups, .. }) => {
+                let all: Vec<NodeId> = groups.iter().flatten().copied().collect();
+                known(&all) && all.iter().collect::<BTreeSet<_>>().len() == all.len()
+            }
+            Action::Link(Change::Heal { .. } | Change::Unshape { .. } | Change::HealAll) => true,
+        };
+        let task = |task: &Task| match task {
+            Task::Mine { node } => known(&[*node]),
+            Task::Transaction { node, output, .. } => {
+                known(&[*node]) && *output < self.ledger.outputs
+            }
+            Task::DoubleSpend {
+                fault,
+                output,
+                sides,
+            } => {
+                (*fault as usize) < self.faults.len()
+                    && *output < self.ledger.outputs
+                    && sides.iter().all(|side| known(side))
+            }
+        };
+        let fine = self.nodes.iter().all(|node| peers(&node.peers))
+            && self.faults.iter().all(|it| fault(&it.kind))
+            && self.timetable.iter().all(|timed| action(&timed.action))
+            && self.outages.iter().all(|outage| known(&[outage.node]))
+            && self.agenda.iter().all(|errand| task(&errand.task));
+        if fine {
+            Ok(())
+        } else {
+            Err("something refers to a node, fault or output that is not there".into())
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! From a file's text to its sections: two parsers look at it. The marked one finds syntax errors,
+//! duplicate keys and places; serde_yaml reads the values. Errors of the latter are put into our
+//! form here.
+
+use std::sync::Arc;
+
+use super::file::File;
+use super::marked::{Document, FILE_BYTES_MAX};
+use super::resolve::resolve;
+use super::resolved::Topology;
+use super::suggest::closest;
+use crate::error::{Error, Kind, Report, Result};
+
+/// Reads an experiment from its text; `file` is for errors.
+///
+/// # Errors
+/// [`Kind::Input`]: the mistakes of the text, with their places.
+pub fn parse(file: &str, text: &str) -> Result<Topology> {
+    if text.len() > FILE_BYTES_MAX {
+        return Err(Error::input(format!(
+            "{file} is too large to be an experiment"
+        )));
+    }
+    let document = Document::parse(file, text)?;
+    let file = serde_yaml::from_str::<File>(text).map_err(|error| Error {
+        kind: Kind::Input,
+        reports: vec![explain(&document, &error)],
+    })?;
+    resolve(file, Arc::new(document))
+}
+
+/// serde's message in our form.
+fn explain(document: &Document, error: &serde_yaml::Error) -> Report {
+    let (line, column) = error
+        .location()
+        .map_or((1, 1), |mark| (mark.line(), mark.column()));
+    let mut message = error.to_string();
+    let place = format!(" at line {line} column {column}");
+    if let Some(bare) = message.strip_suffix(&place) {
+        message = bare.to_owned();
+    }
+    // serde_yaml puts the path before the message.
+    if let Some((path, bare)) = message.split_once(": ")
+        && !path.contains(['`', ' '])
+        && document.has_dotted(path)
+    {
+        message = bare.to_owned();
+    }
+    document.report_at_mark(line, column, reword(&message))
+}
+
+/// serde's message in plain words, with a hint.
+fn reword(message: &str) -> Report {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if message.starts_with("unknown field") {
+        let (key, known) = (
+            quoted.first().copied().unwrap_or_default(),
+            quoted.get(1..).unwrap_or_default(),
+        );
+        let list = || {
+            known
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let hint = match closest(key, known.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if key.ends_with(')') => {
+                "inside { } a comma ends the value before it: separate parameters by spaces, as in \
+                 `weibull(shape 0.6 mean 60s)`, or put the value in quotes"
+                    .to_owned()
+            }
+            None => format!("keys here: {}", list()),
+        };
+        return Report {
+            causes: vec!["there is no such key here".into()],
+            hint: Some(hint),
+            ..Report::new(format!("unknown key `{key}`"))
+        };
+    }
+    if message.starts_with("missing field") {
+        let key = quoted.first().copied().unwrap_or_default();
+        return Report {
+            causes: vec!["it is required here".into()],
+            hint: Some(format!(
+                "add `{key}:`; `peerlab schema` describes every key"
+            )),
+            ..Report::new(format!("`{key}` is missing"))
+        };
+    }
+    if let Some(rest) = message.strip_prefix("invalid type: ")
+        && let Some((found, expected)) = rest.split_once(", expected ")
+    {
+        return Report {
+            causes: vec![format!(
+                "{} stands where {} should",
+                plain(found),
+                plain(expected)
+            )],
+            hint: Some(
+                "compare topologies/quickstart.yaml; `peerlab schema` describes every key".into(),
+            ),
+            ..Report::new("wrong kind of value")
+        };
+    }
+    Report {
+        hint: Some("`peerlab schema` describes every key".into()),
+        ..Report::new(message.to_owned())
+    }
+}
+
+/// serde's names for kinds of values, in YAML's words.
+fn plain(kind: &str) -> String {
+    match kind {
+        "unit value" => "nothing".into(),
+        "sequence" | "a sequence" => "a list".into(),
+        "map" | "a map" => "a map (`key: value`)".into(),
+        "a string" => "a text".into(),
+        _ => match kind.split_once(' ') {
+            Some((kind @ ("string" | "integer" | "boolean"), value)) => {
+                let value = value.trim_matches(['`', '"']);
+                let kind = if kind == "string" {
+                    "the text"
+                } else if kind == "integer" {
+                    "the number"
+                } else {
+                    "the word"
+                };
+                format!("{kind} `{value}`")
+            }
+            _ => kind.to_owned(),
+        },
+    }
+}

@@ -1,0 +1,276 @@
+//! From an experiment and a seed to a scenario with faults that the seed draws. Each kind of fault
+//! is switched on or off, and scaled, for each seed by itself (swarm testing: Groce et al., ISSTA
+//! 2012), because faults of all kinds at once hide each other. Faults lie in the phase `faults`;
+//! when it ends everything heals, and the settle phase is judged.
+
+use peerlab_link::{Loss, Nanos, Shape};
+use peerlab_node::io::KEEPALIVE_AFTER;
+
+use super::scenario::{Fault, FaultKind, Scenario};
+use peerlab_core::error::{Error, Result};
+use peerlab_core::plan::spec::{Disturbance, Down, Expectation};
+use peerlab_core::plan::{Chance, PERIOD_MIN};
+use peerlab_core::topology::Topology;
+
+/// Length of the phase for faults where the experiment has a shorter one: drawn faults need time
+/// to overlap, and blocks to come in between.
+const FAULTS_MIN: Nanos = Nanos::from_secs(10);
+/// Least time to agree in, once everything is healed. A connection whose other end went without a
+/// word, while nothing was to be said, is missed by its keep-alive only; where that end cannot dial
+/// by itself (a static graph), it is as good as cut off until then. Then it is opened anew.
+const AGREE_MIN: Nanos = Nanos::from_secs(KEEPALIVE_AFTER.as_secs() + 4);
+/// Least length of the settle phase: its closing block comes a fifth before the end (`finish`), and
+/// is not to be mined by a node that is still cut off.
+const SETTLE_MIN: Nanos = Nanos::from_secs(KEEPALIVE_AFTER.as_secs() + 9);
+/// At intensity 1 a kind of fault that is switched on comes up to once in this time, on average
+/// half as often.
+const FAULT_EVERY: Nanos = Nanos::from_secs(10);
+/// Most faults of one kind, whatever the intensity and the phase's length.
+const FAULTS_PER_KIND_MAX: f64 = 50.0;
+/// Largest part of the nodes that one fault takes down or slows.
+const VICTIMS_PART: usize = 3;
+/// What drawn shapes do at most and at least: beyond, they are partitions, or nothing.
+const DELAY_MS: (u64, u64) = (50, 5_000);
+const LOSS_PERCENT: (u64, u64) = (1, 50);
+const RATE_KBPS: (u64, u64) = (20, 2_000);
+
+/// How much is done to the network: 1 is usual, 0 nothing, 2 twice as much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Intensity(pub f64);
+
+/// The kinds of faults that are drawn, and the labels of their streams.
+const KINDS: [(&str, Kind); 10] = [
+    ("kill", Kind::Down(Down::Kill)),
+    ("stop", Kind::Down(Down::Stop)),
+    ("vanish", Kind::Down(Down::Vanish)),
+    ("freeze", Kind::Down(Down::Freeze)),
+    ("replace", Kind::Down(Down::Replace)),
+    ("partition", Kind::Partition { one_way: false }),
+    ("one-way", Kind::Partition { one_way: true }),
+    ("delay", Kind::Delay),
+    ("loss", Kind::Loss),
+    ("rate", Kind::Rate),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Down(Down),
+    Partition { one_way: bool },
+    Delay,
+    Loss,
+    Rate,
+}
+
+/// An experiment whose faults seeds draw.
+#[derive(Clone, Debug)]
+pub struct Base {
+    topology: Topology,
+    intensity: Intensity,
+}
+
+impl Base {
+    /// Prepares an experiment: its phase for faults gets a length, it gets the time that sound nodes
+    /// need to agree after any faults, and only those of its expectations stay that drawn faults
+    /// leave fair. These are agreement after `settle`, equal ledgers, double spends, nodes up; and
+    /// what is expected of the phase `warmup`.
+    ///
+    /// # Errors
+    /// [`peerlab_core::error::Kind::Input`]: no expectation is left, or there are too few nodes.
+    pub fn new(mut topology: Topology, intensity: Intensity) -> Result<Base> {
+        topology.expect.retain(is_fair);
+        if topology.expect.is_empty() {
+            return Err(Error::input(format!("there is nothing to look for in `{}`", topology.name))
+                .because("none of its expectations speaks of what must hold after any faults")
+                .hint("add `converged: { within: 20s, of: settle }` or `same_ledger: { at: end }` to `expect`"));
+        }
+        if topology.node_count() < 2 {
+            return Err(Error::input("one node cannot disagree with itself")
+                .because(format!("`{}` has a single node", topology.name))
+                .hint("explore an experiment with at least two"));
+        }
+        topology.phases.faults = topology.phases.faults.max(FAULTS_MIN);
+        give_time(&mut topology);
+        Ok(Base {
+            topology,
+            intensity,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.topology.name
+    }
+
+    /// The scenario of a seed.
+    ///
+    /// # Errors
+    /// As `compile`.
+    pub fn draw(&self, seed: u64) -> Result<Scenario> {
+        let mut scenario = Scenario::of(&self.topology, seed)?;
+        for (label, kind) in KINDS {
+            let mut chance = Chance::new(seed, &format!("explore/{label}"));
+            let faults = draw_kind(&scenario, kind, self.intensity, &mut chance);
+            scenario.faults.extend(faults);
+        }
+        // Indices of partitions stay right: the experiment's own faults come first.
+        let own = self.topology.faults.len();
+        scenario.faults[own..].sort_by_key(|fault| (fault.start, fault.end));
+        let mut miners: Vec<u32> = scenario.blocks.iter().map(|block| block.node).collect();
+        miners.sort_unstable();
+        miners.dedup();
+        scenario.make_fair(&miners, &mut Chance::new(seed, "explore/finish"));
+        Ok(scenario)
+    }
+}
+
+/// Whether an expectation is fair whatever the faults were.
+fn is_fair(expectation: &Expectation) -> bool {
+    match expectation {
+        Expectation::Converged { of, .. } => *of == Disturbance::Settle,
+        Expectation::SameLedger | Expectation::DoubleSpend { .. } | Expectation::NodesUp { .. } => {
+            true
+        }
+        Expectation::ReorgDepth { .. } => false,
+        Expectation::Propagation { phase, .. } | Expectation::Bandwidth { phase, .. } => {
+            phase.as_deref() == Some("warmup")
+        }
+    }
+}
+
+/// Lengthens what is shorter than sound nodes need: times to agree, and the settle phase with them.
+fn give_time(topology: &mut Topology) {
+    let mut longer = Nanos::ZERO;
+    for expectation in &mut topology.expect {
+        if let Expectation::Converged {
+            within,
+            of: Disturbance::Settle,
+            ..
+        } = expectation
+        {
+            longer = longer.max(AGREE_MIN.saturating_sub(*within));
+            *within = (*within).max(AGREE_MIN);
+        }
+    }
+    let settle = topology.phases.settle.saturating_add(longer);
+    topology.phases.settle = settle.max(SETTLE_MIN);
+}
+
+fn draw_kind(
+    scenario: &Scenario,
+    kind: Kind,
+    intensity: Intensity,
+    chance: &mut Chance,
+) -> Vec<Fault> {
+    let (on, scale) = (chance.unit() < 0.5, chance.unit());
+    let length = scenario.phases.faults.as_secs_f64() / FAULT_EVERY.as_secs_f64();
+    let most = libm::ceil(intensity.0 * scale * length).clamp(0.0, FAULTS_PER_KIND_MAX) as usize;
+    if !on || most == 0 {
+        return Vec::new();
+    }
+    let count = 1 + chance.below(most);
+    (0..count)
+        .map(|_| draw_fault(scenario, kind, scale, chance))
+        .collect()
+}
+
+fn draw_fault(scenario: &Scenario, kind: Kind, scale: f64, chance: &mut Chance) -> Fault {
+    let (start, end) = draw_times(scenario, chance);
+    let all = scenario.all_nodes();
+    let victims = |chance: &mut Chance| {
+        let most = (scale * (all.len() / VICTIMS_PART) as f64) as usize;
+        let count = 1 + chance.below(most.max(1));
+        sorted(chance.choose(&all, count))
+    };
+    let shape = |chance: &mut Chance, shape: Shape| FaultKind::Shape {
+        nodes: victims(chance),
+        shape,
+    };
+    let kind = match kind {
+        Kind::Down(how) => FaultKind::Down {
+            nodes: victims(chance),
+            how,
+        },
+        Kind::Partition { one_way } => {
+            let count = 1 + chance.below((all.len() / 2).max(1));
+            let side = sorted(chance.choose(&all, count));
+            let rest = all
+                .iter()
+                .copied()
+                .filter(|node| !side.contains(node))
+                .collect();
+            let mut sides = vec![side, rest];
+            if one_way && chance.bits() & 1 == 1 {
+                sides.reverse();
+            }
+            FaultKind::Partition { sides, one_way }
+        }
+        Kind::Delay => {
+            let delay = Some(Nanos::from_millis(spread(DELAY_MS, chance)));
+            shape(
+                chance,
+                Shape {
+                    delay,
+                    ..Shape::default()
+                },
+            )
+        }
+        Kind::Loss => {
+            let percent = spread(LOSS_PERCENT, chance);
+            let lost = u64::from(Loss::ONE) * percent / 100;
+            let loss = Some(Loss::Bernoulli {
+                chance: lost as u32,
+            });
+            shape(
+                chance,
+                Shape {
+                    loss,
+                    ..Shape::default()
+                },
+            )
+        }
+        Kind::Rate => {
+            let rate_bps = Some(1_000 * spread(RATE_KBPS, chance));
+            shape(
+                chance,
+                Shape {
+                    rate_bps,
+                    ..Shape::default()
+                },
+            )
+        }
+    };
+    Fault {
+        start,
+        end: Some(end),
+        kind,
+    }
+}
+
+/// When a fault begins and ends, in milliseconds: short ones are as likely as long ones.
+fn draw_times(scenario: &Scenario, chance: &mut Chance) -> (Nanos, Nanos) {
+    let millis = |time: Nanos| time.0 / 1_000_000;
+    let (first, last) = (
+        millis(scenario.phases.warmup),
+        millis(scenario.phases.settle_start()),
+    );
+    // The phase may begin and end within a millisecond.
+    let first = first + u64::from(!scenario.phases.warmup.0.is_multiple_of(1_000_000));
+    let shortest = millis(PERIOD_MIN);
+    let latest = last.saturating_sub(shortest).max(first);
+    let start = first + chance.below((latest - first + 1) as usize) as u64;
+    let longest = ((last - first) / 2).max(shortest);
+    let end = (start + spread((shortest, longest), chance)).min(last);
+    (Nanos::from_millis(start), Nanos::from_millis(end))
+}
+
+/// Between two numbers, each order of magnitude as likely as the next.
+fn spread((least, most): (u64, u64), chance: &mut Chance) -> u64 {
+    let (low, high) = (libm::log(least as f64), libm::log(most as f64));
+    let drawn = libm::exp(low + chance.unit() * (high - low));
+    (libm::round(drawn) as u64).clamp(least, most)
+}
+
+fn sorted(mut nodes: Vec<u32>) -> Vec<u32> {
+    nodes.sort_unstable();
+    nodes
+}

@@ -1,0 +1,143 @@
+//! Fewer faults, absences, payments, blocks and expectations.
+
+use std::collections::BTreeSet;
+
+use peerlab_link::Shape;
+
+use crate::explore::scenario::{Fault, FaultKind, Scenario};
+use peerlab_core::plan::spec::{Disturbance, Expectation};
+
+impl Scenario {
+    /// Without any fault or absence: what must hold then. What is expected of faults is left out.
+    #[must_use]
+    pub fn calm(&self) -> Scenario {
+        let expect = self
+            .expect
+            .iter()
+            .filter_map(|expectation| match expectation.clone() {
+                Expectation::Converged {
+                    within, lag, hold, ..
+                } => Some(Expectation::Converged {
+                    within,
+                    of: Disturbance::Settle,
+                    lag,
+                    hold,
+                }),
+                Expectation::DoubleSpend { .. } => None,
+                Expectation::ReorgDepth { max: None, .. } => None,
+                Expectation::ReorgDepth { max, .. } => {
+                    Some(Expectation::ReorgDepth { min: None, max })
+                }
+                other => Some(other),
+            });
+        Scenario {
+            expect: expect.collect(),
+            faults: Vec::new(),
+            away: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// With one expectation only.
+    #[must_use]
+    pub fn keep_expectation(&self, index: usize) -> Scenario {
+        Scenario {
+            expect: self.expect.get(index).cloned().into_iter().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// With these faults only; double spends whose partition is gone go with it.
+    #[must_use]
+    pub fn keep_faults(&self, kept: &[usize]) -> Scenario {
+        let there = |index: &usize| match self.faults[*index].kind {
+            FaultKind::DoubleSpend { partition } => kept.contains(&partition),
+            _ => true,
+        };
+        let kept: Vec<usize> = kept.iter().copied().filter(there).collect();
+        let fault = |index: &usize| {
+            let mut fault = self.faults[*index].clone();
+            if let FaultKind::DoubleSpend { partition } = &mut fault.kind {
+                *partition = kept
+                    .iter()
+                    .position(|index| index == partition)
+                    .unwrap_or(0);
+            }
+            fault
+        };
+        Scenario {
+            faults: kept.iter().map(fault).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// With these absences only.
+    #[must_use]
+    pub fn keep_away(&self, kept: &[usize]) -> Scenario {
+        Scenario {
+            away: kept.iter().map(|index| self.away[*index]).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// With these payments only.
+    #[must_use]
+    pub fn keep_payments(&self, kept: &[usize]) -> Scenario {
+        Scenario {
+            payments: kept.iter().map(|index| self.payments[*index]).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Indices of the blocks that may be left out: all but those that decide.
+    pub fn spare_blocks(&self) -> Vec<usize> {
+        let spare = |index: &usize| !self.decides(self.blocks[*index].at);
+        (0..self.blocks.len()).filter(spare).collect()
+    }
+
+    /// Without these blocks.
+    #[must_use]
+    pub fn without_blocks(&self, gone: &BTreeSet<usize>) -> Scenario {
+        let kept = self
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !gone.contains(index));
+        Scenario {
+            blocks: kept.map(|(_, block)| *block).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with one fault changed.
+    #[must_use]
+    pub fn with_fault(&self, index: usize, change: impl FnOnce(&mut Fault)) -> Scenario {
+        let mut smaller = self.clone();
+        change(&mut smaller.faults[index]);
+        smaller.drop_empty();
+        smaller
+    }
+
+    /// Drops faults that do nothing any more.
+    pub(super) fn drop_empty(&mut self) {
+        for fault in &mut self.faults {
+            if let FaultKind::Partition { sides, one_way } = &mut fault.kind {
+                // Without its first side a one-way partition would mean another.
+                if *one_way && sides.first().is_some_and(Vec::is_empty) {
+                    sides.clear();
+                }
+                sides.retain(|side| !side.is_empty());
+            }
+        }
+        let does = |fault: &Fault| match &fault.kind {
+            FaultKind::Partition { sides, .. } => sides.len() >= 2,
+            FaultKind::Down { nodes, .. } => !nodes.is_empty(),
+            FaultKind::Shape { nodes, shape } => !nodes.is_empty() && *shape != Shape::default(),
+            FaultKind::DoubleSpend { .. } => true,
+        };
+        let kept: Vec<usize> = (0..self.faults.len())
+            .filter(|index| does(&self.faults[*index]))
+            .collect();
+        *self = self.keep_faults(&kept);
+    }
+}

@@ -1,0 +1,304 @@
+//! One experiment with nothing left to chance: every node with its region and first peers, every
+//! block, payment, absence and fault with its time. It is drawn from an experiment and a seed
+//! (`of`), written as a file (`yaml`), and made smaller (`reduce`). What engines run is always the
+//! plan of its file, never this.
+
+use peerlab_link::{Nanos, Shape};
+
+use peerlab_core::error::Result;
+use peerlab_core::plan::spec::{self, Down, Expectation, Peers, Task};
+use peerlab_core::plan::{Placement, Plan, compile, draw_churn};
+use peerlab_core::topology::{self, Discovery, Group, Moment, Phases, Places, Topology};
+
+/// An experiment with nothing left to chance. Nodes are numbered through the groups.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What is still drawn from it: which packets are lost, and their jitter.
+    pub seed: u64,
+    /// Lengths of the phases.
+    pub phases: Phases,
+    /// Node groups; the region of each of their nodes is listed, and nobody has hash power.
+    pub groups: Vec<Group>,
+    /// Region names.
+    pub regions: Vec<String>,
+    /// `paths[from][to]`.
+    pub paths: Vec<Vec<peerlab_link::PathDelay>>,
+    /// Largest IP packet, bytes.
+    pub mtu: u16,
+    /// Bytes added to a packet.
+    pub framing_bytes: u16,
+    /// Who knows whom at first.
+    pub known: Known,
+    /// Bytes that every block has besides its transactions (simulator only).
+    pub filler_bytes: u32,
+    /// Who mines when, sorted by time.
+    pub blocks: Vec<Moment>,
+    /// Who pays when, sorted by time.
+    pub payments: Vec<Moment>,
+    /// Absences, sorted by node and start.
+    pub away: Vec<Away>,
+    /// Faults.
+    pub faults: Vec<Fault>,
+    /// What must hold.
+    pub expect: Vec<Expectation>,
+}
+
+/// Who knows whom at first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// By node, its bootstrap nodes; then gossip.
+    Each(Vec<Vec<u32>>),
+    /// The seeds that all ask, sorted.
+    Seeds(Vec<u32>),
+    /// The connections, sorted by who opens them; no gossip.
+    Edges(Vec<(u32, u32)>),
+}
+
+/// A node is away for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// Who.
+    pub node: u32,
+    /// From when.
+    pub start: Nanos,
+    /// Until when.
+    pub end: Nanos,
+    /// In which way.
+    pub how: Down,
+}
+
+/// Something done to the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// From when.
+    pub start: Nanos,
+    /// Until when; `None` is for good. A double spend ends as it begins.
+    pub end: Option<Nanos>,
+    /// What.
+    pub kind: FaultKind,
+}
+
+/// What a fault does; lists of nodes are sorted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultKind {
+    /// The network splits into these sides.
+    Partition {
+        /// All nodes.
+        sides: Vec<Vec<u32>>,
+        /// Whether only the first side's packets are lost.
+        one_way: bool,
+    },
+    /// Nodes go down.
+    Down {
+        /// Who.
+        nodes: Vec<u32>,
+        /// How.
+        how: Down,
+    },
+    /// Links get worse.
+    Shape {
+        /// Whose.
+        nodes: Vec<u32>,
+        /// How.
+        shape: Shape,
+    },
+    /// Two conflicting transactions.
+    DoubleSpend {
+        /// Index of the partition among the faults.
+        partition: usize,
+    },
+}
+
+impl Scenario {
+    /// What an experiment and a seed come to.
+    ///
+    /// # Errors
+    /// As `compile`.
+    pub fn of(topology: &Topology, seed: u64) -> Result<Scenario> {
+        let plan = compile(topology, seed)?;
+        let placement = Placement::new(topology, seed);
+        let mut away: Vec<Away> = Vec::new();
+        for rule in draw_churn(topology, &placement, seed)? {
+            for (node, spans) in rule.away {
+                away.extend(spans.iter().map(|span| Away {
+                    node: node.0,
+                    start: span.start,
+                    end: span.end.unwrap_or(topology.phases.settle_start()),
+                    how: span.how,
+                }));
+            }
+        }
+        away.sort_by_key(|away| (away.node, away.start));
+        let moments = |wanted: fn(&Task) -> Option<u32>| {
+            let moment = |errand: &spec::Errand| {
+                wanted(&errand.task).map(|node| Moment {
+                    at: errand.at,
+                    node,
+                })
+            };
+            plan.agenda.iter().filter_map(moment).collect()
+        };
+        Ok(Scenario {
+            name: topology.name.clone(),
+            seed,
+            phases: topology.phases,
+            groups: groups(topology, &placement),
+            regions: topology.network.regions.clone(),
+            paths: topology.network.paths.clone(),
+            mtu: topology.network.mtu,
+            framing_bytes: topology.network.framing_bytes,
+            known: known(topology, &plan),
+            filler_bytes: topology.ledger.filler_bytes,
+            blocks: moments(|task| match task {
+                Task::Mine { node } => Some(node.0),
+                _ => None,
+            }),
+            payments: moments(|task| match task {
+                Task::Transaction { node, .. } => Some(node.0),
+                _ => None,
+            }),
+            away,
+            faults: faults(topology, &plan),
+            expect: topology.expect.clone(),
+        })
+    }
+
+    /// How many nodes there are.
+    pub fn node_count(&self) -> usize {
+        self.groups.iter().map(|group| group.count as usize).sum()
+    }
+
+    /// All nodes.
+    pub fn all_nodes(&self) -> Vec<u32> {
+        (0..self.node_count() as u32).collect()
+    }
+
+    /// What happens: faults, absences, blocks and payments.
+    pub fn event_count(&self) -> usize {
+        self.faults.len() + self.away.len() + self.blocks.len() + self.payments.len()
+    }
+
+    /// The region of a node.
+    pub fn region_of(&self, node: u32) -> u16 {
+        let mut index = node as usize;
+        for group in &self.groups {
+            if index < group.count as usize {
+                return region_in(group, index);
+            }
+            index -= group.count as usize;
+        }
+        0
+    }
+
+    /// Whether a node is taken down for good by a fault.
+    pub fn ends_down(&self, node: u32) -> bool {
+        self.faults.iter().any(|fault| match &fault.kind {
+            FaultKind::Down { nodes, .. } => fault.end.is_none() && nodes.contains(&node),
+            _ => false,
+        })
+    }
+}
+
+/// The region of a node of a group.
+pub fn region_in(group: &Group, index: usize) -> u16 {
+    match &group.regions {
+        Places::Each(regions) => regions.get(index).copied().unwrap_or(0),
+        Places::Shares(_) => 0,
+    }
+}
+
+/// The groups, with each node's region listed.
+fn groups(topology: &Topology, placement: &Placement) -> Vec<Group> {
+    let placed = |(index, group): (usize, &Group)| {
+        let first = topology.first_of(index);
+        Group {
+            regions: Places::Each(placement.region[first..first + group.count as usize].to_vec()),
+            hash_power: 0.0,
+            ..group.clone()
+        }
+    };
+    topology.groups.iter().enumerate().map(placed).collect()
+}
+
+fn known(topology: &Topology, plan: &Plan) -> Known {
+    let ids = |nodes: &[peerlab_link::NodeId]| nodes.iter().map(|node| node.0).collect();
+    match &topology.network.discovery {
+        Discovery::Pure(_) => Known::Each(
+            plan.nodes
+                .iter()
+                .map(|node| match &node.peers {
+                    Peers::Bootstrap(known) | Peers::Fixed(known) | Peers::Seeds(known) => {
+                        ids(known)
+                    }
+                })
+                .collect(),
+        ),
+        Discovery::Hybrid(_) => {
+            // Whoever asks no seeds is one.
+            let seed = |node: &&spec::Node| !matches!(node.peers, Peers::Seeds(_));
+            Known::Seeds(
+                plan.nodes
+                    .iter()
+                    .filter(seed)
+                    .map(|node| node.id.0)
+                    .collect(),
+            )
+        }
+        Discovery::Graph(_) | Discovery::Edges(_) => {
+            let edges = plan.nodes.iter().flat_map(|node| match &node.peers {
+                Peers::Fixed(known) => {
+                    let edge = |to: &peerlab_link::NodeId| (node.id.0, to.0);
+                    known.iter().map(edge).collect()
+                }
+                _ => Vec::new(),
+            });
+            Known::Edges(edges.collect())
+        }
+    }
+}
+
+fn faults(topology: &Topology, plan: &Plan) -> Vec<Fault> {
+    let ids =
+        |nodes: &[peerlab_link::NodeId]| -> Vec<u32> { nodes.iter().map(|node| node.0).collect() };
+    let fault = |(written, drawn): (&topology::Fault, &spec::Fault)| {
+        let kind = match (&written.kind, &drawn.kind) {
+            (
+                topology::FaultKind::Partition { one_way, .. },
+                spec::FaultKind::Partition { groups },
+            ) => FaultKind::Partition {
+                sides: groups.iter().map(|group| ids(group)).collect(),
+                one_way: *one_way,
+            },
+            (topology::FaultKind::Down { how, .. }, spec::FaultKind::Down { nodes, .. }) => {
+                FaultKind::Down {
+                    nodes: ids(nodes),
+                    how: *how,
+                }
+            }
+            (topology::FaultKind::Shape { shape, .. }, spec::FaultKind::Shape { nodes }) => {
+                FaultKind::Shape {
+                    nodes: ids(nodes),
+                    shape: *shape,
+                }
+            }
+            (topology::FaultKind::DoubleSpend { partition }, _) => FaultKind::DoubleSpend {
+                partition: *partition,
+            },
+            // `compile` gives each fault in its own kind.
+            _ => return None,
+        };
+        Some(Fault {
+            start: written.start,
+            end: written.end,
+            kind,
+        })
+    };
+    topology
+        .faults
+        .iter()
+        .zip(&plan.faults)
+        .filter_map(fault)
+        .collect()
+}

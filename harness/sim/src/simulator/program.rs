@@ -1,0 +1,172 @@
+//! The programs of the simulated nodes: our node's library, told by the same command line that
+//! the daemon gets, with the pre-mined chain on a disk that all share.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use peerlab_link::{Nanos, NodeId};
+use peerlab_node::Machine;
+use peerlab_node::chain::block_file::BlockFileReader;
+use peerlab_node::chain::{Chain, Commons};
+use peerlab_node::options::{self, Request, Settings};
+use peerlab_node::time::Time;
+
+use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::ledger::Premined;
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::chance::Chance;
+use peerlab_core::plan::spec::Image;
+
+/// Wall clock at `go` in every simulation, seconds since the Unix epoch: the first of 2026. Later
+/// than every block of the pre-mined chain.
+pub const EPOCH_SECS: u32 = 1_767_225_600;
+
+/// See the module.
+pub struct Programs {
+    nodes: Vec<Program>,
+    addresses: HashMap<Ipv4Addr, NodeId>,
+    premined: Premined,
+    filler_bytes: u32,
+    cpus: Option<u16>,
+    message_work: Option<Nanos>,
+}
+
+struct Program {
+    settings: Settings,
+    ip: Ipv4Addr,
+    seed: u64,
+    patience: Nanos,
+    dial_patience: Nanos,
+    connections_max: usize,
+}
+
+/// The pre-mined chain, loaded; to be forked for each node that shares what chains have in common.
+///
+/// # Errors
+/// When the chain is none.
+pub fn load(premined: &Premined) -> Result<Chain> {
+    let mut chain = Chain::in_common(&Commons::new());
+    let blocks = BlockFileReader::new(Cursor::new(&premined.file));
+    chain
+        .import(EPOCH_SECS, blocks)
+        .or_environment(|| "cannot load the pre-mined chain".into())?;
+    Ok(chain)
+}
+
+impl Programs {
+    /// Reads every node's command line.
+    ///
+    /// # Errors
+    /// Where a node is not ours, or would not understand its command line.
+    pub fn new(plan: &Plan, premined: Premined) -> Result<Programs> {
+        let nodes = plan.nodes.iter().map(|node| {
+            let group = &plan.groups[node.group as usize];
+            if group.image != Image::Peerlab {
+                return Err(Error::input(format!(
+                    "group {} runs an image, and the simulator runs our own node only",
+                    group.name
+                ))
+                .hint("take --engine docker or --engine local for it"));
+            }
+            let settings = settings(&node.args)
+                .map_err(|error| error.because(format!("command line of {}", node.name)))?;
+            let config = &settings.config;
+            let seed = Chance::new(plan.seed, &format!("node/{}", node.id)).bits();
+            Ok(Program {
+                ip: node.ip,
+                seed,
+                patience: Nanos(config.timing.peer_timeout.as_nanos() as u64),
+                dial_patience: Nanos(config.timing.connect_timeout.as_nanos() as u64),
+                connections_max: config.connections_max,
+                settings,
+            })
+        });
+        Ok(Programs {
+            nodes: nodes.collect::<Result<_>>()?,
+            addresses: plan.nodes.iter().map(|node| (node.ip, node.id)).collect(),
+            premined,
+            filler_bytes: plan.ledger.filler_bytes,
+            cpus: plan.cpus,
+            message_work: plan.message_work,
+        })
+    }
+
+    /// What every block weighs more on the wire.
+    pub fn filler_bytes(&self) -> u32 {
+        self.filler_bytes
+    }
+
+    /// How many CPUs all programs share, if they do.
+    pub fn cpus(&self) -> Option<u16> {
+        self.cpus
+    }
+
+    /// What is computed for one message on shared CPUs, if the plan says.
+    pub fn message_work(&self) -> Option<Nanos> {
+        self.message_work
+    }
+
+    /// The chain that every node starts from.
+    pub fn premined(&self) -> &Premined {
+        &self.premined
+    }
+
+    /// Who has an address.
+    pub fn node_at(&self, ip: Ipv4Addr) -> Option<NodeId> {
+        self.addresses.get(&ip).copied()
+    }
+
+    /// Starts a node's program.
+    pub fn start(&self, node: NodeId, life: u32, disk: Chain, now: Time) -> Machine {
+        let program = &self.nodes[node.index()];
+        let seed = program
+            .seed
+            .wrapping_add(u64::from(life).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        program.settings.machine(disk, seed, now)
+    }
+
+    /// The machine's time at an instant of the run.
+    pub fn time(&self, now: Nanos) -> Time {
+        Time(Time::from_unix_secs(EPOCH_SECS).0 + now.0)
+    }
+
+    /// The instant of the run at a time of the machine.
+    pub fn instant(&self, time: Time) -> Nanos {
+        Nanos(time.0.saturating_sub(Time::from_unix_secs(EPOCH_SECS).0))
+    }
+
+    /// A node's address.
+    pub fn address(&self, node: NodeId) -> Ipv4Addr {
+        self.nodes[node.index()].ip
+    }
+
+    /// How long what a node sent may stay unacknowledged.
+    pub fn patience(&self, node: NodeId) -> Nanos {
+        self.nodes[node.index()].patience
+    }
+
+    /// How long a node waits for a connection to open.
+    pub fn dial_patience(&self, node: NodeId) -> Nanos {
+        self.nodes[node.index()].dial_patience
+    }
+
+    /// How many connections a node takes.
+    pub fn connections_max(&self, node: NodeId) -> usize {
+        self.nodes[node.index()].connections_max
+    }
+
+    /// Whether a node accepts connections.
+    pub fn listens(&self, node: NodeId) -> bool {
+        !self.nodes[node.index()].settings.listen.is_empty()
+    }
+}
+
+fn settings(args: &[String]) -> Result<Settings> {
+    match options::parse(args.iter().cloned(), Some(PathBuf::from("/"))) {
+        Ok(Request::Run(settings)) => Ok(*settings),
+        Ok(Request::Print(_)) => Err(Error::input("a node was asked to print, not to run")),
+        Err(failure) => Err(Error::input(failure.to_string())),
+    }
+}

@@ -1,0 +1,392 @@
+//! Some of the nodes, their share of the network, and what is still to happen to them. Everything
+//! that a node does comes from here; what it sends to nodes elsewhere is handed out.
+//!
+//! A shard reads no clock and draws nothing from chance. What a node sees depends on the order of
+//! `queue` alone, not on how nodes are spread over shards: packets ask the link model at their
+//! source's shard when they are sent, and at their destination's when they arrive, and the model
+//! keeps what belongs to a source and what belongs to a destination apart.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bitcoin::BlockHash;
+use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId};
+use peerlab_node::Machine;
+use peerlab_node::chain::Chain;
+use peerlab_node::io::{Input, Output};
+use peerlab_node::time::Time;
+
+use super::counters::Counters;
+use super::node::Node;
+use super::packet::{EndId, HEADER_BYTES, Packet};
+use super::program::{Programs, load};
+use super::queue::{Key, Queue};
+use super::team::Home;
+use super::work::Cpus;
+use peerlab_core::conduct::BlockFacts;
+use peerlab_core::error::Result;
+
+/// Something that happens to a node. Small: it is moved often while it waits for its turn.
+#[derive(Debug)]
+pub enum Happening {
+    /// A packet has passed its destination's access link, if that was idle.
+    Arrive(Box<Packet>),
+    /// A packet comes out of the access link's queue, in which it had to wait.
+    Deliver(Box<Packet>),
+    /// It is time to send again what was lost.
+    Lost(Box<Packet>),
+    /// A program has done its work.
+    Done {
+        /// Whose.
+        node: NodeId,
+    },
+    /// The program's timer goes off.
+    Wake {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A program is loaded.
+    Loaded {
+        /// Whose.
+        node: NodeId,
+        /// In which of its lives.
+        life: u32,
+    },
+    /// A handshake has taken as long as it may.
+    GiveUp {
+        /// Whose.
+        node: NodeId,
+        /// Which.
+        end: EndId,
+    },
+    /// An address that no node has was dialled long enough.
+    NoRoute {
+        /// By whom.
+        node: NodeId,
+        /// Which.
+        addr: Box<SocketAddr>,
+    },
+    /// A window may have opened.
+    Look {
+        /// Whose.
+        node: NodeId,
+        /// Of which connection.
+        end: EndId,
+    },
+    /// Idle connections are to be looked after.
+    KeepAlive {
+        /// Whose.
+        node: NodeId,
+    },
+}
+
+impl Happening {
+    /// The packet that comes.
+    pub(super) fn packet(&self) -> Option<&Packet> {
+        match self {
+            Happening::Arrive(packet) | Happening::Deliver(packet) => Some(packet),
+            _ => None,
+        }
+    }
+
+    /// To which node it happens.
+    pub(super) fn node(&self) -> NodeId {
+        match self {
+            Happening::Arrive(packet) | Happening::Deliver(packet) => packet.dst,
+            Happening::Lost(packet) => packet.src,
+            Happening::Done { node }
+            | Happening::Wake { node }
+            | Happening::Loaded { node, .. }
+            | Happening::GiveUp { node, .. }
+            | Happening::NoRoute { node, .. }
+            | Happening::Look { node, .. }
+            | Happening::KeepAlive { node } => *node,
+        }
+    }
+}
+
+/// What nodes of one shard cause to happen to those of another.
+pub type Mail = Vec<(Key, Happening)>;
+
+/// Something that the record tells.
+#[derive(Debug)]
+pub struct News {
+    /// When, and in which order.
+    pub key: Key,
+    /// What.
+    pub what: Told,
+}
+
+/// What the record tells of nodes.
+#[derive(Debug)]
+pub enum Told {
+    /// A node's program answers, or goes on.
+    Up(NodeId),
+    /// A block that this shard had not seen.
+    Block(Box<BlockFacts>, Option<NodeId>),
+    /// A node's best block.
+    Tip(NodeId, BlockHash, u32),
+    /// A node's store failed, or its program ended by itself.
+    Failed(NodeId, String),
+}
+
+/// How much was simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Simulated {
+    /// How many things happened: packets, timers, starts.
+    pub happenings: u64,
+    /// Messages that nodes read.
+    pub messages: u64,
+    /// What nodes read: messages, and of those that are lists each entry. One packet may bring many.
+    pub items: u64,
+}
+
+impl std::iter::Sum for Simulated {
+    fn sum<I: Iterator<Item = Simulated>>(parts: I) -> Simulated {
+        parts.fold(Simulated::default(), |sum, part| Simulated {
+            happenings: sum.happenings + part.happenings,
+            messages: sum.messages + part.messages,
+            items: sum.items + part.items,
+        })
+    }
+}
+
+/// See the module.
+pub struct Shard {
+    pub(super) now: Nanos,
+    /// Of the happening that is being handled.
+    pub(super) key: Key,
+    pub(super) framing_bytes: u32,
+    /// Data in a full segment.
+    pub(super) segment_bytes: u32,
+    pub(super) model: LinkModel,
+    pub(super) queue: Queue<Happening>,
+    id: u32,
+    homes: Arc<[Home]>,
+    nodes: Vec<Node>,
+    /// What a new node has on its disk once the pre-mined chain is loaded.
+    pub(super) new_disk: Chain,
+    pub(super) programs: Arc<Programs>,
+    pub(super) cpus: Cpus,
+    /// What happens to nodes of other shards, by shard.
+    elsewhere: Vec<Mail>,
+    /// Room for what programs answer, lent to one after the other.
+    pub(super) outputs: VecDeque<Output>,
+    /// Packets that came, whose boxes are taken again: the last one is near.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
+    pub(super) spare_packets: Vec<Box<Packet>>,
+    /// Room for what programs have not read yet; nearly all have read everything.
+    pub(super) unread: VecDeque<Input>,
+    pub(super) counters: Counters,
+    pub(super) news: Vec<News>,
+    pub(super) known_blocks: HashSet<BlockHash>,
+    pub(super) mining: Option<NodeId>,
+    pub(super) simulated: Simulated,
+    /// Whether anything has happened yet that can leave a connection with one end.
+    pub(super) disturbed: bool,
+}
+
+impl Shard {
+    /// All its nodes down, at the instant of `go`.
+    ///
+    /// # Errors
+    /// When the pre-mined chain cannot be loaded.
+    pub fn new(
+        id: u32,
+        homes: &Arc<[Home]>,
+        network: &Network,
+        model: LinkModel,
+        programs: &Arc<Programs>,
+    ) -> Result<Shard> {
+        let new_disk = load(programs.premined())?;
+        let own = homes.iter().filter(|home| home.shard == id);
+        Ok(Shard {
+            id,
+            homes: Arc::clone(homes),
+            nodes: own.map(|_| Node::new(new_disk.fork())).collect(),
+            new_disk,
+            elsewhere: Vec::new(),
+            cpus: Cpus::of(programs.cpus(), programs.message_work()),
+            outputs: VecDeque::new(),
+            spare_packets: Vec::new(),
+            unread: VecDeque::new(),
+            now: Nanos::ZERO,
+            key: Key {
+                at: Nanos::ZERO,
+                origin: 0,
+                sequence: 0,
+            },
+            framing_bytes: u32::from(network.framing_bytes),
+            segment_bytes: u32::from(network.mtu).saturating_sub(HEADER_BYTES).max(1),
+            model,
+            queue: Queue::default(),
+            counters: Counters::new(network.nodes.len(), u32::from(network.framing_bytes)),
+            news: Vec::new(),
+            known_blocks: programs.premined().hashes.iter().copied().collect(),
+            mining: None,
+            programs: Arc::clone(programs),
+            simulated: Simulated::default(),
+            disturbed: false,
+        })
+    }
+
+    /// What its nodes sent to nodes of other shards, by shard; to be emptied.
+    pub fn elsewhere(&mut self) -> &mut Vec<Mail> {
+        &mut self.elsewhere
+    }
+
+    /// What another shard's nodes cause here. The mail is left empty.
+    pub fn receive(&mut self, mail: &mut Mail) {
+        self.queue.push_all(mail.drain(..));
+    }
+
+    /// Lets everything happen that happens before `end`.
+    pub fn run_until(&mut self, end: Nanos) {
+        while let Some((key, happening)) = self.queue.pop_before(end) {
+            self.now = key.at;
+            self.key = key;
+            self.simulated.happenings += 1;
+            self.foresee();
+            self.happen(happening);
+        }
+        self.now = end;
+    }
+
+    /// When the next thing happens.
+    pub fn next_at(&self) -> Option<Nanos> {
+        self.queue.next_at()
+    }
+
+    /// How much was simulated here.
+    pub fn simulated(&self) -> Simulated {
+        self.simulated
+    }
+
+    /// What passed at each node, as far as it passed here.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What the record is to tell since the last call.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// From now on connections may be left with one end.
+    pub fn disturb(&mut self) {
+        self.disturbed = true;
+    }
+
+    /// A change of the network, now.
+    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
+        self.model.apply(change).map_err(|error| error.to_string())
+    }
+
+    /// A node's machine, while its program runs and does not stand still.
+    pub fn running(&self, node: NodeId) -> Option<&Machine> {
+        let node = self.node_ref(node);
+        node.machine.as_deref().filter(|_| !node.frozen)
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrive(packet) => self.arrive(packet),
+            Happening::Deliver(packet) => match self.model.cut(packet.src, packet.dst) {
+                None => self.deliver(packet),
+                Some(reason) => self.dropped(packet, reason),
+            },
+            Happening::Lost(packet) => self.send_again(packet),
+            Happening::Done { node } => self.carry_out(node),
+            Happening::Wake { node } => self.woken(node),
+            Happening::Loaded { node, life } => self.loaded(node, life),
+            Happening::GiveUp { node, end } => self.give_up(node, end),
+            Happening::NoRoute { node, addr } => {
+                self.tell(node, Input::ConnectFailed { addr: *addr })
+            }
+            Happening::Look { node, end } => self.look(node, end),
+            Happening::KeepAlive { node } => {
+                let now = self.now;
+                if self.node(node).keepalive_at <= now {
+                    self.look_after_idle(node);
+                }
+            }
+        }
+    }
+
+    /// The machine's time.
+    pub(super) fn time(&self) -> Time {
+        self.programs.time(self.now)
+    }
+
+    pub(super) fn node(&mut self, node: NodeId) -> &mut Node {
+        &mut self.nodes[self.homes[node.index()].place as usize]
+    }
+
+    pub(super) fn node_ref(&self, node: NodeId) -> &Node {
+        &self.nodes[self.homes[node.index()].place as usize]
+    }
+
+    pub(super) fn node_at(&self, ip: Ipv4Addr) -> Option<NodeId> {
+        self.programs.node_at(ip)
+    }
+
+    pub(super) fn address(&self, node: NodeId) -> Ipv4Addr {
+        self.programs.address(node)
+    }
+
+    /// How long data may stay unacknowledged before this node's kernel breaks a stream.
+    pub(super) fn patience(&self, node: NodeId) -> Nanos {
+        self.programs.patience(node)
+    }
+
+    pub(super) fn dial_patience(&self, node: NodeId) -> Nanos {
+        self.programs.dial_patience(node)
+    }
+
+    pub(super) fn connections_max(&self, node: NodeId) -> usize {
+        self.programs.connections_max(node)
+    }
+
+    pub(super) fn listens(&self, node: NodeId) -> bool {
+        self.programs.listens(node)
+    }
+
+    /// A packet in a box, if possible in one that is spare.
+    pub(super) fn boxed(&mut self, packet: Packet) -> Box<Packet> {
+        let Some(mut spare) = self.spare_packets.pop() else {
+            return Box::new(packet);
+        };
+        // When a block spreads, more is sent than comes, and those deep down are far by now.
+        self.foresee_spare();
+        *spare = packet;
+        spare
+    }
+
+    /// A node causes something to happen to itself.
+    pub(super) fn cause(&mut self, node: NodeId, at: Nanos, happening: Happening) {
+        self.send_event(node, at, happening);
+    }
+
+    /// A node causes something to happen anywhere.
+    pub(super) fn send_event(&mut self, origin: NodeId, at: Nanos, happening: Happening) {
+        let state = self.node(origin);
+        state.caused = state.caused.wrapping_add(1);
+        let key = Key {
+            at,
+            origin: origin.0,
+            sequence: state.caused,
+        };
+        let target = happening.node();
+        let home = self.homes[target.index()];
+        if home.shard == self.id {
+            self.queue.push(key, happening);
+        } else {
+            let shard = home.shard as usize;
+            if self.elsewhere.len() <= shard {
+                self.elsewhere.resize_with(shard + 1, Mail::new);
+            }
+            self.elsewhere[shard].push((key, happening));
+        }
+    }
+}

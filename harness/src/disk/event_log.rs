@@ -1,0 +1,383 @@
+//! `events.jsonl` on disk: one RunEvent a line, streamed out while the run goes on and streamed
+//! in when it is judged, never held whole. What the lines mean is `run_event`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use peerlab_core::event::{RunEvent, What};
+
+/// Longest line that the reader takes: the counters of 100,000 nodes fit, and a damaged file
+/// without line ends cannot fill the memory.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+/// What is written out at once, unless a phase border comes first.
+const WRITE_BUFFER_BYTES: usize = 256 << 10;
+
+/// The log could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file could not be made.
+    #[error("cannot create {path}: {source}")]
+    Create {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A write failed, most often because the disk is full. The log stays failed: what comes
+    /// after would have a hole before it.
+    #[error("cannot write the run's events to {path}: {reason}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The file could not be opened.
+    #[error("cannot open {path}: {source}")]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file could not be read on.
+    #[error("cannot read {path} at line {line}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is no event.
+    #[error("{path}, line {line}: {reason}")]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Writes events to disk as they come.
+///
+/// Lines are buffered; phase borders, `Ended` and [`EventLog::finish`] flush them, so that what
+/// a killed run leaves is whole up to the last phase border at least.
+#[derive(Debug)]
+pub struct EventLog {
+    path: PathBuf,
+    out: BufWriter<File>,
+    /// Why the log stopped; every later write repeats it.
+    failed: Option<String>,
+}
+
+impl EventLog {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn create(path: &Path) -> Result<EventLog, LogError> {
+        let file = File::create(path).map_err(|source| LogError::Create {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(EventLog {
+            path: path.to_owned(),
+            out: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            failed: None,
+        })
+    }
+
+    /// Adds one event.
+    ///
+    /// # Errors
+    /// When this line, or one buffered before it, could not be written. The run must then end
+    /// as an environment error: its record has a hole.
+    pub fn write(&mut self, event: &RunEvent) -> Result<(), LogError> {
+        self.unfailed()?;
+        let result = serde_json::to_writer(&mut self.out, event)
+            .map_err(io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"));
+        self.note(result)?;
+        match event.what {
+            What::Phase { .. } | What::Ended { .. } => self.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands everything written so far to the operating system.
+    ///
+    /// # Errors
+    /// As [`EventLog::write`].
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        self.unfailed()?;
+        let result = self.out.flush();
+        self.note(result)
+    }
+
+    /// Flushes, and waits until the file is on the disk.
+    ///
+    /// # Errors
+    /// As [`EventLog::write`].
+    pub fn finish(mut self) -> Result<(), LogError> {
+        self.flush()?;
+        let result = match self.out.get_ref().sync_all() {
+            // A pipe or a character device cannot be synchronised, and need not be.
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            other => other,
+        };
+        self.note(result)
+    }
+
+    fn unfailed(&self) -> Result<(), LogError> {
+        match &self.failed {
+            None => Ok(()),
+            Some(reason) => Err(self.error(reason.clone())),
+        }
+    }
+
+    fn note(&mut self, result: io::Result<()>) -> Result<(), LogError> {
+        result.map_err(|e| {
+            let reason = e.to_string();
+            self.failed = Some(reason.clone());
+            self.error(reason)
+        })
+    }
+
+    fn error(&self, reason: String) -> LogError {
+        LogError::Write {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+}
+
+/// Reads events from disk, one at a time. After the last event ask [`EventReader::torn`].
+#[derive(Debug)]
+pub struct EventReader<R = BufReader<File>> {
+    path: PathBuf,
+    input: R,
+    /// The line read last, from 1.
+    line: u64,
+    buffer: Vec<u8>,
+    torn: Option<u64>,
+    ended: bool,
+    digest: Sha256,
+}
+
+impl EventReader {
+    /// Opens a file of events.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> Result<EventReader, LogError> {
+        let file = File::open(path).map_err(|source| LogError::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(EventReader::new(path, BufReader::new(file)))
+    }
+}
+
+impl<R: BufRead> EventReader<R> {
+    /// Reads from anything; `path` is for messages only.
+    pub fn new(path: &Path, input: R) -> EventReader<R> {
+        EventReader {
+            path: path.to_owned(),
+            input,
+            line: 0,
+            buffer: Vec::new(),
+            torn: None,
+            ended: false,
+            digest: Sha256::new(),
+        }
+    }
+
+    /// The number of the last line, when it was cut off in the middle: the run was killed while
+    /// it wrote. The events before it are whole.
+    pub fn torn(&self) -> Option<u64> {
+        self.torn
+    }
+
+    /// SHA-256 of all that was read, in hex: at the end, what `sha256sum` says of the file.
+    pub fn sha256(&self) -> String {
+        let digest = self.digest.clone().finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads one line and says whether it has its end.
+    fn read_line(&mut self) -> io::Result<bool> {
+        self.buffer.clear();
+        self.line += 1;
+        let mut limited = (&mut self.input).take(LINE_BYTES_MAX);
+        limited.read_until(b'\n', &mut self.buffer)?;
+        self.digest.update(&self.buffer);
+        let whole = self.buffer.last() == Some(&b'\n');
+        if whole {
+            self.buffer.pop();
+        } else if self.buffer.len() as u64 == LINE_BYTES_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the line is longer than {LINE_BYTES_MAX} bytes"),
+            ));
+        }
+        Ok(whole)
+    }
+}
+
+impl<R: BufRead> Iterator for EventReader<R> {
+    type Item = Result<RunEvent, LogError>;
+
+    /// After an error the reader yields nothing more.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let whole = match self.read_line() {
+            Ok(whole) => whole,
+            Err(source) => {
+                self.ended = true;
+                return Some(Err(LogError::Read {
+                    path: self.path.clone(),
+                    line: self.line,
+                    source,
+                }));
+            }
+        };
+        if self.buffer.is_empty() && !whole {
+            self.ended = true;
+            return None;
+        }
+        match serde_json::from_slice(&self.buffer) {
+            Ok(event) => Some(Ok(event)),
+            Err(_) if !whole => {
+                self.ended = true;
+                self.torn = Some(self.line);
+                None
+            }
+            Err(e) => {
+                self.ended = true;
+                Some(Err(LogError::Malformed {
+                    path: self.path.clone(),
+                    line: self.line,
+                    reason: e.to_string(),
+                }))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerlab_link::{Nanos, NodeId};
+
+    use super::*;
+    use peerlab_core::event::Tip;
+    use peerlab_core::report::files;
+
+    fn tip_event(t: u64, height: u32) -> RunEvent {
+        RunEvent {
+            t: Nanos(t),
+            what: What::Tip {
+                node: NodeId(3),
+                tip: Tip {
+                    hash: format!("{height:064x}"),
+                    height,
+                },
+            },
+        }
+    }
+
+    fn phase_event(t: u64) -> RunEvent {
+        RunEvent {
+            t: Nanos(t),
+            what: What::Phase {
+                name: "faults".into(),
+            },
+        }
+    }
+
+    fn read(bytes: &[u8]) -> (Vec<Result<RunEvent, LogError>>, Option<u64>) {
+        let mut reader = EventReader::new(Path::new("events.jsonl"), bytes);
+        let events = reader.by_ref().collect();
+        (events, reader.torn())
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(files::EVENTS);
+        let events = vec![tip_event(5, 1), phase_event(6), tip_event(7, 2)];
+        let mut log = EventLog::create(&path).unwrap();
+        for event in &events {
+            log.write(event).unwrap();
+        }
+        log.finish().unwrap();
+
+        let mut reader = EventReader::open(&path).unwrap();
+        let back: Vec<RunEvent> = reader.by_ref().map(|e| e.unwrap()).collect();
+        assert_eq!(back, events);
+        assert_eq!(reader.torn(), None);
+    }
+
+    #[test]
+    fn a_phase_border_reaches_the_file_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(files::EVENTS);
+        let mut log = EventLog::create(&path).unwrap();
+        log.write(&tip_event(5, 1)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap().len(), 0);
+        log.write(&phase_event(6)).unwrap();
+        assert_eq!(EventReader::open(&path).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_full_disk_is_reported_and_stays_reported() {
+        let mut log = EventLog::create(Path::new("/dev/full")).unwrap();
+        log.write(&tip_event(1, 1)).unwrap(); // still in the buffer
+        let error = log.write(&phase_event(2)).unwrap_err().to_string();
+        assert!(error.contains("No space left"), "{error}");
+        let again = log.write(&tip_event(3, 2)).unwrap_err().to_string();
+        assert_eq!(again, error);
+        assert_eq!(log.finish().unwrap_err().to_string(), error);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_told_and_tolerated() {
+        let mut bytes = serde_json::to_vec(&tip_event(5, 1)).unwrap();
+        bytes.push(b'\n');
+        let whole = bytes.len();
+        bytes.extend(serde_json::to_vec(&tip_event(6, 2)).unwrap());
+        for cut in whole + 1..bytes.len() {
+            let (events, torn) = read(&bytes[..cut]);
+            assert_eq!(events.len(), 1, "cut at {cut}");
+            assert_eq!(torn, Some(2), "cut at {cut}");
+        }
+        // Only the line end is missing: the event is whole.
+        let (events, torn) = read(&bytes);
+        assert_eq!((events.len(), torn), (2, None));
+    }
+
+    #[test]
+    fn a_bad_line_in_the_middle_is_an_error_with_its_number() {
+        let good = serde_json::to_string(&tip_event(5, 1)).unwrap();
+        let text = format!("{good}\n{{\"t\":1,\"event\":\"moon\"}}\n{good}\n");
+        let (events, _) = read(text.as_bytes());
+        assert_eq!(events.len(), 2);
+        let error = events[1].as_ref().unwrap_err().to_string();
+        assert!(error.starts_with("events.jsonl, line 2:"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_file_has_no_events_and_is_not_torn() {
+        let (events, torn) = read(b"");
+        assert_eq!((events.len(), torn), (0, None));
+    }
+}

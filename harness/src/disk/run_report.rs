@@ -1,0 +1,154 @@
+//! A run's report, made again from its directory, and written as files into it.
+
+use std::path::Path;
+
+use peerlab_core::error::{Explain, Result};
+use peerlab_core::report::{Report, files, html, junit};
+use peerlab_sim::simulator;
+
+use super::{EventReader, load_plan};
+
+/// Judges a run from its directory. A run that was killed is judged as far as it came.
+///
+/// # Errors
+/// As bad input, when the plan or the events cannot be read.
+pub fn judge_run_directory(dir: &Path) -> Result<Report> {
+    let plan = load_plan(&dir.join(files::PLAN))?;
+    let path = dir.join(files::EVENTS);
+    let what = || format!("cannot judge the run in {}", dir.display());
+    let mut reader = EventReader::open(&path).or_input(what)?;
+    let mut failed = None;
+    let events = std::iter::from_fn(|| match reader.next()? {
+        Ok(event) => Some(event),
+        Err(e) => {
+            failed = Some(e);
+            None
+        }
+    });
+    let mut report = Report::of(&plan, events);
+    if let Some(e) = failed {
+        return Err(e).or_input(what);
+    }
+    let run = &mut report.judgement.run;
+    run.trace = (run.engine == simulator::NAME).then(|| reader.sha256());
+    if let Some(line) = reader.torn() {
+        report.judgement.warnings.push(format!(
+            "line {line} of {} was cut off while it was written, and left out",
+            files::EVENTS
+        ));
+    }
+    Ok(report)
+}
+
+/// Writes `report.json`, `junit.xml` and `report.html` into the run directory.
+///
+/// # Errors
+/// As an environment error, when a file cannot be written.
+pub fn write_report(report: &Report, dir: &Path) -> Result<()> {
+    let write = |name: &str, text: String| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).or_environment(|| format!("cannot write {}", path.display()))
+    };
+    write(files::REPORT_JSON, report.to_json()?)?;
+    write(files::JUNIT_XML, junit::xml(&report.judgement)?)?;
+    write(files::REPORT_HTML, html::page(&report.judgement))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use peerlab_core::check::Outcome;
+    use peerlab_core::conduct::{Observer, Stage, Stop};
+    use peerlab_core::error::Kind;
+    use peerlab_core::event::RunEvent;
+    use peerlab_core::plan::compile;
+    use peerlab_core::topology;
+    use peerlab_sim::simulator::{Options, simulate};
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+    use crate::disk::EventLog;
+
+    const EXPERIMENT: &str = "
+name: three
+seed: 1
+phases: { warmup: 10s, faults: 0s, settle: 10s }
+nodes: { miners: { count: 3, hashpower: 1 } }
+ledger: { block_interval: 3s }
+expect:
+  - converged: { within: 5s, of: settle }
+";
+
+    struct Recorder(Mutex<EventLog>);
+
+    impl Observer for Recorder {
+        fn stage(&self, _: Stage) {}
+
+        fn event(&self, event: &RunEvent) -> Result<()> {
+            let mut log = self.0.lock().unwrap();
+            log.write(event).or_environment(|| "no record".into())
+        }
+    }
+
+    /// The directory of a simulated run.
+    fn run_directory() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let topology = topology::parse("three.yaml", EXPERIMENT).unwrap();
+        let plan = compile(&topology, topology.seed).unwrap();
+        fs::write(dir.path().join(files::PLAN), plan.to_json()).unwrap();
+        let log = EventLog::create(&dir.path().join(files::EVENTS)).unwrap();
+        let recorder = Recorder(Mutex::new(log));
+        let options = Options {
+            threads: 1,
+            stop: Stop::never(),
+        };
+        simulate(&plan, &recorder, &options).unwrap();
+        recorder.0.into_inner().unwrap().finish().unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_run_directory_gives_the_same_report_again() {
+        let dir = run_directory();
+        let report = judge_run_directory(dir.path()).unwrap();
+        assert_eq!(report.judgement.outcome, Outcome::Passed);
+        let record = fs::read(dir.path().join(files::EVENTS)).unwrap();
+        let hash = Sha256::digest(record);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(report.judgement.run.trace, Some(hash));
+        write_report(&report, dir.path()).unwrap();
+        let json = fs::read_to_string(dir.path().join(files::REPORT_JSON)).unwrap();
+        assert_eq!(json, report.to_json().unwrap());
+        for name in [files::JUNIT_XML, files::REPORT_HTML] {
+            assert!(dir.path().join(name).exists());
+        }
+    }
+
+    #[test]
+    fn a_killed_run_is_judged_as_far_as_it_came() {
+        let dir = run_directory();
+        let path = dir.path().join(files::EVENTS);
+        let events = fs::read(&path).unwrap();
+        fs::write(&path, &events[..events.len() - 20]).unwrap();
+        let judgement = judge_run_directory(dir.path()).unwrap().judgement;
+        assert_eq!(judgement.outcome, Outcome::Inconclusive);
+        let warned = judgement.warnings.iter().any(|w| w.contains("was cut off"));
+        assert!(warned, "{:?}", judgement.warnings);
+    }
+
+    #[test]
+    fn what_is_no_run_directory_is_bad_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = judge_run_directory(dir.path()).unwrap_err();
+        assert_eq!(error.kind, Kind::Input);
+        assert!(error.to_string().contains("plan.json"), "{error}");
+
+        let dir = run_directory();
+        fs::write(dir.path().join(files::EVENTS), "{}\n{}\n").unwrap();
+        let error = judge_run_directory(dir.path()).unwrap_err();
+        let text = error.render();
+        assert!(text.contains("events.jsonl, line 1"), "{text}");
+    }
+}

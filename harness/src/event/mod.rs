@@ -1,8 +1,0 @@
-//! RunEvents: the one schema between engines on one side and checks and report on the other,
-//! and the file that holds them.
-
-pub mod log;
-pub mod run_event;
-
-pub use log::{EventLog, EventReader, LogError};
-pub use run_event::{HostFacts, RunEvent, Tip, What};

@@ -5,7 +5,6 @@ use peerlab::disk::load_topology;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use peerlab_core::topology;
 use peerlab_node::PlantedBug;
 use peerlab_sim::explore::Scenario;
 

@@ -3,6 +3,7 @@
 //! Drivers (the tokio daemon, the simulator) own sockets, clocks and processes.
 
 pub mod chain;
+mod context;
 mod hash_key;
 pub mod io;
 mod machine;
@@ -15,5 +16,6 @@ pub mod time;
 pub mod wire;
 
 #[cfg(feature = "planted-bugs")]
-pub use machine::PlantedBug;
-pub use machine::{Config, Machine, Timing};
+pub use context::PlantedBug;
+pub use context::{Config, Timing};
+pub use machine::Machine;

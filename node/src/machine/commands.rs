@@ -3,9 +3,11 @@
 
 use std::net::SocketAddr;
 
+use bitcoin::p2p::ServiceFlags;
+
 use super::core::Machine;
 use crate::io::{PeerId, Time};
-use crate::peers::{Ban, Subnet, TargetKind};
+use crate::peers::{Ban, Peers, Subnet, TargetKind, services};
 use crate::wire::PeerAddress;
 
 impl Machine {
@@ -13,30 +15,29 @@ impl Machine {
     /// already.
     pub fn add_node(&mut self, now: Time, addr: SocketAddr) -> bool {
         self.command_begins(now);
-        let added = self.dialer.add(addr, TargetKind::AddNode);
-        self.command_ends(now);
+        let added = self.peers.add_target(addr);
+        self.command_ends();
         added
     }
 
     /// Keeps it no longer (`addnode ADDR remove`); false if it was not kept. A connection that
     /// exists stays.
     pub fn remove_node(&mut self, addr: SocketAddr) -> bool {
-        self.dialer.remove(&addr)
+        self.peers.remove_target(&addr)
     }
 
     /// Tries a connection once (`addnode ADDR onetry`).
     pub fn try_node(&mut self, now: Time, addr: SocketAddr) {
         self.command_begins(now);
-        self.dial_once(addr);
-        self.command_ends(now);
+        self.peers.dial_once(&mut self.ctx, addr);
+        self.command_ends();
     }
 
     /// Addresses to which connections are kept or seeds are asked at, by address, with whether
     /// such a connection exists.
     pub fn added_nodes(&self) -> impl Iterator<Item = (SocketAddr, TargetKind, bool)> + '_ {
-        self.dialer
-            .targets()
-            .map(|(addr, kind)| (addr, kind, self.is_connected_to(&addr)))
+        let targets = self.peers.targets();
+        targets.map(|(addr, kind)| (addr, kind, self.ctx.peers.has_address(&addr)))
     }
 
     /// Closes the connections to an address; false if there was none.
@@ -58,15 +59,15 @@ impl Machine {
             return false;
         }
         self.command_begins(now);
-        self.disconnect(id, "disconnected by the operator");
-        self.command_ends(now);
+        self.ctx.disconnect(id, "disconnected by the operator");
+        self.command_ends();
         true
     }
 
     /// Bans a subnet until a time, and closes its connections.
     pub fn set_ban(&mut self, now: Time, subnet: Subnet, until: Time) {
         self.command_begins(now);
-        self.bans.set(
+        self.peers.bans.set(
             subnet,
             Ban {
                 created: now,
@@ -79,29 +80,29 @@ impl Machine {
             .map(|p| p.id)
             .collect();
         for id in banned {
-            self.disconnect(id, "banned");
+            self.ctx.disconnect(id, "banned");
         }
-        self.command_ends(now);
+        self.command_ends();
     }
 
     /// Lifts the ban of this very subnet; false if there was none.
     pub fn clear_ban(&mut self, subnet: &Subnet) -> bool {
-        self.bans.clear(subnet)
+        self.peers.bans.clear(subnet)
     }
 
     /// Lifts all bans.
     pub fn clear_bans(&mut self) {
-        self.bans.clear_all();
+        self.peers.bans.clear_all();
     }
 
     /// Bans in force, by subnet.
     pub fn bans(&self, now: Time) -> impl Iterator<Item = (&Subnet, &Ban)> + '_ {
-        self.bans.iter(now)
+        self.peers.bans.iter(now)
     }
 
     /// Whether this very subnet is banned.
     pub fn has_ban(&self, subnet: &Subnet, now: Time) -> bool {
-        self.bans.has(subnet, now)
+        self.peers.bans.has(subnet, now)
     }
 
     /// Pings every peer that has no ping to answer yet.
@@ -109,13 +110,18 @@ impl Machine {
         self.command_begins(now);
         let ids: Vec<_> = self.peers().map(|p| p.id).collect();
         for id in ids {
-            self.send_ping(now, id);
+            Peers::send_ping(&mut self.ctx, id);
         }
-        self.command_ends(now);
+        self.command_ends();
     }
 
     /// Addresses of peers that this node knows, sorted.
     pub fn known_addresses(&self) -> impl Iterator<Item = PeerAddress> + '_ {
-        self.addresses.iter()
+        self.peers.addresses.iter()
+    }
+
+    /// What this node offers.
+    pub fn services(&self) -> ServiceFlags {
+        services()
     }
 }

@@ -1,24 +1,20 @@
-//! The machine itself: state, routing, timer. Each sub-protocol's handlers stand in its own file.
+//! The machine itself: it routes inputs to the sub-protocols and the facts that they find to the
+//! others, and keeps their one timer.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bitcoin::p2p::message_blockdata::Inventory;
 
-use super::alarm::Watched;
-use super::config::Config;
-use super::randomness::Randomness;
-use crate::chain::Chain;
+use crate::chain::{BlockAccepted, Chain};
+use crate::context::{Config, ConnectionKind, Context, Fact, Handshake, Peer, Traffic};
 use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::mempool::Mempool;
-use crate::peers::{AddressBook, BanList, Dialer, Handshake, Peer, PeerTable, Traffic, Unwelcome};
-use crate::relay::{Arrivals, Knowers, Orphans, OwnTransactions, RecentIds, TxName, TxRequests};
-use crate::sync::{CompactBlocks, Downloads};
+use crate::peers::Peers;
+use crate::relay::{Relay, TxName};
+use crate::sync::Sync;
 use crate::wire::{Command, Message};
 
-/// Transactions remembered as refused, until the next block; and as confirmed. 8 bytes each.
-const RECENT_TRANSACTIONS_MAX: u32 = 4_096;
 /// Rounds of doing what is due before the driver gets its turn: what is done in one may make
 /// something else due at once.
 const ROUNDS_MAX: usize = 8;
@@ -26,48 +22,17 @@ const ROUNDS_MAX: usize = 8;
 const BREATH: Duration = Duration::from_millis(1);
 
 /// A node without sockets and clock. See [`crate::io`] for how it is driven. What most inputs need
-/// stands together at the beginning, in this order (see [`super::foresight`]).
+/// stands at the beginning of each part (see [`super::prefetch`]).
 #[repr(C)]
 pub struct Machine {
-    /// The time of the input that is being handled.
-    pub(crate) now: Time,
     /// The time that the driver was last told to wake us.
     armed: Time,
     /// No connection needs anything before; see [`super::alarm`].
     pub(super) peers_due: Time,
-    /// Nor does the dialer, unless it was in hand.
-    pub(super) dialer_due: Time,
-    outputs: VecDeque<Output>,
-    pub(crate) peers: PeerTable,
-    pub(crate) chain: Chain,
-    /// The one peer that is asked for a long chain of headers.
-    pub(crate) header_sync: Option<PeerId>,
-    /// When peers are told of the tip, while that is held back.
-    pub(crate) announce_at: Option<Time>,
-    pub(crate) requests: TxRequests,
-    pub(crate) own: OwnTransactions,
-    /// Transactions that peers are to be told of. What follows stands together as well: it is needed
-    /// where transactions are.
-    pub(crate) arrivals: Arrivals,
-    pub(crate) knowers: Knowers,
-    pub(crate) mempool: Mempool,
-    pub(crate) randomness: Randomness,
-    pub(crate) dialer: Watched<Dialer>,
-    pub(crate) downloads: Downloads,
-    pub(crate) compact: CompactBlocks,
-    pub(crate) config: Config,
-    pub(crate) bans: BanList,
-    pub(crate) unwelcome: Unwelcome,
-    pub(crate) addresses: AddressBook,
-    /// Addresses that turned out to be this node's.
-    pub(crate) own_addrs: BTreeSet<SocketAddr>,
-    pub(crate) orphans: Orphans,
-    /// Transactions that the mempool refused since the last block.
-    pub(crate) rejected: RecentIds,
-    /// Transactions that lately got into a block, by either name.
-    pub(crate) confirmed: RecentIds,
-    /// Bytes of connections that are gone.
-    former: Traffic,
+    pub(super) ctx: Context,
+    pub(super) relay: Relay,
+    pub(super) sync: Sync,
+    pub(super) peers: Peers,
 }
 
 impl Machine {
@@ -75,112 +40,94 @@ impl Machine {
     /// from `seed`.
     pub fn new(config: Config, chain: Chain, mempool: Mempool, seed: u64, now: Time) -> Machine {
         let mut machine = Machine {
-            randomness: Randomness::new(seed),
-            now,
-            peers: PeerTable::default(),
-            bans: BanList::default(),
-            unwelcome: Unwelcome::default(),
-            addresses: AddressBook::new(config.addresses_max),
-            own_addrs: config.external_addr.into_iter().collect(),
-            dialer: Watched::new(Dialer::new(&config)),
-            downloads: Downloads::new(config.timing.block_timeout),
-            compact: CompactBlocks::default(),
-            header_sync: None,
-            announce_at: None,
-            requests: TxRequests::default(),
-            orphans: Orphans::default(),
-            knowers: Knowers::default(),
-            arrivals: Arrivals::default(),
-            own: OwnTransactions::default(),
-            rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
-            confirmed: RecentIds::new(RECENT_TRANSACTIONS_MAX),
-            former: Traffic::default(),
-            outputs: VecDeque::new(),
-            peers_due: Time::NEVER,
-            dialer_due: Time::NEVER,
             armed: Time::NEVER,
-            config,
-            chain,
-            mempool,
+            peers_due: Time::NEVER,
+            relay: Relay::new(),
+            sync: Sync::new(&config),
+            peers: Peers::new(&config),
+            ctx: Context::new(config, chain, mempool, seed, now),
         };
         #[cfg(feature = "planted-bugs")]
-        if machine.has_bug(super::PlantedBug::FirstSeenForEver) {
-            machine.chain.keep_first_branch();
+        if machine.ctx.has_bug(crate::PlantedBug::FirstSeenForEver) {
+            machine.ctx.chain.keep_first_branch();
         }
-        machine.command_ends(now);
+        machine.command_ends();
         machine
     }
 
     /// Takes in what happened. Afterwards [`Machine::poll_output`] is to be drained.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.command_begins(now);
-        let now = self.now;
+        let ctx = &mut self.ctx;
         match input {
             Input::Connected {
                 peer,
                 addr,
                 inbound,
-            } => self.connected(now, peer, addr, inbound),
-            Input::ConnectFailed { addr } => self.connect_failed(now, addr),
+            } => self.peers.connected(ctx, peer, addr, inbound),
+            Input::ConnectFailed { addr } => self.peers.connect_failed(ctx, addr),
             Input::Received {
                 peer,
                 message,
                 wire_bytes,
-            } => {
-                self.received(now, peer, message, wire_bytes);
-            }
+            } => self.received(peer, message, wire_bytes),
             Input::Progress { peer } => {
-                if let Some(peer) = self.peers.get_mut(&peer) {
-                    peer.last_received = now.into();
+                if let Some(peer) = ctx.peers.get_mut(&peer) {
+                    peer.last_received = ctx.now.into();
                 }
-                self.progressed(now, peer);
+                self.sync.progressed(ctx, peer);
             }
-            Input::Malformed { peer, reason } => self.misbehaved(peer, &reason),
-            Input::Disconnected { peer } => self.disconnected(now, peer),
+            Input::Malformed { peer, reason } => ctx.misbehaved(peer, &reason),
+            Input::Disconnected { peer } => {
+                self.peers.lost(ctx, peer);
+                self.release(peer);
+                self.peers.forget(&mut self.ctx, peer);
+            }
             Input::Timer => {}
         }
-        self.command_ends(now);
+        self.command_ends();
     }
 
     /// What is to be done next; `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.ctx.outputs.pop_front()
     }
 
     /// Lends the machine room for its outputs, until [`Machine::return_outputs`]: of thousands of
     /// machines in one process hardly one has any, so that one room serves all.
     pub fn lend_outputs(&mut self, mut room: VecDeque<Output>) {
-        room.append(&mut self.outputs);
-        self.outputs = room;
+        room.append(&mut self.ctx.outputs);
+        self.ctx.outputs = room;
     }
 
     /// Takes the room back, unless something in it has not been polled yet.
     pub fn return_outputs(&mut self) -> VecDeque<Output> {
-        if self.outputs.is_empty() {
-            std::mem::take(&mut self.outputs)
+        if self.ctx.outputs.is_empty() {
+            std::mem::take(&mut self.ctx.outputs)
         } else {
             VecDeque::new()
         }
     }
 
     /// Time never goes back, even if a driver's clock does.
-    pub(crate) fn command_begins(&mut self, now: Time) {
-        self.now = self.now.max(now);
+    pub(super) fn command_begins(&mut self, now: Time) {
+        self.ctx.now = self.ctx.now.max(now);
     }
 
-    /// Does what is due, and sets the timer.
-    pub(crate) fn command_ends(&mut self, now: Time) {
-        let now = self.now.max(now);
-        let mut deadline = self.deadline_bound(now);
+    /// Tells the others what was found, does what is due, and sets the timer.
+    pub(super) fn command_ends(&mut self) {
+        self.route_facts();
+        let now = self.ctx.now;
+        let mut deadline = self.deadline_bound();
         if deadline <= now {
-            deadline = self.deadline(now);
+            deadline = self.deadline();
         }
         for _ in 0..ROUNDS_MAX {
             if deadline > now {
                 break;
             }
-            self.run_due(now);
-            deadline = self.deadline(now);
+            self.run_due();
+            deadline = self.deadline();
         }
         let wake = if deadline > now {
             deadline
@@ -190,46 +137,89 @@ impl Machine {
         // An alarm that goes off too early does no harm; one set anew every time costs.
         if wake < self.armed || (self.armed <= now && wake < Time::NEVER) {
             self.armed = wake;
-            self.push(Output::SetTimer(wake));
+            self.ctx.push(Output::SetTimer(wake));
         }
     }
 
-    fn run_due(&mut self, now: Time) {
-        self.run_liveness(now);
-        self.run_sync(now);
-        self.run_relay(now);
-        self.run_gossip(now);
-        self.end_short_connections(now);
-        if self.dialer_is_due(now) {
-            self.run_dialer(now);
+    fn run_due(&mut self) {
+        self.peers.run_liveness(&mut self.ctx);
+        self.route_facts();
+        self.sync.run(&mut self.ctx);
+        self.route_facts();
+        self.relay.run(&mut self.ctx);
+        self.route_facts();
+        self.peers.run(&mut self.ctx);
+        self.route_facts();
+    }
+
+    /// Tells the others what a sub-protocol found.
+    fn route_facts(&mut self) {
+        while let Some(fact) = self.ctx.next_fact() {
+            match fact {
+                Fact::PeerReady(id) => self.peer_is_ready(id),
+                Fact::PeerMisbehaved(id) => self.peers.shun(&self.ctx, id),
+                Fact::PeerClosing(id) => {
+                    self.peers.place_is_free();
+                    self.release(id);
+                }
+                Fact::BlockAccepted {
+                    from,
+                    hash,
+                    accepted,
+                } => {
+                    self.chain_moved(&accepted);
+                    self.sync.go_on_after(&mut self.ctx, from, &hash);
+                }
+                Fact::TransactionDropped(tx) => self.sync.remember(tx),
+            }
         }
     }
 
-    pub(crate) fn push(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
-    /// Sends to a peer, unless its connection is being closed.
-    pub(crate) fn send(&mut self, now: Time, id: PeerId, message: Message) {
-        let Some(peer) = self.peers.get_mut_later(&id).filter(|p| !p.closing) else {
+    fn peer_is_ready(&mut self, id: PeerId) {
+        let ctx = &mut self.ctx;
+        let Some(kind) = ctx.peers.get(&id).map(|peer| peer.kind) else {
             return;
         };
-        let (command, bytes) = (message.command(), message.wire_size());
-        peer.last_sent = now.into();
-        peer.traffic.sent.add(command, bytes);
-        self.push(Output::Send { peer: id, message });
+        Sync::introduce(ctx, id);
+        Peers::begin(ctx, id);
+        if kind != ConnectionKind::AddressFetch {
+            self.sync.begin(ctx, id);
+            self.relay.begin(ctx, id);
+        }
     }
 
-    /// The store failed: the node cannot go on.
-    pub(crate) fn store_failed(&mut self, failure: String) {
-        self.push(Output::Event(Event::StoreFailed(failure)));
+    /// A connection takes no more part: what it owes is asked of others.
+    fn release(&mut self, id: PeerId) {
+        self.sync.release(&mut self.ctx, id);
+        self.relay.release(&mut self.ctx, id);
     }
 
-    fn received(&mut self, now: Time, id: PeerId, message: Message, wire_bytes: u32) {
-        let Some(peer) = self.peers.get_mut_later(&id).filter(|p| !p.closing) else {
+    /// The active chain may have changed: brings everything else in line.
+    pub(super) fn chain_moved(&mut self, moved: &BlockAccepted) {
+        let ctx = &mut self.ctx;
+        self.sync.blame_for_rejected(ctx, moved);
+        if moved.connected.is_empty() && moved.disconnected.is_empty() {
+            return;
+        }
+        let dropped = ctx.mempool.chain_moved(&ctx.chain, ctx.now, moved);
+        ctx.note_dropped(dropped);
+        self.relay.after_move(ctx, moved);
+        let tip = ctx.chain.tip();
+        let event = Event::Tip {
+            hash: tip.hash,
+            height: tip.height,
+            disconnected: u32::try_from(moved.disconnected.len()).unwrap_or(u32::MAX),
+        };
+        ctx.push(Output::Event(event));
+        self.sync.announce_blocks(ctx, moved);
+    }
+
+    fn received(&mut self, id: PeerId, message: Message, wire_bytes: u32) {
+        let ctx = &mut self.ctx;
+        let Some(peer) = ctx.peers.get_mut_later(&id).filter(|p| !p.closing) else {
             return;
         };
-        peer.last_received = now.into();
+        peer.last_received = ctx.now.into();
         let command = message.command();
         peer.traffic.received.add(command, wire_bytes);
         let is_handshake = matches!(
@@ -240,46 +230,52 @@ impl Machine {
             // As Bitcoin Core: what comes too early is ignored.
             return;
         }
-        self.dispatch(now, id, message);
+        self.dispatch(id, message);
     }
 
-    fn dispatch(&mut self, now: Time, id: PeerId, message: Message) {
+    fn dispatch(&mut self, id: PeerId, message: Message) {
+        let Machine {
+            ctx,
+            relay,
+            sync,
+            peers,
+            ..
+        } = self;
         match message {
-            Message::Version(version) => self.received_version(now, id, *version),
-            Message::Verack => self.received_verack(now, id),
-            Message::WtxidRelay | Message::SendAddrV2 => self.received_feature(id, &message),
-            Message::SendHeaders => self.received_sendheaders(id),
+            Message::Version(version) => peers.received_version(ctx, id, *version),
+            Message::Verack => peers.received_verack(ctx, id),
+            Message::WtxidRelay | Message::SendAddrV2 => {
+                Peers::received_feature(ctx, id, &message);
+            }
+            Message::SendHeaders => Sync::received_sendheaders(ctx, id),
             Message::SendCmpct {
                 high_bandwidth,
                 version,
-            } => self.received_sendcmpct(id, high_bandwidth, version),
-            Message::FeeFilter(rate) => self.received_feefilter(id, rate),
-            Message::Ping(nonce) => self.send(now, id, Message::Pong(nonce)),
-            Message::Pong(nonce) => self.received_pong(now, id, nonce),
-            Message::GetAddr => self.received_getaddr(now, id),
-            Message::Addr(told) | Message::AddrV2(told) => self.received_addresses(now, id, told),
-            Message::GetHeaders(asked) => self.received_getheaders(now, id, &asked),
-            Message::Headers(headers) => self.received_headers(now, id, &headers),
-            Message::Inv(entries) => self.received_inv(now, id, &entries),
-            Message::GetData(wanted) => self.received_getdata(now, id, wanted),
-            Message::NotFound(entries) => self.received_notfound(now, id, &entries),
-            Message::Block(block) => self.received_block(now, id, block),
-            Message::CmpctBlock(compact) => self.received_compact_block(now, id, compact),
-            Message::GetBlockTxn(asked) => self.received_getblocktxn(now, id, &asked),
-            Message::BlockTxn(given) => self.received_blocktxn(now, id, *given),
-            Message::Tx(tx) => self.received_tx(now, id, tx),
+            } => Sync::received_sendcmpct(ctx, id, high_bandwidth, version),
+            Message::FeeFilter(rate) => Relay::received_feefilter(ctx, id, rate),
+            Message::Ping(nonce) => ctx.send(id, Message::Pong(nonce)),
+            Message::Pong(nonce) => Peers::received_pong(ctx, id, nonce),
+            Message::GetAddr => peers.received_getaddr(ctx, id),
+            Message::Addr(told) | Message::AddrV2(told) => peers.received_addresses(ctx, id, told),
+            Message::GetHeaders(asked) => Sync::received_getheaders(ctx, id, &asked),
+            Message::Headers(headers) => sync.received_headers(ctx, id, &headers),
+            Message::Inv(entries) => self.received_inv(id, &entries),
+            Message::GetData(wanted) => sync.received_getdata(ctx, id, wanted),
+            Message::NotFound(entries) => relay.received_notfound(ctx, id, &entries),
+            Message::Block(block) => sync.received_block(ctx, id, block),
+            Message::CmpctBlock(compact) => {
+                sync.received_compact_block(ctx, id, compact, relay.orphans());
+            }
+            Message::GetBlockTxn(asked) => sync.received_getblocktxn(ctx, id, &asked),
+            Message::BlockTxn(given) => sync.received_blocktxn(ctx, id, *given),
+            Message::Tx(tx) => relay.received_tx(ctx, id, tx),
             // Counted already.
             Message::Unknown { .. } => {}
         }
     }
 
-    #[cfg(feature = "planted-bugs")]
-    pub(crate) fn has_bug(&self, bug: super::PlantedBug) -> bool {
-        self.config.planted_bug == Some(bug)
-    }
-
     /// Sorts announcements into blocks and transactions.
-    fn received_inv(&mut self, now: Time, id: PeerId, entries: &[Inventory]) {
+    fn received_inv(&mut self, id: PeerId, entries: &[Inventory]) {
         let mut blocks = Vec::new();
         let mut transactions = Vec::new();
         for entry in entries {
@@ -295,52 +291,47 @@ impl Machine {
             }
         }
         if !blocks.is_empty() {
-            self.received_block_inv(now, id, &blocks);
+            self.sync.received_block_inv(&mut self.ctx, id, &blocks);
         }
         if !transactions.is_empty() {
-            self.received_tx_inv(now, id, &transactions);
+            self.relay.received_tx_inv(&mut self.ctx, id, &transactions);
         }
     }
 
     /// What the node was told at its start.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.ctx.config
     }
 
     /// The ledger.
     pub fn chain(&self) -> &Chain {
-        &self.chain
+        &self.ctx.chain
     }
 
     /// Ends the node, and gives back its ledger: what is left of it on disk.
     pub fn into_chain(self) -> Chain {
-        self.chain
+        self.ctx.chain
     }
 
     /// Transactions that no block has yet.
     pub fn mempool(&self) -> &Mempool {
-        &self.mempool
+        &self.ctx.mempool
     }
 
     /// Connections, by [`PeerId`].
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+        self.ctx.peers.values()
     }
 
     /// One connection.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
-        self.peers.get(&id)
+        self.ctx.peers.get(&id)
     }
 
     /// Bytes of all connections that there were.
     pub fn totals(&self) -> Traffic {
-        let mut totals = self.former.clone();
+        let mut totals = self.peers.former().clone();
         self.peers().for_each(|peer| totals.add(&peer.traffic));
         totals
-    }
-
-    /// A connection is gone: its bytes still count.
-    pub(crate) fn note_former(&mut self, traffic: &Traffic) {
-        self.former.add(traffic);
     }
 }

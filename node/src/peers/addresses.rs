@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::context::Randomness;
 use crate::io::Time;
-use crate::machine::Randomness;
 use crate::wire::PeerAddress;
 
 /// The share of the book that one source may have told, so that a liar cannot crowd out what the

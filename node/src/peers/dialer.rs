@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::peer::ConnectionKind;
+use crate::context::{Config, ConnectionKind, Randomness};
 use crate::io::Time;
-use crate::machine::{Config, Randomness};
 
 /// The wait after the first failure. All nodes of a lab start at one instant, and some listen a
 /// moment later than others dial.

@@ -4,9 +4,9 @@
 //! [`crate::io::Output::Send`]). So pings can be as rare as Bitcoin Core's, and a thousand idle
 //! nodes cost next to nothing.
 
-use super::peer::{Handshake, Peer};
+use super::Peers;
+use crate::context::{Context, Handshake, Peer, Timing};
 use crate::io::{PeerId, Time};
-use crate::machine::{Machine, Timing};
 use crate::wire::Message;
 
 /// A peer that keeps talking but leaves a ping unanswered has this many times the peer timeout: a
@@ -49,52 +49,52 @@ fn next_due(peer: &Peer, timing: &Timing) -> (Time, Due) {
     }
 }
 
-impl Machine {
+impl Peers {
     /// Pings, and lets go of the dead.
-    pub(crate) fn run_liveness(&mut self, now: Time) {
-        let timing = &self.config.timing;
-        let due: Vec<_> = self
+    pub(crate) fn run_liveness(&mut self, ctx: &mut Context) {
+        let timing = &ctx.config.timing;
+        let due: Vec<_> = ctx
             .peers
-            .due(now)
+            .due(ctx.now)
             .filter(|p| !p.closing)
             .map(|p| (p.id, next_due(p, timing)))
-            .filter(|(_, (at, _))| *at <= now)
+            .filter(|(_, (at, _))| *at <= ctx.now)
             .map(|(id, (_, due))| (id, due))
             .collect();
         for (id, due) in due {
             if due != Due::Ping {
-                self.dialer.unsettle(now);
+                self.dialer.unsettle(ctx.now);
             }
             match due {
-                Due::Ping => self.send_ping(now, id),
-                Due::HandshakeTimeout => self.disconnect(id, "handshake timeout"),
-                Due::Silent => self.disconnect(id, "silent: no answer to a ping"),
-                Due::PingTimeout => self.disconnect(id, "ping timeout"),
+                Due::Ping => Peers::send_ping(ctx, id),
+                Due::HandshakeTimeout => ctx.disconnect(id, "handshake timeout"),
+                Due::Silent => ctx.disconnect(id, "silent: no answer to a ping"),
+                Due::PingTimeout => ctx.disconnect(id, "ping timeout"),
             }
         }
     }
 
-    /// When a connection needs [`Machine::run_liveness`].
-    pub(crate) fn liveness_deadline(&self, peer: &Peer) -> Time {
-        next_due(peer, &self.config.timing).0
-    }
-
     /// Pings, unless an answer is still awaited.
-    pub(crate) fn send_ping(&mut self, now: Time, id: PeerId) {
-        let nonce = self.randomness.u64();
-        let Some(peer) = self.peers.get_mut(&id) else {
+    pub(crate) fn send_ping(ctx: &mut Context, id: PeerId) {
+        let nonce = ctx.randomness.u64();
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return;
         };
         if !peer.is_ready() || peer.ping.outstanding_since().is_some() {
             return;
         }
-        peer.ping.sent(nonce, now);
-        self.send(now, id, Message::Ping(nonce));
+        peer.ping.sent(nonce, ctx.now);
+        ctx.send(id, Message::Ping(nonce));
     }
 
-    pub(crate) fn received_pong(&mut self, now: Time, id: PeerId, nonce: u64) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.ping.answered(nonce, now);
+    pub(crate) fn received_pong(ctx: &mut Context, id: PeerId, nonce: u64) {
+        if let Some(peer) = ctx.peers.get_mut(&id) {
+            peer.ping.answered(nonce, ctx.now);
         }
     }
+}
+
+/// When a connection needs a ping, or to be let go.
+pub(super) fn deadline(timing: &Timing, peer: &Peer) -> Time {
+    next_due(peer, timing).0
 }

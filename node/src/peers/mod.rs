@@ -3,26 +3,20 @@
 
 mod addresses;
 mod bans;
+mod core;
 mod dialer;
 mod dialing;
 mod eviction;
 mod gossip;
 mod handshake;
 mod liveness;
-mod peer;
-mod ping;
-mod table;
-mod traffic;
+mod watched;
 
-pub(crate) use addresses::AddressBook;
-pub(crate) use bans::Unwelcome;
+pub(crate) use self::core::Peers;
+pub use crate::context::{
+    BytesByCommand, ConnectionKind, Peer, PeerGossip, PeerSync, PeerTransactions, Ping, Traffic,
+};
 pub use bans::{Ban, BanList, Subnet, SubnetError};
-pub(crate) use dialer::Dialer;
 pub use dialer::TargetKind;
-pub use gossip::PeerGossip;
 pub use handshake::PROTOCOL_VERSION;
-pub(crate) use peer::Handshake;
-pub use peer::{ConnectionKind, Peer};
-pub use ping::Ping;
-pub(crate) use table::PeerTable;
-pub use traffic::{BytesByCommand, Traffic};
+pub(crate) use handshake::services;

@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bitcoin::Amount;
 use smallvec::SmallVec;
 
-use super::knowers::{Place, Places};
+use crate::context::{Place, Places, lines_of};
 use crate::io::{PeerId, Time};
-use crate::machine::lines_of;
 use crate::wire::NamedTransaction;
 
 /// Transactions that wait at most; beyond it the oldest are not announced, and come to the others by

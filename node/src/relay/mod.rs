@@ -4,18 +4,14 @@
 
 mod announce;
 mod arrivals;
-mod foresight;
+mod core;
 mod knowers;
 mod orphans;
 mod own;
+mod prefetch;
 mod receive;
 mod recent;
 mod requests;
 
-pub use announce::PeerTransactions;
-pub(crate) use arrivals::Arrivals;
-pub(crate) use knowers::Knowers;
-pub(crate) use orphans::Orphans;
-pub(crate) use own::OwnTransactions;
-pub(crate) use recent::RecentIds;
-pub(crate) use requests::{TxName, TxRequests};
+pub(crate) use self::core::Relay;
+pub(crate) use requests::TxName;

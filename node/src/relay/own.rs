@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use bitcoin::Txid;
 use bitcoin::p2p::message_blockdata::Inventory;
 
+use super::Relay;
 use crate::chain::NamedBlock;
+use crate::context::Context;
 use crate::io::Time;
-use crate::machine::Machine;
 use crate::wire::{Message, NamedTransaction};
 
 /// Own transactions remembered; beyond it, new ones are announced once.
@@ -20,26 +21,26 @@ const PER_TURN_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OwnTransactions {
     unconfirmed: BTreeMap<Txid, NamedTransaction>,
-    announce_at: Option<Time>,
+    pub(super) announce_at: Option<Time>,
 }
 
-impl Machine {
+impl Relay {
     /// Notes a transaction that was submitted here.
-    pub(super) fn note_own(&mut self, now: Time, tx: NamedTransaction) {
+    pub(super) fn note_own(&mut self, ctx: &mut Context, tx: NamedTransaction) {
         if self.own.unconfirmed.len() < OWN_MAX {
             self.own.unconfirmed.insert(tx.txid(), tx);
-            self.arm_rebroadcast(now);
+            self.arm_rebroadcast(ctx);
         }
     }
 
-    fn arm_rebroadcast(&mut self, now: Time) {
+    fn arm_rebroadcast(&mut self, ctx: &mut Context) {
         if self.own.unconfirmed.is_empty() {
             self.own.announce_at = None;
         } else if self.own.announce_at.is_none() {
-            let wait = self
+            let wait = ctx
                 .randomness
-                .jittered(self.config.timing.rebroadcast_interval);
-            self.own.announce_at = Some(now + wait);
+                .jittered(ctx.config.timing.rebroadcast_interval);
+            self.own.announce_at = Some(ctx.now + wait);
         }
     }
 
@@ -54,9 +55,9 @@ impl Machine {
 
     /// A reorganisation took the block away: those of its transactions that are again in the
     /// mempool are announced as if they were new.
-    pub(super) fn own_returned(&mut self, now: Time, block: &NamedBlock) {
+    pub(super) fn own_returned(&mut self, ctx: &mut Context, block: &NamedBlock) {
         for (_, txid, _) in block.named_transactions().skip(1) {
-            self.queue_for_all(now, &txid, None);
+            self.queue_for_all(ctx, &txid, None);
         }
     }
 
@@ -72,12 +73,12 @@ impl Machine {
 
     /// Announces them again to all, whoever is thought to have them; those that fell out of the
     /// mempool are tried again first.
-    pub(super) fn run_rebroadcast(&mut self, now: Time) {
-        if self.own.announce_at.is_none_or(|t| t > now) {
+    pub(super) fn run_rebroadcast(&mut self, ctx: &mut Context) {
+        if self.own.announce_at.is_none_or(|t| t > ctx.now) {
             return;
         }
         self.own.announce_at = None;
-        self.arm_rebroadcast(now);
+        self.arm_rebroadcast(ctx);
         let own: Vec<_> = self
             .own
             .unconfirmed
@@ -87,13 +88,13 @@ impl Machine {
             .collect();
         let mut announced = Vec::new();
         for tx in own {
-            let here = self.mempool.contains(&tx.txid())
-                || self.mempool.accept(&self.chain, now, tx.clone()).is_ok();
+            let here = ctx.mempool.contains(&tx.txid())
+                || ctx.mempool.accept(&ctx.chain, ctx.now, tx.clone()).is_ok();
             if here {
                 announced.push((tx.txid(), tx.wtxid()));
             }
         }
-        let takers: Vec<_> = self
+        let takers: Vec<_> = ctx
             .peers
             .values()
             .filter(|p| p.is_ready() && p.transactions.is_wanted())
@@ -108,12 +109,8 @@ impl Machine {
                 })
                 .collect();
             if !inventory.is_empty() {
-                self.send(now, id, Message::Inv(inventory));
+                ctx.send(id, Message::Inv(inventory));
             }
         }
-    }
-
-    pub(crate) fn rebroadcast_deadline(&self) -> Time {
-        self.own.announce_at.unwrap_or(Time::NEVER)
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bitcoin::Txid;
 use bitcoin::p2p::message_blockdata::Inventory;
 
+use super::Relay;
 use super::requests::TxName;
 use crate::chain::BlockAccepted;
-use crate::io::{Event, Output, PeerId, Time};
-use crate::machine::Machine;
+use crate::context::{Context, Fact};
+use crate::io::{Event, Output, PeerId};
 use crate::mempool::TxReject;
 use crate::wire::{Message, NamedTransaction};
 
@@ -18,48 +19,48 @@ use crate::wire::{Message, NamedTransaction};
 /// flooding.
 const IGNORED_MAX: u32 = 50_000;
 
-impl Machine {
-    pub(crate) fn received_tx_inv(&mut self, now: Time, id: PeerId, names: &[TxName]) {
-        if !self.config.relay_transactions {
-            self.misbehaved(id, "transactions announced to a node that wants none");
+impl Relay {
+    pub(crate) fn received_tx_inv(&mut self, ctx: &mut Context, id: PeerId, names: &[TxName]) {
+        if !ctx.config.relay_transactions {
+            ctx.misbehaved(id, "transactions announced to a node that wants none");
             return;
         }
-        let place = self.peers.get(&id).and_then(|p| p.transactions.place);
-        self.knowers.note_losses(self.mempool.losses());
+        let place = ctx.peers.get(&id).and_then(|p| p.transactions.place);
+        self.knowers.note_losses(ctx.mempool.losses());
         for name in names {
             let is_ours = match name {
-                TxName::Wtxid(wtxid) => self.knowers.note(place, self.tx_id(wtxid)),
+                TxName::Wtxid(wtxid) => self.knowers.note(place, ctx.tx_id(wtxid)),
                 TxName::Txid(_) => false,
             };
-            if is_ours || !self.requests.wants(name) && self.is_known(name) {
+            if is_ours || !self.requests.wants(name) && self.is_known(ctx, name) {
                 continue;
             }
             if self.requests.announced(*name, id) {
                 continue;
             }
-            if let Some(peer) = self.peers.get_mut(&id) {
+            if let Some(peer) = ctx.peers.get_mut(&id) {
                 peer.transactions.ignored += 1;
                 if peer.transactions.ignored > IGNORED_MAX {
-                    self.misbehaved(id, "flood of announcements");
+                    ctx.misbehaved(id, "flood of announcements");
                     return;
                 }
             }
         }
-        self.request_transactions(now, id);
+        self.request_transactions(ctx, id);
     }
 
     /// Whether a transaction need not be asked for.
-    fn is_known(&self, name: &TxName) -> bool {
+    fn is_known(&self, ctx: &Context, name: &TxName) -> bool {
         match name {
             TxName::Txid(txid) => {
-                self.mempool.contains(txid)
+                ctx.mempool.contains(txid)
                     || self
                         .confirmed
-                        .contains(self.randomness.short_id(txid.as_ref()))
+                        .contains(ctx.randomness.short_id(txid.as_ref()))
             }
             TxName::Wtxid(wtxid) => {
-                let id = self.tx_id(wtxid);
-                self.mempool.contains_wtxid(wtxid)
+                let id = ctx.tx_id(wtxid);
+                ctx.mempool.contains_wtxid(wtxid)
                     || self.orphans.contains(wtxid)
                     || self.rejected.contains(id)
                     || self.confirmed.contains(id)
@@ -68,13 +69,13 @@ impl Machine {
     }
 
     /// Asks a peer for what it is due to be asked for.
-    pub(super) fn request_transactions(&mut self, now: Time, id: PeerId) {
-        if !self.peers.get(&id).is_some_and(|p| p.is_ready()) {
+    pub(super) fn request_transactions(&mut self, ctx: &mut Context, id: PeerId) {
+        if !ctx.peers.get(&id).is_some_and(|p| p.is_ready()) {
             return;
         }
         let due = self
             .requests
-            .take_due(id, now + self.config.timing.tx_timeout);
+            .take_due(id, ctx.now + ctx.config.timing.tx_timeout);
         if due.is_empty() {
             return;
         }
@@ -85,23 +86,28 @@ impl Machine {
                 TxName::Wtxid(wtxid) => Inventory::WTx(wtxid),
             })
             .collect();
-        self.send(now, id, Message::GetData(inventory));
+        ctx.send(id, Message::GetData(inventory));
     }
 
     /// Asks the next announcer for what did not come.
-    pub(super) fn run_requests(&mut self, now: Time) {
-        let late = self.requests.late(now);
+    pub(super) fn run_requests(&mut self, ctx: &mut Context) {
+        let late = self.requests.late(ctx.now);
         let mut asked = BTreeSet::new();
         for (name, peer) in late {
             asked.insert(peer);
             asked.extend(self.requests.failed(name, peer));
         }
         for id in asked {
-            self.request_transactions(now, id);
+            self.request_transactions(ctx, id);
         }
     }
 
-    pub(crate) fn received_notfound(&mut self, now: Time, id: PeerId, entries: &[Inventory]) {
+    pub(crate) fn received_notfound(
+        &mut self,
+        ctx: &mut Context,
+        id: PeerId,
+        entries: &[Inventory],
+    ) {
         let mut next = BTreeSet::from([id]);
         for entry in entries {
             let name = match entry {
@@ -114,53 +120,53 @@ impl Machine {
             next.extend(self.requests.failed(name, id));
         }
         for id in next {
-            self.request_transactions(now, id);
+            self.request_transactions(ctx, id);
         }
     }
 
-    pub(crate) fn received_tx(&mut self, now: Time, id: PeerId, tx: NamedTransaction) {
-        if !self.config.relay_transactions {
-            self.misbehaved(id, "transaction sent to a node that wants none");
+    pub(crate) fn received_tx(&mut self, ctx: &mut Context, id: PeerId, tx: NamedTransaction) {
+        if !ctx.config.relay_transactions {
+            ctx.misbehaved(id, "transaction sent to a node that wants none");
             return;
         }
         let (txid, wtxid) = (tx.txid(), tx.wtxid());
-        let place = self.peers.get(&id).and_then(|p| p.transactions.place);
-        self.knowers.note(place, self.tx_id(&wtxid));
+        let place = ctx.peers.get(&id).and_then(|p| p.transactions.place);
+        self.knowers.note(place, ctx.tx_id(&wtxid));
         let mut freed = BTreeSet::from([id]);
         freed.extend(self.requests.settled(TxName::Txid(txid)));
         let asked = self.requests.settled(TxName::Wtxid(wtxid));
         freed.extend(asked);
-        if asked.is_some() || !self.is_known(&TxName::Wtxid(wtxid)) {
-            self.try_from_peer(now, id, tx);
+        if asked.is_some() || !self.is_known(ctx, &TxName::Wtxid(wtxid)) {
+            self.try_from_peer(ctx, id, tx);
         }
         for id in freed {
-            self.request_transactions(now, id);
+            self.request_transactions(ctx, id);
         }
     }
 
     /// Offers a peer's transaction to the mempool, and then the orphans that waited for it.
-    fn try_from_peer(&mut self, now: Time, id: PeerId, tx: NamedTransaction) {
+    fn try_from_peer(&mut self, ctx: &mut Context, id: PeerId, tx: NamedTransaction) {
         let mut waiting = vec![(tx, id)];
         while let Some((tx, from)) = waiting.pop() {
-            match self.mempool.accept(&self.chain, now, tx.clone()) {
+            match ctx.mempool.accept(&ctx.chain, ctx.now, tx.clone()) {
                 Ok(accepted) => {
-                    if let Some(peer) = self.peers.get_mut(&from) {
-                        peer.last_transaction = now.into();
+                    if let Some(peer) = ctx.peers.get_mut(&from) {
+                        peer.last_transaction = ctx.now.into();
                     }
-                    self.remember_all(accepted.evicted);
-                    self.entered_mempool(now, &tx, Some(from));
+                    ctx.note_dropped(accepted.evicted);
+                    self.entered_mempool(ctx, &tx, Some(from));
                     waiting.extend(self.orphans.take_children(&accepted.txid));
                 }
                 Err(TxReject::MissingInputs { missing }) => {
                     let parents: BTreeSet<Txid> = missing.iter().map(|out| out.txid).collect();
-                    self.keep_orphan(from, tx, &parents);
+                    self.keep_orphan(ctx, from, tx, &parents);
                 }
                 Err(reject) => {
-                    self.rejected.insert(self.tx_id(&tx.wtxid()));
+                    self.rejected.insert(ctx.tx_id(&tx.wtxid()));
                     if reject.punish() {
-                        self.misbehaved(from, &format!("invalid transaction: {}", reject.reason()));
+                        ctx.misbehaved(from, &format!("invalid transaction: {}", reject.reason()));
                     } else {
-                        self.compact.remember(tx);
+                        ctx.note(Fact::TransactionDropped(tx));
                     }
                 }
             }
@@ -168,14 +174,20 @@ impl Machine {
     }
 
     /// Keeps a transaction whose parents are missing, and wants these from the same peer.
-    fn keep_orphan(&mut self, from: PeerId, tx: NamedTransaction, parents: &BTreeSet<Txid>) {
-        if !self.peers.get(&from).is_some_and(|p| p.is_ready()) {
+    fn keep_orphan(
+        &mut self,
+        ctx: &mut Context,
+        from: PeerId,
+        tx: NamedTransaction,
+        parents: &BTreeSet<Txid>,
+    ) {
+        if !ctx.peers.get(&from).is_some_and(|p| p.is_ready()) {
             return;
         }
         for parent in parents {
             // A parent that is known and yet gives no coin has been spent.
-            if self.is_known(&TxName::Txid(*parent)) {
-                self.rejected.insert(self.tx_id(&tx.wtxid()));
+            if self.is_known(ctx, &TxName::Txid(*parent)) {
+                self.rejected.insert(ctx.tx_id(&tx.wtxid()));
                 return;
             }
         }
@@ -185,17 +197,10 @@ impl Machine {
         self.orphans.add(tx, from);
     }
 
-    /// Keeps what the mempool let go: a block may still have it.
-    pub(crate) fn remember_all(&mut self, gone: Vec<NamedTransaction>) {
-        for tx in gone {
-            self.compact.remember(tx);
-        }
-    }
-
-    fn entered_mempool(&mut self, now: Time, tx: &NamedTransaction, from: Option<PeerId>) {
-        self.queue_for_all(now, &tx.txid(), from);
+    fn entered_mempool(&mut self, ctx: &mut Context, tx: &NamedTransaction, from: Option<PeerId>) {
+        self.queue_for_all(ctx, &tx.txid(), from);
         let tx = Arc::clone(tx.transaction());
-        self.push(Output::Event(Event::Transaction(tx)));
+        ctx.push(Output::Event(Event::Transaction(tx)));
     }
 
     /// A transaction from this node's own user: into the mempool, to the peers, and repeated until
@@ -203,38 +208,35 @@ impl Machine {
     ///
     /// # Errors
     /// The mempool's, when it does not take it.
-    pub fn submit_transaction(
+    pub(crate) fn submit(
         &mut self,
-        now: Time,
-        tx: impl Into<NamedTransaction>,
+        ctx: &mut Context,
+        tx: NamedTransaction,
     ) -> Result<Txid, TxReject> {
-        self.command_begins(now);
-        let tx = tx.into();
-        let accepted = self.mempool.accept(&self.chain, now, tx.clone())?;
-        self.note_own(now, tx.clone());
-        self.remember_all(accepted.evicted);
-        self.entered_mempool(now, &tx, None);
+        let accepted = ctx.mempool.accept(&ctx.chain, ctx.now, tx.clone())?;
+        self.note_own(ctx, tx.clone());
+        ctx.note_dropped(accepted.evicted);
+        self.entered_mempool(ctx, &tx, None);
         // A peer may have told of it before: it is wanted no more.
         for name in [TxName::Txid(tx.txid()), TxName::Wtxid(tx.wtxid())] {
             if let Some(freed) = self.requests.settled(name) {
-                self.request_transactions(now, freed);
+                self.request_transactions(ctx, freed);
             }
         }
         for (child, from) in self.orphans.take_children(&accepted.txid) {
-            self.try_from_peer(now, from, child);
+            self.try_from_peer(ctx, from, child);
         }
-        self.command_ends(now);
         Ok(accepted.txid)
     }
 
     /// The chain has moved: what was wanted or refused may have changed.
-    pub(crate) fn relay_after_move(&mut self, now: Time, moved: &BlockAccepted) {
+    pub(crate) fn after_move(&mut self, ctx: &mut Context, moved: &BlockAccepted) {
         self.rejected.clear();
         if !moved.disconnected.is_empty() {
             self.confirmed.clear();
         }
         for block in &moved.disconnected {
-            self.own_returned(now, block);
+            self.own_returned(ctx, block);
         }
         for block in &moved.connected {
             self.own_confirmed(block);
@@ -242,14 +244,14 @@ impl Machine {
                 // A coinbase is not passed on by itself: nobody tells of it.
                 if !tx.is_coinbase() {
                     self.confirmed
-                        .insert(self.randomness.short_id(txid.as_ref()));
-                    self.confirmed.insert(self.tx_id(&wtxid));
+                        .insert(ctx.randomness.short_id(txid.as_ref()));
+                    self.confirmed.insert(ctx.tx_id(&wtxid));
                 }
                 self.requests.settled(TxName::Txid(txid));
                 self.requests.settled(TxName::Wtxid(wtxid));
                 self.orphans.remove(&wtxid);
                 for (child, from) in self.orphans.take_children(&txid) {
-                    self.try_from_peer(now, from, child);
+                    self.try_from_peer(ctx, from, child);
                 }
             }
         }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use bitcoin::block::Header;
 use bitcoin::p2p::message_blockdata::Inventory;
 
+use super::Sync;
 use crate::chain::BlockAccepted;
-use crate::io::{PeerId, Time};
-use crate::machine::Machine;
-use crate::peers::{ConnectionKind, Peer};
+use crate::context::{ConnectionKind, Context, Peer};
+use crate::io::PeerId;
 use crate::wire::{CompactBlock, Message};
 
 /// More new blocks than this are announced by the last one's hash alone (Bitcoin Core's
@@ -23,17 +23,17 @@ const CATCHING_UP_BLOCKS: usize = 8;
 /// They hear this often then. Short, because a peer that withholds bodies can make it look so.
 const CATCHING_UP_EVERY: Duration = Duration::from_secs(1);
 
-impl Machine {
+impl Sync {
     /// Tells every peer of the blocks that joined the active chain.
-    pub(crate) fn announce_blocks(&mut self, now: Time, moved: &BlockAccepted) {
+    pub(crate) fn announce_blocks(&mut self, ctx: &mut Context, moved: &BlockAccepted) {
         #[cfg(feature = "planted-bugs")]
-        if self.has_bug(crate::PlantedBug::NoAnnouncementAfterReorg)
+        if ctx.has_bug(crate::PlantedBug::NoAnnouncementAfterReorg)
             && !moved.disconnected.is_empty()
         {
             return;
         }
         if self.downloads.count() >= CATCHING_UP_BLOCKS {
-            self.announce_at.get_or_insert(now + CATCHING_UP_EVERY);
+            self.announce_at.get_or_insert(ctx.now + CATCHING_UP_EVERY);
             return;
         }
         self.announce_at = None;
@@ -43,52 +43,56 @@ impl Machine {
         } else {
             Arc::default()
         };
-        self.announce_tip(now, &headers);
+        self.announce_tip(ctx, &headers);
     }
 
     /// Tells of the tip what was held back while catching up.
-    pub(super) fn run_announcement(&mut self, now: Time) {
-        if self.announce_at.is_some_and(|t| t <= now) {
+    pub(super) fn run_announcement(&mut self, ctx: &mut Context) {
+        if self.announce_at.is_some_and(|t| t <= ctx.now) {
             self.announce_at = None;
-            self.announce_tip(now, &Arc::default());
+            self.announce_tip(ctx, &Arc::default());
         }
     }
 
     /// Tells every peer that lacks the tip; by these headers, or the compact block of the last,
     /// if they are the ones it lacks.
-    fn announce_tip(&mut self, now: Time, headers: &Arc<[Header]>) {
-        let tip = self.chain.tip();
-        let mut takers: Vec<PeerId> = Vec::with_capacity(self.peers.len());
+    fn announce_tip(&mut self, ctx: &mut Context, headers: &Arc<[Header]>) {
+        let tip = ctx.chain.tip();
+        let mut takers: Vec<PeerId> = Vec::with_capacity(ctx.peers.len());
         let ready = |p: &&Peer| p.is_ready() && p.kind != ConnectionKind::AddressFetch;
-        let lacking = self.peers.values().filter(ready);
-        takers.extend(lacking.filter(|p| !self.has_entry(p, tip)).map(|p| p.id));
+        let lacking = ctx.peers.values().filter(ready);
+        takers.extend(
+            lacking
+                .filter(|p| !Sync::has_entry(ctx, p, tip))
+                .map(|p| p.id),
+        );
         let tip = tip.hash;
-        let wants_compact = |id| self.peers.get(id).is_some_and(|p| p.sync.wants_compact);
+        let wants_compact = |id| ctx.peers.get(id).is_some_and(|p| p.sync.wants_compact);
         let compact = if !headers.is_empty() && takers.iter().any(wants_compact) {
-            self.compact_form(&tip)
+            self.compact_form(ctx, &tip)
         } else {
             None
         };
         for id in takers {
-            let Some(peer) = self.peers.get(&id) else {
+            let Some(peer) = ctx.peers.get(&id) else {
                 continue;
             };
-            let message = self.announcement(peer, headers, compact.as_ref());
-            if let Some(peer) = self.peers.get_mut_later(&id) {
+            let message = Sync::announcement(ctx, peer, headers, compact.as_ref());
+            if let Some(peer) = ctx.peers.get_mut_later(&id) {
                 peer.sync.best_sent = Some(tip);
             }
-            self.send(now, id, message);
+            ctx.send(id, message);
         }
     }
 
     /// What to tell one peer that lacks the tip.
     fn announcement(
-        &self,
+        ctx: &Context,
         peer: &Peer,
         headers: &Arc<[Header]>,
         compact: Option<&Arc<CompactBlock>>,
     ) -> Message {
-        let by_hash = || Message::Inv(vec![Inventory::Block(self.chain.tip_hash())]);
+        let by_hash = || Message::Inv(vec![Inventory::Block(ctx.chain.tip_hash())]);
         if !peer.sync.wants_headers && !peer.sync.wants_compact {
             return by_hash();
         }
@@ -97,10 +101,10 @@ impl Machine {
             1 => Some(0),
             _ => headers
                 .iter()
-                .position(|h| !self.has(peer, &self.chain.hash_of(h))),
+                .position(|h| !Sync::has(ctx, peer, &ctx.chain.hash_of(h))),
         };
         let new = match lacking.map(|at| &headers[at..]) {
-            Some(new) if self.has(peer, &new[0].prev_blockhash) => new,
+            Some(new) if Sync::has(ctx, peer, &new[0].prev_blockhash) => new,
             _ => return by_hash(),
         };
         match (new, compact) {

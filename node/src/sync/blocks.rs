@@ -2,15 +2,14 @@
 //! does not deliver.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Block, BlockHash};
 
+use super::Sync;
 use crate::chain::{BlockAccepted, BlockError, HeaderError};
-use crate::io::{PeerId, Time};
-use crate::machine::Machine;
-use crate::peers::Peer;
+use crate::context::{Context, Fact, Peer};
+use crate::io::PeerId;
 use crate::time::OptionalTime;
 use crate::wire::Message;
 
@@ -24,76 +23,72 @@ const STALLS_MAX: u8 = 3;
 /// A peer that keeps a block trickling in has this many times the timeout for it.
 const TRICKLE_FACTOR: u32 = 10;
 
-impl Machine {
+impl Sync {
     /// Asks a peer for bodies that it has and nobody else was asked for.
-    pub(super) fn request_blocks(&mut self, now: Time, id: PeerId) {
-        let Some(peer) = self.peers.get(&id) else {
+    pub(super) fn request_blocks(&mut self, ctx: &mut Context, id: PeerId) {
+        let Some(peer) = ctx.peers.get(&id) else {
             return;
         };
-        if !Machine::has_room(peer) {
+        if !Sync::has_room(peer) {
             return;
         }
-        if peer.sync.best_known == Some(self.chain.tip_hash()) {
+        if peer.sync.best_known == Some(ctx.chain.tip_hash()) {
             return;
         }
         let free = IN_FLIGHT_PER_PEER_MAX - peer.sync.in_flight.len();
-        let Some(best) = peer
-            .sync
-            .best_known
-            .and_then(|hash| self.chain.entry(&hash))
-        else {
+        let Some(best) = peer.sync.best_known.and_then(|hash| ctx.chain.entry(&hash)) else {
             return;
         };
         // The usual case, told shortly: the next block, which somebody else was asked for.
-        if best.parent() == self.chain.tip_hash() && self.downloads.is_asked(&best.hash) {
+        if best.parent() == ctx.chain.tip_hash() && self.downloads.is_asked(&best.hash) {
             return;
         }
-        if best.work <= self.chain.tip().work {
+        if best.work <= ctx.chain.tip().work {
             return;
         }
-        let mut wanted = self.chain.wanted_blocks_toward(&best.hash, WINDOW);
+        let mut wanted = ctx.chain.wanted_blocks_toward(&best.hash, WINDOW);
         wanted.retain(|(hash, _)| !self.downloads.is_asked(hash));
         wanted.truncate(free);
         if wanted.is_empty() {
             return;
         }
-        let inventory = if self.is_asked_compact(id, &wanted) {
+        let inventory = if self.is_asked_compact(ctx, id, &wanted) {
             vec![Inventory::CompactBlock(wanted[0].0)]
         } else {
             let hashes = wanted.iter().map(|(hash, _)| *hash);
             hashes.map(Inventory::WitnessBlock).collect()
         };
-        self.note_asked(now, id, wanted);
-        self.send(now, id, Message::GetData(inventory));
+        self.note_asked(ctx, id, wanted);
+        ctx.send(id, Message::GetData(inventory));
     }
 
     /// Whether more blocks may be asked of a peer. One that has stalled rests for a while.
     pub(super) fn has_room(peer: &Peer) -> bool {
         let rests = peer.sync.stalls > 0 && peer.sync.stall_at.is_some();
-        peer.sync.in_flight.len() < IN_FLIGHT_PER_PEER_MAX && !rests && Machine::gives_blocks(peer)
+        peer.sync.in_flight.len() < IN_FLIGHT_PER_PEER_MAX && !rests && Sync::gives_blocks(peer)
     }
 
     /// Whether to ask for the compact form: of a single block, the next one, while nothing else is
     /// on its way. Then this node keeps up, and its mempool has most of what the block has.
-    fn is_asked_compact(&self, id: PeerId, wanted: &[(BlockHash, u32)]) -> bool {
-        let speaks = self.peers.get(&id).is_some_and(|p| p.sync.speaks_compact);
+    fn is_asked_compact(&self, ctx: &Context, id: PeerId, wanted: &[(BlockHash, u32)]) -> bool {
+        let speaks = ctx.peers.get(&id).is_some_and(|p| p.sync.speaks_compact);
         let [(_, height)] = wanted else { return false };
         speaks
-            && self.uses_compact()
+            && Sync::uses_compact(ctx)
             && self.downloads.count() == 0
-            && *height <= self.chain.tip().height + 1
+            && *height <= ctx.chain.tip().height + 1
     }
 
     /// Notes that a peer was asked for blocks.
-    fn note_asked(&mut self, now: Time, id: PeerId, wanted: Vec<(BlockHash, u32)>) {
+    fn note_asked(&mut self, ctx: &mut Context, id: PeerId, wanted: Vec<(BlockHash, u32)>) {
         for (hash, _) in &wanted {
             self.downloads.ask(*hash, id);
         }
         let timeout = self.downloads.timeout();
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = ctx.peers.get_mut(&id) {
             if peer.sync.in_flight.is_empty() {
-                peer.sync.waiting_since = now;
-                peer.sync.stall_at = (now + timeout).into();
+                peer.sync.waiting_since = ctx.now;
+                peer.sync.stall_at = (ctx.now + timeout).into();
             }
             peer.sync.in_flight.extend(wanted);
         }
@@ -101,94 +96,107 @@ impl Machine {
 
     /// Notes that a peer was asked for (more of) a block. If it was before, part has come: that
     /// counts as a block which trickles in, so that nobody can keep others from being asked.
-    pub(super) fn note_asked_again(&mut self, now: Time, id: PeerId, hash: BlockHash) {
+    pub(super) fn note_asked_again(&mut self, ctx: &mut Context, id: PeerId, hash: BlockHash) {
         if self.downloads.asked_of(&hash) == Some(id) {
-            self.progressed(now, id);
-        } else if let Some(height) = self.chain.entry(&hash).map(|e| e.height) {
-            self.note_asked(now, id, vec![(hash, height)]);
+            self.progressed(ctx, id);
+        } else if let Some(height) = ctx.chain.entry(&hash).map(|e| e.height) {
+            self.note_asked(ctx, id, vec![(hash, height)]);
         }
     }
 
     /// Whether all bodies on the way to the best header are here or on their way.
-    pub(super) fn all_are_asked(&self) -> bool {
-        let wanted = self.chain.wanted_blocks(WINDOW);
+    pub(super) fn all_are_asked(&self, ctx: &Context) -> bool {
+        let wanted = ctx.chain.wanted_blocks(WINDOW);
         wanted.iter().all(|(hash, _)| self.downloads.is_asked(hash))
     }
 
     /// Asks every peer that has room.
-    pub(super) fn request_blocks_of_all(&mut self, now: Time) {
-        let ids: Vec<_> = self.peers.keys().copied().collect();
+    pub(super) fn request_blocks_of_all(&mut self, ctx: &mut Context) {
+        let ids: Vec<_> = ctx.peers.keys().copied().collect();
         for id in ids {
-            self.request_blocks(now, id);
+            self.request_blocks(ctx, id);
         }
     }
 
-    pub(crate) fn received_block(&mut self, now: Time, id: PeerId, block: Arc<Block>) {
-        let hash = self.chain.hash_of(&block.header);
-        self.arrived(now, id, &hash);
-        if self.chain.entry(&hash).is_some_and(|e| e.status.has_body()) {
-            self.note_has(id, hash);
-            self.request_blocks(now, id);
+    pub(crate) fn received_block(&mut self, ctx: &mut Context, id: PeerId, block: Arc<Block>) {
+        let hash = ctx.chain.hash_of(&block.header);
+        self.arrived(ctx, id, &hash);
+        if ctx.chain.entry(&hash).is_some_and(|e| e.status.has_body()) {
+            Sync::note_has(ctx, id, hash);
+            self.request_blocks(ctx, id);
             return;
         }
-        match self.chain.accept_block(now.unix_secs(), block) {
+        match ctx.chain.accept_block(ctx.now.unix_secs(), block) {
             Ok(accepted) => {
                 self.downloads.came_from(hash, id);
-                self.took_block(now, id, hash, &accepted);
+                Sync::took_block(ctx, id, hash, accepted);
             }
-            Err(error) => self.refused_block(now, id, &error, hash),
+            Err(error) => self.refused_block(ctx, id, &error, hash),
         }
     }
 
-    /// A peer's block was taken in.
+    /// A peer's block was taken in: what it did to the chain is for others to know first.
     pub(super) fn took_block(
-        &mut self,
-        now: Time,
-        id: PeerId,
+        ctx: &mut Context,
+        from: PeerId,
         hash: BlockHash,
-        accepted: &BlockAccepted,
+        accepted: BlockAccepted,
     ) {
-        self.note_has(id, hash);
-        if let Some(peer) = self.peers.get_mut(&id)
+        Sync::note_has(ctx, from, hash);
+        if let Some(peer) = ctx.peers.get_mut(&from)
             && accepted.new
         {
-            peer.last_block = now.into();
+            peer.last_block = ctx.now.into();
         }
-        self.chain_moved(now, accepted);
-        if self.chain.tip().hash == hash && self.downloads.count() == 0 {
-            self.choose_high_bandwidth(now, id);
-        }
-        self.request_blocks(now, id);
+        ctx.note(Fact::BlockAccepted {
+            from,
+            hash,
+            accepted,
+        });
     }
 
-    fn refused_block(&mut self, now: Time, id: PeerId, error: &BlockError, hash: BlockHash) {
+    /// A peer's block was taken in, and all others know of it.
+    pub(crate) fn go_on_after(&mut self, ctx: &mut Context, from: PeerId, hash: &BlockHash) {
+        if ctx.chain.tip().hash == *hash && self.downloads.count() == 0 {
+            self.choose_high_bandwidth(ctx, from);
+        }
+        self.request_blocks(ctx, from);
+    }
+
+    fn refused_block(
+        &mut self,
+        ctx: &mut Context,
+        id: PeerId,
+        error: &BlockError,
+        hash: BlockHash,
+    ) {
         if let BlockError::Header(HeaderError::UnknownParent(_)) = error {
-            self.unconnecting(now, id, hash);
+            Sync::unconnecting(ctx, id, hash);
         } else if let Some(failure) = error.store_failure() {
-            self.store_failed(failure.to_string());
+            ctx.store_failed(failure);
         } else if error.punish() {
-            self.misbehaved(id, &format!("invalid block: {}", error.reason()));
+            ctx.misbehaved(id, &format!("invalid block: {}", error.reason()));
             // Where only this copy was bad, others are asked for theirs.
-            self.request_blocks_of_all(now);
+            self.request_blocks_of_all(ctx);
         }
     }
 
     /// A body came: it is no longer awaited of anybody.
-    pub(super) fn arrived(&mut self, now: Time, from: PeerId, hash: &BlockHash) {
+    pub(super) fn arrived(&mut self, ctx: &mut Context, from: PeerId, hash: &BlockHash) {
         let Some(asked) = self.downloads.forget(hash) else {
             return;
         };
         if asked == from {
             self.downloads.in_time();
         }
-        let stall_at = now + self.downloads.timeout();
-        if let Some(peer) = self.peers.get_mut(&from) {
+        let stall_at = ctx.now + self.downloads.timeout();
+        if let Some(peer) = ctx.peers.get_mut(&from) {
             peer.sync.stalls = 0;
-            peer.sync.waiting_since = now;
+            peer.sync.waiting_since = ctx.now;
             peer.sync.stall_at = stall_at.into();
         }
         for id in [from, asked] {
-            if let Some(peer) = self.peers.get_mut(&id) {
+            if let Some(peer) = ctx.peers.get_mut(&id) {
                 peer.sync.in_flight.retain(|(h, _)| h != hash);
                 if peer.sync.in_flight.is_empty() {
                     // Its room as well: most connections are asked for a block once in a while.
@@ -208,22 +216,22 @@ impl Machine {
     }
 
     /// Part of a message arrived: if it is a block, it is on its way.
-    pub(crate) fn progressed(&mut self, now: Time, id: PeerId) {
+    pub(crate) fn progressed(&mut self, ctx: &mut Context, id: PeerId) {
         let timeout = self.downloads.timeout();
-        if let Some(peer) = self.peers.get_mut(&id)
+        if let Some(peer) = ctx.peers.get_mut(&id)
             && peer.sync.stall_at.is_some()
         {
             let latest = peer.sync.waiting_since + timeout * TRICKLE_FACTOR;
-            let at = peer.sync.stall_at.or_never().max(now + timeout);
+            let at = peer.sync.stall_at.or_never().max(ctx.now + timeout);
             peer.sync.stall_at = at.min(latest).into();
         }
     }
 
     /// Blames who gave blocks that turned out invalid only when their turn came.
-    pub(crate) fn blame_for_rejected(&mut self, moved: &BlockAccepted) {
+    pub(crate) fn blame_for_rejected(&mut self, ctx: &mut Context, moved: &BlockAccepted) {
         for (hash, invalid) in &moved.rejected {
             if let Some(id) = self.downloads.take_source(hash) {
-                self.misbehaved(id, &format!("invalid block: {}", invalid.reason));
+                ctx.misbehaved(id, &format!("invalid block: {}", invalid.reason));
             }
         }
         for block in &moved.connected {
@@ -232,45 +240,45 @@ impl Machine {
     }
 
     /// Asks others for what stalling peers owe.
-    pub(super) fn run_stalls(&mut self, now: Time) {
-        let stalling: Vec<_> = self
+    pub(super) fn run_stalls(&mut self, ctx: &mut Context) {
+        let stalling: Vec<_> = ctx
             .peers
-            .due(now)
-            .filter(|p| !p.closing && p.sync.stall_at.is_due(now))
+            .due(ctx.now)
+            .filter(|p| !p.closing && p.sync.stall_at.is_due(ctx.now))
             .map(|p| p.id)
             .collect();
         for id in stalling {
-            let Some(peer) = self.peers.get_mut(&id) else {
+            let Some(peer) = ctx.peers.get_mut(&id) else {
                 continue;
             };
             if peer.sync.in_flight.is_empty() {
                 // It has rested, and gets another chance.
                 peer.sync.stall_at = OptionalTime::NONE;
-                self.request_blocks(now, id);
+                self.request_blocks(ctx, id);
                 continue;
             }
             self.downloads.stalled();
             peer.sync.stalls += 1;
             if peer.sync.stalls >= STALLS_MAX {
-                self.disconnect(id, "block download stalled");
+                ctx.disconnect(id, "block download stalled");
                 continue;
             }
             // With `stall_at` still set it is not asked for the same again.
-            let owed = self.take_owed(id);
-            self.request_blocks_of_all(now);
-            self.leave_in_flight(now, id, owed);
+            let owed = self.take_owed(ctx, id);
+            self.request_blocks_of_all(ctx);
+            self.leave_in_flight(ctx, id, owed);
             self.forget_partials();
         }
     }
 
     /// Takes what a peer owes off it, so that others can be asked.
-    fn take_owed(&mut self, id: PeerId) -> Vec<(BlockHash, u32)> {
-        let Some(peer) = self.peers.get_mut(&id) else {
+    fn take_owed(&mut self, ctx: &mut Context, id: PeerId) -> Vec<(BlockHash, u32)> {
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return Vec::new();
         };
         let owed = std::mem::take(&mut peer.sync.in_flight);
         #[cfg(feature = "planted-bugs")]
-        if self.has_bug(crate::PlantedBug::NoRerequest) {
+        if ctx.has_bug(crate::PlantedBug::NoRerequest) {
             return Vec::new();
         }
         for (hash, _) in &owed {
@@ -281,7 +289,7 @@ impl Machine {
 
     /// What nobody else can give stays awaited of the stalling peer, without asking it again. A
     /// peer that owes nothing any more may be asked for other blocks after a while.
-    fn leave_in_flight(&mut self, now: Time, id: PeerId, owed: Vec<(BlockHash, u32)>) {
+    fn leave_in_flight(&mut self, ctx: &mut Context, id: PeerId, owed: Vec<(BlockHash, u32)>) {
         let left: Vec<_> = owed
             .into_iter()
             .filter(|(hash, _)| !self.downloads.is_asked(hash))
@@ -290,45 +298,22 @@ impl Machine {
             self.downloads.ask(*hash, id);
         }
         let timeout = self.downloads.timeout();
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = ctx.peers.get_mut(&id) {
             peer.sync.in_flight = left;
-            peer.sync.stall_at = (now + timeout).into();
+            peer.sync.stall_at = (ctx.now + timeout).into();
         }
     }
 
     /// Everything that the peer owes is asked of others.
-    pub(super) fn release_blocks(&mut self, now: Time, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else {
+    pub(super) fn release_blocks(&mut self, ctx: &mut Context, id: PeerId) {
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return;
         };
         peer.sync.stall_at = OptionalTime::NONE;
-        if self.take_owed(id).is_empty() {
+        if self.take_owed(ctx, id).is_empty() {
             return;
         }
         self.forget_partials();
-        self.request_blocks_of_all(now);
-    }
-
-    /// Everything in this sub-protocol that is due.
-    pub(crate) fn run_sync(&mut self, now: Time) {
-        self.run_headers(now);
-        self.run_stalls(now);
-        self.run_serving(now);
-        self.run_announcement(now);
-    }
-
-    /// When a connection needs [`Machine::run_sync`].
-    pub(crate) fn sync_deadline(&self, peer: &Peer) -> Time {
-        let timeout = self.config.timing.headers_timeout;
-        // Never stays never.
-        let headers = peer.sync.headers_asked.or_never() + timeout;
-        let (stall, serve) = (peer.sync.stall_at, peer.sync.serve_at);
-        headers.min(stall.or_never()).min(serve.or_never())
-    }
-
-    /// How long the peer has been waited for, while it owes blocks.
-    pub fn block_wait(&self, id: PeerId, now: Time) -> Option<Duration> {
-        let peer = self.peers.get(&id)?;
-        (!peer.sync.in_flight.is_empty()).then(|| now.since(peer.sync.waiting_since))
+        self.request_blocks_of_all(ctx);
     }
 }

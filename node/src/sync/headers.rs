@@ -5,10 +5,10 @@ use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Work};
 
+use super::Sync;
 use crate::chain::{HeaderEntry, HeaderError};
-use crate::io::{PeerId, Time};
-use crate::machine::Machine;
-use crate::peers::{ConnectionKind, Peer};
+use crate::context::{ConnectionKind, Context, Peer};
+use crate::io::PeerId;
 use crate::time::OptionalTime;
 use crate::wire::{HEADERS_PER_MESSAGE_MAX, HeadersRequest, Message};
 
@@ -19,11 +19,11 @@ const UNCONNECTING_MAX: u8 = 10;
 /// asked at a time, since all would give the same.
 const FAR_AHEAD: u32 = HEADERS_PER_MESSAGE_MAX as u32;
 
-impl Machine {
+impl Sync {
     /// The handshake is done: asks for what the peer has beyond us.
-    pub(crate) fn begin_sync(&mut self, now: Time, id: PeerId) {
-        let best_height = self.chain.best_header().height;
-        let Some(peer) = self.peers.get_mut(&id) else {
+    pub(crate) fn begin(&mut self, ctx: &mut Context, id: PeerId) {
+        let best_height = ctx.chain.best_header().height;
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return;
         };
         if !peer.is_ready() || !peer.serves_blocks() {
@@ -41,143 +41,154 @@ impl Machine {
         peer.sync.deferred = false;
         // From the parent, so that a peer with the same best block answers with its header: then
         // it is known to have the block, and can be asked for bodies.
-        let best = self.chain.best_header();
+        let best = ctx.chain.best_header();
         let from = if best.height > 0 {
             best.parent()
         } else {
             best.hash
         };
-        self.ask_headers(now, id, from);
+        Sync::ask_headers(ctx, id, from);
     }
 
     /// Asks for the headers after `from`, unless an answer is still awaited.
-    pub(super) fn ask_headers(&mut self, now: Time, id: PeerId, from: BlockHash) {
-        let Some(peer) = self.peers.get_mut(&id) else {
+    fn ask_headers(ctx: &mut Context, id: PeerId, from: BlockHash) {
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return;
         };
         if !peer.is_ready() || peer.sync.headers_asked.is_some() {
             return;
         }
-        peer.sync.headers_asked = now.into();
+        peer.sync.headers_asked = ctx.now.into();
         let asked = HeadersRequest {
-            locator: self.chain.locator(&from),
+            locator: ctx.chain.locator(&from),
             stop: BlockHash::all_zeros(),
         };
-        self.send(now, id, Message::GetHeaders(Box::new(asked)));
+        ctx.send(id, Message::GetHeaders(Box::new(asked)));
     }
 
-    pub(crate) fn received_headers(&mut self, now: Time, id: PeerId, headers: &[Header]) {
-        let Some(peer) = self.peers.get_mut_later(&id) else {
+    /// Asks for the headers after the best one, unless an answer is still awaited.
+    fn ask_headers_beyond_best(ctx: &mut Context, id: PeerId) {
+        let best = ctx.chain.best_header().hash;
+        Sync::ask_headers(ctx, id, best);
+    }
+
+    pub(crate) fn received_headers(&mut self, ctx: &mut Context, id: PeerId, headers: &[Header]) {
+        let Some(peer) = ctx.peers.get_mut_later(&id) else {
             return;
         };
         peer.sync.headers_asked = OptionalTime::NONE;
         let Some(last) = headers.last() else {
-            self.header_sync_ends(now, id);
+            self.header_sync_ends(ctx, id);
             return;
         };
-        match self.chain.accept_headers(now.unix_secs(), headers) {
+        match ctx.chain.accept_headers(ctx.now.unix_secs(), headers) {
             Ok(accepted) => {
-                if let Some(peer) = self.peers.get_mut_later(&id) {
+                if let Some(peer) = ctx.peers.get_mut_later(&id) {
                     peer.sync.unconnecting = 0;
                 }
                 if let Some(last) = accepted.last {
-                    self.note_has(id, last);
+                    Sync::note_has(ctx, id, last);
                     if headers.len() == HEADERS_PER_MESSAGE_MAX {
-                        self.ask_headers(now, id, last);
+                        Sync::ask_headers(ctx, id, last);
                     } else {
-                        self.header_sync_ends(now, id);
+                        self.header_sync_ends(ctx, id);
                     }
                 }
-                self.request_blocks(now, id);
-                if accepted.best_changed && !self.all_are_asked() {
-                    self.request_blocks_of_all(now);
+                self.request_blocks(ctx, id);
+                if accepted.best_changed && !self.all_are_asked(ctx) {
+                    self.request_blocks_of_all(ctx);
                 }
             }
             Err(HeaderError::UnknownParent(_)) => {
-                let hash = self.chain.hash_of(last);
-                self.unconnecting(now, id, hash);
+                let hash = ctx.chain.hash_of(last);
+                Sync::unconnecting(ctx, id, hash);
             }
             Err(error) if error.punish() => {
-                self.misbehaved(id, &format!("invalid header: {}", error.reason()));
+                ctx.misbehaved(id, &format!("invalid header: {}", error.reason()));
             }
-            Err(_) => self.header_sync_ends(now, id),
+            Err(_) => self.header_sync_ends(ctx, id),
         }
     }
 
     /// A header or block came whose parent is not known: asks for those between.
-    pub(super) fn unconnecting(&mut self, now: Time, id: PeerId, hash: BlockHash) {
-        let Some(peer) = self.peers.get_mut(&id) else {
+    pub(super) fn unconnecting(ctx: &mut Context, id: PeerId, hash: BlockHash) {
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return;
         };
         peer.sync.last_unknown = Some(Box::new(hash));
         peer.sync.unconnecting += 1;
         if peer.sync.unconnecting > UNCONNECTING_MAX {
-            self.misbehaved(id, "headers that connect to nothing");
+            ctx.misbehaved(id, "headers that connect to nothing");
         } else {
-            self.ask_headers(now, id, self.chain.best_header().hash);
+            Sync::ask_headers_beyond_best(ctx, id);
         }
     }
 
     /// The peer has nothing more to give: the others' turn.
-    fn header_sync_ends(&mut self, now: Time, id: PeerId) {
+    pub(super) fn header_sync_ends(&mut self, ctx: &mut Context, id: PeerId) {
         if self.header_sync != Some(id) {
             return;
         }
         self.header_sync = None;
-        let deferred: Vec<_> = self
+        let deferred: Vec<_> = ctx
             .peers
             .values()
             .filter(|p| p.sync.deferred)
             .map(|p| p.id)
             .collect();
         for id in deferred {
-            self.begin_sync(now, id);
+            self.begin(ctx, id);
         }
     }
 
     /// The peer announced blocks by hash.
-    pub(crate) fn received_block_inv(&mut self, now: Time, id: PeerId, hashes: &[BlockHash]) {
+    pub(crate) fn received_block_inv(
+        &mut self,
+        ctx: &mut Context,
+        id: PeerId,
+        hashes: &[BlockHash],
+    ) {
         for hash in hashes {
-            self.note_has(id, *hash);
+            Sync::note_has(ctx, id, *hash);
         }
-        let unknown = self
+        let unknown = ctx
             .peers
             .get(&id)
             .is_some_and(|p| p.sync.last_unknown.is_some());
         if unknown {
-            self.ask_headers(now, id, self.chain.best_header().hash);
+            Sync::ask_headers_beyond_best(ctx, id);
         }
-        self.request_blocks(now, id);
+        self.request_blocks(ctx, id);
     }
 
-    pub(crate) fn received_sendheaders(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&id) {
+    pub(crate) fn received_sendheaders(ctx: &mut Context, id: PeerId) {
+        if let Some(peer) = ctx.peers.get_mut(&id) {
             peer.sync.wants_headers = true;
         }
     }
 
     /// Notes that the peer has a block.
-    pub(super) fn note_has(&mut self, id: PeerId, hash: BlockHash) {
-        let Some(peer) = self.peers.get(&id) else {
+    pub(super) fn note_has(ctx: &mut Context, id: PeerId, hash: BlockHash) {
+        let Some(peer) = ctx.peers.get(&id) else {
             return;
         };
         let is_news = peer.sync.last_unknown.is_some() || peer.sync.best_known != Some(hash);
-        if !is_news && self.chain.entry(&hash).is_some() {
+        if !is_news && ctx.chain.entry(&hash).is_some() {
             return;
         }
         let follows = |entry: &HeaderEntry| {
             let best = peer.sync.best_known;
             peer.sync.last_unknown.is_none() && best.is_none_or(|best| best == entry.parent())
         };
-        if self.chain.entry(&hash).is_some_and(follows) {
-            if let Some(peer) = self.peers.get_mut_later(&id) {
+        if ctx.chain.entry(&hash).is_some_and(follows) {
+            if let Some(peer) = ctx.peers.get_mut_later(&id) {
                 peer.sync.best_known = Some(hash);
             }
             return;
         }
-        let work = |hash: BlockHash| self.chain.entry(&hash).map(|e| e.work);
+        let work = |hash: BlockHash| ctx.chain.entry(&hash).map(|e| e.work);
         let was_unknown = peer.sync.last_unknown.as_deref().copied();
-        let found = was_unknown.filter(|unknown| self.chain.entry(unknown).is_some());
+        let found = was_unknown.filter(|unknown| ctx.chain.entry(unknown).is_some());
         let told = work(hash).is_some().then_some(hash);
         let best = [peer.sync.best_known, found, told]
             .into_iter()
@@ -189,7 +200,7 @@ impl Machine {
                     (_, None) => best,
                 }
             });
-        if let Some(peer) = self.peers.get_mut_later(&id) {
+        if let Some(peer) = ctx.peers.get_mut_later(&id) {
             peer.sync.best_known = best.map(|(_, hash)| hash);
             if found.is_some() {
                 peer.sync.last_unknown = None;
@@ -201,13 +212,13 @@ impl Machine {
     }
 
     /// Whether the peer is known to have a block, or was told of it.
-    pub(super) fn has(&self, peer: &Peer, hash: &BlockHash) -> bool {
-        let entry = self.chain.entry(hash);
-        entry.is_some_and(|entry| self.has_entry(peer, entry))
+    pub(super) fn has(ctx: &Context, peer: &Peer, hash: &BlockHash) -> bool {
+        let entry = ctx.chain.entry(hash);
+        entry.is_some_and(|entry| Sync::has_entry(ctx, peer, entry))
     }
 
     /// The same of a block that was looked up.
-    pub(super) fn has_entry(&self, peer: &Peer, entry: &HeaderEntry) -> bool {
+    pub(super) fn has_entry(ctx: &Context, peer: &Peer, entry: &HeaderEntry) -> bool {
         let known = [peer.sync.best_known, peer.sync.best_sent];
         if known.contains(&Some(entry.hash)) {
             return true;
@@ -216,62 +227,42 @@ impl Machine {
         // A peer that had the block before has not this one: the answer for most peers.
         let mut known = known.into_iter().flatten().filter(|known| *known != parent);
         known.any(|known| {
-            self.chain
+            ctx.chain
                 .entry(&known)
                 .filter(|known| known.height > height)
-                .and_then(|known| self.chain.ancestor(known, height))
+                .and_then(|known| ctx.chain.ancestor(known, height))
                 .is_some_and(|ancestor| ancestor.hash == entry.hash)
         })
     }
 
     /// Peers that were asked for headers and did not answer are no longer waited for.
-    pub(super) fn run_headers(&mut self, now: Time) {
-        let timeout = self.config.timing.headers_timeout;
-        let late: Vec<_> = self
+    pub(super) fn run_headers(&mut self, ctx: &mut Context) {
+        let timeout = ctx.config.timing.headers_timeout;
+        let late: Vec<_> = ctx
             .peers
-            .due(now)
+            .due(ctx.now)
             .filter(|p| {
                 p.sync
                     .headers_asked
                     .get()
-                    .is_some_and(|t| t + timeout <= now)
+                    .is_some_and(|t| t + timeout <= ctx.now)
             })
             .map(|p| p.id)
             .collect();
         for id in late {
-            if let Some(peer) = self.peers.get_mut(&id) {
+            if let Some(peer) = ctx.peers.get_mut(&id) {
                 peer.sync.headers_asked = OptionalTime::NONE;
             }
             if self.header_sync == Some(id) {
-                self.disconnect(id, "headers timeout");
-            } else if self
+                ctx.disconnect(id, "headers timeout");
+            } else if ctx
                 .peers
                 .get(&id)
                 .is_some_and(|p| p.sync.last_unknown.is_some())
             {
-                self.ask_headers(now, id, self.chain.best_header().hash);
+                Sync::ask_headers_beyond_best(ctx, id);
             }
         }
-    }
-
-    /// The connection takes no more part: what it owes is asked of others.
-    pub(crate) fn release_sync(&mut self, id: PeerId) {
-        let now = self.now;
-        self.release_compact(id);
-        self.release_blocks(now, id);
-        self.header_sync_ends(now, id);
-    }
-
-    /// Height of the best header that the peer is known to have, as `synced_headers`.
-    pub fn synced_headers(&self, peer: &Peer) -> Option<u32> {
-        let known = peer.sync.best_known?;
-        self.chain.entry(&known).map(|e| e.height)
-    }
-
-    /// Height of the last block that the peer and this node have in common, as `synced_blocks`.
-    pub fn synced_blocks(&self, peer: &Peer) -> Option<u32> {
-        let known = peer.sync.best_known?;
-        self.chain.fork_point(&known).map(|e| e.height)
     }
 
     /// Whether blocks are asked of this peer at all.

@@ -5,11 +5,9 @@
 mod announce;
 mod blocks;
 mod compact;
+mod core;
 mod downloads;
 mod headers;
-mod peer_sync;
 mod serve;
 
-pub(crate) use compact::CompactBlocks;
-pub(crate) use downloads::Downloads;
-pub use peer_sync::PeerSync;
+pub(crate) use self::core::Sync;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Block, BlockHash, Transaction};
 
-use crate::io::{PeerId, Time};
-use crate::machine::Machine;
+use super::Sync;
+use crate::context::Context;
+use crate::io::PeerId;
 use crate::wire::{HEADERS_PER_MESSAGE_MAX, HeadersRequest, INVENTORY_PER_MESSAGE_MAX, Message};
 
 /// Requests that may wait per peer; one that asks for more is not reading the answers.
@@ -19,39 +20,44 @@ const REQUESTS_PER_TURN: usize = 1_000;
 /// The pause before what is left.
 const TURN_EVERY: Duration = Duration::from_millis(50);
 
-impl Machine {
-    pub(crate) fn received_getheaders(&mut self, now: Time, id: PeerId, asked: &HeadersRequest) {
-        let headers = self
+impl Sync {
+    pub(crate) fn received_getheaders(ctx: &mut Context, id: PeerId, asked: &HeadersRequest) {
+        let headers = ctx
             .chain
             .headers_after(&asked.locator, asked.stop, HEADERS_PER_MESSAGE_MAX);
-        let tip = self.chain.tip().hash;
-        let Some(peer) = self.peers.get_mut(&id) else {
+        let tip = ctx.chain.tip().hash;
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return;
         };
         peer.sync.best_sent = Some(headers.last().map_or(tip, |h| h.block_hash()));
-        self.send(now, id, Message::Headers(headers.into()));
+        ctx.send(id, Message::Headers(headers.into()));
     }
 
-    pub(crate) fn received_getdata(&mut self, now: Time, id: PeerId, wanted: Vec<Inventory>) {
-        let Some(peer) = self.peers.get_mut(&id) else {
+    pub(crate) fn received_getdata(
+        &mut self,
+        ctx: &mut Context,
+        id: PeerId,
+        wanted: Vec<Inventory>,
+    ) {
+        let Some(peer) = ctx.peers.get_mut(&id) else {
             return;
         };
         if peer.sync.requests.len() + wanted.len() > REQUESTS_MAX {
-            self.misbehaved(id, "flood of requests");
+            ctx.misbehaved(id, "flood of requests");
             return;
         }
         peer.sync.requests.extend(wanted);
         if peer.sync.serve_at.is_none() {
-            self.serve(now, id);
+            self.serve(ctx, id);
         }
     }
 
     /// Answers a peer's next requests.
-    fn serve(&mut self, now: Time, id: PeerId) {
+    fn serve(&mut self, ctx: &mut Context, id: PeerId) {
         let mut not_found = Vec::new();
         let mut blocks = 0;
         for _ in 0..REQUESTS_PER_TURN {
-            let Some(peer) = self.peers.get_mut(&id).filter(|p| p.is_ready()) else {
+            let Some(peer) = ctx.peers.get_mut(&id).filter(|p| p.is_ready()) else {
                 return;
             };
             if blocks == BLOCKS_PER_TURN {
@@ -60,21 +66,21 @@ impl Machine {
             let Some(wanted) = peer.sync.requests.pop_front() else {
                 break;
             };
-            match self.find(&wanted) {
+            match self.find(ctx, &wanted) {
                 Some(message) => {
                     let is_block = matches!(message, Message::Block(_) | Message::CmpctBlock(_));
                     blocks += usize::from(is_block);
-                    self.send(now, id, message);
+                    ctx.send(id, message);
                 }
                 None => not_found.push(wanted),
             }
         }
         if !not_found.is_empty() {
-            self.send(now, id, Message::NotFound(not_found));
+            ctx.send(id, Message::NotFound(not_found));
         }
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = ctx.peers.get_mut(&id) {
             let more = !peer.sync.requests.is_empty();
-            peer.sync.serve_at = more.then(|| now + TURN_EVERY).into();
+            peer.sync.serve_at = more.then(|| ctx.now + TURN_EVERY).into();
             if peer.sync.requests.is_empty() {
                 // Its memory as well.
                 peer.sync.requests = Default::default();
@@ -83,47 +89,47 @@ impl Machine {
     }
 
     /// What is asked for, if it is here.
-    fn find(&mut self, wanted: &Inventory) -> Option<Message> {
+    fn find(&mut self, ctx: &mut Context, wanted: &Inventory) -> Option<Message> {
         match wanted {
-            Inventory::WitnessBlock(hash) => self.stored_block(hash).map(Message::Block),
-            Inventory::Block(hash) => self
-                .stored_block(hash)
-                .map(|b| Message::Block(Arc::new(block_stripped(&b)))),
-            Inventory::WTx(wtxid) => self
+            Inventory::WitnessBlock(hash) => Sync::stored_block(ctx, hash).map(Message::Block),
+            Inventory::Block(hash) => {
+                Sync::stored_block(ctx, hash).map(|b| Message::Block(Arc::new(block_stripped(&b))))
+            }
+            Inventory::WTx(wtxid) => ctx
                 .mempool
                 .get_by_wtxid(wtxid)
                 .map(|tx| Message::Tx(tx.clone())),
             Inventory::WitnessTransaction(txid) => {
-                self.mempool.get(txid).map(|e| Message::Tx(e.tx.clone()))
+                ctx.mempool.get(txid).map(|e| Message::Tx(e.tx.clone()))
             }
-            Inventory::Transaction(txid) => self
+            Inventory::Transaction(txid) => ctx
                 .mempool
                 .get(txid)
                 .map(|e| Message::Tx(Arc::new(stripped(&e.tx)).into())),
-            Inventory::CompactBlock(hash) => self.compact_or_whole(hash),
+            Inventory::CompactBlock(hash) => self.compact_or_whole(ctx, hash),
             Inventory::Error | Inventory::Unknown { .. } => None,
         }
     }
 
-    pub(super) fn stored_block(&mut self, hash: &BlockHash) -> Option<Arc<Block>> {
-        match self.chain.block(hash) {
+    pub(super) fn stored_block(ctx: &mut Context, hash: &BlockHash) -> Option<Arc<Block>> {
+        match ctx.chain.block(hash) {
             Ok(block) => block,
             Err(failure) => {
-                self.store_failed(failure.to_string());
+                ctx.store_failed(failure);
                 None
             }
         }
     }
 
-    pub(super) fn run_serving(&mut self, now: Time) {
-        let due: Vec<_> = self
+    pub(super) fn run_serving(&mut self, ctx: &mut Context) {
+        let due: Vec<_> = ctx
             .peers
-            .due(now)
-            .filter(|p| p.sync.serve_at.is_due(now))
+            .due(ctx.now)
+            .filter(|p| p.sync.serve_at.is_due(ctx.now))
             .map(|p| p.id)
             .collect();
         for id in due {
-            self.serve(now, id);
+            self.serve(ctx, id);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Compact blocks (BIP152) as messages carry them: a block's header, six bytes for each of its
 //! transactions, and in full those that the receiver surely lacks. What a node makes of them
-//! stands in [`crate::sync`].
+//! stands in `sync`.
 //!
 //! Whatever is read from the wire has passed [`CompactBlock::new`]: every index names a place in
 //! the block, once and in order.
@@ -27,7 +27,7 @@ const TX_BYTES_MIN: usize = 10;
 
 /// A block in the form of `cmpctblock`.
 ///
-/// It is shared as it is by all who pass it on, nonce included (see [`crate::sync`]), and so is
+/// It is shared as it is by all who pass it on, nonce included (see `sync`), and so is
 /// what is worth working out only once in a process: the order of its short ids.
 #[derive(Clone)]
 pub struct CompactBlock {

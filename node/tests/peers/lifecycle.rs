@@ -26,9 +26,10 @@ fn both_ends_learn_who_the_other_is() {
         at_a.traffic.sent.of(Command::Version),
         at_b.traffic.received.of(Command::Version)
     );
-    let machine = world.machine(a);
-    assert_eq!(machine.synced_headers(at_a), Some(PAST_BLOCKS));
-    assert_eq!(machine.synced_blocks(at_a), Some(PAST_BLOCKS));
+    let chain = world.machine(a).chain();
+    let known = at_a.sync.best_known().unwrap();
+    assert_eq!(chain.entry(&known).unwrap().height, PAST_BLOCKS);
+    assert_eq!(chain.fork_point(&known).unwrap().height, PAST_BLOCKS);
 }
 
 #[test]

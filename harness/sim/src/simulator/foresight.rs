@@ -106,7 +106,7 @@ impl Shard {
     fn foresee_ends(&self, happening: &Happening) {
         let node = self.node_ref(happening.node());
         if let Some(machine) = node.machine.as_deref() {
-            machine.foresee(fetch);
+            machine.prefetch(fetch);
         }
         match happening {
             Happening::KeepAlive { .. } | Happening::Done { .. } | Happening::Wake { .. } => {
@@ -119,7 +119,7 @@ impl Shard {
         }
         let message = happening.packet().and_then(first_message);
         if let Some(message) = message {
-            message.foresee(fetch);
+            message.prefetch(fetch);
         }
         let about_transactions = match happening {
             Happening::Wake { .. } => true,
@@ -128,7 +128,7 @@ impl Shard {
         if let Some(machine) = node.machine.as_deref()
             && about_transactions
         {
-            machine.foresee_relay(fetch);
+            machine.prefetch_relay(fetch);
         }
     }
 
@@ -144,12 +144,12 @@ impl Shard {
             _ => {}
         }
         if let Some(machine) = node.machine.as_deref() {
-            machine.foresee_peers(fetch);
+            machine.prefetch_peers(fetch);
             if let Happening::Wake { .. } = happening {
-                machine.foresee_turns(self.wake_time(), fetch);
+                machine.prefetch_turns(self.wake_time(), fetch);
             }
             if let Some(message) = happening.packet().and_then(first_message) {
-                machine.foresee_heard(message, fetch);
+                machine.prefetch_heard(message, fetch);
             }
         }
         let slot = end_of(happening).and_then(|id| node.ends.get(id.slot as usize));
@@ -169,14 +169,14 @@ impl Shard {
             return;
         };
         if let Some(end) = end_of(happening) {
-            machine.foresee_peer(peer_of(end), fetch);
+            machine.prefetch_peer(peer_of(end), fetch);
         }
         if let Happening::Wake { .. } = happening {
             let at = self.wake_time();
-            machine.foresee_timer(at, fetch);
-            machine.foresee_telling(at, fetch);
+            machine.prefetch_timer(at, fetch);
+            machine.prefetch_told(at, fetch);
             for peer in machine.turns(at) {
-                machine.foresee_peer(peer, fetch);
+                machine.prefetch_peer(peer, fetch);
                 let slot = node.ends.get(end_of_peer(peer).slot as usize);
                 if let Some(end) = slot.and_then(|slot| slot.end.as_deref()) {
                     fetch_all(end);
@@ -184,7 +184,7 @@ impl Shard {
             }
         }
         if let Some(message) = happening.packet().and_then(first_message) {
-            machine.foresee_block(message, fetch);
+            machine.prefetch_block(message, fetch);
         }
     }
 }

@@ -1,22 +1,24 @@
 //! Whom this node asks to send compact blocks unasked, and who asked it to.
 
-use crate::io::{PeerId, Time};
-use crate::machine::Machine;
+use crate::context::Context;
+use crate::io::PeerId;
+use crate::sync::Sync;
 use crate::wire::{COMPACT_VERSION, Message};
 
 /// Peers of high bandwidth at most (BIP152): more would only repeat what the first one said.
 const CHOSEN_MAX: usize = 3;
 
-impl Machine {
-    /// The handshake is done. All peers speak protocol 70014 or later, which has compact blocks.
-    pub(crate) fn begin_compact(&mut self, now: Time, id: PeerId) {
-        self.tell_bandwidth(now, id, false);
+impl Sync {
+    /// The handshake is done: tells how this node wants to hear of blocks. All peers speak protocol
+    /// 70014 or later, which has compact blocks.
+    pub(crate) fn introduce(ctx: &mut Context, id: PeerId) {
+        ctx.send(id, Message::SendHeaders);
+        Sync::tell_bandwidth(ctx, id, false);
     }
 
-    fn tell_bandwidth(&mut self, now: Time, id: PeerId, high_bandwidth: bool) {
+    fn tell_bandwidth(ctx: &mut Context, id: PeerId, high_bandwidth: bool) {
         let version = COMPACT_VERSION;
-        self.send(
-            now,
+        ctx.send(
             id,
             Message::SendCmpct {
                 high_bandwidth,
@@ -26,8 +28,13 @@ impl Machine {
     }
 
     /// The peer tells how it wants compact blocks. Other versions are ignored.
-    pub(crate) fn received_sendcmpct(&mut self, id: PeerId, high_bandwidth: bool, version: u64) {
-        if let Some(peer) = self.peers.get_mut(&id)
+    pub(crate) fn received_sendcmpct(
+        ctx: &mut Context,
+        id: PeerId,
+        high_bandwidth: bool,
+        version: u64,
+    ) {
+        if let Some(peer) = ctx.peers.get_mut(&id)
             && version == COMPACT_VERSION
         {
             peer.sync.speaks_compact = true;
@@ -37,19 +44,19 @@ impl Machine {
 
     /// Whether compact blocks are of use: without the transactions of others everything would
     /// be missing.
-    pub(in crate::sync) fn uses_compact(&self) -> bool {
-        self.config.relay_transactions
+    pub(in crate::sync) fn uses_compact(ctx: &Context) -> bool {
+        ctx.config.relay_transactions
     }
 
     /// The peer was first with a new block: from now on it sends them unasked. Who was not first
     /// for the longest time no longer does; but the last outbound peer among the three stays, since
     /// who connected to us may have done so to be slow. Bitcoin Core's
     /// `MaybeSetPeerAsAnnouncingHeaderAndIDs`.
-    pub(in crate::sync) fn choose_high_bandwidth(&mut self, now: Time, id: PeerId) {
-        let Some(peer) = self.peers.get(&id).filter(|p| p.is_ready()) else {
+    pub(in crate::sync) fn choose_high_bandwidth(&mut self, ctx: &mut Context, id: PeerId) {
+        let Some(peer) = ctx.peers.get(&id).filter(|p| p.is_ready()) else {
             return;
         };
-        if !peer.sync.speaks_compact || !self.uses_compact() {
+        if !peer.sync.speaks_compact || !Sync::uses_compact(ctx) {
             return;
         }
         if peer.sync.chosen {
@@ -58,25 +65,24 @@ impl Machine {
             return;
         }
         if self.compact.chosen.len() >= CHOSEN_MAX {
-            let is_outbound =
-                |id: &PeerId| self.peers.get(id).is_some_and(|p| !p.kind.is_inbound());
+            let is_outbound = |id: &PeerId| ctx.peers.get(id).is_some_and(|p| !p.kind.is_inbound());
             let chosen = &self.compact.chosen;
             let outbound = chosen.iter().filter(|id| is_outbound(id)).count();
             let spares_first =
                 peer.kind.is_inbound() && outbound == 1 && chosen.front().is_some_and(is_outbound);
             if let Some(left) = self.compact.chosen.remove(usize::from(spares_first)) {
-                self.set_chosen(now, left, false);
+                Sync::set_chosen(ctx, left, false);
             }
         }
         self.compact.chosen.push_back(id);
-        self.set_chosen(now, id, true);
+        Sync::set_chosen(ctx, id, true);
     }
 
-    fn set_chosen(&mut self, now: Time, id: PeerId, chosen: bool) {
-        if let Some(peer) = self.peers.get_mut(&id) {
+    fn set_chosen(ctx: &mut Context, id: PeerId, chosen: bool) {
+        if let Some(peer) = ctx.peers.get_mut(&id) {
             peer.sync.chosen = chosen;
         }
-        self.tell_bandwidth(now, id, chosen);
+        Sync::tell_bandwidth(ctx, id, chosen);
     }
 
     /// The connection takes no more part.

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use bitcoin::BlockHash;
 use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{BlockHash, Transaction, Wtxid};
 
 use super::partial::Partial;
 use crate::chain::{BlockError, HeaderError};
-use crate::io::{PeerId, Time};
-use crate::machine::Machine;
+use crate::context::Context;
+use crate::io::PeerId;
+use crate::sync::Sync;
 use crate::wire::{BlockTransactions, BlockTransactionsRequest, CompactBlock, Message, TxPlaces};
 
 /// Compact blocks no higher above the tip are put together (as Bitcoin Core); while further behind,
@@ -22,127 +23,139 @@ const MISSING_FEW: usize = 16;
 /// more, and needs nothing kept.
 const HERE_ONE_IN: usize = 10;
 
-impl Machine {
-    pub(crate) fn received_compact_block(
+impl Sync {
+    pub(crate) fn received_compact_block<'a>(
         &mut self,
-        now: Time,
+        ctx: &mut Context,
         id: PeerId,
         compact: Arc<CompactBlock>,
+        orphans: impl Iterator<Item = (Wtxid, &'a Arc<Transaction>)>,
     ) {
         let hash = compact.hash();
-        let best_before = self.chain.best_header().hash;
-        if !self.took_compact_header(now, id, &compact) {
+        let best_before = ctx.chain.best_header().hash;
+        if !Sync::took_compact_header(ctx, id, &compact) {
             return;
         }
-        self.note_has(id, hash);
+        Sync::note_has(ctx, id, hash);
         let asked = self.downloads.asked_of(&hash) == Some(id);
-        let Some(entry) = self.chain.entry(&hash) else {
+        let Some(entry) = ctx.chain.entry(&hash) else {
             return;
         };
-        let tip = self.chain.tip();
+        let tip = ctx.chain.tip();
         if entry.status.has_body() {
-            self.arrived(now, id, &hash);
-            self.request_blocks(now, id);
+            self.arrived(ctx, id, &hash);
+            self.request_blocks(ctx, id);
         } else if entry.work > tip.work
             && entry.height <= tip.height + AHEAD_MAX
-            && self.uses_compact()
+            && Sync::uses_compact(ctx)
         {
-            self.put_together(now, id, compact);
+            self.put_together(ctx, id, compact, orphans);
         } else if asked {
             // It was wanted when it was asked for.
-            self.ask_whole(now, id, hash);
+            self.ask_whole(ctx, id, hash);
         } else {
-            self.request_blocks(now, id);
-            if self.chain.best_header().hash != best_before {
-                self.request_blocks_of_all(now);
+            self.request_blocks(ctx, id);
+            if ctx.chain.best_header().hash != best_before {
+                self.request_blocks_of_all(ctx);
             }
         }
     }
 
     /// Takes the header of a compact block in. Returns whether it is a sound one.
-    fn took_compact_header(&mut self, now: Time, id: PeerId, compact: &CompactBlock) -> bool {
-        if let Some(known) = self.chain.entry(&compact.hash()) {
+    fn took_compact_header(ctx: &mut Context, id: PeerId, compact: &CompactBlock) -> bool {
+        if let Some(known) = ctx.chain.entry(&compact.hash()) {
             return !known.status.is_invalid();
         }
-        let accepted = self
+        let accepted = ctx
             .chain
-            .accept_headers(now.unix_secs(), std::slice::from_ref(compact.header()));
+            .accept_headers(ctx.now.unix_secs(), std::slice::from_ref(compact.header()));
         match accepted {
             Ok(_) => {
-                if let Some(peer) = self.peers.get_mut(&id) {
+                if let Some(peer) = ctx.peers.get_mut(&id) {
                     peer.sync.unconnecting = 0;
                 }
                 return true;
             }
-            Err(HeaderError::UnknownParent(_)) => self.unconnecting(now, id, compact.hash()),
+            Err(HeaderError::UnknownParent(_)) => Sync::unconnecting(ctx, id, compact.hash()),
             Err(error) if error.punish() => {
-                self.misbehaved(id, &format!("invalid header: {}", error.reason()));
+                ctx.misbehaved(id, &format!("invalid header: {}", error.reason()));
             }
             Err(_) => {}
         }
         false
     }
 
-    /// Puts a block together from what is here, or asks for what is missing.
-    fn put_together(&mut self, now: Time, id: PeerId, compact: Arc<CompactBlock>) {
+    /// Puts a block together from what is here, `orphans` included, or asks for what is missing.
+    fn put_together<'a>(
+        &mut self,
+        ctx: &mut Context,
+        id: PeerId,
+        compact: Arc<CompactBlock>,
+        orphans: impl Iterator<Item = (Wtxid, &'a Arc<Transaction>)>,
+    ) {
         let hash = compact.hash();
-        let may_ask = self.may_ask_for(id, &hash);
+        let may_ask = self.may_ask_for(ctx, id, &hash);
         let Some(mut partial) = Partial::new(compact) else {
             if may_ask {
-                self.ask_whole(now, id, hash);
+                self.ask_whole(ctx, id, hash);
             }
             return;
         };
-        let pool = self.mempool.iter();
+        let pool = ctx.mempool.iter();
         let pool = pool.map(|entry| (entry.wtxid(), entry.tx.transaction()));
         partial.look_through(pool);
-        partial.look_through(self.orphans.iter());
+        partial.look_through(orphans);
         partial.look_through(self.compact.extra.iter());
         let missing = partial.missing();
         if missing.is_empty() {
-            self.took_together(now, id, partial);
+            self.took_together(ctx, id, partial);
         } else if !may_ask {
             // Somebody else was asked for it, or this peer has enough to give.
         } else if is_too_much(&missing, partial.compact()) {
-            self.ask_whole(now, id, hash);
+            self.ask_whole(ctx, id, hash);
         } else {
-            self.ask_missing(now, id, partial, missing);
+            self.ask_missing(ctx, id, partial, missing);
         }
     }
 
     /// Whether a peer may be asked for (more of) a block: nobody else was.
-    fn may_ask_for(&self, id: PeerId, hash: &BlockHash) -> bool {
+    fn may_ask_for(&self, ctx: &Context, id: PeerId, hash: &BlockHash) -> bool {
         match self.downloads.asked_of(hash) {
             Some(asked) => asked == id,
-            None => self.peers.get(&id).is_some_and(Machine::has_room),
+            None => ctx.peers.get(&id).is_some_and(Sync::has_room),
         }
     }
 
-    fn ask_missing(&mut self, now: Time, id: PeerId, partial: Partial, missing: TxPlaces) {
+    fn ask_missing(&mut self, ctx: &mut Context, id: PeerId, partial: Partial, missing: TxPlaces) {
         let hash = partial.compact().hash();
         // A second form of the same block takes the place of the first.
         self.compact.take(id, &hash);
         if !self.compact.wait_for(id, partial) {
-            self.ask_whole(now, id, hash);
+            self.ask_whole(ctx, id, hash);
             return;
         }
-        self.note_asked_again(now, id, hash);
+        self.note_asked_again(ctx, id, hash);
         let asked = BlockTransactionsRequest {
             block: hash,
             places: missing,
         };
-        self.send(now, id, Message::GetBlockTxn(Box::new(asked)));
+        ctx.send(id, Message::GetBlockTxn(Box::new(asked)));
     }
 
     /// The short form did not lead to the block: asks the peer for all of it.
-    fn ask_whole(&mut self, now: Time, id: PeerId, hash: BlockHash) {
+    fn ask_whole(&mut self, ctx: &mut Context, id: PeerId, hash: BlockHash) {
         self.compact.take(id, &hash);
-        self.note_asked_again(now, id, hash);
+        self.note_asked_again(ctx, id, hash);
         let wanted = vec![Inventory::WitnessBlock(hash)];
-        self.send(now, id, Message::GetData(wanted));
+        ctx.send(id, Message::GetData(wanted));
     }
 
-    pub(crate) fn received_blocktxn(&mut self, now: Time, id: PeerId, given: BlockTransactions) {
+    pub(crate) fn received_blocktxn(
+        &mut self,
+        ctx: &mut Context,
+        id: PeerId,
+        given: BlockTransactions,
+    ) {
         let hash = given.block;
         let Some(mut partial) = self.compact.take(id, &hash) else {
             // Not asked for, or no longer.
@@ -150,38 +163,38 @@ impl Machine {
         };
         if partial.fill(given.transactions).is_err() {
             // No collision explains that: the short ids were this peer's own words.
-            self.misbehaved(id, "blocktxn of other transactions than asked for");
+            ctx.misbehaved(id, "blocktxn of other transactions than asked for");
             return;
         }
-        self.took_together(now, id, partial);
+        self.took_together(ctx, id, partial);
     }
 
     /// A block is complete, as far as short ids can tell.
-    fn took_together(&mut self, now: Time, id: PeerId, partial: Partial) {
+    fn took_together(&mut self, ctx: &mut Context, id: PeerId, partial: Partial) {
         let compact = Arc::clone(partial.compact());
         let hash = compact.hash();
-        let held = self.chain.commons().and_then(|shared| shared.block(&hash));
+        let held = ctx.chain.commons().and_then(|shared| shared.block(&hash));
         let Some(block) = partial.into_block(held) else {
             return;
         };
-        match self.chain.accept_block(now.unix_secs(), block) {
+        match ctx.chain.accept_block(ctx.now.unix_secs(), block) {
             Ok(accepted) => {
-                self.arrived(now, id, &hash);
+                self.arrived(ctx, id, &hash);
                 self.compact.keep(compact);
-                self.took_block(now, id, hash, &accepted);
+                Sync::took_block(ctx, id, hash, accepted);
             }
             // One of our transactions has the short id of another.
             Err(BlockError::Invalid(invalid)) if invalid.mutated => {
-                if self.may_ask_for(id, &hash) {
-                    self.ask_whole(now, id, hash);
+                if self.may_ask_for(ctx, id, &hash) {
+                    self.ask_whole(ctx, id, hash);
                 }
             }
             Err(error) => {
-                self.arrived(now, id, &hash);
+                self.arrived(ctx, id, &hash);
                 if let Some(failure) = error.store_failure() {
-                    self.store_failed(failure.to_string());
+                    ctx.store_failed(failure);
                 }
-                self.request_blocks(now, id);
+                self.request_blocks(ctx, id);
             }
         }
     }

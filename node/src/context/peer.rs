@@ -6,12 +6,12 @@ use std::num::NonZeroU16;
 
 use bitcoin::p2p::ServiceFlags;
 
-use super::gossip::PeerGossip;
+use super::peer_gossip::PeerGossip;
+use super::peer_sync::PeerSync;
+use super::peer_transactions::PeerTransactions;
 use super::ping::Ping;
 use super::traffic::Traffic;
 use crate::io::{PeerId, Time};
-use crate::relay::PeerTransactions;
-use crate::sync::PeerSync;
 use crate::time::OptionalTime;
 use crate::wire::Version;
 
@@ -101,7 +101,7 @@ pub struct Peer {
     /// The other end of the connection.
     pub addr: SocketAddr,
     /// At which port of its host it accepts connections, if that is known.
-    pub(super) listen_port: Option<NonZeroU16>,
+    pub(crate) listen_port: Option<NonZeroU16>,
     /// What it said of itself.
     pub version: Option<Box<Version>>,
     /// Its clock minus ours when it connected, seconds.
@@ -153,7 +153,7 @@ impl Peer {
     }
 
     /// Takes what it says of itself.
-    pub(super) fn introduced(&mut self, version: Version) {
+    pub(crate) fn introduced(&mut self, version: Version) {
         self.services = version.services;
         self.version = Some(Box::new(version));
     }

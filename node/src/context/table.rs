@@ -4,9 +4,11 @@
 //! so names and times lie side by side, apart from the connections themselves, and a connection is
 //! only asked for its deadlines after it was in hand for a change, or when its time has come.
 
+use std::net::SocketAddr;
+
+use super::memory::lines_of;
 use super::peer::Peer;
 use crate::io::{PeerId, Time};
-use crate::machine::lines_of;
 
 /// The time of a connection that was in hand: it is to be asked.
 const ASK: Time = Time(0);
@@ -77,6 +79,12 @@ impl PeerTable {
         Some(*self.slots.remove(at).peer)
     }
 
+    /// Whether there is one to this listening address, whoever opened it.
+    pub(crate) fn has_address(&self, addr: &SocketAddr) -> bool {
+        self.values()
+            .any(|p| p.addr == *addr || p.listen_addr() == Some(*addr))
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
@@ -132,8 +140,6 @@ impl PeerTable {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::super::peer::ConnectionKind;
     use super::*;
 

@@ -12,38 +12,38 @@ use crate::time::OptionalTime;
 #[derive(Clone, Debug, Default)]
 pub struct PeerSync {
     /// The block with the most work that the peer is known to have.
-    pub(super) best_known: Option<BlockHash>,
+    pub(crate) best_known: Option<BlockHash>,
     /// The last block that we told the peer of.
-    pub(super) best_sent: Option<BlockHash>,
+    pub(crate) best_sent: Option<BlockHash>,
     /// A block that it told of and whose header we lack.
     /// Rare, so it stands elsewhere.
-    pub(super) last_unknown: Option<Box<BlockHash>>,
+    pub(crate) last_unknown: Option<Box<BlockHash>>,
     /// It wants announcements by headers (BIP130).
-    pub(super) wants_headers: bool,
+    pub(crate) wants_headers: bool,
     /// It speaks of compact blocks in our version (BIP152).
-    pub(super) speaks_compact: bool,
+    pub(crate) speaks_compact: bool,
     /// It wants compact blocks unasked.
-    pub(super) wants_compact: bool,
+    pub(crate) wants_compact: bool,
     /// It was asked to send compact blocks unasked.
-    pub(super) chosen: bool,
+    pub(crate) chosen: bool,
     /// When it was asked for headers, until it answers.
-    pub(super) headers_asked: OptionalTime,
+    pub(crate) headers_asked: OptionalTime,
     /// It is asked for headers once another peer has given what it has.
-    pub(super) deferred: bool,
+    pub(crate) deferred: bool,
     /// Header messages in a row whose parent was unknown.
-    pub(super) unconnecting: u8,
+    pub(crate) unconnecting: u8,
     /// Blocks that it was asked for, with their heights.
-    pub(super) in_flight: Vec<(BlockHash, u32)>,
+    pub(crate) in_flight: Vec<(BlockHash, u32)>,
     /// When it was asked for the first of them, or last delivered one.
-    pub(super) waiting_since: Time,
+    pub(crate) waiting_since: Time,
     /// When it stalls, while blocks are in flight.
-    pub(super) stall_at: OptionalTime,
+    pub(crate) stall_at: OptionalTime,
     /// Stalls in a row.
-    pub(super) stalls: u8,
+    pub(crate) stalls: u8,
     /// What it asks for and has not been given yet.
-    pub(super) requests: VecDeque<Inventory>,
+    pub(crate) requests: VecDeque<Inventory>,
     /// When the next of these are given.
-    pub(super) serve_at: OptionalTime,
+    pub(crate) serve_at: OptionalTime,
 }
 
 impl PeerSync {

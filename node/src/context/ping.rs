@@ -25,22 +25,22 @@ impl Ping {
         self.outstanding_since().map(|sent| now.since(sent))
     }
 
-    pub(super) fn outstanding_since(&self) -> Option<Time> {
+    pub(crate) fn outstanding_since(&self) -> Option<Time> {
         self.sent_at.get().filter(|_| self.outstanding)
     }
 
-    pub(super) fn sent_at(&self) -> Option<Time> {
+    pub(crate) fn sent_at(&self) -> Option<Time> {
         self.sent_at.get()
     }
 
-    pub(super) fn sent(&mut self, nonce: u64, now: Time) {
+    pub(crate) fn sent(&mut self, nonce: u64, now: Time) {
         self.nonce = nonce;
         self.sent_at = now.into();
         self.outstanding = true;
     }
 
     /// Takes a pong; one that answers nothing is ignored, as Bitcoin Core does.
-    pub(super) fn answered(&mut self, nonce: u64, now: Time) {
+    pub(crate) fn answered(&mut self, nonce: u64, now: Time) {
         let Some(sent) = self.outstanding_since().filter(|_| nonce == self.nonce) else {
             return;
         };

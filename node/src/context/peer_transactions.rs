@@ -1,0 +1,60 @@
+//! Transactions of one connection: whether it is told of them, how, and of which.
+
+use bitcoin::Amount;
+use bitcoin::p2p::message_blockdata::Inventory;
+
+use super::places::Place;
+use crate::time::OptionalTime;
+use crate::wire::NamedTransaction;
+
+/// Transactions of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct PeerTransactions {
+    /// Under which it is noted what it knows, once the handshake is done.
+    pub(crate) place: Option<Place>,
+    pub(crate) wanted: bool,
+    by_wtxid: bool,
+    /// What it does not want to hear of, satoshis per 1,000 virtual bytes.
+    pub(crate) fee_filter: u64,
+    /// When it is told of the transactions that were here before it came.
+    pub(crate) offer_at: OptionalTime,
+    /// Announcements that were ignored because there were too many.
+    pub(crate) ignored: u32,
+}
+
+impl PeerTransactions {
+    /// Whether transactions are announced to it.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// The lowest fee rate that it wants to hear of, satoshis per 1,000 virtual bytes.
+    pub fn fee_filter(&self) -> u64 {
+        self.fee_filter
+    }
+
+    pub(crate) fn set_wanted(&mut self, wanted: bool) {
+        self.wanted = wanted;
+    }
+
+    /// It announces, and wants to be told, by wtxid (BIP339).
+    pub(crate) fn announce_by_wtxid(&mut self) {
+        self.by_wtxid = true;
+    }
+
+    pub(crate) fn by_wtxid(&self) -> bool {
+        self.by_wtxid
+    }
+
+    /// How it is told of a transaction, unless that pays too little.
+    pub(crate) fn name_of(&self, tx: &NamedTransaction, fee: Amount) -> Option<Inventory> {
+        let pays = fee.to_sat().saturating_mul(1_000);
+        if pays < self.fee_filter.saturating_mul(tx.vbytes()) {
+            return None;
+        }
+        Some(match self.by_wtxid {
+            true => Inventory::WTx(tx.wtxid()),
+            false => Inventory::Transaction(tx.txid()),
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! What this sub-protocol keeps of all connections together, when it has something to do, and how a
+//! connection's part in it ends.
+
+use std::sync::Arc;
+
+use bitcoin::{Transaction, Wtxid};
+
+use super::arrivals::Arrivals;
+use super::knowers::Knowers;
+use super::orphans::Orphans;
+use super::own::OwnTransactions;
+use super::recent::RecentIds;
+use super::requests::TxRequests;
+use crate::context::{Context, Peer};
+use crate::io::{PeerId, Time};
+
+/// Transactions remembered as refused, until the next block; and as confirmed. 8 bytes each.
+const RECENT_TRANSACTIONS_MAX: u32 = 4_096;
+
+/// Transactions between one node and its peers. What every input asks for stands at the beginning,
+/// up to the first turn of `arrivals`; what follows is needed where transactions are.
+#[repr(C)]
+pub(crate) struct Relay {
+    pub(super) requests: TxRequests,
+    pub(super) own: OwnTransactions,
+    /// Transactions that peers are to be told of.
+    pub(super) arrivals: Arrivals,
+    pub(super) knowers: Knowers,
+    pub(super) orphans: Orphans,
+    /// Transactions that the mempool refused since the last block.
+    pub(super) rejected: RecentIds,
+    /// Transactions that lately got into a block, by either name.
+    pub(super) confirmed: RecentIds,
+}
+
+impl Relay {
+    pub(crate) fn new() -> Relay {
+        Relay {
+            requests: TxRequests::default(),
+            own: OwnTransactions::default(),
+            arrivals: Arrivals::default(),
+            knowers: Knowers::default(),
+            orphans: Orphans::default(),
+            rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
+            confirmed: RecentIds::new(RECENT_TRANSACTIONS_MAX),
+        }
+    }
+
+    /// Transactions whose parents are not here, by wtxid.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = (Wtxid, &Arc<Transaction>)> {
+        self.orphans.iter()
+    }
+
+    /// Everything that is due.
+    pub(crate) fn run(&mut self, ctx: &mut Context) {
+        self.run_offers(ctx);
+        self.run_announcements(ctx);
+        self.run_requests(ctx);
+        self.run_rebroadcast(ctx);
+    }
+
+    /// When a connection needs [`Relay::run`].
+    pub(crate) fn peer_deadline(peer: &Peer) -> Time {
+        peer.transactions.offer_at.or_never()
+    }
+
+    /// When it is needed whatever the connections are; cheap to tell.
+    pub(crate) fn deadline(&self) -> Time {
+        let deadlines = [self.requests.next_deadline(), self.own.announce_at];
+        let first = deadlines.into_iter().flatten().min();
+        first.unwrap_or(Time::NEVER).min(self.arrivals.first_turn())
+    }
+
+    /// The connection takes no more part: what it owes is asked of others.
+    pub(crate) fn release(&mut self, ctx: &mut Context, id: PeerId) {
+        let peer = ctx.peers.get_mut(&id);
+        if let Some(place) = peer.and_then(|peer| peer.transactions.place.take()) {
+            self.knowers.give_back(place);
+            self.arrivals.leave(place);
+        }
+        self.orphans.forget_peer(id);
+        for other in self.requests.forget_peer(id) {
+            self.request_transactions(ctx, other);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Where in memory stands what is needed to announce transactions and to hear of them; see
+//! `machine/prefetch.rs`.
+
+use bitcoin::p2p::message_blockdata::Inventory;
+
+use super::Relay;
+use crate::context::{Context, LINE_BYTES, lines};
+use crate::io::{PeerId, Time};
+
+/// Of a message, or of what waits for a connection, so many entries are looked up beforehand: there
+/// are seldom more, and a processor waits for no more than a dozen or two places at once.
+const ENTRIES_MAX: usize = 16;
+
+/// What any input asks for: up to the first turn of `arrivals`.
+const FIRST_BYTES: usize = std::mem::offset_of!(Relay, arrivals) + size_of::<Time>();
+
+impl Relay {
+    /// What any input asks for.
+    pub(crate) fn first_lines(&self) -> impl Iterator<Item = *const u8> + use<> {
+        lines(self, FIRST_BYTES)
+    }
+
+    /// What is needed next where transactions are.
+    pub(crate) fn next_lines(&self) -> impl Iterator<Item = *const u8> + use<> {
+        let both = lines(self, std::mem::offset_of!(Relay, orphans));
+        both.skip(FIRST_BYTES.div_ceil(LINE_BYTES))
+    }
+
+    /// Whose turn to be told of transactions comes by then.
+    pub(crate) fn turns(&self, at: Time) -> impl Iterator<Item = PeerId> {
+        self.arrivals.due(at).map(|(peer, _)| peer)
+    }
+
+    /// What tells whose turn it is, if somebody's comes by then.
+    pub(crate) fn lines_of_turns(&self, at: Time) -> impl Iterator<Item = *const u8> {
+        let comes = self.arrivals.first_turn() <= at;
+        comes
+            .then(|| self.arrivals.lines(ENTRIES_MAX))
+            .into_iter()
+            .flatten()
+    }
+
+    /// What is noted of the transactions that somebody will be told of.
+    pub(crate) fn lines_of_told(&self, at: Time) -> impl Iterator<Item = *const u8> {
+        self.arrivals.due(at).flat_map(|(_, place)| {
+            let waiting = self.arrivals.waiting_for(place);
+            let lacking = waiting.filter(move |arrival| !arrival.knew.has(place));
+            lacking
+                .take(ENTRIES_MAX)
+                .filter_map(|arrival| self.knowers.line(arrival.tx.known_as))
+        })
+    }
+
+    /// What is noted of announced transactions.
+    pub(crate) fn lines_of_heard(
+        &self,
+        ctx: &Context,
+        entries: &[Inventory],
+    ) -> impl Iterator<Item = *const u8> {
+        entries
+            .iter()
+            .take(ENTRIES_MAX)
+            .filter_map(|entry| match entry {
+                Inventory::WTx(wtxid) => self.knowers.line(ctx.tx_id(wtxid)),
+                _ => None,
+            })
+    }
+}

@@ -10,8 +10,8 @@ mod machine;
 pub mod mempool;
 pub mod options;
 pub mod peers;
-pub mod relay;
-pub mod sync;
+mod relay;
+mod sync;
 pub mod time;
 pub mod wire;
 

@@ -9,7 +9,7 @@
 //! regions of `internet-2019`; a block weighs 535 kB on the wire, as in SimBlock's experiments, and
 //! spreads as a compact block. The record is written to disk as by `peerlab run`.
 //!
-//! A happening is a packet that comes, or a timer; an item is a message that a node reads, or an entry
+//! A event is a packet that comes, or a timer; an item is a message that a node reads, or an entry
 //! of one that is a list: what simulators that send each by itself count as events.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         return row(size);
     }
     println!(
-        "| nodes | blocks | transactions/s | happenings | seconds | million a second | items, \
+        "| nodes | blocks | transactions/s | events | seconds | million a second | items, \
          million a second | memory | a node | to 50 % | to 90 % | all agree |"
     );
     println!(
@@ -125,8 +125,8 @@ fn row(size: &str) -> Result<()> {
         "| {nodes} | {} | {rate} | {:.2} M | {seconds:.1} | {:.2} | {:.2} | {:.0} MB | {:.1} kB | {} \
          | {} | {:?} |",
         judgement.figures.forks.mined_blocks,
-        simulated.happenings as f64 / 1e6,
-        simulated.happenings as f64 / 1e6 / seconds,
+        simulated.events as f64 / 1e6,
+        simulated.events as f64 / 1e6 / seconds,
         simulated.items as f64 / 1e6 / seconds,
         memory as f64 / 1e6,
         memory as f64 / 1e3 / nodes as f64,

@@ -179,11 +179,11 @@ fn simulate(plan: &Plan, observer: &Recorder, stop: CancellationToken) -> Result
     let simulated = tokio::task::block_in_place(|| sim::simulate(plan, observer, &options))?;
     let took = began.elapsed().as_secs_f64();
     observer.screen.say(&format!(
-        "simulated {} in {took:.1} s: {:.1} million happenings, {:.2} million a second; \
+        "simulated {} in {took:.1} s: {:.1} million events, {:.2} million a second; \
          {} read{}",
         words::duration(plan.end()),
-        simulated.happenings as f64 / 1e6,
-        simulated.happenings as f64 / 1e6 / took.max(1e-9),
+        simulated.events as f64 / 1e6,
+        simulated.events as f64 / 1e6 / took.max(1e-9),
         words::count(simulated.messages, "message"),
         peak_memory_bytes().map_or(String::new(), |bytes| format!(
             ", {:.0} MB of memory at most",

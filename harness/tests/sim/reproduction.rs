@@ -26,7 +26,7 @@ fn threads_change_nothing() {
             .find(|(a, b)| a != b);
         assert!(first.is_none(), "{threads} threads: {first:#?}");
         assert_eq!(alone.trace(), together.trace());
-        assert_eq!(alone.happenings, together.happenings);
+        assert_eq!(alone.events, together.events);
     }
 }
 

@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 pub struct Run {
     pub plan: Plan,
     pub events: Vec<RunEvent>,
-    pub happenings: u64,
 }
 
 #[derive(Default)]
@@ -64,7 +63,6 @@ impl Run {
         Run {
             plan,
             events: listener.0.into_inner().unwrap(),
-            happenings: simulated.happenings,
         }
     }
 

@@ -189,7 +189,7 @@ impl LinkModel {
     /// Calls `fetch` for where in memory the model looks when a packet arrives at a node, and when
     /// the node then sends some: for those who have it fetched before they ask.
     #[inline]
-    pub fn foresee(&self, node: NodeId, fetch: impl Fn(*const u8)) {
+    pub fn prefetch(&self, node: NodeId, fetch: impl Fn(*const u8)) {
         if let Some(down) = self.downs.get(node.index()) {
             fetch(std::ptr::from_ref(down).cast());
         }
@@ -201,7 +201,7 @@ impl LinkModel {
 
     /// The same for where it looks for the destination of a packet that is sent.
     #[inline]
-    pub fn foresee_destination(&self, node: NodeId, fetch: impl Fn(*const u8)) {
+    pub fn prefetch_destination(&self, node: NodeId, fetch: impl Fn(*const u8)) {
         if let Some(rate) = self.down_rates.get(node.index()) {
             fetch(std::ptr::from_ref(rate).cast());
         }

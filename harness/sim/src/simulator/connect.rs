@@ -8,7 +8,7 @@ use peerlab_node::io::{CONNECTIONS_SURPLUS, Input, KEEPALIVE_AFTER};
 
 use super::node::{End, NEVER, Stage, end_of, peer_of};
 use super::packet::{Body, EndId, Load, Packet, RESET_BYTES, SYN_BYTES};
-use super::shard::{Happening, Shard};
+use super::shard::{Shard, SimEvent};
 use super::stream::INITIAL_WINDOW_SEGMENTS;
 
 /// The first wait for an answer to a SYN (RFC 6298), doubled with each further one.
@@ -35,7 +35,7 @@ impl Shard {
             return self.cause(
                 node,
                 at,
-                Happening::NoRoute {
+                SimEvent::NoRoute {
                     node,
                     addr: Box::new(addr),
                 },
@@ -46,7 +46,7 @@ impl Shard {
         self.cause(
             node,
             now.saturating_add(patience),
-            Happening::GiveUp { node, end: id },
+            SimEvent::GiveUp { node, end: id },
         );
         self.send_control(node, id, other, id, Body::Syn);
     }
@@ -94,7 +94,7 @@ impl Shard {
             None => {
                 let wait = Nanos(SYN_WAIT.0 << u32::from(packet.tries.min(6)));
                 let at = now.saturating_add(wait);
-                self.cause(packet.src, at, Happening::Lost(packet));
+                self.cause(packet.src, at, SimEvent::Lost(packet));
             }
         }
     }
@@ -290,7 +290,7 @@ impl Shard {
     fn look_after_idle_at(&mut self, node: NodeId, at: Nanos) {
         if at < self.node(node).keepalive_at && at < NEVER {
             self.node(node).keepalive_at = at;
-            self.cause(node, at, Happening::KeepAlive { node });
+            self.cause(node, at, SimEvent::KeepAlive { node });
         }
     }
 

@@ -53,7 +53,7 @@ impl Counters {
     }
 
     /// Calls `fetch` for where in memory a node is counted.
-    pub fn foresee(&self, node: NodeId, fetch: impl Fn(*const u8)) {
+    pub fn prefetch(&self, node: NodeId, fetch: impl Fn(*const u8)) {
         if let Some(node) = self.passed.get(node.index()) {
             fetch(std::ptr::from_ref(node).cast());
         }

@@ -11,8 +11,8 @@ use peerlab_node::chain::template::mine;
 
 use super::account;
 use super::program::{EPOCH_SECS, Programs};
-use super::shard::{News, Shard, Simulated, Told};
-use super::team::Team;
+use super::shard::{Observation, Observed, Shard, Simulated};
+use super::worker_pool::WorkerPool;
 use peerlab_core::conduct::interrupted;
 use peerlab_core::conduct::{Effect, Faults, calendar};
 use peerlab_core::conduct::{Observer, Stage, Stop};
@@ -51,13 +51,13 @@ pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Resu
         open: total,
         total,
     });
-    let team = Team::new(&plan.network, &programs, options.threads)?;
+    let pool = WorkerPool::new(&plan.network, &programs, options.threads)?;
     let mut director = Director {
         plan,
         observer,
         stop: &options.stop,
         programs,
-        team,
+        pool,
         known_blocks: HashSet::new(),
         faults: Faults::default(),
         names: HashMap::new(),
@@ -67,9 +67,9 @@ pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Resu
     let result = director.run();
     let interrupted =
         matches!(&result, Err(error) if error.kind == peerlab_core::error::Kind::Interrupted);
-    let now = director.team.now();
+    let now = director.pool.now();
     director.tell(now, What::Ended { interrupted })?;
-    result.map(|()| director.team.simulated())
+    result.map(|()| director.pool.simulated())
 }
 
 struct Director<'a> {
@@ -77,7 +77,7 @@ struct Director<'a> {
     observer: &'a dyn Observer,
     stop: &'a Stop,
     programs: Arc<Programs>,
-    team: Team,
+    pool: WorkerPool,
     /// Blocks whose line is written.
     known_blocks: HashSet<String>,
     faults: Faults,
@@ -151,7 +151,7 @@ impl Director<'_> {
         self.tell(Nanos::ZERO, What::Host(HostFacts::default()))?;
         self.observer.stage(Stage::Running);
         for node in self.plan.nodes.iter().filter(|node| node.starts_up) {
-            self.team
+            self.pool
                 .shard_of(node.id)
                 .control(node.id, ProcessOp::Start);
         }
@@ -160,14 +160,14 @@ impl Director<'_> {
 
     /// Lets the nodes live until an instant, in steps short enough to be stopped.
     fn run_until(&mut self, end: Nanos) -> Result<()> {
-        while self.team.now() < end {
+        while self.pool.now() < end {
             if self.stop.is_asked() {
                 return Err(interrupted());
             }
-            let next = self.team.next_at().unwrap_or(end).max(self.team.now());
+            let next = self.pool.next_at().unwrap_or(end).max(self.pool.now());
             let step = next.saturating_add(BREATH).min(end);
-            self.team.run_until(step);
-            self.write_news()?;
+            self.pool.run_until(step);
+            self.write_observations()?;
         }
         Ok(())
     }
@@ -191,15 +191,15 @@ impl Director<'_> {
 
     /// One line of the timetable.
     fn line(&mut self, at: Nanos, index: u32, line: &Timed) -> Result<()> {
-        self.team.shards_mut().for_each(Shard::disturb);
+        self.pool.shards_mut().for_each(Shard::disturb);
         let done = match &line.action {
             // Each shard has a model of its own.
             Action::Link(change) => self
-                .team
+                .pool
                 .shards_mut()
                 .try_for_each(|shard| shard.apply(change)),
             Action::Process { node, op } => {
-                self.team.shard_of(*node).control(*node, *op);
+                self.pool.shard_of(*node).control(*node, *op);
                 Ok(())
             }
         };
@@ -230,7 +230,7 @@ impl Director<'_> {
             Effect::Started(_) | Effect::Nothing => {}
         }
         // A thawed node answers at once.
-        self.write_news()
+        self.write_observations()
     }
 
     fn errand(&mut self, at: Nanos, task: &Task) -> Result<()> {
@@ -254,13 +254,13 @@ impl Director<'_> {
                 }
             }
         }
-        self.write_news()
+        self.write_observations()
     }
 
     fn mine(&mut self, at: Nanos, node: NodeId) -> Result<()> {
         let payout = self.payout(node)?;
         let mined = self
-            .team
+            .pool
             .shard_of(node)
             .command(node, |machine, now, mined| {
                 *mined += 1;
@@ -308,7 +308,7 @@ impl Director<'_> {
         let txid = tx.compute_txid().to_string();
         let tx = Arc::new(tx);
         let submitted = self
-            .team
+            .pool
             .shard_of(node)
             .command(node, |machine, now, _| machine.submit_transaction(now, tx));
         let refused = match submitted {
@@ -328,7 +328,7 @@ impl Director<'_> {
     }
 
     fn count(&mut self, at: Nanos) -> Result<()> {
-        let nodes = self.team.counters();
+        let nodes = self.pool.counters();
         self.tell(at, What::Traffic { nodes })
     }
 
@@ -350,7 +350,7 @@ impl Director<'_> {
     fn accounts(&mut self, at: Nanos, with_ledger: bool) -> Result<()> {
         let mut known = account::KnownStates::default();
         for node in &self.plan.nodes {
-            let Some(machine) = self.team.shard_of(node.id).running(node.id) else {
+            let Some(machine) = self.pool.shard_of(node.id).running(node.id) else {
                 continue;
             };
             let mut events = vec![account::peers(node.id, machine)];
@@ -364,16 +364,18 @@ impl Director<'_> {
         Ok(())
     }
 
-    fn write_news(&mut self) -> Result<()> {
-        for News { key, what } in self.team.take_news() {
+    fn write_observations(&mut self) -> Result<()> {
+        for Observation { key, what } in self.pool.take_observations() {
             let what = match what {
-                Told::Up(node) => {
+                Observed::Up(node) => {
                     self.up[node.index()] = true;
                     What::NodeUp { node }
                 }
                 // Each shard tells of a block when its own nodes first have it.
-                Told::Block(facts, _) if !self.known_blocks.insert(facts.hash.clone()) => continue,
-                Told::Block(facts, miner) => What::Block {
+                Observed::Block(facts, _) if !self.known_blocks.insert(facts.hash.clone()) => {
+                    continue;
+                }
+                Observed::Block(facts, miner) => What::Block {
                     tip: Tip {
                         hash: facts.hash,
                         height: facts.height,
@@ -384,7 +386,7 @@ impl Director<'_> {
                     txs: facts.tx.len() as u32,
                     txids: facts.tx.into_iter().skip(1).collect(),
                 },
-                Told::Tip(node, hash, height) => {
+                Observed::Tip(node, hash, height) => {
                     let name = self.names.entry(hash).or_insert_with(|| hash.to_string());
                     let tip = Tip {
                         hash: name.clone(),
@@ -392,7 +394,7 @@ impl Director<'_> {
                     };
                     What::Tip { node, tip }
                 }
-                Told::Failed(node, reason) => {
+                Observed::Failed(node, reason) => {
                     self.up[node.index()] = false;
                     What::NodeDown {
                         node,

@@ -1,7 +1,7 @@
-//! Has memory fetched before it is needed. Each happening comes to another node than the last one, in
+//! Has memory fetched before it is needed. Each event comes to another node than the last one, in
 //! a process with hundreds of megabytes of nodes: it would wait for some thirty cache lines, one
 //! after the other, for longer than it computes. But what happens next is known (see `queue`), so
-//! while one happening is handled, the places that the next ones will read are fetched, in stages:
+//! while one event is handled, the places that the next ones will read are fetched, in stages:
 //! each reads what the stage before it has had fetched. What happens does not depend on it.
 
 use std::time::Duration;
@@ -12,9 +12,9 @@ use peerlab_node::wire::Message;
 
 use super::node::{Slot, end_of as end_of_peer, peer_of};
 use super::packet::{Body, EndId, Load, Packet};
-use super::shard::{Happening, Shard};
+use super::shard::{Shard, SimEvent};
 
-/// How many happenings ahead each stage works: memory takes about a tenth of a microsecond, some
+/// How many events ahead each stage works: memory takes about a tenth of a microsecond, some
 /// of these places must wait for one another, and a processor waits for a dozen or two at once.
 const PACKET_AHEAD: usize = 14;
 const NODE_AHEAD: usize = 10;
@@ -55,40 +55,40 @@ fn fetch_all<T>(value: &T) {
 }
 
 impl Shard {
-    /// To be called before each happening is handled.
-    pub(super) fn foresee(&self) {
-        if let Some(packet) = self.queue.ahead(PACKET_AHEAD).and_then(Happening::packet) {
+    /// To be called before each event is handled.
+    pub(super) fn prefetch(&self) {
+        if let Some(packet) = self.queue.ahead(PACKET_AHEAD).and_then(SimEvent::packet) {
             fetch_all(packet);
         }
-        if let Some(happening) = self.queue.ahead(NODE_AHEAD) {
-            self.foresee_node(happening);
+        if let Some(event) = self.queue.ahead(NODE_AHEAD) {
+            self.prefetch_node(event);
         }
-        if let Some(happening) = self.queue.ahead(ENDS_AHEAD) {
-            self.foresee_ends(happening);
+        if let Some(event) = self.queue.ahead(ENDS_AHEAD) {
+            self.prefetch_ends(event);
         }
-        if let Some(happening) = self.queue.ahead(PEERS_AHEAD) {
-            self.foresee_peers(happening);
+        if let Some(event) = self.queue.ahead(PEERS_AHEAD) {
+            self.prefetch_peers(event);
         }
-        if let Some(happening) = self.queue.ahead(PEER_AHEAD) {
-            self.foresee_peer(happening);
+        if let Some(event) = self.queue.ahead(PEER_AHEAD) {
+            self.prefetch_peer(event);
         }
     }
 
     /// To be called when a spare box for a packet was taken.
-    pub(super) fn foresee_spare(&self) {
+    pub(super) fn prefetch_spare(&self) {
         let place = self.spare_packets.len().checked_sub(SPARE_AHEAD);
         if let Some(packet) = place.and_then(|place| self.spare_packets.get(place)) {
             fetch_all(&**packet);
         }
     }
 
-    fn foresee_node(&self, happening: &Happening) {
-        let node = happening.node();
+    fn prefetch_node(&self, event: &SimEvent) {
+        let node = event.node();
         fetch_all(self.node_ref(node));
-        self.model.foresee(node, fetch);
-        self.counters.foresee(node, fetch);
-        if let Some(packet) = happening.packet() {
-            self.foresee_other(packet.src);
+        self.model.prefetch(node, fetch);
+        self.counters.prefetch(node, fetch);
+        if let Some(packet) = event.packet() {
+            self.prefetch_other(packet.src);
         }
     }
 
@@ -98,31 +98,31 @@ impl Shard {
     }
 
     /// What is asked of another node when something is sent to it.
-    fn foresee_other(&self, other: NodeId) {
-        self.model.foresee_destination(other, fetch);
-        self.counters.foresee(other, fetch);
+    fn prefetch_other(&self, other: NodeId) {
+        self.model.prefetch_destination(other, fetch);
+        self.counters.prefetch(other, fetch);
     }
 
-    fn foresee_ends(&self, happening: &Happening) {
-        let node = self.node_ref(happening.node());
+    fn prefetch_ends(&self, event: &SimEvent) {
+        let node = self.node_ref(event.node());
         if let Some(machine) = node.machine.as_deref() {
             machine.prefetch(fetch);
         }
-        match happening {
-            Happening::KeepAlive { .. } | Happening::Done { .. } | Happening::Wake { .. } => {
+        match event {
+            SimEvent::KeepAlive { .. } | SimEvent::Done { .. } | SimEvent::Wake { .. } => {
                 node.ends.iter().step_by(SLOTS_PER_LINE).for_each(fetch_all);
             }
             _ => {
-                let slot = end_of(happening).and_then(|id| node.ends.get(id.slot as usize));
+                let slot = end_of(event).and_then(|id| node.ends.get(id.slot as usize));
                 slot.into_iter().for_each(fetch_all);
             }
         }
-        let message = happening.packet().and_then(first_message);
+        let message = event.packet().and_then(first_message);
         if let Some(message) = message {
             message.prefetch(fetch);
         }
-        let about_transactions = match happening {
-            Happening::Wake { .. } => true,
+        let about_transactions = match event {
+            SimEvent::Wake { .. } => true,
             _ => message.is_some_and(is_about_transactions),
         };
         if let Some(machine) = node.machine.as_deref()
@@ -132,46 +132,46 @@ impl Shard {
         }
     }
 
-    fn foresee_peers(&self, happening: &Happening) {
-        let node = self.node_ref(happening.node());
-        match happening {
+    fn prefetch_peers(&self, event: &SimEvent) {
+        let node = self.node_ref(event.node());
+        match event {
             // When something last came stands in the first line.
-            Happening::KeepAlive { .. } => {
+            SimEvent::KeepAlive { .. } => {
                 let ends = node.all_ends();
                 return ends.for_each(|end| fetch(std::ptr::from_ref(end).cast()));
             }
-            Happening::Done { .. } => return node.all_ends().for_each(fetch_all),
+            SimEvent::Done { .. } => return node.all_ends().for_each(fetch_all),
             _ => {}
         }
         if let Some(machine) = node.machine.as_deref() {
             machine.prefetch_peers(fetch);
-            if let Happening::Wake { .. } = happening {
+            if let SimEvent::Wake { .. } = event {
                 machine.prefetch_turns(self.wake_time(), fetch);
             }
-            if let Some(message) = happening.packet().and_then(first_message) {
+            if let Some(message) = event.packet().and_then(first_message) {
                 machine.prefetch_heard(message, fetch);
             }
         }
-        let slot = end_of(happening).and_then(|id| node.ends.get(id.slot as usize));
+        let slot = end_of(event).and_then(|id| node.ends.get(id.slot as usize));
         if let Some(end) = slot.and_then(|slot| slot.end.as_deref()) {
             fetch_all(end);
         }
     }
 
-    fn foresee_peer(&self, happening: &Happening) {
-        let node = self.node_ref(happening.node());
-        if let Happening::Done { .. } = happening {
+    fn prefetch_peer(&self, event: &SimEvent) {
+        let node = self.node_ref(event.node());
+        if let SimEvent::Done { .. } = event {
             return node
                 .all_ends()
-                .for_each(|end| self.foresee_other(end.other));
+                .for_each(|end| self.prefetch_other(end.other));
         }
         let Some(machine) = node.machine.as_deref() else {
             return;
         };
-        if let Some(end) = end_of(happening) {
+        if let Some(end) = end_of(event) {
             machine.prefetch_peer(peer_of(end), fetch);
         }
-        if let Happening::Wake { .. } = happening {
+        if let SimEvent::Wake { .. } = event {
             let at = self.wake_time();
             machine.prefetch_timer(at, fetch);
             machine.prefetch_told(at, fetch);
@@ -183,7 +183,7 @@ impl Shard {
                 }
             }
         }
-        if let Some(message) = happening.packet().and_then(first_message) {
+        if let Some(message) = event.packet().and_then(first_message) {
             machine.prefetch_block(message, fetch);
         }
     }
@@ -213,6 +213,6 @@ fn first_message(packet: &Packet) -> Option<&Message> {
 }
 
 /// At which connection end something arrives.
-fn end_of(happening: &Happening) -> Option<EndId> {
-    happening.packet().map(|packet| packet.to)
+fn end_of(event: &SimEvent) -> Option<EndId> {
+    event.packet().map(|packet| packet.to)
 }

@@ -15,7 +15,7 @@ use peerlab_node::wire::Message;
 use super::node::{NEVER, end_of, peer_of};
 use super::packet::{EndId, Load};
 use super::queue::Key;
-use super::shard::{Happening, News, Shard, Told};
+use super::shard::{Observation, Observed, Shard, SimEvent};
 use super::work::Work;
 use peerlab_core::conduct::BlockFacts;
 
@@ -86,7 +86,7 @@ impl Shard {
         state.loading = true;
         state.life += 1;
         let life = state.life;
-        self.cause(node, at, Happening::Loaded { node, life });
+        self.cause(node, at, SimEvent::Loaded { node, life });
     }
 
     pub(super) fn loaded(&mut self, node: NodeId, life: u32) {
@@ -105,8 +105,8 @@ impl Shard {
         let (hash, height) = (tip.hash, tip.height);
         state.machine = Some(Box::new(machine));
         state.timer = NEVER;
-        self.tell_record(Told::Up(node));
-        self.tell_record(Told::Tip(node, hash, height));
+        self.observe(Observed::Up(node));
+        self.observe(Observed::Tip(node, hash, height));
         self.carry_out(node);
     }
 
@@ -133,8 +133,8 @@ impl Shard {
         };
         let tip = machine.chain().tip();
         let (hash, height) = (tip.hash, tip.height);
-        self.tell_record(Told::Up(node));
-        self.tell_record(Told::Tip(node, hash, height));
+        self.observe(Observed::Up(node));
+        self.observe(Observed::Tip(node, hash, height));
         self.carry_out(node);
         self.wake(node);
     }
@@ -153,7 +153,7 @@ impl Shard {
         let timer = state.timer;
         if timer > now {
             if state.needs_wake(timer) {
-                self.cause(node, timer, Happening::Wake { node });
+                self.cause(node, timer, SimEvent::Wake { node });
             }
         } else if !state.frozen {
             state.timer = NEVER;
@@ -170,7 +170,7 @@ impl Shard {
         let state = self.node(node);
         state.timer = at;
         if state.needs_wake(at) {
-            self.cause(node, at, Happening::Wake { node });
+            self.cause(node, at, SimEvent::Wake { node });
         }
     }
 
@@ -264,7 +264,7 @@ impl Shard {
             return false;
         };
         self.node(node).busy_until = done;
-        self.cause(node, done, Happening::Done { node });
+        self.cause(node, done, SimEvent::Done { node });
         true
     }
 
@@ -297,9 +297,9 @@ impl Shard {
         match event {
             Event::Tip { hash, height, .. } => {
                 self.note_blocks(machine, hash);
-                self.tell_record(Told::Tip(node, hash, height));
+                self.observe(Observed::Tip(node, hash, height));
             }
-            Event::StoreFailed(reason) => self.tell_record(Told::Failed(node, reason)),
+            Event::StoreFailed(reason) => self.observe(Observed::Failed(node, reason)),
             Event::PeerReady { .. } | Event::Transaction(_) => {}
         }
     }
@@ -329,16 +329,16 @@ impl Shard {
         }
         let miner = self.mining;
         for facts in unknown.into_iter().rev() {
-            self.tell_record(Told::Block(Box::new(facts), miner));
+            self.observe(Observed::Block(Box::new(facts), miner));
         }
     }
 
-    fn tell_record(&mut self, what: Told) {
+    fn observe(&mut self, what: Observed) {
         let key = Key {
             at: self.now,
             ..self.key
         };
-        self.news.push(News { key, what });
+        self.observations.push(Observation { key, what });
     }
 }
 

@@ -5,9 +5,9 @@
 //! ```text
 //! director   the plan's timetable and errands, the record
 //!    |
-//!   team     the nodes spread over threads, without anybody being able to tell
+//!   pool     the nodes spread over threads, without anybody being able to tell
 //!    |
-//!  shard     nodes, their happenings in one order (queue)
+//!  shard     nodes, their events in one order (queue)
 //!    |
 //!   life     what a node's program reads and answers, its start and end (program: what it is;
 //!    |       work: how long it computes)
@@ -16,14 +16,14 @@
 //!    |
 //!   wire     packets, asked of the link model and counted (counters)
 //!
-//! foresight: memory is at hand when it is needed
+//! prefetch: memory is at hand when it is needed
 //! ```
 
 mod account;
 mod connect;
 mod counters;
 mod director;
-mod foresight;
+mod prefetch;
 mod life;
 mod node;
 mod packet;
@@ -31,9 +31,9 @@ mod program;
 mod queue;
 mod shard;
 mod stream;
-mod team;
 mod wire;
 mod work;
+mod worker_pool;
 
 pub use director::{Options, simulate};
 pub use shard::Simulated;

@@ -47,14 +47,14 @@ impl<T> PartialEq for Entry<T> {
 impl<T> Eq for Entry<T> {}
 
 /// Times that differ below this bit only are in one bucket: about four milliseconds, in which a shard
-/// of ten thousand nodes has some hundreds of happenings while a block spreads.
+/// of ten thousand nodes has some hundreds of events while a block spreads.
 const BUCKET_BITS: u32 = 22;
 /// Buckets of the wheel, a power of two: a turn of about four seconds holds all packets but those that
 /// wait long; timers come later, and wait in a heap.
 const BUCKETS: usize = 1_024;
 
 /// What is still to happen: a calendar queue (Brown 1988). The bucket that is being emptied is
-/// sorted, so that what comes after the next happening is known as well.
+/// sorted, so that what comes after the next event is known as well.
 #[derive(Debug)]
 pub struct Queue<T> {
     /// The bucket that is being emptied, or an earlier one: sorted, the earliest at the end.
@@ -93,7 +93,7 @@ fn place_in_wheel(number: u64) -> usize {
 }
 
 impl<T> Queue<T> {
-    /// Adds a happening.
+    /// Adds a event.
     pub fn push(&mut self, key: Key, what: T) {
         if let Some(entry) = self.push_later(Entry { key, what }) {
             let place = self.current.partition_point(|other| other.key > key);
@@ -103,9 +103,9 @@ impl<T> Queue<T> {
 
     /// Adds many. Those for the current bucket are sorted in together: each by itself would move
     /// half of that bucket.
-    pub fn push_all(&mut self, happenings: impl Iterator<Item = (Key, T)>) {
+    pub fn push_all(&mut self, events: impl Iterator<Item = (Key, T)>) {
         let sorted = self.current.len();
-        for (key, what) in happenings {
+        for (key, what) in events {
             let now = self.push_later(Entry { key, what });
             self.current.extend(now);
         }

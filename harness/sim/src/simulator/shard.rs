@@ -1,5 +1,5 @@
 //! Some of the nodes, their share of the network, and what is still to happen to them. Everything
-//! that a node does comes from here; what it sends to nodes elsewhere is handed out.
+//! that a node does comes from here; what it sends to nodes outbound is handed out.
 //!
 //! A shard reads no clock and draws nothing from chance. What a node sees depends on the order of
 //! `queue` alone, not on how nodes are spread over shards: packets ask the link model at their
@@ -22,14 +22,14 @@ use super::node::Node;
 use super::packet::{EndId, HEADER_BYTES, Packet};
 use super::program::{Programs, load};
 use super::queue::{Key, Queue};
-use super::team::Home;
 use super::work::Cpus;
+use super::worker_pool::Location;
 use peerlab_core::conduct::BlockFacts;
 use peerlab_core::error::Result;
 
 /// Something that happens to a node. Small: it is moved often while it waits for its turn.
 #[derive(Debug)]
-pub enum Happening {
+pub enum SimEvent {
     /// A packet has passed its destination's access link, if that was idle.
     Arrive(Box<Packet>),
     /// A packet comes out of the access link's queue, in which it had to wait.
@@ -81,11 +81,11 @@ pub enum Happening {
     },
 }
 
-impl Happening {
+impl SimEvent {
     /// The packet that comes.
     pub(super) fn packet(&self) -> Option<&Packet> {
         match self {
-            Happening::Arrive(packet) | Happening::Deliver(packet) => Some(packet),
+            SimEvent::Arrive(packet) | SimEvent::Deliver(packet) => Some(packet),
             _ => None,
         }
     }
@@ -93,34 +93,34 @@ impl Happening {
     /// To which node it happens.
     pub(super) fn node(&self) -> NodeId {
         match self {
-            Happening::Arrive(packet) | Happening::Deliver(packet) => packet.dst,
-            Happening::Lost(packet) => packet.src,
-            Happening::Done { node }
-            | Happening::Wake { node }
-            | Happening::Loaded { node, .. }
-            | Happening::GiveUp { node, .. }
-            | Happening::NoRoute { node, .. }
-            | Happening::Look { node, .. }
-            | Happening::KeepAlive { node } => *node,
+            SimEvent::Arrive(packet) | SimEvent::Deliver(packet) => packet.dst,
+            SimEvent::Lost(packet) => packet.src,
+            SimEvent::Done { node }
+            | SimEvent::Wake { node }
+            | SimEvent::Loaded { node, .. }
+            | SimEvent::GiveUp { node, .. }
+            | SimEvent::NoRoute { node, .. }
+            | SimEvent::Look { node, .. }
+            | SimEvent::KeepAlive { node } => *node,
         }
     }
 }
 
 /// What nodes of one shard cause to happen to those of another.
-pub type Mail = Vec<(Key, Happening)>;
+pub type CrossShardMessages = Vec<(Key, SimEvent)>;
 
 /// Something that the record tells.
 #[derive(Debug)]
-pub struct News {
+pub struct Observation {
     /// When, and in which order.
     pub key: Key,
     /// What.
-    pub what: Told,
+    pub what: Observed,
 }
 
 /// What the record tells of nodes.
 #[derive(Debug)]
-pub enum Told {
+pub enum Observed {
     /// A node's program answers, or goes on.
     Up(NodeId),
     /// A block that this shard had not seen.
@@ -135,7 +135,7 @@ pub enum Told {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Simulated {
     /// How many things happened: packets, timers, starts.
-    pub happenings: u64,
+    pub events: u64,
     /// Messages that nodes read.
     pub messages: u64,
     /// What nodes read: messages, and of those that are lists each entry. One packet may bring many.
@@ -145,7 +145,7 @@ pub struct Simulated {
 impl std::iter::Sum for Simulated {
     fn sum<I: Iterator<Item = Simulated>>(parts: I) -> Simulated {
         parts.fold(Simulated::default(), |sum, part| Simulated {
-            happenings: sum.happenings + part.happenings,
+            events: sum.events + part.events,
             messages: sum.messages + part.messages,
             items: sum.items + part.items,
         })
@@ -155,22 +155,22 @@ impl std::iter::Sum for Simulated {
 /// See the module.
 pub struct Shard {
     pub(super) now: Nanos,
-    /// Of the happening that is being handled.
+    /// Of the event that is being handled.
     pub(super) key: Key,
     pub(super) framing_bytes: u32,
     /// Data in a full segment.
     pub(super) segment_bytes: u32,
     pub(super) model: LinkModel,
-    pub(super) queue: Queue<Happening>,
+    pub(super) queue: Queue<SimEvent>,
     id: u32,
-    homes: Arc<[Home]>,
+    shard_map: Arc<[Location]>,
     nodes: Vec<Node>,
     /// What a new node has on its disk once the pre-mined chain is loaded.
     pub(super) new_disk: Chain,
     pub(super) programs: Arc<Programs>,
     pub(super) cpus: Cpus,
     /// What happens to nodes of other shards, by shard.
-    elsewhere: Vec<Mail>,
+    outbound: Vec<CrossShardMessages>,
     /// Room for what programs answer, lent to one after the other.
     pub(super) outputs: VecDeque<Output>,
     /// Packets that came, whose boxes are taken again: the last one is near.
@@ -179,7 +179,7 @@ pub struct Shard {
     /// Room for what programs have not read yet; nearly all have read everything.
     pub(super) unread: VecDeque<Input>,
     pub(super) counters: Counters,
-    pub(super) news: Vec<News>,
+    pub(super) observations: Vec<Observation>,
     pub(super) known_blocks: HashSet<BlockHash>,
     pub(super) mining: Option<NodeId>,
     pub(super) simulated: Simulated,
@@ -194,19 +194,19 @@ impl Shard {
     /// When the pre-mined chain cannot be loaded.
     pub fn new(
         id: u32,
-        homes: &Arc<[Home]>,
+        shard_map: &Arc<[Location]>,
         network: &Network,
         model: LinkModel,
         programs: &Arc<Programs>,
     ) -> Result<Shard> {
         let new_disk = load(programs.premined())?;
-        let own = homes.iter().filter(|home| home.shard == id);
+        let own = shard_map.iter().filter(|location| location.shard == id);
         Ok(Shard {
             id,
-            homes: Arc::clone(homes),
+            shard_map: Arc::clone(shard_map),
             nodes: own.map(|_| Node::new(new_disk.fork())).collect(),
             new_disk,
-            elsewhere: Vec::new(),
+            outbound: Vec::new(),
             cpus: Cpus::of(programs.cpus(), programs.message_work()),
             outputs: VecDeque::new(),
             spare_packets: Vec::new(),
@@ -222,7 +222,7 @@ impl Shard {
             model,
             queue: Queue::default(),
             counters: Counters::new(network.nodes.len(), u32::from(network.framing_bytes)),
-            news: Vec::new(),
+            observations: Vec::new(),
             known_blocks: programs.premined().hashes.iter().copied().collect(),
             mining: None,
             programs: Arc::clone(programs),
@@ -232,23 +232,23 @@ impl Shard {
     }
 
     /// What its nodes sent to nodes of other shards, by shard; to be emptied.
-    pub fn elsewhere(&mut self) -> &mut Vec<Mail> {
-        &mut self.elsewhere
+    pub fn outbound(&mut self) -> &mut Vec<CrossShardMessages> {
+        &mut self.outbound
     }
 
-    /// What another shard's nodes cause here. The mail is left empty.
-    pub fn receive(&mut self, mail: &mut Mail) {
-        self.queue.push_all(mail.drain(..));
+    /// What another shard's nodes cause here. The messages is left empty.
+    pub fn receive(&mut self, messages: &mut CrossShardMessages) {
+        self.queue.push_all(messages.drain(..));
     }
 
     /// Lets everything happen that happens before `end`.
     pub fn run_until(&mut self, end: Nanos) {
-        while let Some((key, happening)) = self.queue.pop_before(end) {
+        while let Some((key, event)) = self.queue.pop_before(end) {
             self.now = key.at;
             self.key = key;
-            self.simulated.happenings += 1;
-            self.foresee();
-            self.happen(happening);
+            self.simulated.events += 1;
+            self.prefetch();
+            self.happen(event);
         }
         self.now = end;
     }
@@ -269,8 +269,8 @@ impl Shard {
     }
 
     /// What the record is to tell since the last call.
-    pub fn take_news(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.news)
+    pub fn take_observations(&mut self) -> Vec<Observation> {
+        std::mem::take(&mut self.observations)
     }
 
     /// From now on connections may be left with one end.
@@ -289,23 +289,23 @@ impl Shard {
         node.machine.as_deref().filter(|_| !node.frozen)
     }
 
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Arrive(packet) => self.arrive(packet),
-            Happening::Deliver(packet) => match self.model.cut(packet.src, packet.dst) {
+    fn happen(&mut self, event: SimEvent) {
+        match event {
+            SimEvent::Arrive(packet) => self.arrive(packet),
+            SimEvent::Deliver(packet) => match self.model.cut(packet.src, packet.dst) {
                 None => self.deliver(packet),
                 Some(reason) => self.dropped(packet, reason),
             },
-            Happening::Lost(packet) => self.send_again(packet),
-            Happening::Done { node } => self.carry_out(node),
-            Happening::Wake { node } => self.woken(node),
-            Happening::Loaded { node, life } => self.loaded(node, life),
-            Happening::GiveUp { node, end } => self.give_up(node, end),
-            Happening::NoRoute { node, addr } => {
+            SimEvent::Lost(packet) => self.send_again(packet),
+            SimEvent::Done { node } => self.carry_out(node),
+            SimEvent::Wake { node } => self.woken(node),
+            SimEvent::Loaded { node, life } => self.loaded(node, life),
+            SimEvent::GiveUp { node, end } => self.give_up(node, end),
+            SimEvent::NoRoute { node, addr } => {
                 self.tell(node, Input::ConnectFailed { addr: *addr })
             }
-            Happening::Look { node, end } => self.look(node, end),
-            Happening::KeepAlive { node } => {
+            SimEvent::Look { node, end } => self.look(node, end),
+            SimEvent::KeepAlive { node } => {
                 let now = self.now;
                 if self.node(node).keepalive_at <= now {
                     self.look_after_idle(node);
@@ -320,11 +320,11 @@ impl Shard {
     }
 
     pub(super) fn node(&mut self, node: NodeId) -> &mut Node {
-        &mut self.nodes[self.homes[node.index()].place as usize]
+        &mut self.nodes[self.shard_map[node.index()].slot as usize]
     }
 
     pub(super) fn node_ref(&self, node: NodeId) -> &Node {
-        &self.nodes[self.homes[node.index()].place as usize]
+        &self.nodes[self.shard_map[node.index()].slot as usize]
     }
 
     pub(super) fn node_at(&self, ip: Ipv4Addr) -> Option<NodeId> {
@@ -358,18 +358,18 @@ impl Shard {
             return Box::new(packet);
         };
         // When a block spreads, more is sent than comes, and those deep down are far by now.
-        self.foresee_spare();
+        self.prefetch_spare();
         *spare = packet;
         spare
     }
 
     /// A node causes something to happen to itself.
-    pub(super) fn cause(&mut self, node: NodeId, at: Nanos, happening: Happening) {
-        self.send_event(node, at, happening);
+    pub(super) fn cause(&mut self, node: NodeId, at: Nanos, event: SimEvent) {
+        self.send_event(node, at, event);
     }
 
     /// A node causes something to happen anywhere.
-    pub(super) fn send_event(&mut self, origin: NodeId, at: Nanos, happening: Happening) {
+    pub(super) fn send_event(&mut self, origin: NodeId, at: Nanos, event: SimEvent) {
         let state = self.node(origin);
         state.caused = state.caused.wrapping_add(1);
         let key = Key {
@@ -377,16 +377,17 @@ impl Shard {
             origin: origin.0,
             sequence: state.caused,
         };
-        let target = happening.node();
-        let home = self.homes[target.index()];
-        if home.shard == self.id {
-            self.queue.push(key, happening);
+        let target = event.node();
+        let location = self.shard_map[target.index()];
+        if location.shard == self.id {
+            self.queue.push(key, event);
         } else {
-            let shard = home.shard as usize;
-            if self.elsewhere.len() <= shard {
-                self.elsewhere.resize_with(shard + 1, Mail::new);
+            let shard = location.shard as usize;
+            if self.outbound.len() <= shard {
+                self.outbound
+                    .resize_with(shard + 1, CrossShardMessages::new);
             }
-            self.elsewhere[shard].push((key, happening));
+            self.outbound[shard].push((key, event));
         }
     }
 }

@@ -14,7 +14,7 @@ use peerlab_node::io::{Input, SEND_BUFFER_BYTES_MAX};
 
 use super::node::{End, NEVER, Stage, peer_of};
 use super::packet::{Body, EndId, HEADER_BYTES, Load, Packet};
-use super::shard::{Happening, Shard};
+use super::shard::{Shard, SimEvent};
 
 /// Segments that may be sent before the first acknowledgement (RFC 6928).
 pub const INITIAL_WINDOW_SEGMENTS: u32 = 10;
@@ -89,7 +89,7 @@ impl Shard {
                 if !waiting.acknowledgement_due && !waiting.look_due {
                     waiting.look_due = true;
                     let at = round_trip_over.max(Nanos(now.0 + 1));
-                    self.cause(node, at, Happening::Look { node, end: id });
+                    self.cause(node, at, SimEvent::Look { node, end: id });
                 }
                 return;
             }
@@ -198,7 +198,7 @@ impl Shard {
                 wire_bytes: 0,
                 ..*packet
             });
-            self.cause(src, now.saturating_add(wait), Happening::Lost(again));
+            self.cause(src, now.saturating_add(wait), SimEvent::Lost(again));
         }
         if sent.segments > 0 {
             packet.segments = sent.segments;
@@ -267,7 +267,7 @@ impl Shard {
                 packet.tries = tries.saturating_add(1);
                 let last = packet.first_sent.saturating_add(patience);
                 let at = now.saturating_add(retransmission_wait(round_trip, packet.tries));
-                return self.cause(src, at.min(last), Happening::Lost(packet));
+                return self.cause(src, at.min(last), SimEvent::Lost(packet));
             }
         }
         packet.tries = tries.saturating_add(1);

@@ -4,7 +4,7 @@ use peerlab_link::proto::DropReason;
 use peerlab_link::{Nanos, NodeId, Verdict};
 
 use super::packet::{Body, EndId, HEADER_BYTES, Packet};
-use super::shard::{Happening, Shard};
+use super::shard::{Shard, SimEvent};
 use super::stream::missed_after;
 
 impl Shard {
@@ -16,7 +16,7 @@ impl Shard {
         match verdict {
             Verdict::Drop(reason) => self.dropped(packet, reason),
             Verdict::Deliver { at } if at <= now => self.deliver(packet),
-            Verdict::Deliver { at } => self.cause(packet.dst, at, Happening::Deliver(packet)),
+            Verdict::Deliver { at } => self.cause(packet.dst, at, SimEvent::Deliver(packet)),
         }
     }
 
@@ -27,7 +27,7 @@ impl Shard {
         if again {
             let round_trip = Nanos(2 * self.now.saturating_sub(packet.first_sent).0);
             let at = self.now.saturating_add(missed_after(round_trip));
-            self.send_event(packet.dst, at, Happening::Lost(packet));
+            self.send_event(packet.dst, at, SimEvent::Lost(packet));
         }
     }
 
@@ -55,7 +55,7 @@ impl Shard {
         // The first segments pass the link while the last ones are still coming.
         let last = packet.spread.saturating_add(one);
         let end = at.saturating_add(whole.max(last));
-        self.send_event(packet.src, end, Happening::Arrive(packet));
+        self.send_event(packet.src, end, SimEvent::Arrive(packet));
     }
 
     /// Sends a segment: when it reaches the other's access link, if it does.

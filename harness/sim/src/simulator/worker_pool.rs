@@ -1,5 +1,5 @@
 //! The nodes spread over threads, without anybody being able to tell. No packet takes less time than
-//! the least latency of the network: until that long after the earliest happening no shard can be
+//! the least latency of the network: until that long after the earliest event no shard can be
 //! disturbed by another, so all of them run up to there at once, and then exchange what they sent
 //! (conservative lookahead: Chandy and Misra 1979, by windows as in Fujimoto 1990).
 
@@ -12,7 +12,7 @@ use peerlab_link::proto::NodeCounters;
 use peerlab_link::{LinkModel, Nanos, Network, NodeId};
 
 use super::program::Programs;
-use super::shard::{Mail, News, Shard, Simulated};
+use super::shard::{CrossShardMessages, Observation, Shard, Simulated};
 use peerlab_core::error::{Error, Result};
 
 /// Below this a window holds too little to be worth waiting for each other.
@@ -27,29 +27,29 @@ const NODES_MIN: usize = 64;
 
 /// Which shard has which node, and where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Home {
+pub struct Location {
     /// Index of the shard.
     pub shard: u32,
     /// Index among the shard's nodes.
-    pub place: u32,
+    pub slot: u32,
 }
 
 /// All shards.
-pub struct Team {
+pub struct WorkerPool {
     shards: Vec<Shard>,
     /// One for each shard but the first, which the caller's thread runs.
-    helpers: Vec<Helper>,
-    homes: Arc<[Home]>,
+    workers: Vec<Worker>,
+    shard_map: Arc<[Location]>,
     lookahead: Nanos,
     now: Nanos,
 }
 
-impl Team {
+impl WorkerPool {
     /// Spreads the nodes over at most so many threads.
     ///
     /// # Errors
     /// When the network cannot be.
-    pub fn new(network: &Network, programs: &Arc<Programs>, threads: usize) -> Result<Team> {
+    pub fn new(network: &Network, programs: &Arc<Programs>, threads: usize) -> Result<WorkerPool> {
         // Who shares a CPU cannot run ahead of the others.
         let threads = if programs.cpus().is_some() {
             1
@@ -59,24 +59,24 @@ impl Team {
         let (shard_of, lookahead) = part(network, threads);
         let count = shard_of.iter().max().map_or(1, |most| most + 1);
         let mut sizes = vec![0u32; count as usize];
-        let homes: Arc<[Home]> = shard_of
+        let shard_map: Arc<[Location]> = shard_of
             .iter()
             .map(|&shard| {
-                let place = sizes[shard as usize];
+                let slot = sizes[shard as usize];
                 sizes[shard as usize] += 1;
-                Home { shard, place }
+                Location { shard, slot }
             })
             .collect();
         let model = LinkModel::new(network).map_err(|error| {
             Error::input("the plan's network cannot be").because(error.to_string())
         })?;
         let shards = (0..count)
-            .map(|id| Shard::new(id, &homes, network, model.clone(), programs))
+            .map(|id| Shard::new(id, &shard_map, network, model.clone(), programs))
             .collect::<Result<_>>()?;
-        Ok(Team {
+        Ok(WorkerPool {
             shards,
-            helpers: (1..count).map(|_| Helper::spawn()).collect(),
-            homes,
+            workers: (1..count).map(|_| Worker::spawn()).collect(),
+            shard_map,
             lookahead,
             now: Nanos::ZERO,
         })
@@ -89,8 +89,8 @@ impl Team {
 
     /// The shard of a node.
     pub fn shard_of(&mut self, node: NodeId) -> &mut Shard {
-        let home = self.homes[node.index()];
-        &mut self.shards[home.shard as usize]
+        let location = self.shard_map[node.index()];
+        &mut self.shards[location.shard as usize]
     }
 
     /// All shards.
@@ -122,43 +122,47 @@ impl Team {
     /// What was caused from outside may be for another shard.
     fn exchange(&mut self) {
         for from in 0..self.shards.len() {
-            let mut sent = std::mem::take(self.shards[from].elsewhere());
-            for (to, mail) in self.shards.iter_mut().zip(&mut sent) {
-                to.receive(mail);
+            let mut sent = std::mem::take(self.shards[from].outbound());
+            for (to, messages) in self.shards.iter_mut().zip(&mut sent) {
+                to.receive(messages);
             }
         }
     }
 
     fn run_together(&mut self, end: Nanos) {
         let count = self.shards.len();
-        let meeting = Arc::new(Meeting {
+        let window = Arc::new(Window {
             rendezvous: Rendezvous::of(count),
             next: (0..count).map(|_| AtomicU64::new(u64::MAX)).collect(),
-            mail: (0..count).map(|_| Mutex::default()).collect(),
+            messages: (0..count).map(|_| Mutex::default()).collect(),
             lookahead: self.lookahead,
             end,
         });
-        for ((index, shard), helper) in (1..).zip(self.shards.drain(1..)).zip(&self.helpers) {
-            helper.send(Arc::clone(&meeting), index, shard);
+        for ((index, shard), worker) in (1..).zip(self.shards.drain(1..)).zip(&self.workers) {
+            worker.send(Arc::clone(&window), index, shard);
         }
-        meeting.attend(0, &mut self.shards[0]);
-        let back = self.helpers.iter().map(Helper::receive);
+        window.attend(0, &mut self.shards[0]);
+        let back = self.workers.iter().map(Worker::receive);
         self.shards.extend(back);
     }
 
     /// What the record is to tell since the last call, in the one order.
-    pub fn take_news(&mut self) -> Vec<News> {
-        let mut news: Vec<News> = self.shards.iter_mut().flat_map(Shard::take_news).collect();
+    pub fn take_observations(&mut self) -> Vec<Observation> {
+        let mut observations: Vec<Observation> = self
+            .shards
+            .iter_mut()
+            .flat_map(Shard::take_observations)
+            .collect();
         if self.shards.len() > 1 {
-            // Stable: what one happening told keeps its order.
-            news.sort_by_key(|told| told.key);
+            // Stable: what one event brought keeps its order.
+            observations.sort_by_key(|seen| seen.key);
         }
-        news
+        observations
     }
 
     /// Byte counters of all nodes.
     pub fn counters(&self) -> Vec<NodeCounters> {
-        let mut sums = vec![NodeCounters::default(); self.homes.len()];
+        let mut sums = vec![NodeCounters::default(); self.shard_map.len()];
         for shard in &self.shards {
             shard.counters().add_to(&mut sums);
         }
@@ -166,29 +170,29 @@ impl Team {
     }
 }
 
-/// A thread that runs a shard when it is sent one, and then gives it back. It ends with its team.
-struct Helper {
-    shards: Sender<(Arc<Meeting>, usize, Shard)>,
+/// A thread that runs a shard when it is sent one, and then gives it back. It ends with its pool.
+struct Worker {
+    shards: Sender<(Arc<Window>, usize, Shard)>,
     back: Receiver<Shard>,
 }
 
-impl Helper {
-    fn spawn() -> Helper {
-        let (shards, inbox) = channel::<(Arc<Meeting>, usize, Shard)>();
+impl Worker {
+    fn spawn() -> Worker {
+        let (shards, inbox) = channel::<(Arc<Window>, usize, Shard)>();
         let (outbox, back) = channel();
         thread::spawn(move || {
-            while let Ok((meeting, index, mut shard)) = inbox.recv() {
-                meeting.attend(index, &mut shard);
+            while let Ok((window, index, mut shard)) = inbox.recv() {
+                window.attend(index, &mut shard);
                 if outbox.send(shard).is_err() {
                     break;
                 }
             }
         });
-        Helper { shards, back }
+        Worker { shards, back }
     }
 
-    fn send(&self, meeting: Arc<Meeting>, index: usize, shard: Shard) {
-        let sent = self.shards.send((meeting, index, shard));
+    fn send(&self, window: Arc<Window>, index: usize, shard: Shard) {
+        let sent = self.shards.send((window, index, shard));
         sent.unwrap_or_else(|_| panic!("a thread of the simulator has ended"));
     }
 
@@ -198,18 +202,18 @@ impl Helper {
     }
 }
 
-/// Where the threads of a team wait for each other.
-struct Meeting {
+/// Where the threads of a pool wait for each other.
+struct Window {
     rendezvous: Rendezvous,
     /// When the next thing happens in each shard.
     next: Vec<AtomicU64>,
     /// What was sent to each shard.
-    mail: Vec<Mutex<Mail>>,
+    messages: Vec<Mutex<CrossShardMessages>>,
     lookahead: Nanos,
     end: Nanos,
 }
 
-impl Meeting {
+impl Window {
     /// One shard's part: window by window until the end.
     fn attend(&self, index: usize, shard: &mut Shard) {
         loop {
@@ -222,7 +226,7 @@ impl Meeting {
                 break;
             }
             shard.run_until(first.saturating_add(self.lookahead).min(self.end));
-            for (to, sent) in shard.elsewhere().iter_mut().enumerate() {
+            for (to, sent) in shard.outbound().iter_mut().enumerate() {
                 self.mailbox(to).append(sent);
             }
             self.rendezvous.wait();
@@ -231,8 +235,8 @@ impl Meeting {
         shard.run_until(self.end);
     }
 
-    fn mailbox(&self, index: usize) -> std::sync::MutexGuard<'_, Mail> {
-        self.mail[index]
+    fn mailbox(&self, index: usize) -> std::sync::MutexGuard<'_, CrossShardMessages> {
+        self.messages[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

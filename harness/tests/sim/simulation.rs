@@ -59,7 +59,7 @@ impl Run {
             threads,
             stop: peerlab_core::conduct::Stop::never(),
         };
-        let simulated = simulate(&plan, &listener, &options).unwrap();
+        simulate(&plan, &listener, &options).unwrap();
         Run {
             plan,
             events: listener.0.into_inner().unwrap(),

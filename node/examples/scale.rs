@@ -8,6 +8,11 @@
 //! ```
 
 #![expect(clippy::print_stdout, reason = "what it measured is its output")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a bench reads the clock, its arguments and its own memory"
+)]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};

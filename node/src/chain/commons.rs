@@ -11,7 +11,6 @@
 //! half when it is full, and holds states and moves by weak references, so that a state dies with
 //! the last node that is in it. To forget costs a computation, no more.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -49,8 +48,8 @@ pub struct Commons(Arc<Mutex<Tables>>);
 
 #[derive(Default)]
 struct Tables {
-    bodies: HashMap<BlockHash, NamedBlock, FixedState>,
-    undos: HashMap<BlockHash, Arc<BlockUndo>, FixedState>,
+    bodies: FoldMap<BlockHash, NamedBlock>,
+    undos: FoldMap<BlockHash, Arc<BlockUndo>>,
     scripts: Arc<Mutex<ScriptCache>>,
     header_hashes: Generations<Header, BlockHash, HEADERS_MAX>,
     states: Generations<Fingerprint, Weak<Ledger>, MOVES_MAX>,
@@ -215,15 +214,15 @@ impl Commons {
 /// A table of bounded size. When its younger half is full, the older half is forgotten; what is
 /// asked for becomes young again.
 struct Generations<K, V, const MAX: usize> {
-    young: HashMap<K, V, FixedState>,
-    old: HashMap<K, V, FixedState>,
+    young: FoldMap<K, V>,
+    old: FoldMap<K, V>,
 }
 
 impl<K, V, const MAX: usize> Default for Generations<K, V, MAX> {
     fn default() -> Self {
         Generations {
-            young: HashMap::default(),
-            old: HashMap::default(),
+            young: FoldMap::default(),
+            old: FoldMap::default(),
         }
     }
 }
@@ -245,9 +244,13 @@ impl<K: Hash + Eq + Copy, V, const MAX: usize> Generations<K, V, MAX> {
     }
 }
 
-/// Keys here are hashes already, or hold some: a multiplication a word is enough, and unlike the
-/// standard library's hasher it is the same in every process.
-type FixedState = BuildHasherDefault<FoldHasher>;
+/// A hash map whose hasher is the same in every process, unlike the standard library's. Keys here are
+/// hashes already, or hold some: a multiplication a word is enough.
+#[expect(
+    clippy::disallowed_types,
+    reason = "the one alias, with a hasher of its own"
+)]
+type FoldMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<FoldHasher>>;
 
 #[derive(Default)]
 struct FoldHasher(u64);

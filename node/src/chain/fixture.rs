@@ -1,10 +1,7 @@
 //! For tests, here and (by the feature `fixture`) of what is built on this library: a ledger with a
 //! clock of its own, blocks and spendings made to measure.
 
-#![cfg_attr(
-    not(test),
-    expect(clippy::unwrap_used, reason = "a test that cannot go on fails")
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 
@@ -43,6 +40,12 @@ pub struct Ledger {
     pub now: u32,
     /// Counts the blocks made, so that no two are alike.
     pub extra_nonce: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger::new()
+    }
 }
 
 impl Ledger {

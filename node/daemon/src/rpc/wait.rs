@@ -16,7 +16,7 @@ pub struct Tip {
 
 impl Tip {
     /// As the `waitfor...` methods answer it.
-    pub fn to_json(&self) -> Value {
+    pub fn to_json(self) -> Value {
         json!({ "hash": self.hash.to_string(), "height": self.height })
     }
 }

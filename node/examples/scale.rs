@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::ScriptBuf;
-use peerlab_node::chain::{Chain, Commons, template};
+use peerlab_node::chain::{CachedChain, SharedChainCache, template};
 use peerlab_node::io::{Event, Input, Output, PeerId};
 use peerlab_node::mempool::Mempool;
 use peerlab_node::peers::Peer;
@@ -97,15 +97,15 @@ fn payout() -> ScriptBuf {
     ScriptBuf::from_bytes(vec![0x51])
 }
 
-fn mine(chain: &Chain, unix_secs: u32, extra_nonce: u64) -> Arc<bitcoin::Block> {
+fn mine(chain: &CachedChain, unix_secs: u32, extra_nonce: u64) -> Arc<bitcoin::Block> {
     let mut block =
         template::BlockTemplate::empty(payout(), extra_nonce).assemble(chain, unix_secs);
     assert!(template::mine(&mut block));
     Arc::new(block)
 }
 
-fn past(commons: &Commons) -> Chain {
-    let mut chain = Chain::in_common(commons);
+fn past(cache: &SharedChainCache) -> CachedChain {
+    let mut chain = CachedChain::new(cache);
     let begin = START.unix_secs() - 100_000;
     for n in 0..PAST_BLOCKS {
         let block = mine(&chain, begin + n, u64::from(n));
@@ -135,7 +135,7 @@ impl Network {
             bytes: 0,
             dials: Vec::new(),
         };
-        let past = past(&Commons::new());
+        let past = past(&SharedChainCache::new());
         let mut joined = BTreeSet::new();
         for node in 0..nodes {
             let mut connect: Vec<u32> = Vec::new();
@@ -338,11 +338,11 @@ fn main() {
     let tip = network.machines[0].chain().tip().hash;
     let agree = network.machines.iter().all(|m| m.chain().tip().hash == tip);
     let height = network.machines[0].chain().tip().height;
-    let commons = network.machines[0].chain().commons();
+    let cache = network.machines[0].chain().cache();
     println!(
         "height {height}, all agree: {agree}, tips {}, {} MB on the wire, {} moves computed",
         network.tips,
         network.bytes / 1_000_000,
-        commons.map_or(0, Commons::computed_count),
+        cache.map_or(0, SharedChainCache::computed_count),
     );
 }

@@ -52,23 +52,6 @@ impl Chain {
         unix_secs: u32,
         headers: &[Header],
     ) -> Result<HeadersAccepted, HeaderError> {
-        let Some(commons) = self.commons().cloned() else {
-            return self.stage_headers(unix_secs, headers);
-        };
-        if let [header] = headers {
-            return self.accept_shared_header(&commons, unix_secs, header);
-        }
-        let outcome = self.stage_headers(unix_secs, headers);
-        self.share_state();
-        outcome
-    }
-
-    /// As [`Chain::accept_headers`], for this chain alone.
-    pub(super) fn stage_headers(
-        &mut self,
-        unix_secs: u32,
-        headers: &[Header],
-    ) -> Result<HeadersAccepted, HeaderError> {
         let best_before = self.best_header().hash;
         let mut new = 0;
         let mut last: Option<BlockHash> = None;
@@ -76,7 +59,7 @@ impl Chain {
             if last.is_some_and(|last| last != header.prev_blockhash) {
                 return Err(HeaderError::NotContinuous);
             }
-            let hash = self.hash_of(header);
+            let hash = header.block_hash();
             if self.accept_header(unix_secs, header, hash, false)? {
                 new += 1;
             }
@@ -96,17 +79,23 @@ impl Chain {
         unix_secs: u32,
         block: Arc<Block>,
     ) -> Result<BlockAccepted, BlockError> {
-        let hash = self.hash_of(&block.header);
-        if let Some(commons) = self.commons().cloned() {
-            return self.accept_shared_block(&commons, unix_secs, hash, block);
-        }
+        self.accept_named_block(unix_secs, block.block_hash(), block)
+    }
+
+    /// As [`Chain::accept_block`], where the hash is known.
+    pub(super) fn accept_named_block(
+        &mut self,
+        unix_secs: u32,
+        hash: BlockHash,
+        block: Arc<Block>,
+    ) -> Result<BlockAccepted, BlockError> {
         let staged = self.stage_block(unix_secs, hash, block);
         // A block found invalid is worth remembering too.
         self.settle()?;
         staged
     }
 
-    /// As [`Chain::accept_block`], but durable, or shared, only after the next [`Chain::settle`].
+    /// As [`Chain::accept_block`], but durable only after the next [`Chain::settle`].
     pub(super) fn stage_block(
         &mut self,
         unix_secs: u32,
@@ -183,10 +172,7 @@ impl Chain {
         if height > height_max {
             return Err(BlockError::TooFarAhead { height, height_max });
         }
-        let sound = self
-            .commons()
-            .and_then(|shared| shared.sound(&hash, &block));
-        if sound.is_none() {
+        if !self.storage.has_body(&hash, &block) {
             let block = NamedBlock::new(hash, Arc::clone(&block));
             if let Err(invalid) = self.check_body(&block, height) {
                 if !invalid.mutated {
@@ -194,7 +180,7 @@ impl Chain {
                 }
                 return Err(invalid.into());
             }
-            self.keeper.keep_body(block);
+            self.storage.keep_body(block);
         }
         let tx_count = block.txdata.len() as u32;
         let linked = self.ledger_mut().tree.body_stored(&hash, tx_count);
@@ -252,7 +238,9 @@ impl Chain {
 
     /// Puts a block on the tip, or says why it may not be there.
     fn connect(&mut self, hash: BlockHash) -> Result<Result<(), BlockInvalid>, StoreError> {
-        if !self.connect_as_elsewhere(&hash) {
+        if let Some(coins) = self.storage.coins_after(&hash) {
+            self.ledger_mut().coins = coins;
+        } else {
             let change = match self.judge(&hash)? {
                 Ok(change) => change,
                 Err(invalid) => return Ok(Err(invalid)),
@@ -261,27 +249,14 @@ impl Chain {
             let undo = BlockUndo {
                 spent: change.spent,
             };
-            self.keeper.keep_undo(hash, Some(Arc::new(undo)));
-            if let Some(commons) = self.commons() {
-                commons.keep_coins_after(hash, self.coins().clone());
-            }
+            self.storage.keep_undo(hash, Arc::new(undo));
+            self.storage.keep_coins_after(hash, &self.ledger.coins);
         }
         let ledger = self.ledger_mut();
         ledger.push_tip(hash);
         ledger.tree.mark_valid(&hash);
         self.note_entry(&hash);
         Ok(Ok(()))
-    }
-
-    /// Takes the coins over from another chain that connected the block. Says whether there was
-    /// one: then there is undo data as well.
-    fn connect_as_elsewhere(&mut self, hash: &BlockHash) -> bool {
-        let coins = self.commons().and_then(|commons| commons.coins_after(hash));
-        let found = coins.is_some();
-        if let Some(coins) = coins {
-            self.ledger_mut().coins = coins;
-        }
-        found
     }
 
     /// What a block does to the coins if it is put on the tip, or why it may not be there.
@@ -307,11 +282,11 @@ impl Chain {
         let block = self.body(&hash)?;
         let undo = self.undo(&hash)?;
         let created = created_by(&block, block.ids(), height, self.coins());
-        self.revert(&CoinChange {
-            spent: undo.spent.clone(),
-            created,
+        self.apply(&CoinChange {
+            spent: created,
+            created: undo.spent.clone(),
         });
-        self.keeper.keep_undo(hash, None);
+        self.storage.drop_undo(hash);
         self.ledger_mut().pop_tip();
         Ok(())
     }
@@ -320,7 +295,7 @@ impl Chain {
     fn condemn(&mut self, hash: &BlockHash) {
         for fallen in self.ledger_mut().tree.mark_invalid(hash) {
             self.note_entry(&fallen);
-            self.keeper.drop_body(fallen);
+            self.storage.drop_body(fallen);
         }
     }
 }

@@ -92,16 +92,6 @@ impl CoinSet {
         }
     }
 
-    /// Undoes it.
-    pub fn revert(&mut self, change: &CoinChange) {
-        for (outpoint, _) in &change.created {
-            self.remove(outpoint);
-        }
-        for (outpoint, coin) in &change.spent {
-            self.insert(*outpoint, coin.clone());
-        }
-    }
-
     /// Adds a coin. One that is there already is replaced, in the totals too.
     pub fn insert(&mut self, outpoint: OutPoint, coin: Coin) {
         self.muhash.insert(&outpoint, &coin);

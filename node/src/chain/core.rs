@@ -1,31 +1,19 @@
 //! The chain's own data, and the bookkeeping that every change of it shares: reading bodies,
 //! gathering changes into a batch, making the batch durable.
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
-use bitcoin::constants::genesis_block;
-use bitcoin::params::Params;
 use bitcoin::{Block, BlockHash, OutPoint, Transaction, TxOut, Wtxid};
 
 use super::coin::{Coin, CoinChange, CoinSet};
 use super::entry::HeaderEntry;
-use super::keeper::Keeper;
+use super::genesis::GENESIS;
 use super::ledger::Ledger;
 use super::named_block::NamedBlock;
 use super::scripts::{ScriptCache, ScriptError, verify_scripts};
-use super::store::{BlockUndo, Store, StoreError};
+use super::storage::Storage;
+use super::store::{BlockUndo, StoreError};
 use super::tree::HeaderTree;
-
-/// The first block of regtest, and its hash; the same for all.
-pub(crate) static GENESIS: LazyLock<(BlockHash, Arc<Block>)> = LazyLock::new(|| {
-    let block = genesis_block(Params::REGTEST);
-    (block.block_hash(), Arc::new(block))
-});
-
-/// The hash of regtest's first block.
-pub fn genesis_hash() -> BlockHash {
-    GENESIS.0
-}
 
 /// The ledger of one node: all known headers, the active chain, its coins.
 ///
@@ -33,7 +21,7 @@ pub fn genesis_hash() -> BlockHash {
 /// the one on disk: the node must end, and finds a consistent chain at its next start.
 pub struct Chain {
     pub(super) ledger: Arc<Ledger>,
-    pub(super) keeper: Keeper,
+    pub(super) storage: Box<dyn Storage>,
     pub(super) scripts: Arc<Mutex<ScriptCache>>,
     /// Whether the branch that was adopted first is never left.
     #[cfg(feature = "planted-bugs")]
@@ -41,13 +29,16 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain of genesis alone, in a store of its own.
-    pub(super) fn at_genesis(store: Box<dyn Store>) -> Chain {
-        let (hash, block) = &*GENESIS;
+    /// A chain in a state that its storage has the data of.
+    pub(super) fn new(
+        ledger: Arc<Ledger>,
+        storage: Box<dyn Storage>,
+        scripts: Arc<Mutex<ScriptCache>>,
+    ) -> Chain {
         Chain {
-            ledger: Ledger::at_genesis(&block.header, *hash),
-            keeper: Keeper::of_store(store),
-            scripts: Arc::default(),
+            ledger,
+            storage,
+            scripts,
             #[cfg(feature = "planted-bugs")]
             keeps_first_branch: false,
         }
@@ -90,7 +81,7 @@ impl Chain {
         {
             return Ok(None);
         }
-        self.keeper.bare_body(hash)
+        self.storage.bare_body(hash)
     }
 
     /// The coin that an outpoint names, after the tip.
@@ -104,14 +95,9 @@ impl Chain {
     }
 
     /// The record of transactions whose scripts are known to be good. Nodes in one process may
-    /// share one, see [`Chain::share_script_cache`].
+    /// share one.
     pub fn script_cache(&self) -> &Arc<Mutex<ScriptCache>> {
         &self.scripts
-    }
-
-    /// Replaces the script cache by a shared one.
-    pub fn share_script_cache(&mut self, cache: Arc<Mutex<ScriptCache>>) {
-        self.scripts = cache;
     }
 
     /// Verifies the scripts of a transaction that spends these outputs, in the order of its
@@ -127,13 +113,13 @@ impl Chain {
 
     /// A body that must be here, since the tree says so.
     pub(super) fn body(&self, hash: &BlockHash) -> Result<NamedBlock, StoreError> {
-        self.keeper
+        self.storage
             .body(hash)?
             .ok_or_else(|| StoreError::Damaged(format!("block {hash} is gone")))
     }
 
     pub(super) fn undo(&self, hash: &BlockHash) -> Result<Arc<BlockUndo>, StoreError> {
-        self.keeper
+        self.storage
             .undo(hash)?
             .ok_or_else(|| StoreError::Damaged(format!("undo data of block {hash} is gone")))
     }
@@ -154,23 +140,17 @@ impl Chain {
 
     fn write_entry(&mut self, hash: &BlockHash) {
         if let Some(entry) = self.ledger.tree.get(hash) {
-            self.keeper.keep_entry(entry);
+            self.storage.keep_entry(entry);
         }
     }
 
     pub(super) fn apply(&mut self, change: &CoinChange) {
         self.ledger_mut().coins.apply(change);
-        self.keeper.keep_coins(change, false);
+        self.storage.keep_coins(change);
     }
 
-    pub(super) fn revert(&mut self, change: &CoinChange) {
-        self.ledger_mut().coins.revert(change);
-        self.keeper.keep_coins(change, true);
-    }
-
-    /// Makes everything gathered durable; where states are shared, shares this one.
+    /// Makes everything gathered durable.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
-        self.share_state();
-        self.keeper.flush(self.ledger.tip(), &self.ledger.coins)
+        self.storage.flush(self.ledger.tip(), &self.ledger.coins)
     }
 }

@@ -120,7 +120,7 @@ impl Chain {
     ) -> Result<(), StoreError> {
         let mut ready = vec![block];
         while let Some(block) = ready.pop() {
-            let hash = self.hash_of(&block.header);
+            let hash = block.block_hash();
             match self.stage_block(unix_secs, hash, Arc::clone(&block)) {
                 Ok(accepted) => {
                     report.new += u64::from(accepted.new);
@@ -137,7 +137,7 @@ impl Chain {
                     }
                 }
             }
-            if self.keeper.pending_bytes() >= BATCH_BYTES {
+            if self.storage.pending_bytes() >= BATCH_BYTES {
                 self.settle()?;
             }
         }

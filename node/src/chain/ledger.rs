@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
-use bitcoin::block::Header;
 use imbl::Vector;
 
 use super::coin::CoinSet;
 use super::fingerprint::Fingerprint;
+use super::genesis::GENESIS;
 use super::tree::HeaderTree;
 
 /// The state of a ledger.
@@ -26,11 +26,12 @@ pub struct Ledger {
 
 impl Ledger {
     /// Genesis alone.
-    pub fn at_genesis(header: &Header, hash: BlockHash) -> Arc<Ledger> {
+    pub fn at_genesis() -> Arc<Ledger> {
+        let (hash, block) = &*GENESIS;
         Arc::new(Ledger {
-            tree: HeaderTree::new(header),
-            active: Vector::unit(hash),
-            tip: hash,
+            tree: HeaderTree::new(&block.header),
+            active: Vector::unit(*hash),
+            tip: *hash,
             coins: CoinSet::default(),
             fingerprint: Fingerprint::default(),
         })

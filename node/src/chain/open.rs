@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bitcoin::{Block, BlockHash};
+use imbl::Vector;
 
 use super::coin::CoinSet;
-use super::core::{Chain, GENESIS};
+use super::core::Chain;
 use super::entry::BlockStatus;
+use super::genesis::genesis_hash;
 use super::header_check::check_work;
 use super::import::ImportError;
+use super::ledger::Ledger;
+use super::storage::BatchedStorage;
 use super::store::{Damage, IndexRecord, Loaded, Store, StoreError};
+use super::tree::HeaderTree;
 
 /// Why the chain could not be opened. Damage is no reason: it is repaired and reported.
 #[derive(Debug, thiserror::Error)]
@@ -42,98 +48,100 @@ impl Chain {
     /// Opens the chain in a store, new or old.
     pub fn open(mut store: Box<dyn Store>) -> Result<(Chain, OpenReport), OpenError> {
         let loaded = store.load()?;
-        if loaded.damage.is_empty() {
-            let mut chain = Chain::at_genesis(store);
-            return match chain.restore(&loaded) {
-                Ok(()) => {
-                    let height = chain.tip().height;
-                    // A branch may have been complete, and not yet tried, at a crash.
-                    chain.activate_best()?;
-                    chain.settle()?;
-                    Ok((
-                        chain,
-                        OpenReport {
-                            height,
-                            ..OpenReport::default()
-                        },
-                    ))
-                }
-                Err(damage) => {
-                    let store = chain
-                        .keeper
-                        .into_store()
-                        .unwrap_or_else(|| unreachable!("it was opened in one"));
-                    rebuild(store, &loaded, vec![damage])
-                }
-            };
+        let mut damage = loaded.damage.clone();
+        if damage.is_empty() {
+            match restored(&loaded) {
+                Ok(ledger) => return Chain::sound(ledger, store),
+                Err(what) => damage.push(what),
+            }
         }
-        let damage = loaded.damage.clone();
         rebuild(store, &loaded, damage)
     }
 
-    /// Puts back what the store knew. An error says what does not fit together.
-    fn restore(&mut self, loaded: &Loaded) -> Result<(), Damage> {
-        let Some(state) = &loaded.state else {
-            let empty = loaded.index.is_empty() && loaded.coins.is_empty();
-            return if empty {
-                Ok(())
-            } else {
-                Err(Damage::new("state", "missing"))
-            };
+    fn sound(ledger: Arc<Ledger>, store: Box<dyn Store>) -> Result<(Chain, OpenReport), OpenError> {
+        let mut chain = Chain::stored(ledger, store);
+        let height = chain.tip().height;
+        // A branch may have been complete, and not yet tried, at a crash.
+        chain.activate_best()?;
+        chain.settle()?;
+        let report = OpenReport {
+            height,
+            ..OpenReport::default()
         };
-        self.restore_index(&loaded.index)?;
-        self.restore_active(state.tip)?;
-        let mut coins = CoinSet::default();
-        for (outpoint, coin) in &loaded.coins {
-            coins.insert(*outpoint, coin.clone());
+        Ok((chain, report))
+    }
+
+    fn stored(ledger: Arc<Ledger>, store: Box<dyn Store>) -> Chain {
+        Chain::new(ledger, Box::new(BatchedStorage::new(store)), Arc::default())
+    }
+}
+
+/// The state that a store knew. An error says what does not fit together.
+fn restored(loaded: &Loaded) -> Result<Arc<Ledger>, Damage> {
+    let mut ledger = Ledger::at_genesis();
+    let Some(state) = &loaded.state else {
+        let empty = loaded.index.is_empty() && loaded.coins.is_empty();
+        return if empty {
+            Ok(ledger)
+        } else {
+            Err(Damage::new("state", "missing"))
+        };
+    };
+    let known = Arc::make_mut(&mut ledger);
+    restore_index(&mut known.tree, &loaded.index)?;
+    known.set_active(active_path(&known.tree, state.tip)?);
+    let mut coins = CoinSet::default();
+    for (outpoint, coin) in &loaded.coins {
+        coins.insert(*outpoint, coin.clone());
+    }
+    if coins.len() as u64 != state.coins || !coins.muhash().same_set(&state.muhash) {
+        return Err(Damage::new(
+            "coins",
+            "they are not the set that their hash names",
+        ));
+    }
+    known.coins = coins;
+    Ok(ledger)
+}
+
+fn restore_index(
+    tree: &mut HeaderTree,
+    index: &BTreeMap<BlockHash, IndexRecord>,
+) -> Result<(), Damage> {
+    for (hash, record) in index {
+        if record.header.block_hash() != *hash || check_work(&record.header, hash).is_err() {
+            return Err(Damage::new("index", format!("no header of block {hash}")));
         }
-        if coins.len() as u64 != state.coins || !coins.muhash().same_set(&state.muhash) {
+    }
+    let order = parents_first(index);
+    if order.len() < index.len() {
+        return Err(Damage::new("index", "blocks without their ancestors"));
+    }
+    for hash in order {
+        tree.restore(hash, &index[&hash]);
+    }
+    Ok(())
+}
+
+fn active_path(tree: &HeaderTree, tip: BlockHash) -> Result<Vector<BlockHash>, Damage> {
+    let mut active = Vec::new();
+    let mut next = tip;
+    while next != genesis_hash() {
+        let entry = tree
+            .get(&next)
+            .filter(|entry| entry.status == BlockStatus::Valid);
+        let Some(entry) = entry else {
             return Err(Damage::new(
-                "coins",
-                "they are not the set that their hash names",
+                "index",
+                format!("active block {next} is not valid"),
             ));
-        }
-        self.ledger_mut().coins = coins;
-        Ok(())
-    }
-
-    fn restore_index(&mut self, index: &BTreeMap<BlockHash, IndexRecord>) -> Result<(), Damage> {
-        for (hash, record) in index {
-            if record.header.block_hash() != *hash || check_work(&record.header, hash).is_err() {
-                return Err(Damage::new("index", format!("no header of block {hash}")));
-            }
-        }
-        let order = parents_first(index);
-        if order.len() < index.len() {
-            return Err(Damage::new("index", "blocks without their ancestors"));
-        }
-        for hash in order {
-            self.ledger_mut().tree.restore(hash, &index[&hash]);
-        }
-        Ok(())
-    }
-
-    fn restore_active(&mut self, tip: BlockHash) -> Result<(), Damage> {
-        let mut active = Vec::new();
-        let mut next = tip;
-        while next != GENESIS.0 {
-            let entry = self
-                .entry(&next)
-                .filter(|entry| entry.status == BlockStatus::Valid);
-            let Some(entry) = entry else {
-                return Err(Damage::new(
-                    "index",
-                    format!("active block {next} is not valid"),
-                ));
-            };
-            active.push(next);
-            next = entry.parent();
-        }
+        };
         active.push(next);
-        active.reverse();
-        self.ledger_mut().set_active(active.into());
-        Ok(())
+        next = entry.parent();
     }
+    active.push(next);
+    active.reverse();
+    Ok(active.into())
 }
 
 /// The blocks that stand on genesis, parents before children.
@@ -146,7 +154,7 @@ pub(super) fn parents_first(index: &BTreeMap<BlockHash, IndexRecord>) -> Vec<Blo
             .push(*hash);
     }
     let mut order = Vec::new();
-    let mut ready = vec![GENESIS.0];
+    let mut ready = vec![genesis_hash()];
     while let Some(parent) = ready.pop() {
         let above = children.remove(&parent).unwrap_or_default();
         order.extend(&above);
@@ -166,7 +174,7 @@ fn rebuild(
     let salvage = store.start_over()?;
     let mut index = salvage.index;
     index.extend(loaded.index.clone());
-    let mut chain = Chain::at_genesis(store);
+    let mut chain = Chain::stored(Ledger::at_genesis(), store);
     // With the headers in place, bodies above a gap can be kept, and only the gap is fetched.
     // A header that does not fit is no loss, since nothing can stand on it.
     for hash in parents_first(&index) {
@@ -178,7 +186,7 @@ fn rebuild(
         Err(ImportError::Store(error)) => return Err(error.into()),
         Err(ImportError::Source(never)) => match never {},
     };
-    let moved_aside = chain.keeper.seal()?;
+    let moved_aside = chain.storage.seal()?;
     let lost_blocks = index
         .iter()
         .filter(|(_, record)| record.status.has_body())
@@ -203,7 +211,7 @@ fn rebuild(
 fn claimed_height(loaded: &Loaded) -> Option<u32> {
     let mut next = loaded.state.as_ref()?.tip;
     let mut height = 0;
-    while next != GENESIS.0 {
+    while next != genesis_hash() {
         next = loaded.index.get(&next)?.header.prev_blockhash;
         height += 1;
         // Damaged records may lead in a circle.

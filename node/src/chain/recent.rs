@@ -52,7 +52,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::chain::core::GENESIS;
+    use crate::chain::genesis::GENESIS;
     use bitcoin::hashes::Hash;
 
     #[test]

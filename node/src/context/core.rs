@@ -8,7 +8,7 @@ use super::config::Config;
 use super::fact::Fact;
 use super::randomness::Randomness;
 use super::table::PeerTable;
-use crate::chain::Chain;
+use crate::chain::CachedChain;
 use crate::io::{Event, Output, PeerId, Time};
 use crate::mempool::Mempool;
 use crate::wire::{Message, NamedTransaction};
@@ -22,7 +22,7 @@ pub(crate) struct Context {
     pub(crate) outputs: VecDeque<Output>,
     facts: VecDeque<Fact>,
     pub(crate) peers: PeerTable,
-    pub(crate) chain: Chain,
+    pub(crate) chain: CachedChain,
     pub(crate) mempool: Mempool,
     pub(crate) randomness: Randomness,
     pub(crate) config: Config,
@@ -31,7 +31,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(
         config: Config,
-        chain: Chain,
+        chain: CachedChain,
         mempool: Mempool,
         seed: u64,
         now: Time,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bitcoin::p2p::message_blockdata::Inventory;
 
-use crate::chain::{BlockAccepted, Chain};
+use crate::chain::{BlockAccepted, CachedChain};
 use crate::context::{Config, ConnectionKind, Context, Fact, Handshake, Peer, Traffic};
 use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::mempool::Mempool;
@@ -38,14 +38,20 @@ pub struct Machine {
 impl Machine {
     /// A node that begins to dial with its first output. Everything that it leaves to chance comes
     /// from `seed`.
-    pub fn new(config: Config, chain: Chain, mempool: Mempool, seed: u64, now: Time) -> Machine {
+    pub fn new(
+        config: Config,
+        chain: impl Into<CachedChain>,
+        mempool: Mempool,
+        seed: u64,
+        now: Time,
+    ) -> Machine {
         let mut machine = Machine {
             armed: Time::NEVER,
             peers_due: Time::NEVER,
             relay: Relay::new(),
             sync: Sync::new(&config),
             peers: Peers::new(&config),
-            ctx: Context::new(config, chain, mempool, seed, now),
+            ctx: Context::new(config, chain.into(), mempool, seed, now),
         };
         #[cfg(feature = "planted-bugs")]
         if machine.ctx.has_bug(crate::PlantedBug::FirstSeenForEver) {
@@ -304,12 +310,12 @@ impl Machine {
     }
 
     /// The ledger.
-    pub fn chain(&self) -> &Chain {
+    pub fn chain(&self) -> &CachedChain {
         &self.ctx.chain
     }
 
     /// Ends the node, and gives back its ledger: what is left of it on disk.
-    pub fn into_chain(self) -> Chain {
+    pub fn into_chain(self) -> CachedChain {
         self.ctx.chain
     }
 

@@ -10,7 +10,7 @@ use bitcoin::Amount;
 use super::failure::Failure;
 use super::table::{self, CommandLine};
 use super::value::Address;
-use crate::chain::Chain;
+use crate::chain::CachedChain;
 use crate::mempool::Mempool;
 use crate::time::Time;
 use crate::{Config, Machine};
@@ -67,7 +67,7 @@ pub enum LogLevel {
 
 impl Settings {
     /// The machine with this chain.
-    pub fn machine(&self, chain: Chain, seed: u64, now: Time) -> Machine {
+    pub fn machine(&self, chain: impl Into<CachedChain>, seed: u64, now: Time) -> Machine {
         let mut mempool = Mempool::new();
         mempool.set_min_relay_fee(self.relay_fee_min.to_sat());
         Machine::new(self.config.clone(), chain, mempool, seed, now)

@@ -9,7 +9,7 @@ use bitcoin::{
     absolute, transaction,
 };
 use peerlab_node::chain::MemoryStore;
-use peerlab_node::chain::{Chain, template};
+use peerlab_node::chain::{CachedChain, Chain, template};
 use peerlab_node::mempool::Mempool;
 
 use crate::world::START;
@@ -25,8 +25,11 @@ pub fn anyone() -> ScriptBuf {
 }
 
 /// A chain that knows nothing but the genesis block.
-pub fn fresh_chain() -> Chain {
-    Chain::open(Box::new(MemoryStore::default())).unwrap().0
+pub fn fresh_chain() -> CachedChain {
+    Chain::open(Box::new(MemoryStore::default()))
+        .unwrap()
+        .0
+        .into()
 }
 
 /// The blocks that every node starts with.
@@ -55,14 +58,14 @@ pub fn mine_on(chain: &Chain, mempool: &Mempool, unix_secs: u32, extra_nonce: u6
 }
 
 /// A chain with the common past.
-pub fn chain_with_past() -> Chain {
+pub fn chain_with_past() -> CachedChain {
     let mut chain = fresh_chain();
     import_past(&mut chain);
     chain
 }
 
 /// Gives a fresh chain the common past.
-pub fn import_past(chain: &mut Chain) {
+pub fn import_past(chain: &mut CachedChain) {
     let blocks = past()
         .iter()
         .map(|b| Ok::<_, std::io::Error>(Block::clone(b)));

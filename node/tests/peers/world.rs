@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{BlockHash, Transaction};
-use peerlab_node::chain::{Chain, Commons};
+use peerlab_node::chain::{CachedChain, SharedChainCache};
 use peerlab_node::io::{Event, Input, KEEPALIVE_AFTER, Output, PeerId};
 use peerlab_node::mempool::Mempool;
 use peerlab_node::peers::{ConnectionKind, Peer};
@@ -115,7 +115,7 @@ pub struct World {
     pub delay: Duration,
     extra_nonce: u64,
     /// The common past, where all nodes share what they have in common.
-    shared_past: Option<Chain>,
+    shared_past: Option<CachedChain>,
     /// Everything that machines put out, where a story asks for it.
     trace: Option<Vec<String>>,
 }
@@ -139,7 +139,7 @@ impl World {
 
     /// From now on, nodes share their chains' states.
     pub fn share_chains(&mut self) {
-        let mut past = Chain::in_common(&Commons::new());
+        let mut past = CachedChain::new(&SharedChainCache::new());
         import_past(&mut past);
         self.shared_past = Some(past);
     }
@@ -153,8 +153,8 @@ impl World {
         self.trace.take().unwrap_or_default()
     }
 
-    fn chain_with_past(&self) -> Chain {
-        let shared = self.shared_past.as_ref().map(Chain::fork);
+    fn chain_with_past(&self) -> CachedChain {
+        let shared = self.shared_past.as_ref().map(CachedChain::fork);
         shared.unwrap_or_else(chain_with_past)
     }
 
@@ -169,7 +169,7 @@ impl World {
         self.add_with(config, fresh_chain())
     }
 
-    fn add_with(&mut self, config: Config, chain: Chain) -> Node {
+    fn add_with(&mut self, config: Config, chain: CachedChain) -> Node {
         let node = self.host(Role::Down, config);
         self.boot(node, chain);
         node
@@ -194,7 +194,7 @@ impl World {
         Node(self.hosts.len() - 1)
     }
 
-    fn boot(&mut self, node: Node, chain: Chain) {
+    fn boot(&mut self, node: Node, chain: CachedChain) {
         let host = &mut self.hosts[node.0];
         let mut config = host.config.clone();
         config.listen_port = Some(PORT);

@@ -6,7 +6,7 @@ use std::net::SocketAddrV4;
 
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::Machine;
-use peerlab_node::chain::Chain;
+use peerlab_node::chain::CachedChain;
 use peerlab_node::io::{Input, PeerId};
 
 use super::packet::{EndId, Load, Packet};
@@ -16,7 +16,7 @@ pub struct Node {
     /// Its program, when it runs.
     pub machine: Option<Box<Machine>>,
     /// Its disk, when its program does not run.
-    pub disk: Option<Chain>,
+    pub disk: Option<CachedChain>,
     /// Whether the program is being loaded.
     pub loading: bool,
     /// Whether its processes stand still. The kernel goes on.
@@ -136,7 +136,7 @@ pub struct Waiting {
 
 impl Node {
     /// A node that is down, with this on its disk.
-    pub fn new(disk: Chain) -> Node {
+    pub fn new(disk: CachedChain) -> Node {
         Node {
             machine: None,
             disk: Some(disk),
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_wake_up_that_was_overtaken_is_not_sent_again() {
-        let mut node = Node::new(Chain::in_common(&peerlab_node::chain::Commons::new()));
+        let mut node = Node::new(CachedChain::new(&Default::default()));
         assert!(node.needs_wake(Nanos(100)));
         assert!(!node.needs_wake(Nanos(100)));
         assert!(node.needs_wake(Nanos(5)));

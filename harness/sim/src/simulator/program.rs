@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::Machine;
+use peerlab_node::chain::CachedChain;
 use peerlab_node::chain::block_file::BlockFileReader;
-use peerlab_node::chain::{Chain, Commons};
 use peerlab_node::options::{self, Request, Settings};
 use peerlab_node::time::Time;
 
@@ -46,8 +46,8 @@ struct Program {
 ///
 /// # Errors
 /// When the chain is none.
-pub fn load(premined: &Premined) -> Result<Chain> {
-    let mut chain = Chain::in_common(&Commons::new());
+pub fn load(premined: &Premined) -> Result<CachedChain> {
+    let mut chain = CachedChain::new(&Default::default());
     let blocks = BlockFileReader::new(Cursor::new(&premined.file));
     chain
         .import(EPOCH_SECS, blocks)
@@ -119,7 +119,7 @@ impl Programs {
     }
 
     /// Starts a node's program.
-    pub fn start(&self, node: NodeId, life: u32, disk: Chain, now: Time) -> Machine {
+    pub fn start(&self, node: NodeId, life: u32, disk: CachedChain, now: Time) -> Machine {
         let program = &self.nodes[node.index()];
         let seed = program
             .seed

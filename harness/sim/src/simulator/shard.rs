@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bitcoin::BlockHash;
 use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId};
 use peerlab_node::Machine;
-use peerlab_node::chain::Chain;
+use peerlab_node::chain::CachedChain;
 use peerlab_node::io::{Input, Output};
 use peerlab_node::time::Time;
 
@@ -166,7 +166,7 @@ pub struct Shard {
     shard_map: Arc<[Location]>,
     nodes: Vec<Node>,
     /// What a new node has on its disk once the pre-mined chain is loaded.
-    pub(super) new_disk: Chain,
+    pub(super) new_disk: CachedChain,
     pub(super) programs: Arc<Programs>,
     pub(super) cpus: Cpus,
     /// What happens to nodes of other shards, by shard.

@@ -3,10 +3,10 @@
 
 mod block_file;
 mod blocks;
-mod common;
 mod headers;
 mod import;
 mod reorg;
 mod scripts;
+mod shared;
 mod spending;
 mod trees;

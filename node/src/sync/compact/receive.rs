@@ -173,7 +173,7 @@ impl Sync {
     fn took_together(&mut self, ctx: &mut Context, id: PeerId, partial: Partial) {
         let compact = Arc::clone(partial.compact());
         let hash = compact.hash();
-        let held = ctx.chain.commons().and_then(|shared| shared.block(&hash));
+        let held = ctx.chain.cache().and_then(|cache| cache.block(&hash));
         let Some(block) = partial.into_block(held) else {
             return;
         };

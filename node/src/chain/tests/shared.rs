@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::trees::{COINS, Plan, build, plans};
 use crate::chain::fixture::{Ledger, reworked};
 use crate::chain::{
-    Batch, BlockAccepted, BlockUndo, Chain, Commons, Loaded, MemoryStore, NamedBlock, Salvage,
-    Store, StoreError,
+    Batch, BlockAccepted, BlockUndo, CachedChain, Chain, Loaded, MemoryStore, NamedBlock, Salvage,
+    SharedChainCache, Store, StoreError,
 };
 
 /// Nodes of a story. More than two, so that one finds what another computed in a third's state.
@@ -142,8 +142,9 @@ fn told<E: std::fmt::Debug>(outcome: Result<BlockAccepted, E>) -> String {
 }
 
 /// Gives an act to a chain. What the chain says of it.
-fn perform(chain: &mut Chain, now: u32, blocks: &[Block], act: &Act) -> String {
-    let accept = |chain: &mut Chain, block: Block| told(chain.accept_block(now, Arc::new(block)));
+fn perform(chain: &mut CachedChain, now: u32, blocks: &[Block], act: &Act) -> String {
+    let accept =
+        |chain: &mut CachedChain, block: Block| told(chain.accept_block(now, Arc::new(block)));
     match *act {
         Act::Header(at) => format!("{:?}", chain.accept_headers(now, &[blocks[at].header])),
         Act::Headers(from, to) => {
@@ -184,20 +185,21 @@ fn past(base: &Ledger) -> Vec<Block> {
         .collect()
 }
 
-fn import(chain: &mut Chain, base: &Ledger) {
-    let blocks = past(base).into_iter().map(Ok::<_, std::io::Error>);
-    chain.import(base.now, blocks).unwrap();
+fn import(chain: &mut CachedChain, blocks: &[Block]) {
+    let blocks = blocks.iter().cloned().map(Ok::<_, std::io::Error>);
+    chain.import(u32::MAX, blocks).unwrap();
 }
 
-fn lone(base: &Ledger) -> Chain {
-    let (mut chain, _) = Chain::open(Box::new(MemoryStore::default())).unwrap();
-    import(&mut chain, base);
+fn lone(past: &[Block]) -> CachedChain {
+    let (chain, _) = Chain::open(Box::new(MemoryStore::default())).unwrap();
+    let mut chain = CachedChain::from(chain);
+    import(&mut chain, past);
     chain
 }
 
-fn shared(base: &Ledger, commons: &Commons) -> Chain {
-    let mut chain = Chain::in_common(commons);
-    import(&mut chain, base);
+fn shared(past: &[Block], cache: &SharedChainCache) -> CachedChain {
+    let mut chain = CachedChain::new(cache);
+    import(&mut chain, past);
     chain
 }
 
@@ -207,13 +209,12 @@ proptest! {
     #[test]
     fn sharing_changes_nothing_that_can_be_seen((plans, acts) in story()) {
         let (mut base, coins) = Ledger::with_mature(COINS);
-        let past = base.now;
-        let root = Ledger { chain: lone(&base), now: past, extra_nonce: 0 };
+        let root = past(&base);
         let (_, blocks) = build(&mut base, &coins, &plans);
         let now = base.now;
-        let commons = Commons::new();
-        let first = shared(&root, &commons);
-        let mut pairs: Vec<(Chain, Chain)> =
+        let cache = SharedChainCache::new();
+        let first = shared(&root, &cache);
+        let mut pairs: Vec<(CachedChain, CachedChain)> =
             (0..NODES).map(|_| (lone(&root), first.fork())).collect();
         for (node, act) in &acts {
             let (alone, shared) = &mut pairs[*node];
@@ -228,14 +229,14 @@ proptest! {
     #[test]
     fn a_new_start_finds_what_a_store_would_have((plans, acts) in story()) {
         let (mut base, coins) = Ledger::with_mature(COINS);
-        let root = Ledger { chain: lone(&base), now: base.now, extra_nonce: 0 };
+        let root = past(&base);
         let (_, blocks) = build(&mut base, &coins, &plans);
         let now = base.now;
         let disk = Disk::default();
-        let open = || Chain::open(Box::new(disk.clone())).unwrap().0;
+        let open = || CachedChain::from(Chain::open(Box::new(disk.clone())).unwrap().0);
         let mut stored = open();
         import(&mut stored, &root);
-        let mut shared = shared(&root, &Commons::new());
+        let mut shared = shared(&root, &SharedChainCache::new());
         for (_, act) in acts.iter().take(25) {
             if matches!(act, Act::Restart) {
                 drop(stored);
@@ -254,9 +255,9 @@ proptest! {
 fn many_chains_compute_a_block_once_and_hold_one_state() {
     let mut base = Ledger::new();
     base.mine(3);
-    let commons = Commons::new();
-    let first = shared(&base, &commons);
-    let mut chains: Vec<Chain> = (0..50).map(|_| first.fork()).collect();
+    let cache = SharedChainCache::new();
+    let first = shared(&past(&base), &cache);
+    let mut chains: Vec<CachedChain> = (0..50).map(|_| first.fork()).collect();
     let block = base.block(Vec::new());
     base.now = block.header.time;
     for chain in chains.iter_mut().step_by(2) {
@@ -267,7 +268,7 @@ fn many_chains_compute_a_block_once_and_hold_one_state() {
         chain.accept_block(base.now, block).unwrap();
     }
     // A header, a block on it, and a block at once.
-    assert_eq!(commons.computed_count(), 3);
+    assert_eq!(cache.computed_count(), 3);
     let ledger = &chains[0].ledger;
     assert!(chains.iter().all(|c| Arc::ptr_eq(&c.ledger, ledger)));
     assert_eq!(first.tip().height, 3);
@@ -279,8 +280,8 @@ fn the_order_of_rivals_is_forgotten_when_their_strife_is_over() {
     base.mine(3);
     let fork = base.chain.tip().hash;
     let rivals = [(); 2].map(|()| base.block_on(&fork, Vec::new()));
-    let commons = Commons::new();
-    let mut chains = [(); 2].map(|()| shared(&base, &commons));
+    let cache = SharedChainCache::new();
+    let mut chains = [(); 2].map(|()| shared(&past(&base), &cache));
     for (chain, order) in chains.iter_mut().zip([[0, 1], [1, 0]]) {
         for at in order {
             let block = Arc::new(rivals[at].clone());
@@ -288,7 +289,7 @@ fn the_order_of_rivals_is_forgotten_when_their_strife_is_over() {
         }
     }
     assert_ne!(chains[0].tip().hash, chains[1].tip().hash);
-    let coins: Vec<_> = chains.iter().map(Chain::utxo_stats).collect();
+    let coins: Vec<_> = chains.iter().map(|chain| chain.utxo_stats()).collect();
     assert_ne!(coins[0].muhash, coins[1].muhash);
     base.accept(&rivals[0]).unwrap();
     let next = base.block(Vec::new());
@@ -306,9 +307,9 @@ fn a_lie_among_what_is_shared_would_show() {
     let mut base = Ledger::new();
     base.mine(3);
     let block = base.block(Vec::new());
-    let commons = Commons::new();
-    let mut chains = [(); 2].map(|()| shared(&base, &commons));
-    let mut alone = lone(&base);
+    let cache = SharedChainCache::new();
+    let mut chains = [(); 2].map(|()| shared(&past(&base), &cache));
+    let mut alone = lone(&past(&base));
     let now = block.header.time;
     perform(
         &mut chains[0],
@@ -325,7 +326,7 @@ fn a_lie_among_what_is_shared_would_show() {
     assert_eq!(view(&chains[0]), view(&alone));
     let from = chains[1].ledger.fingerprint;
     let lie = Ok(BlockAccepted::default());
-    commons.keep_block_move(from, block.block_hash(), &chains[1].ledger.clone(), &lie);
+    cache.keep_block_transition(from, block.block_hash(), &chains[1].ledger.clone(), &lie);
     perform(&mut chains[1], now, &[block], &Act::Block(0));
     assert_ne!(view(&chains[1]), view(&alone));
 }
@@ -333,5 +334,5 @@ fn a_lie_among_what_is_shared_would_show() {
 #[test]
 #[should_panic(expected = "a store of its own")]
 fn a_chain_with_a_store_of_its_own_is_not_copied() {
-    Ledger::new().chain.fork();
+    CachedChain::from(Ledger::new().chain).fork();
 }

@@ -3,6 +3,8 @@
 //! soon a partition of 500 nodes takes effect. Needs root, or a user namespace (`unshare -r`).
 //!
 //! `bench FABRIC [SECONDS]`: the program to measure, and the length of each bulk measurement.
+//! `bench FABRIC --packets N`: only what the fabric's CPU time is for each of N packets, at once
+//! and delayed; `ci/bench-against` compares two builds by it.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -49,12 +51,25 @@ impl Lab {
             _dir: dir,
         }
     }
+
+    /// The fabric's CPU time so far, nanoseconds, and the packets that it has delivered.
+    fn spent(&mut self) -> (u64, u64) {
+        let (nodes, _) = self.fabric.count();
+        let packets = nodes.iter().map(|node| node.rx_packets).sum();
+        (measure::cpu_nanos(self.fabric.pid()), packets)
+    }
 }
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
     let program = PathBuf::from(args.next().expect("usage: bench FABRIC [SECONDS]"));
-    let seconds = args.next().map_or(Ok(3), |s| s.to_string_lossy().parse());
+    let mut next = || Some(args.next()?.to_string_lossy().into_owned());
+    let option = next();
+    if option.as_deref() == Some("--packets") {
+        let packets = next().and_then(|n| n.parse().ok());
+        return cpu_per_packet(&program, packets.expect("PACKETS is a number"));
+    }
+    let seconds = option.map_or(Ok(3), |s| s.parse());
     let length = Duration::from_secs(seconds.expect("SECONDS is a number"));
     bulk_and_round_trips(&program, length);
     delay_error(&program);
@@ -95,6 +110,24 @@ fn bulk_and_round_trips(program: &Path, length: Duration) {
         "round trips         fabric {fabric:6.0} /s       bridge {bridge:6.0} /s       ratio {:.2}",
         fabric / bridge
     ));
+}
+
+/// One line each: what it was, and nanoseconds.
+fn cpu_per_packet(program: &Path, packets: u64) {
+    let networks = [
+        ("at once", plain_network(2)),
+        ("delayed", delayed_network(2, Nanos::from_millis(5))),
+    ];
+    for (name, network) in networks {
+        let mut lab = Lab::start(program, network, Vec::new());
+        let before = lab.spent();
+        let [from, to] = &lab.nodes;
+        measure::datagrams(from, to, packets);
+        let after = lab.spent();
+        let passed = after.1 - before.1;
+        assert!(passed >= packets, "{passed} of {packets} came through");
+        say(&format!("{name} {}", (after.0 - before.0) / passed));
+    }
 }
 
 fn delay_error(program: &Path) {

@@ -14,6 +14,10 @@ const BULK_BYTES: usize = 256 << 10;
 const PROBES: u64 = 2_000;
 /// Time between two of them: not a multiple of a timer tick.
 const PROBE_GAP: Duration = Duration::from_micros(1_370);
+/// Datagrams that are sent at once, far fewer than a device's queue holds.
+const BURST: u64 = 20;
+/// Time between two bursts.
+const BURST_GAP: Duration = Duration::from_millis(1);
 /// TCP has filled its windows by then.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Nothing takes so long unless something hangs.
@@ -111,6 +115,42 @@ pub(crate) fn one_way_nanos(from: &Node, to: &Node) -> Vec<u64> {
         }
     });
     received.join().expect("receiver")
+}
+
+/// Sends so many small datagrams, a burst at a time, and waits until all have come.
+pub(crate) fn datagrams(from: &Node, to: &Node, count: u64) {
+    let ip = to.ip;
+    let receiver = to.run(move || UdpSocket::bind((ip, 0)).expect("bind"));
+    receiver.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    let address = receiver.local_addr().expect("address");
+    let received = to.spawn(move || {
+        for _ in 0..count {
+            receiver.recv(&mut [0; 8]).expect("a datagram was lost");
+        }
+    });
+    let ip = from.ip;
+    from.run(move || {
+        let sender = UdpSocket::bind((ip, 0)).expect("bind");
+        for sent in 0..count {
+            sender.send_to(&[0; 8], address).expect("send");
+            if sent % BURST == BURST - 1 {
+                std::thread::sleep(BURST_GAP);
+            }
+        }
+    });
+    received.join().expect("receiver");
+}
+
+/// CPU time of a process' threads so far, nanoseconds. A thread that has ended no longer counts.
+pub(crate) fn cpu_nanos(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let of_thread = |thread: std::io::Result<std::fs::DirEntry>| {
+        let path = thread.expect("a thread").path().join("schedstat");
+        let text = std::fs::read_to_string(path).expect("the kernel has schedstat");
+        let on_cpu = text.split(' ').next().and_then(|n| n.parse::<u64>().ok());
+        on_cpu.expect("schedstat begins with a number")
+    };
+    threads.map(of_thread).sum()
 }
 
 /// How late this host wakes a thread of the usual kind that does nothing but sleep, at the pace of

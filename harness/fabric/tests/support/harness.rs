@@ -92,6 +92,11 @@ impl Fabric {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a message.
     pub fn send(&self, message: ToFabric) {
         let request = Request::Send(message);

@@ -8,10 +8,10 @@ mod fact;
 mod memory;
 mod peer;
 mod peer_gossip;
+mod peer_slots;
 mod peer_sync;
 mod peer_transactions;
 mod ping;
-mod places;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod randomness;
@@ -25,10 +25,10 @@ pub(crate) use memory::{LINE_BYTES, lines, lines_of};
 pub(crate) use peer::Handshake;
 pub use peer::{ConnectionKind, Peer};
 pub use peer_gossip::PeerGossip;
+pub(crate) use peer_slots::{PeerSlot, PeerSlots};
 pub use peer_sync::PeerSync;
 pub use peer_transactions::PeerTransactions;
 pub use ping::Ping;
-pub(crate) use places::{Place, Places};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub(crate) use randomness::Randomness;

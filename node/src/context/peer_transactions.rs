@@ -3,7 +3,7 @@
 use bitcoin::Amount;
 use bitcoin::p2p::message_blockdata::Inventory;
 
-use super::places::Place;
+use super::peer_slots::PeerSlot;
 use crate::time::OptionalTime;
 use crate::wire::NamedTransaction;
 
@@ -11,7 +11,7 @@ use crate::wire::NamedTransaction;
 #[derive(Clone, Debug, Default)]
 pub struct PeerTransactions {
     /// Under which it is noted what it knows, once the handshake is done.
-    pub(crate) place: Option<Place>,
+    pub(crate) slot: Option<PeerSlot>,
     pub(crate) wanted: bool,
     by_wtxid: bool,
     /// What it does not want to hear of, satoshis per 1,000 virtual bytes.

@@ -14,7 +14,7 @@ use crate::io::{PeerId, Time};
 const ASK: Time = Time(0);
 
 #[derive(Clone, Debug)]
-struct Slot {
+struct Entry {
     id: PeerId,
     /// The connection needs nothing before; a bound, since what was due may have been put off.
     due: Time,
@@ -24,59 +24,59 @@ struct Slot {
 /// Connections in the order of their names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeerTable {
-    slots: Vec<Slot>,
+    entries: Vec<Entry>,
     /// Names of connections that were in hand, some perhaps twice.
     touched: Vec<PeerId>,
 }
 
 impl PeerTable {
-    fn place(&self, id: &PeerId) -> Result<usize, usize> {
-        self.slots.binary_search_by_key(id, |slot| slot.id)
+    fn position(&self, id: &PeerId) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(id, |entry| entry.id)
     }
 
     pub(crate) fn contains_key(&self, id: &PeerId) -> bool {
-        self.place(id).is_ok()
+        self.position(id).is_ok()
     }
 
     pub(crate) fn get(&self, id: &PeerId) -> Option<&Peer> {
-        self.place(id).ok().map(|at| &*self.slots[at].peer)
+        self.position(id).ok().map(|at| &*self.entries[at].peer)
     }
 
     /// To change a connection.
     pub(crate) fn get_mut(&mut self, id: &PeerId) -> Option<&mut Peer> {
-        let at = self.place(id).ok()?;
-        let slot = &mut self.slots[at];
-        if slot.due != ASK {
-            slot.due = ASK;
+        let at = self.position(id).ok()?;
+        let entry = &mut self.entries[at];
+        if entry.due != ASK {
+            entry.due = ASK;
             self.touched.push(*id);
         }
-        Some(&mut slot.peer)
+        Some(&mut entry.peer)
     }
 
     /// To change of a connection what lets nothing be due earlier: its time stays a bound.
     pub(crate) fn get_mut_later(&mut self, id: &PeerId) -> Option<&mut Peer> {
-        let at = self.place(id).ok()?;
-        Some(&mut self.slots[at].peer)
+        let at = self.position(id).ok()?;
+        Some(&mut self.entries[at].peer)
     }
 
     /// Adds a connection with a new name.
     pub(crate) fn insert(&mut self, peer: Peer) {
         let id = peer.id;
-        let slot = Slot {
+        let entry = Entry {
             id,
             due: ASK,
             peer: Box::new(peer),
         };
         self.touched.push(id);
-        match self.place(&id) {
-            Ok(at) => self.slots[at] = slot,
-            Err(at) => self.slots.insert(at, slot),
+        match self.position(&id) {
+            Ok(at) => self.entries[at] = entry,
+            Err(at) => self.entries.insert(at, entry),
         }
     }
 
     pub(crate) fn remove(&mut self, id: &PeerId) -> Option<Peer> {
-        let at = self.place(id).ok()?;
-        Some(*self.slots.remove(at).peer)
+        let at = self.position(id).ok()?;
+        Some(*self.entries.remove(at).peer)
     }
 
     /// Whether there is one to this listening address, whoever opened it.
@@ -87,38 +87,38 @@ impl PeerTable {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.entries.len()
     }
 
     /// All, by name.
     pub(crate) fn values(&self) -> impl Iterator<Item = &Peer> + Clone {
-        self.slots.iter().map(|slot| &*slot.peer)
+        self.entries.iter().map(|entry| &*entry.peer)
     }
 
     /// Those that may need something now, by name.
     pub(crate) fn due(&self, now: Time) -> impl Iterator<Item = &Peer> {
-        let due = self.slots.iter().filter(move |slot| slot.due <= now);
-        due.map(|slot| &*slot.peer)
+        let due = self.entries.iter().filter(move |entry| entry.due <= now);
+        due.map(|entry| &*entry.peer)
     }
 
     /// Where the table itself lies in memory.
     pub(crate) fn lines(&self) -> impl Iterator<Item = *const u8> {
-        lines_of(&self.slots)
+        lines_of(&self.entries)
     }
 
     /// Their names.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &PeerId> {
-        self.slots.iter().map(|slot| &slot.id)
+        self.entries.iter().map(|entry| &entry.id)
     }
 
     /// Asks those that were in hand for their deadlines. The first of these.
     pub(crate) fn ask_touched(&mut self, deadline: impl Fn(&Peer) -> Time) -> Time {
         let mut first = Time::NEVER;
         while let Some(id) = self.touched.pop() {
-            if let Ok(at) = self.place(&id) {
-                let slot = &mut self.slots[at];
-                slot.due = deadline(&slot.peer);
-                first = first.min(slot.due);
+            if let Ok(at) = self.position(&id) {
+                let entry = &mut self.entries[at];
+                entry.due = deadline(&entry.peer);
+                first = first.min(entry.due);
             }
         }
         first
@@ -128,11 +128,11 @@ impl PeerTable {
     pub(crate) fn ask_due(&mut self, now: Time, deadline: impl Fn(&Peer) -> Time) -> Time {
         self.touched.clear();
         let mut first = Time::NEVER;
-        for slot in &mut self.slots {
-            if slot.due <= now {
-                slot.due = deadline(&slot.peer);
+        for entry in &mut self.entries {
+            if entry.due <= now {
+                entry.due = deadline(&entry.peer);
             }
-            first = first.min(slot.due);
+            first = first.min(entry.due);
         }
         first
     }

@@ -9,7 +9,7 @@ use bitcoin::p2p::message_blockdata::Inventory;
 use super::Relay;
 use super::arrivals::{Arrival, Waiting};
 use super::knowers::Knowers;
-use crate::context::{ConnectionKind, Context, PeerTransactions, Place};
+use crate::context::{ConnectionKind, Context, PeerSlot, PeerTransactions};
 use crate::io::{PeerId, Time};
 use crate::mempool::Mempool;
 use crate::time::OptionalTime;
@@ -26,7 +26,7 @@ const OFFERED_AFTER: Duration = Duration::from_secs(6);
 /// What a peer whose turn has come is told.
 struct Telling<'a> {
     peer: &'a PeerTransactions,
-    place: Place,
+    slot: PeerSlot,
     mempool: &'a Mempool,
     knowers: &'a mut Knowers,
     inventory: Vec<Inventory>,
@@ -41,7 +41,7 @@ impl Telling<'_> {
     /// now on the peer knows it.
     fn tell(&mut self, waiting: &Waiting) {
         // Mostly another has told it meanwhile: then nothing else is looked up.
-        if self.knowers.knows(self.place, waiting.known_as) {
+        if self.knowers.knows(self.slot, waiting.known_as) {
             return;
         }
         let all_here = self.mempool.departures() == waiting.departures;
@@ -49,7 +49,7 @@ impl Telling<'_> {
             return;
         }
         if let Some(name) = self.peer.name_of(&waiting.tx, waiting.fee) {
-            self.knowers.note(Some(self.place), waiting.known_as);
+            self.knowers.note(Some(self.slot), waiting.known_as);
             self.inventory.push(name);
         }
     }
@@ -64,14 +64,14 @@ impl Relay {
         if !ctx.config.relay_transactions {
             return;
         }
-        let place = self.knowers.take_place();
-        peer.transactions.place = Some(place);
+        let slot = self.knowers.take_slot();
+        peer.transactions.slot = Some(slot);
         if !peer.transactions.wanted {
             return;
         }
         // A probe as well: it may become a connection that stays.
         let outbound = !peer.kind.is_inbound();
-        self.arrivals.listen(place, id, outbound);
+        self.arrivals.listen(slot, id, outbound);
         if peer.kind == ConnectionKind::Probe {
             return;
         }
@@ -114,8 +114,8 @@ impl Relay {
         };
         let mut knew = self.knowers.note_ours(tx.known_as);
         let except = except.and_then(|id| ctx.peers.get(&id));
-        if let Some(place) = except.and_then(|peer| peer.transactions.place) {
-            knew.add(place);
+        if let Some(slot) = except.and_then(|peer| peer.transactions.slot) {
+            knew.add(slot);
         }
         let draw = turns(ctx);
         self.arrivals.push(Arrival { tx, knew }, draw);
@@ -124,53 +124,53 @@ impl Relay {
     /// Tells one peer of transactions in a while, as far as it lacks them.
     fn offer(&mut self, ctx: &mut Context, id: PeerId, txids: Vec<Txid>) {
         let peer = ctx.peers.get(&id);
-        let Some(place) = peer.and_then(|p| p.transactions.place) else {
+        let Some(slot) = peer.and_then(|p| p.transactions.slot) else {
             return;
         };
         let txs = txids.iter().filter_map(|txid| waiting(ctx, txid));
-        let lacking = txs.filter(|tx| !self.knowers.knows(place, tx.known_as));
+        let lacking = txs.filter(|tx| !self.knowers.knows(slot, tx.known_as));
         let lacking = lacking.collect();
         let draw = turns(ctx);
-        self.arrivals.offer(place, lacking, draw);
+        self.arrivals.offer(slot, lacking, draw);
     }
 
     /// Announces what waited long enough.
     pub(super) fn run_announcements(&mut self, ctx: &mut Context) {
-        for (id, place) in self.arrivals.take_due(ctx.now) {
-            self.announce_waiting(ctx, id, place);
+        for (id, slot) in self.arrivals.take_due(ctx.now) {
+            self.announce_waiting(ctx, id, slot);
         }
     }
 
-    fn announce_waiting(&mut self, ctx: &mut Context, id: PeerId, place: Place) {
+    fn announce_waiting(&mut self, ctx: &mut Context, id: PeerId, slot: PeerSlot) {
         let Some(peer) = ctx.peers.get(&id) else {
             return;
         };
         let mut telling = Telling {
             peer: &peer.transactions,
-            place,
+            slot,
             mempool: &ctx.mempool,
             knowers: &mut self.knowers,
             inventory: Vec::new(),
         };
         let arrivals = &mut self.arrivals;
         while !telling.is_full()
-            && let Some(waiting) = arrivals.next_offered(place)
+            && let Some(waiting) = arrivals.next_offered(slot)
         {
             telling.tell(&waiting);
         }
         let mut told = 0;
-        for arrival in arrivals.waiting_for(place) {
+        for arrival in arrivals.waiting_for(slot) {
             if telling.is_full() {
                 break;
             }
             told += 1;
-            if !arrival.knew.has(place) {
+            if !arrival.knew.has(slot) {
                 telling.tell(&arrival.tx);
             }
         }
         let inventory = telling.inventory;
-        if arrivals.told(place, told) {
-            arrivals.set_turn(place, ctx.now + ctx.config.timing.tx_delay_outbound);
+        if arrivals.told(slot, told) {
+            arrivals.set_turn(slot, ctx.now + ctx.config.timing.tx_delay_outbound);
         }
         if !inventory.is_empty() {
             ctx.send(id, Message::Inv(inventory));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bitcoin::Amount;
 use smallvec::SmallVec;
 
-use crate::context::{Place, Places, lines_of};
+use crate::context::{PeerSlot, PeerSlots, lines_of};
 use crate::io::{PeerId, Time};
 use crate::wire::NamedTransaction;
 
@@ -39,7 +39,7 @@ pub(super) struct Waiting {
 pub(super) struct Arrival {
     pub(super) tx: Waiting,
     /// Who knew it already.
-    pub(super) knew: Places,
+    pub(super) knew: PeerSlots,
 }
 
 /// A connection that is told of transactions. Small: they are looked through for whose turn it is.
@@ -68,18 +68,18 @@ impl Listener {
 pub(crate) struct Arrivals {
     /// The first of all turns. It stands first: every input asks for it.
     first_turn: Time,
-    /// By place; who is gone waits for nothing.
+    /// By slot; who is gone waits for nothing.
     listeners: Vec<Listener>,
     /// Empty when nobody waits: what all have been told of is forgotten.
     waiting: VecDeque<Arrival>,
     /// How many came before the first of `waiting`.
     gone: u64,
     /// Those who listen, and for whom nothing of these waits.
-    idle: Places,
+    idle: PeerSlots,
     /// Whose connections this node opened.
-    outbound: Places,
+    outbound: PeerSlots,
     /// What was here before a connection, and waits for it alone. Few have any.
-    offered: BTreeMap<Place, VecDeque<Waiting>>,
+    offered: BTreeMap<PeerSlot, VecDeque<Waiting>>,
 }
 
 impl Default for Arrivals {
@@ -89,8 +89,8 @@ impl Default for Arrivals {
             listeners: Vec::new(),
             waiting: VecDeque::new(),
             gone: 0,
-            idle: Places::default(),
-            outbound: Places::default(),
+            idle: PeerSlots::default(),
+            outbound: PeerSlots::default(),
             offered: BTreeMap::new(),
         }
     }
@@ -98,24 +98,24 @@ impl Default for Arrivals {
 
 impl Arrivals {
     /// A connection is to be told from now on.
-    pub(super) fn listen(&mut self, place: Place, peer: PeerId, outbound: bool) {
+    pub(super) fn listen(&mut self, slot: PeerSlot, peer: PeerId, outbound: bool) {
         let listener = Listener::new(peer);
-        if self.listeners.len() <= place.index() {
-            self.listeners.resize(place.index() + 1, listener);
+        if self.listeners.len() <= slot.index() {
+            self.listeners.resize(slot.index() + 1, listener);
         }
-        self.listeners[place.index()] = listener;
-        self.idle.add(place);
+        self.listeners[slot.index()] = listener;
+        self.idle.add(slot);
         if outbound {
-            self.outbound.add(place);
+            self.outbound.add(slot);
         }
     }
 
     /// A connection is gone.
-    pub(super) fn leave(&mut self, place: Place) {
-        self.idle.remove(place);
-        self.outbound.remove(place);
-        self.offered.remove(&place);
-        if let Some(listener) = self.listeners.get_mut(place.index()) {
+    pub(super) fn leave(&mut self, slot: PeerSlot) {
+        self.idle.remove(slot);
+        self.outbound.remove(slot);
+        self.offered.remove(&slot);
+        if let Some(listener) = self.listeners.get_mut(slot.index()) {
             *listener = Listener::new(listener.peer);
             self.forget_told();
             self.find_first_turn();
@@ -128,26 +128,26 @@ impl Arrivals {
     }
 
     /// Whose turn has come, by name.
-    pub(super) fn due(&self, now: Time) -> impl Iterator<Item = (PeerId, Place)> {
+    pub(super) fn due(&self, now: Time) -> impl Iterator<Item = (PeerId, PeerSlot)> {
         // Nearly always none, which needs no look at them.
         let listeners: &[Listener] = if self.first_turn <= now {
             &self.listeners
         } else {
             &[]
         };
-        let places = listeners.iter().zip((0..).map(Place::at));
-        places.filter_map(move |(listener, place)| {
-            (listener.turn <= now).then_some((listener.peer, place))
+        let slots = listeners.iter().zip((0..).map(PeerSlot::at));
+        slots.filter_map(move |(listener, slot)| {
+            (listener.turn <= now).then_some((listener.peer, slot))
         })
     }
 
     /// Takes the turns that have come, by name.
-    pub(super) fn take_due(&mut self, now: Time) -> SmallVec<[(PeerId, Place); BEGUN]> {
-        let mut due: SmallVec<[(PeerId, Place); BEGUN]> = self.due(now).collect();
+    pub(super) fn take_due(&mut self, now: Time) -> SmallVec<[(PeerId, PeerSlot); BEGUN]> {
+        let mut due: SmallVec<[(PeerId, PeerSlot); BEGUN]> = self.due(now).collect();
         if !due.is_empty() {
             due.sort_unstable();
-            for (_, place) in &due {
-                self.listeners[place.index()].turn = Time::NEVER;
+            for (_, slot) in &due {
+                self.listeners[slot.index()].turn = Time::NEVER;
             }
             self.find_first_turn();
         }
@@ -155,8 +155,8 @@ impl Arrivals {
     }
 
     /// A connection's turn will come then.
-    pub(super) fn set_turn(&mut self, place: Place, at: Time) {
-        if let Some(listener) = self.listeners.get_mut(place.index()) {
+    pub(super) fn set_turn(&mut self, slot: PeerSlot, at: Time) {
+        if let Some(listener) = self.listeners.get_mut(slot.index()) {
             listener.turn = at;
             self.first_turn = self.first_turn.min(at);
         }
@@ -164,9 +164,9 @@ impl Arrivals {
 
     /// Something waits for a connection. If it has no turn yet, `draw` says when it comes, told
     /// whether this node opened the connection.
-    fn begin(&mut self, place: Place, mut draw: impl FnMut(bool) -> Time) {
-        if self.listeners[place.index()].turn == Time::NEVER {
-            self.set_turn(place, draw(self.outbound.has(place)));
+    fn begin(&mut self, slot: PeerSlot, mut draw: impl FnMut(bool) -> Time) {
+        if self.listeners[slot.index()].turn == Time::NEVER {
+            self.set_turn(slot, draw(self.outbound.has(slot)));
         }
     }
 
@@ -187,22 +187,22 @@ impl Arrivals {
     /// as for [`Arrivals::push`].
     pub(super) fn offer(
         &mut self,
-        place: Place,
+        slot: PeerSlot,
         txs: VecDeque<Waiting>,
         draw: impl FnMut(bool) -> Time,
     ) {
         if !txs.is_empty() {
-            self.offered.entry(place).or_default().extend(txs);
-            self.begin(place, draw);
+            self.offered.entry(slot).or_default().extend(txs);
+            self.begin(slot, draw);
         }
     }
 
     /// The next transaction that was offered to a connection, and not told yet.
-    pub(super) fn next_offered(&mut self, place: Place) -> Option<Waiting> {
-        let offered = self.offered.get_mut(&place)?;
+    pub(super) fn next_offered(&mut self, slot: PeerSlot) -> Option<Waiting> {
+        let offered = self.offered.get_mut(&slot)?;
         let next = offered.pop_front();
         if offered.is_empty() {
-            self.offered.remove(&place);
+            self.offered.remove(&slot);
         }
         next
     }
@@ -213,7 +213,7 @@ impl Arrivals {
     pub(super) fn push(&mut self, arrival: Arrival, mut draw: impl FnMut(bool) -> Time) {
         let lacking = self.idle.without(&arrival.knew);
         let mut begun: SmallVec<[_; BEGUN]> = lacking
-            .map(|place| (self.listeners[place.index()].peer, place))
+            .map(|slot| (self.listeners[slot.index()].peer, slot))
             .collect();
         if begun.is_empty() && self.waiting.is_empty() {
             return;
@@ -225,19 +225,16 @@ impl Arrivals {
         }
         let number = self.gone + self.waiting.len() as u64;
         self.waiting.push_back(arrival);
-        for (_, place) in begun {
-            self.idle.remove(place);
-            self.listeners[place.index()].next = number;
-            self.begin(place, &mut draw);
+        for (_, slot) in begun {
+            self.idle.remove(slot);
+            self.listeners[slot.index()].next = number;
+            self.begin(slot, &mut draw);
         }
     }
 
     /// What waits for a connection, the oldest first.
-    pub(super) fn waiting_for(&self, place: Place) -> impl Iterator<Item = &Arrival> {
-        let next = self
-            .listeners
-            .get(place.index())
-            .map_or(NOTHING, |l| l.next);
+    pub(super) fn waiting_for(&self, slot: PeerSlot) -> impl Iterator<Item = &Arrival> {
+        let next = self.listeners.get(slot.index()).map_or(NOTHING, |l| l.next);
         let told = next
             .saturating_sub(self.gone)
             .min(self.waiting.len() as u64);
@@ -246,13 +243,13 @@ impl Arrivals {
 
     /// A connection has been told of so many that waited for all. Returns whether more wait for it,
     /// of these or of what was offered to it alone.
-    pub(super) fn told(&mut self, place: Place, count: usize) -> bool {
-        self.advance(place, count) || self.offered.contains_key(&place)
+    pub(super) fn told(&mut self, slot: PeerSlot, count: usize) -> bool {
+        self.advance(slot, count) || self.offered.contains_key(&slot)
     }
 
-    fn advance(&mut self, place: Place, count: usize) -> bool {
+    fn advance(&mut self, slot: PeerSlot, count: usize) -> bool {
         let end = self.gone + self.waiting.len() as u64;
-        let Some(listener) = self.listeners.get_mut(place.index()) else {
+        let Some(listener) = self.listeners.get_mut(slot.index()) else {
             return false;
         };
         if listener.next == NOTHING {
@@ -263,7 +260,7 @@ impl Arrivals {
         let more = listener.next < end;
         if !more {
             listener.next = NOTHING;
-            self.idle.add(place);
+            self.idle.add(slot);
         }
         if was_first {
             self.forget_told();
@@ -308,7 +305,7 @@ mod tests {
         ANY.clone()
     }
 
-    fn arrival(n: u64, knew: Places) -> Arrival {
+    fn arrival(n: u64, knew: PeerSlots) -> Arrival {
         let tx = Waiting {
             tx: transaction(),
             fee: Amount::ZERO,
@@ -318,8 +315,8 @@ mod tests {
         Arrival { tx, knew }
     }
 
-    fn waiting(arrivals: &Arrivals, place: Place) -> Vec<u64> {
-        let waiting = arrivals.waiting_for(place).map(|a| a.tx.known_as);
+    fn waiting(arrivals: &Arrivals, slot: PeerSlot) -> Vec<u64> {
+        let waiting = arrivals.waiting_for(slot).map(|a| a.tx.known_as);
         waiting.collect()
     }
 
@@ -327,81 +324,81 @@ mod tests {
     fn what_came_waits_for_each_until_it_has_been_told() {
         let mut arrivals = Arrivals::default();
         let mut knowers = Knowers::default();
-        let places = [(); 3].map(|()| knowers.take_place());
-        for (at, place) in places.iter().enumerate() {
-            arrivals.listen(*place, PeerId(9 - at as u64), at == 2);
+        let slots = [(); 3].map(|()| knowers.take_slot());
+        for (at, slot) in slots.iter().enumerate() {
+            arrivals.listen(*slot, PeerId(9 - at as u64), at == 2);
         }
-        let mut knew = Places::default();
-        knew.add(places[1]);
-        // In the order of names, which is the other way round than that of places.
+        let mut knew = PeerSlots::default();
+        knew.add(slots[1]);
+        // In the order of names, which is the other way round than that of slots.
         let mut drawn = Vec::new();
         let mut draw = |outbound| {
             drawn.push(outbound);
             Time(drawn.len() as u64 * 10)
         };
         arrivals.push(arrival(1, knew), &mut draw);
-        arrivals.push(arrival(2, Places::default()), &mut draw);
+        arrivals.push(arrival(2, PeerSlots::default()), &mut draw);
         assert_eq!(drawn, [true, false, false]);
         assert_eq!(arrivals.first_turn(), Time(10));
         assert_eq!(arrivals.take_due(Time(9)).as_slice(), []);
         let due = arrivals.take_due(Time(20));
         assert_eq!(
             due.as_slice(),
-            [(PeerId(7), places[2]), (PeerId(9), places[0])]
+            [(PeerId(7), slots[2]), (PeerId(9), slots[0])]
         );
         assert_eq!(arrivals.first_turn(), Time(30));
-        arrivals.set_turn(places[2], Time(25));
+        arrivals.set_turn(slots[2], Time(25));
         assert_eq!(arrivals.first_turn(), Time(25));
-        assert_eq!(waiting(&arrivals, places[0]), [1, 2]);
-        assert_eq!(waiting(&arrivals, places[1]), [2]);
-        assert!(arrivals.told(places[0], 1));
-        assert!(!arrivals.told(places[0], 1));
-        assert_eq!(waiting(&arrivals, places[0]), [0u64; 0]);
-        assert!(!arrivals.told(places[1], 1));
+        assert_eq!(waiting(&arrivals, slots[0]), [1, 2]);
+        assert_eq!(waiting(&arrivals, slots[1]), [2]);
+        assert!(arrivals.told(slots[0], 1));
+        assert!(!arrivals.told(slots[0], 1));
+        assert_eq!(waiting(&arrivals, slots[0]), [0u64; 0]);
+        assert!(!arrivals.told(slots[1], 1));
         assert_eq!(arrivals.waiting.len(), 2, "one has heard of neither");
-        arrivals.leave(places[2]);
+        arrivals.leave(slots[2]);
         assert_eq!(arrivals.waiting.len(), 0);
         assert_eq!(arrivals.first_turn(), Time(30), "who is gone has no turn");
-        places[..2].iter().for_each(|place| arrivals.leave(*place));
+        slots[..2].iter().for_each(|slot| arrivals.leave(*slot));
         assert_eq!(arrivals.first_turn(), Time::NEVER);
-        arrivals.push(arrival(3, Places::default()), |_| unreachable!());
+        arrivals.push(arrival(3, PeerSlots::default()), |_| unreachable!());
         assert_eq!(arrivals.waiting.len(), 0, "it waits for nobody");
     }
 
     #[test]
     fn what_was_offered_waits_for_one_alone() {
         let mut arrivals = Arrivals::default();
-        let place = Knowers::default().take_place();
-        arrivals.listen(place, PeerId(1), false);
-        arrivals.offer(place, VecDeque::new(), |_| unreachable!());
-        let offered = [1, 2].map(|n| arrival(n, Places::default()).tx);
-        arrivals.offer(place, offered.clone().into(), |_| Time(7));
-        arrivals.push(arrival(3, Places::default()), |_| unreachable!());
+        let slot = Knowers::default().take_slot();
+        arrivals.listen(slot, PeerId(1), false);
+        arrivals.offer(slot, VecDeque::new(), |_| unreachable!());
+        let offered = [1, 2].map(|n| arrival(n, PeerSlots::default()).tx);
+        arrivals.offer(slot, offered.clone().into(), |_| Time(7));
+        arrivals.push(arrival(3, PeerSlots::default()), |_| unreachable!());
         assert_eq!(arrivals.first_turn(), Time(7));
-        let next = |arrivals: &mut Arrivals| arrivals.next_offered(place).map(|tx| tx.known_as);
+        let next = |arrivals: &mut Arrivals| arrivals.next_offered(slot).map(|tx| tx.known_as);
         assert_eq!(next(&mut arrivals), Some(1));
-        assert!(arrivals.told(place, 1), "another was offered");
+        assert!(arrivals.told(slot, 1), "another was offered");
         assert_eq!(next(&mut arrivals), Some(2));
-        assert!(!arrivals.told(place, 0));
+        assert!(!arrivals.told(slot, 0));
         assert_eq!(next(&mut arrivals), None);
-        arrivals.offer(place, offered.into(), |_| unreachable!());
-        arrivals.leave(place);
+        arrivals.offer(slot, offered.into(), |_| unreachable!());
+        arrivals.leave(slot);
         assert_eq!(next(&mut arrivals), None);
     }
 
     #[test]
     fn of_too_many_the_oldest_are_not_announced() {
         let mut arrivals = Arrivals::default();
-        let place = Knowers::default().take_place();
-        arrivals.listen(place, PeerId(1), true);
+        let slot = Knowers::default().take_slot();
+        arrivals.listen(slot, PeerId(1), true);
         for n in 0..WAITING_MAX as u64 + 3 {
-            arrivals.push(arrival(n, Places::default()), |_| Time(1));
+            arrivals.push(arrival(n, PeerSlots::default()), |_| Time(1));
         }
-        let all = waiting(&arrivals, place);
+        let all = waiting(&arrivals, slot);
         assert_eq!((all.len(), all[0]), (WAITING_MAX, 3));
-        assert!(arrivals.told(place, WAITING_MAX - 1));
+        assert!(arrivals.told(slot, WAITING_MAX - 1));
         assert_eq!(arrivals.waiting.len(), 1);
-        assert!(!arrivals.told(place, 1));
+        assert!(!arrivals.told(slot, 1));
     }
 
     proptest! {
@@ -412,23 +409,23 @@ mod tests {
         ) {
             let mut arrivals = Arrivals::default();
             let mut knowers = Knowers::default();
-            let places = [(); 5].map(|()| knowers.take_place());
+            let slots = [(); 5].map(|()| knowers.take_slot());
             let mut queues: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
             for (number, (step, who, count)) in (0u64..).zip(steps) {
-                let place = places[who];
+                let slot = slots[who];
                 match step {
                     0 => {
                         queues.entry(who).or_insert_with(|| {
-                            arrivals.listen(place, PeerId(who as u64), true);
+                            arrivals.listen(slot, PeerId(who as u64), true);
                             Vec::new()
                         });
                     }
                     1 => {
                         queues.remove(&who);
-                        arrivals.leave(place);
+                        arrivals.leave(slot);
                     }
                     2 => {
-                        arrivals.push(arrival(number, Places::default()), |_| Time(number));
+                        arrivals.push(arrival(number, PeerSlots::default()), |_| Time(number));
                         queues.values_mut().for_each(|queue| queue.push(number));
                     }
                     _ => {
@@ -436,20 +433,20 @@ mod tests {
                             Some(queue) => queue.drain(..count.min(queue.len())).count(),
                             None => 0,
                         };
-                        let more = arrivals.told(place, told);
+                        let more = arrivals.told(slot, told);
                         prop_assert_eq!(more, queues.get(&who).is_some_and(|q| !q.is_empty()));
-                        arrivals.set_turn(place, if more { Time(number) } else { Time::NEVER });
+                        arrivals.set_turn(slot, if more { Time(number) } else { Time::NEVER });
                         arrivals.find_first_turn();
                     }
                 }
                 for (who, queue) in &queues {
-                    prop_assert_eq!(&waiting(&arrivals, places[*who]), queue);
+                    prop_assert_eq!(&waiting(&arrivals, slots[*who]), queue);
                 }
                 let due: Vec<_> = arrivals.take_due(Time(number)).into_iter().collect();
                 let empty = queues.iter().filter(|(_, queue)| !queue.is_empty());
-                let expected = empty.map(|(who, _)| (PeerId(*who as u64), places[*who]));
+                let expected = empty.map(|(who, _)| (PeerId(*who as u64), slots[*who]));
                 prop_assert_eq!(&due, &expected.collect::<Vec<_>>());
-                due.iter().for_each(|(_, place)| arrivals.set_turn(*place, Time(number)));
+                due.iter().for_each(|(_, slot)| arrivals.set_turn(*slot, Time(number)));
                 let longest = queues.values().map(Vec::len).max();
                 prop_assert_eq!(arrivals.waiting.len(), longest.unwrap_or(0));
             }

@@ -74,9 +74,9 @@ impl Relay {
     /// The connection takes no more part: what it owes is asked of others.
     pub(crate) fn release(&mut self, ctx: &mut Context, id: PeerId) {
         let peer = ctx.peers.get_mut(&id);
-        if let Some(place) = peer.and_then(|peer| peer.transactions.place.take()) {
-            self.knowers.give_back(place);
-            self.arrivals.leave(place);
+        if let Some(slot) = peer.and_then(|peer| peer.transactions.slot.take()) {
+            self.knowers.release_slot(slot);
+            self.arrivals.leave(slot);
         }
         self.orphans.forget_peer(id);
         for other in self.requests.forget_peer(id) {

@@ -42,9 +42,9 @@ impl Relay {
 
     /// What is noted of the transactions that somebody will be told of.
     pub(crate) fn lines_of_told(&self, at: Time) -> impl Iterator<Item = *const u8> {
-        self.arrivals.due(at).flat_map(|(_, place)| {
-            let waiting = self.arrivals.waiting_for(place);
-            let lacking = waiting.filter(move |arrival| !arrival.knew.has(place));
+        self.arrivals.due(at).flat_map(|(_, slot)| {
+            let waiting = self.arrivals.waiting_for(slot);
+            let lacking = waiting.filter(move |arrival| !arrival.knew.has(slot));
             lacking
                 .take(ENTRIES_MAX)
                 .filter_map(|arrival| self.knowers.line(arrival.tx.known_as))

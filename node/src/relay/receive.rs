@@ -25,11 +25,11 @@ impl Relay {
             ctx.misbehaved(id, "transactions announced to a node that wants none");
             return;
         }
-        let place = ctx.peers.get(&id).and_then(|p| p.transactions.place);
+        let slot = ctx.peers.get(&id).and_then(|p| p.transactions.slot);
         self.knowers.note_losses(ctx.mempool.losses());
         for name in names {
             let is_ours = match name {
-                TxName::Wtxid(wtxid) => self.knowers.note(place, ctx.tx_id(wtxid)),
+                TxName::Wtxid(wtxid) => self.knowers.note(slot, ctx.tx_id(wtxid)),
                 TxName::Txid(_) => false,
             };
             if is_ours || !self.requests.wants(name) && self.is_known(ctx, name) {
@@ -130,8 +130,8 @@ impl Relay {
             return;
         }
         let (txid, wtxid) = (tx.txid(), tx.wtxid());
-        let place = ctx.peers.get(&id).and_then(|p| p.transactions.place);
-        self.knowers.note(place, ctx.tx_id(&wtxid));
+        let slot = ctx.peers.get(&id).and_then(|p| p.transactions.slot);
+        self.knowers.note(slot, ctx.tx_id(&wtxid));
         let mut freed = BTreeSet::from([id]);
         freed.extend(self.requests.settled(TxName::Txid(txid)));
         let asked = self.requests.settled(TxName::Wtxid(wtxid));

@@ -39,13 +39,13 @@ impl<V: Clone + Default> Recent<V> {
     /// What an id has.
     pub(crate) fn get(&self, id: u64) -> Option<&V> {
         let id = nonzero(id);
-        let slot = self.slots.get(self.place(id))?;
+        let slot = self.slots.get(self.index_of(id))?;
         (slot.id == id).then_some(&slot.value)
     }
 
     /// Where in memory it would be.
     pub(crate) fn line(&self, id: u64) -> Option<*const u8> {
-        let slot = self.slots.get(self.place(nonzero(id)))?;
+        let slot = self.slots.get(self.index_of(nonzero(id)))?;
         Some(std::ptr::from_ref(slot).cast())
     }
 
@@ -61,7 +61,7 @@ impl<V: Clone + Default> Recent<V> {
             let value = V::default();
             self.put(Slot { id, value });
         }
-        let at = self.place(id);
+        let at = self.index_of(id);
         &mut self.slots[at].value
     }
 
@@ -76,7 +76,7 @@ impl<V: Clone + Default> Recent<V> {
     }
 
     fn put(&mut self, slot: Slot<V>) {
-        let at = self.place(slot.id);
+        let at = self.index_of(slot.id);
         self.filled += u32::from(self.slots[at].id == 0);
         self.slots[at] = slot;
     }
@@ -91,7 +91,7 @@ impl<V: Clone + Default> Recent<V> {
             .for_each(|slot| self.put(slot));
     }
 
-    fn place(&self, id: u64) -> usize {
+    fn index_of(&self, id: u64) -> usize {
         (id as usize) & self.slots.len().saturating_sub(1)
     }
 }

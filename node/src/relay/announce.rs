@@ -8,7 +8,7 @@ use bitcoin::p2p::message_blockdata::Inventory;
 
 use super::Relay;
 use super::arrivals::{Arrival, Waiting};
-use super::knowers::Knowers;
+use super::known_transactions::KnownTransactions;
 use crate::context::{ConnectionKind, Context, PeerSlot, PeerTransactions};
 use crate::io::{PeerId, Time};
 use crate::mempool::Mempool;
@@ -28,7 +28,7 @@ struct Telling<'a> {
     peer: &'a PeerTransactions,
     slot: PeerSlot,
     mempool: &'a Mempool,
-    knowers: &'a mut Knowers,
+    known: &'a mut KnownTransactions,
     inventory: Vec<Inventory>,
 }
 
@@ -41,7 +41,7 @@ impl Telling<'_> {
     /// now on the peer knows it.
     fn tell(&mut self, waiting: &Waiting) {
         // Mostly another has told it meanwhile: then nothing else is looked up.
-        if self.knowers.knows(self.slot, waiting.known_as) {
+        if self.known.knows(self.slot, waiting.known_as) {
             return;
         }
         let all_here = self.mempool.departures() == waiting.departures;
@@ -49,7 +49,7 @@ impl Telling<'_> {
             return;
         }
         if let Some(name) = self.peer.name_of(&waiting.tx, waiting.fee) {
-            self.knowers.note(Some(self.slot), waiting.known_as);
+            self.known.note(Some(self.slot), waiting.known_as);
             self.inventory.push(name);
         }
     }
@@ -64,7 +64,7 @@ impl Relay {
         if !ctx.config.relay_transactions {
             return;
         }
-        let slot = self.knowers.take_slot();
+        let slot = self.known.take_slot();
         peer.transactions.slot = Some(slot);
         if !peer.transactions.wanted {
             return;
@@ -112,7 +112,7 @@ impl Relay {
         let Some(tx) = waiting(ctx, txid) else {
             return;
         };
-        let mut knew = self.knowers.note_ours(tx.known_as);
+        let mut knew = self.known.note_ours(tx.known_as);
         let except = except.and_then(|id| ctx.peers.get(&id));
         if let Some(slot) = except.and_then(|peer| peer.transactions.slot) {
             knew.add(slot);
@@ -128,7 +128,7 @@ impl Relay {
             return;
         };
         let txs = txids.iter().filter_map(|txid| waiting(ctx, txid));
-        let lacking = txs.filter(|tx| !self.knowers.knows(slot, tx.known_as));
+        let lacking = txs.filter(|tx| !self.known.knows(slot, tx.known_as));
         let lacking = lacking.collect();
         let draw = turns(ctx);
         self.arrivals.offer(slot, lacking, draw);
@@ -149,7 +149,7 @@ impl Relay {
             peer: &peer.transactions,
             slot,
             mempool: &ctx.mempool,
-            knowers: &mut self.knowers,
+            known: &mut self.known,
             inventory: Vec::new(),
         };
         let arrivals = &mut self.arrivals;

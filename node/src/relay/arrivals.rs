@@ -28,7 +28,7 @@ pub(super) struct Waiting {
     pub(super) tx: NamedTransaction,
     /// What it pays.
     pub(super) fee: Amount,
-    /// Under which [`super::Knowers`] has it.
+    /// Under which [`super::KnownTransactions`] has it.
     pub(super) known_as: u64,
     /// How many had left the mempool when it was there.
     pub(super) departures: u64,
@@ -286,7 +286,7 @@ mod tests {
     use bitcoin::{Transaction, absolute, transaction};
     use proptest::prelude::*;
 
-    use super::super::knowers::Knowers;
+    use super::super::known_transactions::KnownTransactions;
     use super::*;
 
     fn transaction() -> NamedTransaction {
@@ -323,8 +323,8 @@ mod tests {
     #[test]
     fn what_came_waits_for_each_until_it_has_been_told() {
         let mut arrivals = Arrivals::default();
-        let mut knowers = Knowers::default();
-        let slots = [(); 3].map(|()| knowers.take_slot());
+        let mut known = KnownTransactions::default();
+        let slots = [(); 3].map(|()| known.take_slot());
         for (at, slot) in slots.iter().enumerate() {
             arrivals.listen(*slot, PeerId(9 - at as u64), at == 2);
         }
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn what_was_offered_waits_for_one_alone() {
         let mut arrivals = Arrivals::default();
-        let slot = Knowers::default().take_slot();
+        let slot = KnownTransactions::default().take_slot();
         arrivals.listen(slot, PeerId(1), false);
         arrivals.offer(slot, VecDeque::new(), |_| unreachable!());
         let offered = [1, 2].map(|n| arrival(n, PeerSlots::default()).tx);
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn of_too_many_the_oldest_are_not_announced() {
         let mut arrivals = Arrivals::default();
-        let slot = Knowers::default().take_slot();
+        let slot = KnownTransactions::default().take_slot();
         arrivals.listen(slot, PeerId(1), true);
         for n in 0..WAITING_MAX as u64 + 3 {
             arrivals.push(arrival(n, PeerSlots::default()), |_| Time(1));
@@ -408,8 +408,8 @@ mod tests {
             steps in prop::collection::vec((0u8..4, 0usize..5, 0usize..4), 0..200),
         ) {
             let mut arrivals = Arrivals::default();
-            let mut knowers = Knowers::default();
-            let slots = [(); 5].map(|()| knowers.take_slot());
+            let mut known = KnownTransactions::default();
+            let slots = [(); 5].map(|()| known.take_slot());
             let mut queues: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
             for (number, (step, who, count)) in (0u64..).zip(steps) {
                 let slot = slots[who];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bitcoin::{Transaction, Wtxid};
 
 use super::arrivals::Arrivals;
-use super::knowers::Knowers;
+use super::known_transactions::KnownTransactions;
 use super::orphans::Orphans;
 use super::own::OwnTransactions;
 use super::recent::RecentIds;
@@ -25,7 +25,7 @@ pub(crate) struct Relay {
     pub(super) own: OwnTransactions,
     /// Transactions that peers are to be told of.
     pub(super) arrivals: Arrivals,
-    pub(super) knowers: Knowers,
+    pub(super) known: KnownTransactions,
     pub(super) orphans: Orphans,
     /// Transactions that the mempool refused since the last block.
     pub(super) rejected: RecentIds,
@@ -39,7 +39,7 @@ impl Relay {
             requests: TxRequests::default(),
             own: OwnTransactions::default(),
             arrivals: Arrivals::default(),
-            knowers: Knowers::default(),
+            known: KnownTransactions::default(),
             orphans: Orphans::default(),
             rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
             confirmed: RecentIds::new(RECENT_TRANSACTIONS_MAX),
@@ -75,7 +75,7 @@ impl Relay {
     pub(crate) fn release(&mut self, ctx: &mut Context, id: PeerId) {
         let peer = ctx.peers.get_mut(&id);
         if let Some(slot) = peer.and_then(|peer| peer.transactions.slot.take()) {
-            self.knowers.release_slot(slot);
+            self.known.release_slot(slot);
             self.arrivals.leave(slot);
         }
         self.orphans.forget_peer(id);

@@ -5,7 +5,7 @@
 mod announce;
 mod arrivals;
 mod core;
-mod knowers;
+mod known_transactions;
 mod orphans;
 mod own;
 mod prefetch;

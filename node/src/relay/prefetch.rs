@@ -47,7 +47,7 @@ impl Relay {
             let lacking = waiting.filter(move |arrival| !arrival.knew.has(slot));
             lacking
                 .take(ENTRIES_MAX)
-                .filter_map(|arrival| self.knowers.line(arrival.tx.known_as))
+                .filter_map(|arrival| self.known.line(arrival.tx.known_as))
         })
     }
 
@@ -61,7 +61,7 @@ impl Relay {
             .iter()
             .take(ENTRIES_MAX)
             .filter_map(|entry| match entry {
-                Inventory::WTx(wtxid) => self.knowers.line(ctx.tx_id(wtxid)),
+                Inventory::WTx(wtxid) => self.known.line(ctx.tx_id(wtxid)),
                 _ => None,
             })
     }

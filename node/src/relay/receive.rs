@@ -26,10 +26,10 @@ impl Relay {
             return;
         }
         let slot = ctx.peers.get(&id).and_then(|p| p.transactions.slot);
-        self.knowers.note_losses(ctx.mempool.losses());
+        self.known.note_losses(ctx.mempool.losses());
         for name in names {
             let is_ours = match name {
-                TxName::Wtxid(wtxid) => self.knowers.note(slot, ctx.tx_id(wtxid)),
+                TxName::Wtxid(wtxid) => self.known.note(slot, ctx.tx_id(wtxid)),
                 TxName::Txid(_) => false,
             };
             if is_ours || !self.requests.wants(name) && self.is_known(ctx, name) {
@@ -131,7 +131,7 @@ impl Relay {
         }
         let (txid, wtxid) = (tx.txid(), tx.wtxid());
         let slot = ctx.peers.get(&id).and_then(|p| p.transactions.slot);
-        self.knowers.note(slot, ctx.tx_id(&wtxid));
+        self.known.note(slot, ctx.tx_id(&wtxid));
         let mut freed = BTreeSet::from([id]);
         freed.extend(self.requests.settled(TxName::Txid(txid)));
         let asked = self.requests.settled(TxName::Wtxid(wtxid));

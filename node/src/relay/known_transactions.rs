@@ -1,7 +1,8 @@
-//! Which connections know which transaction, so that nobody is told twice. One table of a node rather
-//! than one of each connection: a transaction is looked up once for all of them, and a node with many
-//! connections has as much of it as one with few. A peer that announces thousands of transactions
-//! makes the node forget what others know, too: they are told of a few again, no more.
+//! The known-transaction index: which connections have which transaction, so that none is announced to
+//! them twice. One table of a node rather than one of each connection: a transaction is looked up once
+//! for all of them, and a node with many connections has as much of it as one with few. A peer that
+//! announces thousands of transactions makes the node forget what others know, too: a few are announced
+//! to them again, no more.
 
 use super::recent::Recent;
 use crate::context::{PeerSlot, PeerSlots};
@@ -14,18 +15,18 @@ const TRANSACTIONS_MAX: u32 = 4_096;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(crate) struct Knowers {
+pub(crate) struct KnownTransactions {
     by_transaction: Recent<PeerSlots>,
     taken: PeerSlots,
     /// How many transactions the mempool had lost when it was last asked.
     losses: u64,
 }
 
-impl Default for Knowers {
-    fn default() -> Knowers {
+impl Default for KnownTransactions {
+    fn default() -> KnownTransactions {
         let mut taken = PeerSlots::default();
         taken.add(OURS);
-        Knowers {
+        KnownTransactions {
             by_transaction: Recent::new(TRANSACTIONS_MAX),
             taken,
             losses: 0,
@@ -33,7 +34,7 @@ impl Default for Knowers {
     }
 }
 
-impl Knowers {
+impl KnownTransactions {
     /// A slot for a new connection.
     pub(super) fn take_slot(&mut self) -> PeerSlot {
         let free = self.taken.first_missing();
@@ -48,14 +49,14 @@ impl Knowers {
     }
 
     fn forget(&mut self, slot: PeerSlot) {
-        let knowers = self.by_transaction.values_mut();
-        knowers.for_each(|slots| slots.remove(slot));
+        let all = self.by_transaction.values_mut();
+        all.for_each(|slots| slots.remove(slot));
     }
 
     /// Whether a connection is known to know a transaction.
     pub(super) fn knows(&self, slot: PeerSlot, id: u64) -> bool {
-        let knowers = self.by_transaction.get(id);
-        knowers.is_some_and(|knowers| knowers.has(slot))
+        let known_by = self.by_transaction.get(id);
+        known_by.is_some_and(|known_by| known_by.has(slot))
     }
 
     /// Where in memory it is noted who knows a transaction.
@@ -69,16 +70,16 @@ impl Knowers {
         let Some(slot) = slot else {
             return false;
         };
-        let knowers = self.by_transaction.entry(id);
-        knowers.add(slot);
-        knowers.has(OURS)
+        let known_by = self.by_transaction.entry(id);
+        known_by.add(slot);
+        known_by.has(OURS)
     }
 
     /// This node has a transaction. Returns who is known to know it, itself among them.
     pub(super) fn note_ours(&mut self, id: u64) -> PeerSlots {
-        let knowers = self.by_transaction.entry(id);
-        knowers.add(OURS);
-        knowers.clone()
+        let known_by = self.by_transaction.entry(id);
+        known_by.add(OURS);
+        known_by.clone()
     }
 
     /// So many transactions has the mempool lost to no block of the active chain: if they are more
@@ -101,51 +102,51 @@ mod tests {
 
     #[test]
     fn each_connection_knows_what_it_was_told() {
-        let mut knowers = Knowers::default();
+        let mut known = KnownTransactions::default();
         // More connections than have room at once.
-        let slots: Vec<_> = (0..300).map(|_| knowers.take_slot()).collect();
+        let slots: Vec<_> = (0..300).map(|_| known.take_slot()).collect();
         assert_eq!(slots[299], PeerSlot::at(300));
-        assert!(!knowers.knows(slots[0], id(0)));
+        assert!(!known.knows(slots[0], id(0)));
         for n in 0..298 {
             let (one, next, other) = (slots[n], slots[n + 1], slots[n + 2]);
-            knowers.note(Some(one), id(n as u64));
-            knowers.note(Some(next), id(n as u64));
-            assert!(knowers.knows(one, id(n as u64)) && knowers.knows(next, id(n as u64)));
-            assert!(!knowers.knows(other, id(n as u64)));
+            known.note(Some(one), id(n as u64));
+            known.note(Some(next), id(n as u64));
+            assert!(known.knows(one, id(n as u64)) && known.knows(next, id(n as u64)));
+            assert!(!known.knows(other, id(n as u64)));
         }
-        let kept = (0..298).filter(|n| knowers.knows(slots[*n], id(*n as u64)));
+        let kept = (0..298).filter(|n| known.knows(slots[*n], id(*n as u64)));
         assert!(kept.count() > 200);
     }
 
     #[test]
     fn what_the_node_has_is_known_until_the_mempool_lost_something() {
-        let mut knowers = Knowers::default();
-        let slot = Some(knowers.take_slot());
-        assert!(!knowers.note(slot, id(1)));
-        knowers.note_ours(id(1));
-        assert!(knowers.note(slot, id(1)));
-        assert!(!knowers.note(None, id(1)) && !knowers.note(slot, id(2)));
-        knowers.note_losses(0);
-        assert!(knowers.note(slot, id(1)));
-        knowers.note_losses(1);
-        assert!(!knowers.note(slot, id(1)));
-        knowers.note_ours(id(1));
-        knowers.note_losses(1);
-        assert!(knowers.note(slot, id(1)));
+        let mut known = KnownTransactions::default();
+        let slot = Some(known.take_slot());
+        assert!(!known.note(slot, id(1)));
+        known.note_ours(id(1));
+        assert!(known.note(slot, id(1)));
+        assert!(!known.note(None, id(1)) && !known.note(slot, id(2)));
+        known.note_losses(0);
+        assert!(known.note(slot, id(1)));
+        known.note_losses(1);
+        assert!(!known.note(slot, id(1)));
+        known.note_ours(id(1));
+        known.note_losses(1);
+        assert!(known.note(slot, id(1)));
     }
 
     #[test]
     fn the_lowest_slot_is_given_away_again_empty() {
-        let mut knowers = Knowers::default();
-        let slots: Vec<_> = (0..130).map(|_| knowers.take_slot()).collect();
+        let mut known = KnownTransactions::default();
+        let slots: Vec<_> = (0..130).map(|_| known.take_slot()).collect();
         for gone in [129, 64, 3] {
             let (gone, other) = (slots[gone], slots[70]);
-            knowers.note(Some(gone), id(3));
-            knowers.note(Some(other), id(3));
-            knowers.release_slot(gone);
-            assert_eq!(knowers.take_slot(), gone);
-            assert!(!knowers.knows(gone, id(3)));
-            assert!(knowers.knows(other, id(3)));
+            known.note(Some(gone), id(3));
+            known.note(Some(other), id(3));
+            known.release_slot(gone);
+            assert_eq!(known.take_slot(), gone);
+            assert!(!known.knows(gone, id(3)));
+            assert!(known.knows(other, id(3)));
         }
     }
 }

@@ -54,7 +54,7 @@ impl Machine {
         due.for_each(|peer| lines(peer, size_of::<Peer>()).for_each(&fetch));
     }
 
-    /// Whose turn to be told of transactions comes by then.
+    /// Whose turn comes by then to have transactions announced to it.
     pub fn turns(&self, at: Time) -> impl Iterator<Item = PeerId> {
         self.relay.turns(at)
     }
@@ -65,22 +65,22 @@ impl Machine {
         self.relay.lines_of_turns(at).for_each(fetch);
     }
 
-    /// For what is noted of the transactions that somebody will be told of. Reads what
+    /// For what is noted of the transactions that will be announced. Reads what
     /// [`Machine::prefetch_turns`] has had fetched.
-    pub fn prefetch_told(&self, at: Time, fetch: impl Fn(*const u8)) {
-        self.relay.lines_of_told(at).for_each(fetch);
+    pub fn prefetch_announced(&self, at: Time, fetch: impl Fn(*const u8)) {
+        self.relay.lines_of_announced(at).for_each(fetch);
     }
 
-    /// For what is noted of the transactions that a message tells of. Reads the message.
-    pub fn prefetch_heard(&self, message: &Message, fetch: impl Fn(*const u8)) {
+    /// For what is noted of the transactions that a message announces. Reads the message.
+    pub fn prefetch_received(&self, message: &Message, fetch: impl Fn(*const u8)) {
         if let Message::Inv(entries) = message {
             self.relay
-                .lines_of_heard(&self.ctx, entries)
+                .lines_of_received(&self.ctx, entries)
                 .for_each(fetch);
         }
     }
 
-    /// For all connections, if this message brings a block that they will be told of.
+    /// For all connections, if this message brings a block that will be announced to them.
     pub fn prefetch_block(&self, message: &Message, fetch: impl Fn(*const u8)) {
         let hash = match message {
             Message::CmpctBlock(compact) => compact.hash(),

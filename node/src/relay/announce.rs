@@ -7,7 +7,7 @@ use bitcoin::Txid;
 use bitcoin::p2p::message_blockdata::Inventory;
 
 use super::Relay;
-use super::arrivals::{Arrival, Waiting};
+use super::announcement_queue::{Announcement, Queued};
 use super::known_transactions::KnownTransactions;
 use crate::context::{ConnectionKind, Context, PeerSlot, PeerTransactions};
 use crate::io::{PeerId, Time};
@@ -17,14 +17,14 @@ use crate::wire::Message;
 
 /// Announced at once to one peer (Bitcoin Core: 35 and more, as the queue grows).
 const PER_TURN_MAX: usize = 1_000;
-/// Transactions of the mempool that a new peer is told of, the newest: one message.
+/// Transactions of the mempool that are announced to a new peer, the newest: one message.
 const OFFERED_MAX: usize = PER_TURN_MAX;
-/// A new peer is told of them after this: short-lived connections, which come to look at blocks or
+/// They are announced to it after this: short-lived connections, which come to look at blocks or
 /// to fetch addresses, are over by then.
 const OFFERED_AFTER: Duration = Duration::from_secs(6);
 
-/// What a peer whose turn has come is told.
-struct Telling<'a> {
+/// What is announced to a peer whose turn has come.
+struct Batch<'a> {
     peer: &'a PeerTransactions,
     slot: PeerSlot,
     mempool: &'a Mempool,
@@ -32,16 +32,16 @@ struct Telling<'a> {
     inventory: Vec<Inventory>,
 }
 
-impl Telling<'_> {
+impl Batch<'_> {
     fn is_full(&self) -> bool {
         self.inventory.len() >= PER_TURN_MAX
     }
 
-    /// Of a transaction, unless the peer knows it, or does not want it, or it is here no more. From
+    /// Adds a transaction, unless the peer knows it, or does not want it, or it is here no more. From
     /// now on the peer knows it.
-    fn tell(&mut self, waiting: &Waiting) {
-        // Mostly another has told it meanwhile: then nothing else is looked up.
-        if self.known.knows(self.slot, waiting.known_as) {
+    fn add(&mut self, waiting: &Announcement) {
+        // Mostly it has heard of it from another meanwhile: then nothing else is looked up.
+        if self.known.knows(self.slot, waiting.index_key) {
             return;
         }
         let all_here = self.mempool.departures() == waiting.departures;
@@ -49,7 +49,7 @@ impl Telling<'_> {
             return;
         }
         if let Some(name) = self.peer.name_of(&waiting.tx, waiting.fee) {
-            self.known.note(Some(self.slot), waiting.known_as);
+            self.known.note(Some(self.slot), waiting.index_key);
             self.inventory.push(name);
         }
     }
@@ -71,7 +71,7 @@ impl Relay {
         }
         // A probe as well: it may become a connection that stays.
         let outbound = !peer.kind.is_inbound();
-        self.arrivals.listen(slot, id, outbound);
+        self.queue.listen(slot, id, outbound);
         if peer.kind == ConnectionKind::Probe {
             return;
         }
@@ -82,7 +82,7 @@ impl Relay {
         self.offer(ctx, id, own);
     }
 
-    /// Tells peers that stay of the transactions that were here before them.
+    /// Announces to peers that stay the transactions that were here before them.
     pub(super) fn run_offers(&mut self, ctx: &mut Context) {
         let due: Vec<_> = ctx
             .peers
@@ -107,36 +107,36 @@ impl Relay {
         }
     }
 
-    /// Tells every peer of a transaction in a while, but one.
+    /// Announces a transaction to every peer in a while, but one.
     pub(super) fn queue_for_all(&mut self, ctx: &mut Context, txid: &Txid, except: Option<PeerId>) {
         let Some(tx) = waiting(ctx, txid) else {
             return;
         };
-        let mut knew = self.known.note_ours(tx.known_as);
+        let mut known_by = self.known.note_ours(tx.index_key);
         let except = except.and_then(|id| ctx.peers.get(&id));
         if let Some(slot) = except.and_then(|peer| peer.transactions.slot) {
-            knew.add(slot);
+            known_by.add(slot);
         }
         let draw = turns(ctx);
-        self.arrivals.push(Arrival { tx, knew }, draw);
+        self.queue.push(Queued { tx, known_by }, draw);
     }
 
-    /// Tells one peer of transactions in a while, as far as it lacks them.
+    /// Announces transactions to one peer in a while, as far as it lacks them.
     fn offer(&mut self, ctx: &mut Context, id: PeerId, txids: Vec<Txid>) {
         let peer = ctx.peers.get(&id);
         let Some(slot) = peer.and_then(|p| p.transactions.slot) else {
             return;
         };
         let txs = txids.iter().filter_map(|txid| waiting(ctx, txid));
-        let lacking = txs.filter(|tx| !self.known.knows(slot, tx.known_as));
+        let lacking = txs.filter(|tx| !self.known.knows(slot, tx.index_key));
         let lacking = lacking.collect();
         let draw = turns(ctx);
-        self.arrivals.offer(slot, lacking, draw);
+        self.queue.offer(slot, lacking, draw);
     }
 
     /// Announces what waited long enough.
     pub(super) fn run_announcements(&mut self, ctx: &mut Context) {
-        for (id, slot) in self.arrivals.take_due(ctx.now) {
+        for (id, slot) in self.queue.take_due(ctx.now) {
             self.announce_waiting(ctx, id, slot);
         }
     }
@@ -145,32 +145,32 @@ impl Relay {
         let Some(peer) = ctx.peers.get(&id) else {
             return;
         };
-        let mut telling = Telling {
+        let mut batch = Batch {
             peer: &peer.transactions,
             slot,
             mempool: &ctx.mempool,
             known: &mut self.known,
             inventory: Vec::new(),
         };
-        let arrivals = &mut self.arrivals;
-        while !telling.is_full()
-            && let Some(waiting) = arrivals.next_offered(slot)
+        let queue = &mut self.queue;
+        while !batch.is_full()
+            && let Some(waiting) = queue.next_offered(slot)
         {
-            telling.tell(&waiting);
+            batch.add(&waiting);
         }
-        let mut told = 0;
-        for arrival in arrivals.waiting_for(slot) {
-            if telling.is_full() {
+        let mut count = 0;
+        for queued in queue.waiting_for(slot) {
+            if batch.is_full() {
                 break;
             }
-            told += 1;
-            if !arrival.knew.has(slot) {
-                telling.tell(&arrival.tx);
+            count += 1;
+            if !queued.known_by.has(slot) {
+                batch.add(&queued.tx);
             }
         }
-        let inventory = telling.inventory;
-        if arrivals.told(slot, told) {
-            arrivals.set_turn(slot, ctx.now + ctx.config.timing.tx_delay_outbound);
+        let inventory = batch.inventory;
+        if queue.announced(slot, count) {
+            queue.set_turn(slot, ctx.now + ctx.config.timing.tx_delay_outbound);
         }
         if !inventory.is_empty() {
             ctx.send(id, Message::Inv(inventory));
@@ -179,17 +179,17 @@ impl Relay {
 }
 
 /// What waits to be announced of a transaction in the mempool.
-fn waiting(ctx: &Context, txid: &Txid) -> Option<Waiting> {
+fn waiting(ctx: &Context, txid: &Txid) -> Option<Announcement> {
     let entry = ctx.mempool.get(txid)?;
-    Some(Waiting {
+    Some(Announcement {
         tx: entry.tx.clone(),
         fee: entry.fee,
-        known_as: ctx.tx_id(&entry.wtxid()),
+        index_key: ctx.tx_id(&entry.wtxid()),
         departures: ctx.mempool.departures(),
     })
 }
 
-/// Draws when a connection is told for which something begins to wait, given whether this node
+/// Draws when the turn of a connection comes for which something begins to wait, given whether this node
 /// opened it. The waits of a Poisson process have no memory: drawing anew then is the same as a
 /// clock that ticks all the time.
 fn turns(ctx: &mut Context) -> impl FnMut(bool) -> Time {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bitcoin::{Transaction, Wtxid};
 
-use super::arrivals::Arrivals;
+use super::announcement_queue::AnnouncementQueue;
 use super::known_transactions::KnownTransactions;
 use super::orphans::Orphans;
 use super::own::OwnTransactions;
@@ -18,13 +18,13 @@ use crate::io::{PeerId, Time};
 const RECENT_TRANSACTIONS_MAX: u32 = 4_096;
 
 /// Transactions between one node and its peers. What every input asks for stands at the beginning,
-/// up to the first turn of `arrivals`; what follows is needed where transactions are.
+/// up to the first turn of `queue`; what follows is needed where transactions are.
 #[repr(C)]
 pub(crate) struct Relay {
     pub(super) requests: TxRequests,
     pub(super) own: OwnTransactions,
-    /// Transactions that peers are to be told of.
-    pub(super) arrivals: Arrivals,
+    /// Transactions that are to be announced.
+    pub(super) queue: AnnouncementQueue,
     pub(super) known: KnownTransactions,
     pub(super) orphans: Orphans,
     /// Transactions that the mempool refused since the last block.
@@ -38,7 +38,7 @@ impl Relay {
         Relay {
             requests: TxRequests::default(),
             own: OwnTransactions::default(),
-            arrivals: Arrivals::default(),
+            queue: AnnouncementQueue::default(),
             known: KnownTransactions::default(),
             orphans: Orphans::default(),
             rejected: RecentIds::new(RECENT_TRANSACTIONS_MAX),
@@ -68,7 +68,7 @@ impl Relay {
     pub(crate) fn deadline(&self) -> Time {
         let deadlines = [self.requests.next_deadline(), self.own.announce_at];
         let first = deadlines.into_iter().flatten().min();
-        first.unwrap_or(Time::NEVER).min(self.arrivals.first_turn())
+        first.unwrap_or(Time::NEVER).min(self.queue.first_turn())
     }
 
     /// The connection takes no more part: what it owes is asked of others.
@@ -76,7 +76,7 @@ impl Relay {
         let peer = ctx.peers.get_mut(&id);
         if let Some(slot) = peer.and_then(|peer| peer.transactions.slot.take()) {
             self.known.release_slot(slot);
-            self.arrivals.leave(slot);
+            self.queue.leave(slot);
         }
         self.orphans.forget_peer(id);
         for other in self.requests.forget_peer(id) {

@@ -64,7 +64,7 @@ impl KnownTransactions {
         self.by_transaction.line(id)
     }
 
-    /// A connection told of a transaction, or was told. Returns whether this node is known to have
+    /// A connection announced a transaction, or had it announced. Returns whether this node is known to have
     /// it.
     pub(super) fn note(&mut self, slot: Option<PeerSlot>, id: u64) -> bool {
         let Some(slot) = slot else {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_connection_knows_what_it_was_told() {
+    fn each_connection_knows_what_was_announced_to_it() {
         let mut known = KnownTransactions::default();
         // More connections than have room at once.
         let slots: Vec<_> = (0..300).map(|_| known.take_slot()).collect();

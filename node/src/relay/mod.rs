@@ -3,7 +3,7 @@
 //! confirmed. What is valid is the mempool's business.
 
 mod announce;
-mod arrivals;
+mod announcement_queue;
 mod core;
 mod known_transactions;
 mod orphans;

@@ -11,8 +11,8 @@ use crate::io::{PeerId, Time};
 /// are seldom more, and a processor waits for no more than a dozen or two places at once.
 const ENTRIES_MAX: usize = 16;
 
-/// What any input asks for: up to the first turn of `arrivals`.
-const FIRST_BYTES: usize = std::mem::offset_of!(Relay, arrivals) + size_of::<Time>();
+/// What any input asks for: up to the first turn of `queue`.
+const FIRST_BYTES: usize = std::mem::offset_of!(Relay, queue) + size_of::<Time>();
 
 impl Relay {
     /// What any input asks for.
@@ -26,33 +26,33 @@ impl Relay {
         both.skip(FIRST_BYTES.div_ceil(LINE_BYTES))
     }
 
-    /// Whose turn to be told of transactions comes by then.
+    /// Whose turn comes by then to have transactions announced to it.
     pub(crate) fn turns(&self, at: Time) -> impl Iterator<Item = PeerId> {
-        self.arrivals.due(at).map(|(peer, _)| peer)
+        self.queue.due(at).map(|(peer, _)| peer)
     }
 
     /// What tells whose turn it is, if somebody's comes by then.
     pub(crate) fn lines_of_turns(&self, at: Time) -> impl Iterator<Item = *const u8> {
-        let comes = self.arrivals.first_turn() <= at;
+        let comes = self.queue.first_turn() <= at;
         comes
-            .then(|| self.arrivals.lines(ENTRIES_MAX))
+            .then(|| self.queue.lines(ENTRIES_MAX))
             .into_iter()
             .flatten()
     }
 
-    /// What is noted of the transactions that somebody will be told of.
-    pub(crate) fn lines_of_told(&self, at: Time) -> impl Iterator<Item = *const u8> {
-        self.arrivals.due(at).flat_map(|(_, slot)| {
-            let waiting = self.arrivals.waiting_for(slot);
-            let lacking = waiting.filter(move |arrival| !arrival.knew.has(slot));
+    /// What is noted of the transactions that will be announced.
+    pub(crate) fn lines_of_announced(&self, at: Time) -> impl Iterator<Item = *const u8> {
+        self.queue.due(at).flat_map(|(_, slot)| {
+            let waiting = self.queue.waiting_for(slot);
+            let lacking = waiting.filter(move |queued| !queued.known_by.has(slot));
             lacking
                 .take(ENTRIES_MAX)
-                .filter_map(|arrival| self.known.line(arrival.tx.known_as))
+                .filter_map(|queued| self.known.line(queued.tx.index_key))
         })
     }
 
-    /// What is noted of announced transactions.
-    pub(crate) fn lines_of_heard(
+    /// What is noted of the transactions that a peer announced.
+    pub(crate) fn lines_of_received(
         &self,
         ctx: &Context,
         entries: &[Inventory],

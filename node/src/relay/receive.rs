@@ -217,7 +217,7 @@ impl Relay {
         self.note_own(ctx, tx.clone());
         ctx.note_dropped(accepted.evicted);
         self.entered_mempool(ctx, &tx, None);
-        // A peer may have told of it before: it is wanted no more.
+        // A peer may have announced it before: it is wanted no more.
         for name in [TxName::Txid(tx.txid()), TxName::Wtxid(tx.wtxid())] {
             if let Some(freed) = self.requests.settled(name) {
                 self.request_transactions(ctx, freed);
@@ -241,7 +241,7 @@ impl Relay {
         for block in &moved.connected {
             self.own_confirmed(block);
             for (tx, txid, wtxid) in block.named_transactions() {
-                // A coinbase is not passed on by itself: nobody tells of it.
+                // A coinbase is not passed on by itself: nobody announces it.
                 if !tx.is_coinbase() {
                     self.confirmed
                         .insert(ctx.randomness.short_id(txid.as_ref()));

@@ -149,7 +149,7 @@ impl Shard {
                 machine.prefetch_turns(self.wake_time(), fetch);
             }
             if let Some(message) = event.packet().and_then(first_message) {
-                machine.prefetch_heard(message, fetch);
+                machine.prefetch_received(message, fetch);
             }
         }
         let slot = end_of(event).and_then(|id| node.ends.get(id.slot as usize));
@@ -174,7 +174,7 @@ impl Shard {
         if let SimEvent::Wake { .. } = event {
             let at = self.wake_time();
             machine.prefetch_timer(at, fetch);
-            machine.prefetch_told(at, fetch);
+            machine.prefetch_announced(at, fetch);
             for peer in machine.turns(at) {
                 machine.prefetch_peer(peer, fetch);
                 let slot = node.ends.get(end_of_peer(peer).slot as usize);

@@ -1,7 +1,7 @@
-//! Transactions that wait to be announced: one queue of a node, in the order in which they came, how
-//! far along it each connection has been told, and when its turn comes. A transaction is put in once,
-//! however many connections there are, and stays until all that wait have been told. Data only; how
-//! long a connection waits for its turn, and of what it is told then, is `announce`'s business.
+//! The announcement queue: transactions that wait to be announced, in the order in which they came, how
+//! far along it each connection is, and when its turn comes. A transaction is put in once, however many
+//! connections there are, and stays until it was announced to all that lack it. Data only; how long a
+//! connection waits for its turn, and what is announced to it then, is `announce`'s business.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,31 +24,31 @@ const BEGUN: usize = 32;
 
 /// A transaction that waits to be announced.
 #[derive(Clone, Debug)]
-pub(super) struct Waiting {
+pub(super) struct Announcement {
     pub(super) tx: NamedTransaction,
     /// What it pays.
     pub(super) fee: Amount,
     /// Under which [`super::KnownTransactions`] has it.
-    pub(super) known_as: u64,
+    pub(super) index_key: u64,
     /// How many had left the mempool when it was there.
     pub(super) departures: u64,
 }
 
 /// A transaction that came.
 #[derive(Clone, Debug)]
-pub(super) struct Arrival {
-    pub(super) tx: Waiting,
-    /// Who knew it already.
-    pub(super) knew: PeerSlots,
+pub(super) struct Queued {
+    pub(super) tx: Announcement,
+    /// Who known_by it already.
+    pub(super) known_by: PeerSlots,
 }
 
-/// A connection that is told of transactions. Small: they are looked through for whose turn it is.
+/// A connection to which transactions are announced. Small: they are looked through for whose turn it is.
 #[derive(Clone, Copy, Debug)]
 struct Listener {
     peer: PeerId,
-    /// The number of the first arrival that it has not been told of.
+    /// The number of the first transaction that was not announced to it.
     next: u64,
-    /// When it is told; never, while nothing waits for it.
+    /// When its turn comes; never, while nothing waits for it.
     turn: Time,
 }
 
@@ -65,13 +65,13 @@ impl Listener {
 /// See the module.
 #[derive(Clone, Debug)]
 #[repr(C)]
-pub(crate) struct Arrivals {
+pub(crate) struct AnnouncementQueue {
     /// The first of all turns. It stands first: every input asks for it.
     first_turn: Time,
     /// By slot; who is gone waits for nothing.
     listeners: Vec<Listener>,
-    /// Empty when nobody waits: what all have been told of is forgotten.
-    waiting: VecDeque<Arrival>,
+    /// Empty when nobody waits: what was announced to all is forgotten.
+    waiting: VecDeque<Queued>,
     /// How many came before the first of `waiting`.
     gone: u64,
     /// Those who listen, and for whom nothing of these waits.
@@ -79,12 +79,12 @@ pub(crate) struct Arrivals {
     /// Whose connections this node opened.
     outbound: PeerSlots,
     /// What was here before a connection, and waits for it alone. Few have any.
-    offered: BTreeMap<PeerSlot, VecDeque<Waiting>>,
+    offered: BTreeMap<PeerSlot, VecDeque<Announcement>>,
 }
 
-impl Default for Arrivals {
-    fn default() -> Arrivals {
-        Arrivals {
+impl Default for AnnouncementQueue {
+    fn default() -> AnnouncementQueue {
+        AnnouncementQueue {
             first_turn: Time::NEVER,
             listeners: Vec::new(),
             waiting: VecDeque::new(),
@@ -96,8 +96,8 @@ impl Default for Arrivals {
     }
 }
 
-impl Arrivals {
-    /// A connection is to be told from now on.
+impl AnnouncementQueue {
+    /// Transactions are announced to a connection from now on.
     pub(super) fn listen(&mut self, slot: PeerSlot, peer: PeerId, outbound: bool) {
         let listener = Listener::new(peer);
         if self.listeners.len() <= slot.index() {
@@ -117,7 +117,7 @@ impl Arrivals {
         self.offered.remove(&slot);
         if let Some(listener) = self.listeners.get_mut(slot.index()) {
             *listener = Listener::new(listener.peer);
-            self.forget_told();
+            self.forget_announced();
             self.find_first_turn();
         }
     }
@@ -162,7 +162,7 @@ impl Arrivals {
         }
     }
 
-    /// Something waits for a connection. If it has no turn yet, `draw` says when it comes, told
+    /// Something waits for a connection. If it has no turn yet, `draw` says when it comes, given
     /// whether this node opened the connection.
     fn begin(&mut self, slot: PeerSlot, mut draw: impl FnMut(bool) -> Time) {
         if self.listeners[slot.index()].turn == Time::NEVER {
@@ -175,7 +175,7 @@ impl Arrivals {
     pub(crate) fn lines(&self, waiting: usize) -> impl Iterator<Item = *const u8> {
         let last = self.waiting.len().saturating_sub(waiting);
         let waiting = self.waiting.range(last..).map(std::ptr::from_ref);
-        lines_of(&self.listeners).chain(waiting.map(|arrival| arrival.cast()))
+        lines_of(&self.listeners).chain(waiting.map(|queued| queued.cast()))
     }
 
     fn find_first_turn(&mut self) {
@@ -183,12 +183,12 @@ impl Arrivals {
         self.first_turn = first.unwrap_or(Time::NEVER);
     }
 
-    /// A connection that listens is to be told of transactions that were here before it. `draw` is
-    /// as for [`Arrivals::push`].
+    /// Transactions that were here before a connection wait for it alone. `draw` is
+    /// as for [`AnnouncementQueue::push`].
     pub(super) fn offer(
         &mut self,
         slot: PeerSlot,
-        txs: VecDeque<Waiting>,
+        txs: VecDeque<Announcement>,
         draw: impl FnMut(bool) -> Time,
     ) {
         if !txs.is_empty() {
@@ -197,8 +197,8 @@ impl Arrivals {
         }
     }
 
-    /// The next transaction that was offered to a connection, and not told yet.
-    pub(super) fn next_offered(&mut self, slot: PeerSlot) -> Option<Waiting> {
+    /// The next transaction that was offered to a connection, and not announced yet.
+    pub(super) fn next_offered(&mut self, slot: PeerSlot) -> Option<Announcement> {
         let offered = self.offered.get_mut(&slot)?;
         let next = offered.pop_front();
         if offered.is_empty() {
@@ -208,10 +208,10 @@ impl Arrivals {
     }
 
     /// A transaction came. It waits for all that lack it. For those for whom nothing else waited,
-    /// in the order of their names, `draw` says when their turn comes; it is told whether this node
+    /// in the order of their names, `draw` says when their turn comes, given whether this node
     /// opened the connection.
-    pub(super) fn push(&mut self, arrival: Arrival, mut draw: impl FnMut(bool) -> Time) {
-        let lacking = self.idle.without(&arrival.knew);
+    pub(super) fn push(&mut self, queued: Queued, mut draw: impl FnMut(bool) -> Time) {
+        let lacking = self.idle.without(&queued.known_by);
         let mut begun: SmallVec<[_; BEGUN]> = lacking
             .map(|slot| (self.listeners[slot.index()].peer, slot))
             .collect();
@@ -224,7 +224,7 @@ impl Arrivals {
             self.gone += 1;
         }
         let number = self.gone + self.waiting.len() as u64;
-        self.waiting.push_back(arrival);
+        self.waiting.push_back(queued);
         for (_, slot) in begun {
             self.idle.remove(slot);
             self.listeners[slot.index()].next = number;
@@ -233,17 +233,17 @@ impl Arrivals {
     }
 
     /// What waits for a connection, the oldest first.
-    pub(super) fn waiting_for(&self, slot: PeerSlot) -> impl Iterator<Item = &Arrival> {
+    pub(super) fn waiting_for(&self, slot: PeerSlot) -> impl Iterator<Item = &Queued> {
         let next = self.listeners.get(slot.index()).map_or(NOTHING, |l| l.next);
-        let told = next
+        let done = next
             .saturating_sub(self.gone)
             .min(self.waiting.len() as u64);
-        self.waiting.range(told as usize..)
+        self.waiting.range(done as usize..)
     }
 
-    /// A connection has been told of so many that waited for all. Returns whether more wait for it,
+    /// So many that waited for all were announced to a connection. Returns whether more wait for it,
     /// of these or of what was offered to it alone.
-    pub(super) fn told(&mut self, slot: PeerSlot, count: usize) -> bool {
+    pub(super) fn announced(&mut self, slot: PeerSlot, count: usize) -> bool {
         self.advance(slot, count) || self.offered.contains_key(&slot)
     }
 
@@ -263,18 +263,18 @@ impl Arrivals {
             self.idle.add(slot);
         }
         if was_first {
-            self.forget_told();
+            self.forget_announced();
         }
         more
     }
 
-    /// Forgets what all have been told of.
-    fn forget_told(&mut self) {
+    /// Forgets what was announced to all.
+    fn forget_announced(&mut self) {
         let next = self.listeners.iter().map(|listener| listener.next).min();
-        let told = next.unwrap_or(NOTHING).saturating_sub(self.gone);
-        let told = told.min(self.waiting.len() as u64);
-        self.waiting.drain(..told as usize);
-        self.gone += told;
+        let done = next.unwrap_or(NOTHING).saturating_sub(self.gone);
+        let done = done.min(self.waiting.len() as u64);
+        self.waiting.drain(..done as usize);
+        self.gone += done;
     }
 }
 
@@ -305,100 +305,100 @@ mod tests {
         ANY.clone()
     }
 
-    fn arrival(n: u64, knew: PeerSlots) -> Arrival {
-        let tx = Waiting {
+    fn queued(n: u64, known_by: PeerSlots) -> Queued {
+        let tx = Announcement {
             tx: transaction(),
             fee: Amount::ZERO,
-            known_as: n,
+            index_key: n,
             departures: 0,
         };
-        Arrival { tx, knew }
+        Queued { tx, known_by }
     }
 
-    fn waiting(arrivals: &Arrivals, slot: PeerSlot) -> Vec<u64> {
-        let waiting = arrivals.waiting_for(slot).map(|a| a.tx.known_as);
+    fn waiting(queue: &AnnouncementQueue, slot: PeerSlot) -> Vec<u64> {
+        let waiting = queue.waiting_for(slot).map(|a| a.tx.index_key);
         waiting.collect()
     }
 
     #[test]
-    fn what_came_waits_for_each_until_it_has_been_told() {
-        let mut arrivals = Arrivals::default();
+    fn what_came_waits_for_each_until_it_was_announced() {
+        let mut queue = AnnouncementQueue::default();
         let mut known = KnownTransactions::default();
         let slots = [(); 3].map(|()| known.take_slot());
         for (at, slot) in slots.iter().enumerate() {
-            arrivals.listen(*slot, PeerId(9 - at as u64), at == 2);
+            queue.listen(*slot, PeerId(9 - at as u64), at == 2);
         }
-        let mut knew = PeerSlots::default();
-        knew.add(slots[1]);
+        let mut known_by = PeerSlots::default();
+        known_by.add(slots[1]);
         // In the order of names, which is the other way round than that of slots.
         let mut drawn = Vec::new();
         let mut draw = |outbound| {
             drawn.push(outbound);
             Time(drawn.len() as u64 * 10)
         };
-        arrivals.push(arrival(1, knew), &mut draw);
-        arrivals.push(arrival(2, PeerSlots::default()), &mut draw);
+        queue.push(queued(1, known_by), &mut draw);
+        queue.push(queued(2, PeerSlots::default()), &mut draw);
         assert_eq!(drawn, [true, false, false]);
-        assert_eq!(arrivals.first_turn(), Time(10));
-        assert_eq!(arrivals.take_due(Time(9)).as_slice(), []);
-        let due = arrivals.take_due(Time(20));
+        assert_eq!(queue.first_turn(), Time(10));
+        assert_eq!(queue.take_due(Time(9)).as_slice(), []);
+        let due = queue.take_due(Time(20));
         assert_eq!(
             due.as_slice(),
             [(PeerId(7), slots[2]), (PeerId(9), slots[0])]
         );
-        assert_eq!(arrivals.first_turn(), Time(30));
-        arrivals.set_turn(slots[2], Time(25));
-        assert_eq!(arrivals.first_turn(), Time(25));
-        assert_eq!(waiting(&arrivals, slots[0]), [1, 2]);
-        assert_eq!(waiting(&arrivals, slots[1]), [2]);
-        assert!(arrivals.told(slots[0], 1));
-        assert!(!arrivals.told(slots[0], 1));
-        assert_eq!(waiting(&arrivals, slots[0]), [0u64; 0]);
-        assert!(!arrivals.told(slots[1], 1));
-        assert_eq!(arrivals.waiting.len(), 2, "one has heard of neither");
-        arrivals.leave(slots[2]);
-        assert_eq!(arrivals.waiting.len(), 0);
-        assert_eq!(arrivals.first_turn(), Time(30), "who is gone has no turn");
-        slots[..2].iter().for_each(|slot| arrivals.leave(*slot));
-        assert_eq!(arrivals.first_turn(), Time::NEVER);
-        arrivals.push(arrival(3, PeerSlots::default()), |_| unreachable!());
-        assert_eq!(arrivals.waiting.len(), 0, "it waits for nobody");
+        assert_eq!(queue.first_turn(), Time(30));
+        queue.set_turn(slots[2], Time(25));
+        assert_eq!(queue.first_turn(), Time(25));
+        assert_eq!(waiting(&queue, slots[0]), [1, 2]);
+        assert_eq!(waiting(&queue, slots[1]), [2]);
+        assert!(queue.announced(slots[0], 1));
+        assert!(!queue.announced(slots[0], 1));
+        assert_eq!(waiting(&queue, slots[0]), [0u64; 0]);
+        assert!(!queue.announced(slots[1], 1));
+        assert_eq!(queue.waiting.len(), 2, "one has heard of neither");
+        queue.leave(slots[2]);
+        assert_eq!(queue.waiting.len(), 0);
+        assert_eq!(queue.first_turn(), Time(30), "who is gone has no turn");
+        slots[..2].iter().for_each(|slot| queue.leave(*slot));
+        assert_eq!(queue.first_turn(), Time::NEVER);
+        queue.push(queued(3, PeerSlots::default()), |_| unreachable!());
+        assert_eq!(queue.waiting.len(), 0, "it waits for nobody");
     }
 
     #[test]
     fn what_was_offered_waits_for_one_alone() {
-        let mut arrivals = Arrivals::default();
+        let mut queue = AnnouncementQueue::default();
         let slot = KnownTransactions::default().take_slot();
-        arrivals.listen(slot, PeerId(1), false);
-        arrivals.offer(slot, VecDeque::new(), |_| unreachable!());
-        let offered = [1, 2].map(|n| arrival(n, PeerSlots::default()).tx);
-        arrivals.offer(slot, offered.clone().into(), |_| Time(7));
-        arrivals.push(arrival(3, PeerSlots::default()), |_| unreachable!());
-        assert_eq!(arrivals.first_turn(), Time(7));
-        let next = |arrivals: &mut Arrivals| arrivals.next_offered(slot).map(|tx| tx.known_as);
-        assert_eq!(next(&mut arrivals), Some(1));
-        assert!(arrivals.told(slot, 1), "another was offered");
-        assert_eq!(next(&mut arrivals), Some(2));
-        assert!(!arrivals.told(slot, 0));
-        assert_eq!(next(&mut arrivals), None);
-        arrivals.offer(slot, offered.into(), |_| unreachable!());
-        arrivals.leave(slot);
-        assert_eq!(next(&mut arrivals), None);
+        queue.listen(slot, PeerId(1), false);
+        queue.offer(slot, VecDeque::new(), |_| unreachable!());
+        let offered = [1, 2].map(|n| queued(n, PeerSlots::default()).tx);
+        queue.offer(slot, offered.clone().into(), |_| Time(7));
+        queue.push(queued(3, PeerSlots::default()), |_| unreachable!());
+        assert_eq!(queue.first_turn(), Time(7));
+        let next = |queue: &mut AnnouncementQueue| queue.next_offered(slot).map(|tx| tx.index_key);
+        assert_eq!(next(&mut queue), Some(1));
+        assert!(queue.announced(slot, 1), "another was offered");
+        assert_eq!(next(&mut queue), Some(2));
+        assert!(!queue.announced(slot, 0));
+        assert_eq!(next(&mut queue), None);
+        queue.offer(slot, offered.into(), |_| unreachable!());
+        queue.leave(slot);
+        assert_eq!(next(&mut queue), None);
     }
 
     #[test]
     fn of_too_many_the_oldest_are_not_announced() {
-        let mut arrivals = Arrivals::default();
+        let mut queue = AnnouncementQueue::default();
         let slot = KnownTransactions::default().take_slot();
-        arrivals.listen(slot, PeerId(1), true);
+        queue.listen(slot, PeerId(1), true);
         for n in 0..WAITING_MAX as u64 + 3 {
-            arrivals.push(arrival(n, PeerSlots::default()), |_| Time(1));
+            queue.push(queued(n, PeerSlots::default()), |_| Time(1));
         }
-        let all = waiting(&arrivals, slot);
+        let all = waiting(&queue, slot);
         assert_eq!((all.len(), all[0]), (WAITING_MAX, 3));
-        assert!(arrivals.told(slot, WAITING_MAX - 1));
-        assert_eq!(arrivals.waiting.len(), 1);
-        assert!(!arrivals.told(slot, 1));
+        assert!(queue.announced(slot, WAITING_MAX - 1));
+        assert_eq!(queue.waiting.len(), 1);
+        assert!(!queue.announced(slot, 1));
     }
 
     proptest! {
@@ -407,7 +407,7 @@ mod tests {
         fn nobody_misses_anything(
             steps in prop::collection::vec((0u8..4, 0usize..5, 0usize..4), 0..200),
         ) {
-            let mut arrivals = Arrivals::default();
+            let mut queue = AnnouncementQueue::default();
             let mut known = KnownTransactions::default();
             let slots = [(); 5].map(|()| known.take_slot());
             let mut queues: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
@@ -416,39 +416,39 @@ mod tests {
                 match step {
                     0 => {
                         queues.entry(who).or_insert_with(|| {
-                            arrivals.listen(slot, PeerId(who as u64), true);
+                            queue.listen(slot, PeerId(who as u64), true);
                             Vec::new()
                         });
                     }
                     1 => {
                         queues.remove(&who);
-                        arrivals.leave(slot);
+                        queue.leave(slot);
                     }
                     2 => {
-                        arrivals.push(arrival(number, PeerSlots::default()), |_| Time(number));
+                        queue.push(queued(number, PeerSlots::default()), |_| Time(number));
                         queues.values_mut().for_each(|queue| queue.push(number));
                     }
                     _ => {
-                        let told = match queues.get_mut(&who) {
+                        let count = match queues.get_mut(&who) {
                             Some(queue) => queue.drain(..count.min(queue.len())).count(),
                             None => 0,
                         };
-                        let more = arrivals.told(slot, told);
+                        let more = queue.announced(slot, count);
                         prop_assert_eq!(more, queues.get(&who).is_some_and(|q| !q.is_empty()));
-                        arrivals.set_turn(slot, if more { Time(number) } else { Time::NEVER });
-                        arrivals.find_first_turn();
+                        queue.set_turn(slot, if more { Time(number) } else { Time::NEVER });
+                        queue.find_first_turn();
                     }
                 }
-                for (who, queue) in &queues {
-                    prop_assert_eq!(&waiting(&arrivals, slots[*who]), queue);
+                for (who, expected) in &queues {
+                    prop_assert_eq!(&waiting(&queue, slots[*who]), expected);
                 }
-                let due: Vec<_> = arrivals.take_due(Time(number)).into_iter().collect();
+                let due: Vec<_> = queue.take_due(Time(number)).into_iter().collect();
                 let empty = queues.iter().filter(|(_, queue)| !queue.is_empty());
                 let expected = empty.map(|(who, _)| (PeerId(*who as u64), slots[*who]));
                 prop_assert_eq!(&due, &expected.collect::<Vec<_>>());
-                due.iter().for_each(|(_, slot)| arrivals.set_turn(*slot, Time(number)));
+                due.iter().for_each(|(_, slot)| queue.set_turn(*slot, Time(number)));
                 let longest = queues.values().map(Vec::len).max();
-                prop_assert_eq!(arrivals.waiting.len(), longest.unwrap_or(0));
+                prop_assert_eq!(queue.waiting.len(), longest.unwrap_or(0));
             }
         }
     }

@@ -59,7 +59,7 @@ pub enum Input {
         wire_bytes: u32,
     },
     /// Part of a message arrived, and its rest is awaited: a slow peer is not a silent one. To be
-    /// told at most once a second per connection.
+    /// reported at most once a second per connection.
     Progress {
         /// From whom.
         peer: PeerId,
@@ -115,7 +115,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// What the machine tells about itself.
+/// What the machine reports about itself.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The best block changed. By then it is stored durably.

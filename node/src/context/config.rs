@@ -1,4 +1,4 @@
-//! What a node is told at its start. All of it can be set on the daemon's command line, where
+//! What a node is configured with at its start. All of it can be set on the daemon's command line, where
 //! Bitcoin Core has a name for it by that name.
 
 use std::net::SocketAddr;
@@ -9,9 +9,9 @@ use std::time::Duration;
 pub struct Config {
     /// Name and version of the program as peers see it (BIP14), at most 256 bytes.
     pub user_agent: String,
-    /// The port on which this node accepts connections, told to peers; `None` when it does not.
+    /// The port on which this node accepts connections, sent to peers; `None` when it does not.
     pub listen_port: Option<u16>,
-    /// Where peers reach this node (`-externalip`). When `None`, each peer is told the address
+    /// Where peers reach this node (`-externalip`). When `None`, each peer is sent the address
     /// under which it says to see this node, with `listen_port`.
     pub external_addr: Option<SocketAddr>,
     /// Whether connections are made to `connect` only (`-connect`, also `-connect=0`): no automatic
@@ -32,7 +32,7 @@ pub struct Config {
     pub addresses_max: usize,
     /// Whether transactions are relayed (false: `-blocksonly`).
     pub relay_transactions: bool,
-    /// Whether a new peer is told of the transactions that are here already. Bitcoin Core does not;
+    /// Whether the transactions that are here already are announced to a new peer. Bitcoin Core does not;
     /// then a transaction that a partition kept to one side stays there until a block has it.
     pub offer_mempool: bool,
     /// How patient.

@@ -63,7 +63,7 @@ impl Context {
         self.facts.extend(facts);
     }
 
-    /// The next fact that nobody was told of yet.
+    /// The next fact that was not routed yet.
     pub(crate) fn next_fact(&mut self) -> Option<Fact> {
         self.facts.pop_front()
     }

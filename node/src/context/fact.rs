@@ -1,5 +1,5 @@
 //! What one sub-protocol found that others have to know. It is noted in the [`super::Context`], and
-//! `machine/core.rs` alone knows who is told.
+//! `machine/core.rs` alone knows who is notified.
 
 use bitcoin::BlockHash;
 

@@ -1,5 +1,5 @@
 //! What all sub-protocols share: the time, the configuration, chance, the ledger, the mempool, the
-//! connections, and what is to be done and told. The layer below [`crate::peers`], [`crate::sync`] and
+//! connections, and what is to be done. The layer below [`crate::peers`], [`crate::sync`] and
 //! [`crate::relay`], which know of each other only by the [`Fact`]s that they note here.
 
 mod config;

@@ -76,7 +76,7 @@ pub struct Peer {
     pub(crate) closing: bool,
     /// Why the connection exists.
     pub kind: ConnectionKind,
-    /// Service bits that it told.
+    /// Service bits that it sent.
     services: u64,
     /// When something was last sent.
     pub last_sent: OptionalTime,
@@ -158,7 +158,7 @@ impl Peer {
         self.version = Some(Box::new(version));
     }
 
-    /// Service bits that it told, none before its `version`.
+    /// Service bits that it sent, none before its `version`.
     pub fn services(&self) -> ServiceFlags {
         ServiceFlags::from(self.services)
     }

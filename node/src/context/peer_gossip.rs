@@ -1,4 +1,4 @@
-//! Gossip about addresses with one connection: what it may tell, and what waits to be told.
+//! Gossip about addresses with one connection: what it may send, and what waits to be sent.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use crate::io::Time;
 use crate::time::OptionalTime;
 use crate::wire::{ADDRESSES_PER_MESSAGE_MAX, Message, PeerAddress};
 
-/// Addresses that a peer may tell at once; then [`TOKENS_PER_SEC`]. A whole answer to `getaddr`.
+/// Addresses that a peer may send at once; then [`TOKENS_PER_SEC`]. A whole answer to `getaddr`.
 const TOKENS_MAX: u32 = ADDRESSES_PER_MESSAGE_MAX as u32;
-/// Addresses that a peer may tell per second in the long run. Bitcoin Core allows 0.1; here a
+/// Addresses that a peer may send per second in the long run. Bitcoin Core allows 0.1; here a
 /// hundred nodes that start at one instant are to know each other within seconds.
 const TOKENS_PER_SEC: u32 = 10;
 
@@ -17,7 +17,7 @@ const TOKENS_PER_SEC: u32 = 10;
 pub struct PeerGossip {
     /// Addresses taken from it.
     pub processed: u32,
-    /// Addresses ignored because it told too many.
+    /// Addresses ignored because it sent too many.
     pub rate_limited: u32,
     /// Whether it takes part: an inbound peer shows it by asking or telling.
     pub enabled: bool,
@@ -72,8 +72,8 @@ impl PeerGossip {
         self.tokens = (self.tokens + TOKENS_MAX).min(2 * TOKENS_MAX);
     }
 
-    /// How many of `told` addresses may be taken now.
-    pub(crate) fn take_tokens(&mut self, told: usize, now: Time) -> usize {
+    /// How many of `sent` addresses may be taken now.
+    pub(crate) fn take_tokens(&mut self, sent: usize, now: Time) -> usize {
         let elapsed_secs = now.since(self.tokens_at).as_secs();
         if elapsed_secs > 0 {
             self.tokens_at = self.tokens_at + Duration::from_secs(elapsed_secs);
@@ -81,11 +81,11 @@ impl PeerGossip {
                 .map_or(u32::MAX, |secs| secs.saturating_mul(TOKENS_PER_SEC));
             self.tokens = self.tokens.saturating_add(earned).min(2 * TOKENS_MAX);
         }
-        let told = u32::try_from(told).unwrap_or(u32::MAX);
-        let allowed = told.min(self.tokens);
+        let sent = u32::try_from(sent).unwrap_or(u32::MAX);
+        let allowed = sent.min(self.tokens);
         self.tokens -= allowed;
         self.processed = self.processed.saturating_add(allowed);
-        self.rate_limited = self.rate_limited.saturating_add(told - allowed);
+        self.rate_limited = self.rate_limited.saturating_add(sent - allowed);
         allowed as usize
     }
 

@@ -13,9 +13,9 @@ use crate::time::OptionalTime;
 pub struct PeerSync {
     /// The block with the most work that the peer is known to have.
     pub(crate) best_known: Option<BlockHash>,
-    /// The last block that we told the peer of.
+    /// The last block that was announced or given to the peer.
     pub(crate) best_sent: Option<BlockHash>,
-    /// A block that it told of and whose header we lack.
+    /// A block that it announced and whose header we lack.
     /// Rare, so it stands elsewhere.
     pub(crate) last_unknown: Option<Box<BlockHash>>,
     /// It wants announcements by headers (BIP130).

@@ -1,4 +1,4 @@
-//! Transactions of one connection: whether it is told of them, how, and of which.
+//! Transactions of one connection: whether they are announced to it, how, and which.
 
 use bitcoin::Amount;
 use bitcoin::p2p::message_blockdata::Inventory;
@@ -16,7 +16,7 @@ pub struct PeerTransactions {
     by_wtxid: bool,
     /// What it does not want to hear of, satoshis per 1,000 virtual bytes.
     pub(crate) fee_filter: u64,
-    /// When it is told of the transactions that were here before it came.
+    /// When the transactions that were here before it came are announced to it.
     pub(crate) offer_at: OptionalTime,
     /// Announcements that were ignored because there were too many.
     pub(crate) ignored: u32,
@@ -37,7 +37,7 @@ impl PeerTransactions {
         self.wanted = wanted;
     }
 
-    /// It announces, and wants to be told, by wtxid (BIP339).
+    /// It announces, and wants announcements, by wtxid (BIP339).
     pub(crate) fn announce_by_wtxid(&mut self) {
         self.by_wtxid = true;
     }
@@ -46,7 +46,7 @@ impl PeerTransactions {
         self.by_wtxid
     }
 
-    /// How it is told of a transaction, unless that pays too little.
+    /// How a transaction is announced to it, unless that pays too little.
     pub(crate) fn name_of(&self, tx: &NamedTransaction, fee: Amount) -> Option<Inventory> {
         let pays = fee.to_sat().saturating_mul(1_000);
         if pays < self.fee_filter.saturating_mul(tx.vbytes()) {

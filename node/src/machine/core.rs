@@ -25,7 +25,7 @@ const BREATH: Duration = Duration::from_millis(1);
 /// stands at the beginning of each part (see [`super::prefetch`]).
 #[repr(C)]
 pub struct Machine {
-    /// The time that the driver was last told to wake us.
+    /// The time for which the driver was last asked to wake the machine.
     armed: Time,
     /// No connection needs anything before; see [`super::alarm`].
     pub(super) peers_due: Time,
@@ -120,7 +120,7 @@ impl Machine {
         self.ctx.now = self.ctx.now.max(now);
     }
 
-    /// Tells the others what was found, does what is due, and sets the timer.
+    /// Routes the facts that were found, does what is due, and sets the timer.
     pub(super) fn command_ends(&mut self) {
         self.route_facts();
         let now = self.ctx.now;
@@ -158,7 +158,7 @@ impl Machine {
         self.route_facts();
     }
 
-    /// Tells the others what a sub-protocol found.
+    /// Notifies the others of what a sub-protocol found.
     fn route_facts(&mut self) {
         while let Some(fact) = self.ctx.next_fact() {
             match fact {
@@ -262,7 +262,7 @@ impl Machine {
             Message::Ping(nonce) => ctx.send(id, Message::Pong(nonce)),
             Message::Pong(nonce) => Peers::received_pong(ctx, id, nonce),
             Message::GetAddr => peers.received_getaddr(ctx, id),
-            Message::Addr(told) | Message::AddrV2(told) => peers.received_addresses(ctx, id, told),
+            Message::Addr(list) | Message::AddrV2(list) => peers.received_addresses(ctx, id, list),
             Message::GetHeaders(asked) => Sync::received_getheaders(ctx, id, &asked),
             Message::Headers(headers) => sync.received_headers(ctx, id, &headers),
             Message::Inv(entries) => self.received_inv(id, &entries),
@@ -304,7 +304,7 @@ impl Machine {
         }
     }
 
-    /// What the node was told at its start.
+    /// What the node was configured with at its start.
     pub fn config(&self) -> &Config {
         &self.ctx.config
     }

@@ -59,7 +59,7 @@ impl Machine {
         self.relay.turns(at)
     }
 
-    /// For what tells whose turn it is, if somebody's comes by then. Reads what
+    /// For what says whose turn it is, if somebody's comes by then. Reads what
     /// [`Machine::prefetch_relay`] has had fetched.
     pub fn prefetch_turns(&self, at: Time, fetch: impl Fn(*const u8)) {
         self.relay.lines_of_turns(at).for_each(fetch);

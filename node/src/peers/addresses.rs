@@ -9,8 +9,8 @@ use crate::context::Randomness;
 use crate::io::Time;
 use crate::wire::PeerAddress;
 
-/// The share of the book that one source may have told, so that a liar cannot crowd out what the
-/// others tell.
+/// The share of the book that one source may have reported, so that a liar cannot crowd out what
+/// the others report.
 const SOURCE_SHARE: usize = 4;
 /// After a failed attempt an address rests this long, doubled with every further failure.
 const REST_MIN: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ const PENALTY_SECS: u32 = 5 * 24 * 3_600;
 struct Entry {
     last_seen_secs: u32,
     services: u64,
-    /// Who told of it first.
+    /// Who reported it first.
     source: IpAddr,
     failures: u8,
     /// Not tried again before this, after a failure.
@@ -68,23 +68,23 @@ impl AddressBook {
         self.order.len()
     }
 
-    /// Takes what a source tells. True if it is news: a new address, or a much later sighting.
+    /// Takes what a source reports. True if it is news: a new address, or a much later sighting.
     pub(crate) fn add(
         &mut self,
-        told: PeerAddress,
+        reported: PeerAddress,
         source: IpAddr,
         now: Time,
         randomness: &mut Randomness,
     ) -> bool {
-        if !is_dialable(&told.addr) {
+        if !is_dialable(&reported.addr) {
             return false;
         }
-        let seen = plausible_secs(told.last_seen_secs, now);
-        if let Some(entry) = self.entries.get_mut(&told.addr) {
+        let seen = plausible_secs(reported.last_seen_secs, now);
+        if let Some(entry) = self.entries.get_mut(&reported.addr) {
             let renewed = seen >= entry.last_seen_secs.saturating_add(RENEWAL_SECS_MIN);
             if renewed {
                 entry.last_seen_secs = seen;
-                entry.services |= told.services;
+                entry.services |= reported.services;
             }
             return renewed;
         }
@@ -97,7 +97,7 @@ impl AddressBook {
         }
         let entry = Entry {
             last_seen_secs: seen,
-            services: told.services,
+            services: reported.services,
             source,
             failures: 0,
             rests_until: Time(0),
@@ -105,8 +105,8 @@ impl AddressBook {
             worked: false,
             at: self.order.len(),
         };
-        self.order.push(told.addr);
-        self.entries.insert(told.addr, entry);
+        self.order.push(reported.addr);
+        self.entries.insert(reported.addr, entry);
         *self.by_source.entry(source).or_default() += 1;
         true
     }
@@ -264,12 +264,12 @@ pub(super) fn is_dialable(addr: &SocketAddr) -> bool {
 }
 
 /// As Bitcoin Core: a time before 1973 or more than ten minutes ahead counts as five days ago.
-fn plausible_secs(told_secs: u32, now: Time) -> u32 {
+fn plausible_secs(reported_secs: u32, now: Time) -> u32 {
     let now_secs = now.unix_secs();
-    if told_secs <= 100_000_000 || told_secs > now_secs.saturating_add(600) {
+    if reported_secs <= 100_000_000 || reported_secs > now_secs.saturating_add(600) {
         now_secs.saturating_sub(PENALTY_SECS)
     } else {
-        told_secs
+        reported_secs
     }
 }
 
@@ -281,7 +281,7 @@ mod tests {
 
     const NOW: Time = Time(1_700_000_000_000_000_000);
 
-    fn told(n: u16) -> PeerAddress {
+    fn reported(n: u16) -> PeerAddress {
         let addr = SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 18_444));
         PeerAddress {
             last_seen_secs: NOW.unix_secs(),
@@ -299,23 +299,28 @@ mod tests {
         let mut randomness = Randomness::new(1);
         let mut book = AddressBook::new(100);
         for n in 1..=200 {
-            book.add(told(n), source(1), NOW, &mut randomness);
+            book.add(reported(n), source(1), NOW, &mut randomness);
         }
         assert_eq!(book.len(), 25);
-        assert!(book.add(told(201), source(2), NOW, &mut randomness));
+        assert!(book.add(reported(201), source(2), NOW, &mut randomness));
     }
 
     #[test]
     fn the_book_stays_bounded_and_keeps_what_worked() {
         let mut randomness = Randomness::new(1);
         let mut book = AddressBook::new(40);
-        book.add(told(1), source(0), NOW, &mut randomness);
-        book.worked(&told(1).addr, 9, NOW);
+        book.add(reported(1), source(0), NOW, &mut randomness);
+        book.worked(&reported(1).addr, 9, NOW);
         for n in 2..=1_000 {
-            book.add(told(n), source((n % 100) as u8 + 1), NOW, &mut randomness);
+            book.add(
+                reported(n),
+                source((n % 100) as u8 + 1),
+                NOW,
+                &mut randomness,
+            );
         }
         assert_eq!(book.len(), 40);
-        assert!(book.iter().any(|a| a.addr == told(1).addr));
+        assert!(book.iter().any(|a| a.addr == reported(1).addr));
         let listed: BTreeSet<_> = book.iter().map(|a| a.addr).collect();
         assert_eq!(listed, book.order.iter().copied().collect());
         assert_eq!(book.by_source.values().sum::<usize>(), 40);
@@ -325,23 +330,23 @@ mod tests {
     fn a_failed_address_rests_longer_each_time_and_is_drawn_last() {
         let mut randomness = Randomness::new(1);
         let mut book = AddressBook::new(40);
-        book.add(told(1), source(1), NOW, &mut randomness);
-        book.add(told(2), source(1), NOW, &mut randomness);
-        book.attempt_failed(&told(1).addr, NOW);
+        book.add(reported(1), source(1), NOW, &mut randomness);
+        book.add(reported(2), source(1), NOW, &mut randomness);
+        book.attempt_failed(&reported(1).addr, NOW);
         for _ in 0..50 {
             assert_eq!(
                 book.draw(NOW, &mut randomness, |_| false),
-                Some(told(2).addr)
+                Some(reported(2).addr)
             );
         }
-        let only_first = |a: &SocketAddr| *a == told(2).addr;
+        let only_first = |a: &SocketAddr| *a == reported(2).addr;
         assert_eq!(book.draw(NOW, &mut randomness, only_first), None);
         let later = NOW + Duration::from_secs(1);
         assert_eq!(
             book.draw(later, &mut randomness, only_first),
-            Some(told(1).addr)
+            Some(reported(1).addr)
         );
-        book.attempt_failed(&told(1).addr, later);
+        book.attempt_failed(&reported(1).addr, later);
         assert_eq!(
             book.draw(later + Duration::from_secs(1), &mut randomness, only_first),
             None
@@ -353,7 +358,7 @@ mod tests {
         let mut randomness = Randomness::new(3);
         let mut book = AddressBook::new(100);
         for n in 1..=20 {
-            book.add(told(n), source(n as u8), NOW, &mut randomness);
+            book.add(reported(n), source(n as u8), NOW, &mut randomness);
         }
         let drawn: BTreeSet<_> = (0..500)
             .filter_map(|_| book.draw(NOW, &mut randomness, |_| false))
@@ -366,7 +371,7 @@ mod tests {
         let mut randomness = Randomness::new(3);
         let mut book = AddressBook::new(100);
         for n in 1..=20 {
-            book.add(told(n), source(n as u8), NOW, &mut randomness);
+            book.add(reported(n), source(n as u8), NOW, &mut randomness);
         }
         let sampled: BTreeSet<_> = book
             .sample(15, &mut randomness)
@@ -381,15 +386,15 @@ mod tests {
     fn only_news_is_news() {
         let mut randomness = Randomness::new(3);
         let mut book = AddressBook::new(100);
-        assert!(book.add(told(1), source(1), NOW, &mut randomness));
-        assert!(!book.add(told(1), source(2), NOW, &mut randomness));
+        assert!(book.add(reported(1), source(1), NOW, &mut randomness));
+        assert!(!book.add(reported(1), source(2), NOW, &mut randomness));
         let later = NOW + Duration::from_secs(700);
-        let mut again = told(1);
+        let mut again = reported(1);
         again.last_seen_secs = later.unix_secs();
         assert!(book.add(again, source(2), later, &mut randomness));
         let unusable = PeerAddress {
             addr: "0.0.0.0:1".parse().unwrap(),
-            ..told(1)
+            ..reported(1)
         };
         assert!(!book.add(unusable, source(2), later, &mut randomness));
     }

@@ -46,7 +46,7 @@ impl Peers {
         lines(&self.dialer_due, size_of::<Time>() + 1)
     }
 
-    /// A handshake is done, and the peer was told how this node wants headers and blocks.
+    /// A handshake is done, and the peer knows how this node wants headers and blocks.
     pub(crate) fn begin(ctx: &mut Context, id: PeerId) {
         Peers::send_ping(ctx, id);
         gossip::begin_gossip(ctx, id);

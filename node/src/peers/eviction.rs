@@ -12,7 +12,7 @@ const PROTECTED_BY_PING: usize = 8;
 const PROTECTED_BY_TRANSACTIONS: usize = 4;
 /// Peers that most recently gave blocks.
 const PROTECTED_BY_BLOCKS: usize = 4;
-/// A connection this young stays until it was told addresses: when hundreds of newcomers crowd around
+/// A connection this young stays until it was sent addresses: when hundreds of newcomers crowd around
 /// one bootstrap node, each gets what it came for before it has to go.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -24,7 +24,7 @@ pub(super) struct Candidate {
     pub(super) ping_min: Option<Duration>,
     pub(super) last_transaction: Option<Time>,
     pub(super) last_block: Option<Time>,
-    pub(super) was_told_addresses: bool,
+    pub(super) was_sent_addresses: bool,
 }
 
 /// The inbound connection that goes, if any may.
@@ -44,7 +44,7 @@ pub(super) fn select(mut candidates: Vec<Candidate>, now: Time) -> Option<PeerId
     protect(&mut candidates, half, |c| (c.connected_at, peer(c)));
     candidates
         .iter()
-        .filter(|c| c.was_told_addresses || now.since(c.connected_at) >= GRACE)
+        .filter(|c| c.was_sent_addresses || now.since(c.connected_at) >= GRACE)
         .max_by_key(|c| (c.connected_at, c.peer))
         .map(peer)
 }
@@ -68,7 +68,7 @@ mod tests {
             ping_min: Some(Duration::from_millis(100)),
             last_transaction: None,
             last_block: None,
-            was_told_addresses: false,
+            was_sent_addresses: false,
         }
     }
 
@@ -95,7 +95,7 @@ mod tests {
         );
         let mut crowd: Vec<_> = (0..100).map(|n| idle(n, 999)).collect();
         assert_eq!(select(crowd.clone(), Time(1_000 * SEC)), None);
-        crowd[70].was_told_addresses = true;
+        crowd[70].was_sent_addresses = true;
         assert_eq!(select(crowd, Time(1_000 * SEC)), Some(PeerId(70)));
     }
 }

@@ -12,7 +12,7 @@ use crate::io::PeerId;
 use crate::time::OptionalTime;
 use crate::wire::{ADDRESSES_PER_MESSAGE_MAX, Message, PeerAddress};
 
-/// A peer that told so many more than it may is flooding.
+/// A peer that sent so many more than it may is flooding.
 const RATE_LIMITED_MAX: u32 = 20_000;
 /// A peer's `getaddr` is answered at most this often; a node that finds nobody asks again soon.
 const ANSWER_EVERY: Duration = Duration::from_millis(500);
@@ -29,12 +29,12 @@ const NEWS_MAX: usize = 10;
 const FANOUT: usize = 2;
 /// Addresses that wait to be passed on to one peer; beyond it, news is dropped.
 const PENDING_MAX: usize = 100;
-/// This node's own address is told anew after this, so that it stays fresh in others' books.
+/// This node's own address is sent anew after this, so that it stays fresh in others' books.
 const ADVERTISE_EVERY: Duration = Duration::from_secs(600);
 /// Own addresses remembered, to not dial oneself. A node has one or two.
 const OWN_ADDRS_MAX: usize = 16;
 
-/// The handshake is done: tell our address, and ask for others.
+/// The handshake is done: sends our address, and asks for others.
 pub(super) fn begin_gossip(ctx: &mut Context, id: PeerId) {
     let Some(peer) = ctx.peers.get_mut(&id) else {
         return;
@@ -104,7 +104,7 @@ fn pass_on(ctx: &mut Context, from: PeerId, address: PeerAddress) {
     }
 }
 
-/// Where peers reach this node, as far as it can be told to this one.
+/// Where peers reach this node, as far as it can be said to this one.
 pub(super) fn own_addr_for(ctx: &Context, id: PeerId) -> Option<SocketAddr> {
     let port = ctx.config.listen_port?;
     let seen = || {
@@ -192,7 +192,7 @@ impl Peers {
         &mut self,
         ctx: &mut Context,
         id: PeerId,
-        told: Vec<PeerAddress>,
+        received: Vec<PeerAddress>,
     ) {
         if ctx.config.connect_only {
             // Nothing would be done with them.
@@ -202,11 +202,11 @@ impl Peers {
             return;
         };
         peer.gossip.enabled = true;
-        let allowed = peer.gossip.take_tokens(told.len(), ctx.now);
+        let allowed = peer.gossip.take_tokens(received.len(), ctx.now);
         let flooding = peer.gossip.rate_limited > RATE_LIMITED_MAX;
         let (source, kind) = (peer.addr.ip(), peer.kind);
         // A lone address of the peer's own host is where it listens.
-        if let [own] = told.as_slice()
+        if let [own] = received.as_slice()
             && own.addr.ip() == source
             && peer.listen_port.is_none()
         {
@@ -216,10 +216,10 @@ impl Peers {
             ctx.misbehaved(id, "flood of addresses");
             return;
         }
-        let is_news = told.len() <= NEWS_MAX;
-        let count = told.len();
+        let is_news = received.len() <= NEWS_MAX;
+        let count = received.len();
         let mut found = false;
-        for address in told.into_iter().take(allowed) {
+        for address in received.into_iter().take(allowed) {
             if self.own_addrs.contains(&address.addr) {
                 continue;
             }

@@ -85,7 +85,7 @@ impl Peers {
                 ping_min: p.ping.min,
                 last_transaction: p.last_transaction.get(),
                 last_block: p.last_block.get(),
-                was_told_addresses: p.gossip.was_answered(),
+                was_sent_addresses: p.gossip.was_answered(),
             })
             .collect();
         match eviction::select(candidates, ctx.now) {

@@ -64,7 +64,7 @@ impl Relay {
         peer.transactions.offer_at.or_never()
     }
 
-    /// When it is needed whatever the connections are; cheap to tell.
+    /// When it is needed whatever the connections are; cheap to say.
     pub(crate) fn deadline(&self) -> Time {
         let deadlines = [self.requests.next_deadline(), self.own.announce_at];
         let first = deadlines.into_iter().flatten().min();

@@ -31,7 +31,7 @@ impl Relay {
         self.queue.due(at).map(|(peer, _)| peer)
     }
 
-    /// What tells whose turn it is, if somebody's comes by then.
+    /// What says whose turn it is, if somebody's comes by then.
     pub(crate) fn lines_of_turns(&self, at: Time) -> impl Iterator<Item = *const u8> {
         let comes = self.queue.first_turn() <= at;
         comes

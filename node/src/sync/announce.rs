@@ -24,7 +24,7 @@ const CATCHING_UP_BLOCKS: usize = 8;
 const CATCHING_UP_EVERY: Duration = Duration::from_secs(1);
 
 impl Sync {
-    /// Tells every peer of the blocks that joined the active chain.
+    /// Announces to every peer the blocks that joined the active chain.
     pub(crate) fn announce_blocks(&mut self, ctx: &mut Context, moved: &BlockAccepted) {
         #[cfg(feature = "planted-bugs")]
         if ctx.has_bug(crate::PlantedBug::NoAnnouncementAfterReorg)
@@ -46,7 +46,7 @@ impl Sync {
         self.announce_tip(ctx, &headers);
     }
 
-    /// Tells of the tip what was held back while catching up.
+    /// Announces the tip, if that was held back while catching up.
     pub(super) fn run_announcement(&mut self, ctx: &mut Context) {
         if self.announce_at.is_some_and(|t| t <= ctx.now) {
             self.announce_at = None;
@@ -54,7 +54,7 @@ impl Sync {
         }
     }
 
-    /// Tells every peer that lacks the tip; by these headers, or the compact block of the last,
+    /// Announces the tip to every peer that lacks it; by these headers, or the compact block of the last,
     /// if they are the ones it lacks.
     fn announce_tip(&mut self, ctx: &mut Context, headers: &Arc<[Header]>) {
         let tip = ctx.chain.tip();
@@ -85,7 +85,7 @@ impl Sync {
         }
     }
 
-    /// What to tell one peer that lacks the tip.
+    /// What to send to one peer that lacks the tip.
     fn announcement(
         ctx: &Context,
         peer: &Peer,

@@ -39,7 +39,7 @@ impl Sync {
         let Some(best) = peer.sync.best_known.and_then(|hash| ctx.chain.entry(&hash)) else {
             return;
         };
-        // The usual case, told shortly: the next block, which somebody else was asked for.
+        // The usual case, soon decided: the next block, which somebody else was asked for.
         if best.parent() == ctx.chain.tip_hash() && self.downloads.is_asked(&best.hash) {
             return;
         }

@@ -12,7 +12,7 @@ use crate::wire::NamedTransaction;
 pub(crate) struct Sync {
     /// The one peer that is asked for a long chain of headers.
     pub(super) header_sync: Option<PeerId>,
-    /// When peers are told of the tip, while that is held back.
+    /// When the tip is announced, while that is held back.
     pub(super) announce_at: Option<Time>,
     pub(super) downloads: Downloads,
     pub(super) compact: CompactBlocks,

@@ -189,8 +189,8 @@ impl Sync {
         let work = |hash: BlockHash| ctx.chain.entry(&hash).map(|e| e.work);
         let was_unknown = peer.sync.last_unknown.as_deref().copied();
         let found = was_unknown.filter(|unknown| ctx.chain.entry(unknown).is_some());
-        let told = work(hash).is_some().then_some(hash);
-        let best = [peer.sync.best_known, found, told]
+        let known = work(hash).is_some().then_some(hash);
+        let best = [peer.sync.best_known, found, known]
             .into_iter()
             .flatten()
             .fold(None, |best: Option<(Work, BlockHash)>, candidate| {
@@ -205,13 +205,13 @@ impl Sync {
             if found.is_some() {
                 peer.sync.last_unknown = None;
             }
-            if told.is_none() {
+            if known.is_none() {
                 peer.sync.last_unknown = Some(Box::new(hash));
             }
         }
     }
 
-    /// Whether the peer is known to have a block, or was told of it.
+    /// Whether the peer is known to have a block, or had it announced.
     pub(super) fn has(ctx: &Context, peer: &Peer, hash: &BlockHash) -> bool {
         let entry = ctx.chain.entry(hash);
         entry.is_some_and(|entry| Sync::has_entry(ctx, peer, entry))

@@ -9,14 +9,14 @@ use crate::wire::{COMPACT_VERSION, Message};
 const CHOSEN_MAX: usize = 3;
 
 impl Sync {
-    /// The handshake is done: tells how this node wants to hear of blocks. All peers speak protocol
+    /// The handshake is done: says how this node wants blocks announced. All peers speak protocol
     /// 70014 or later, which has compact blocks.
     pub(crate) fn introduce(ctx: &mut Context, id: PeerId) {
         ctx.send(id, Message::SendHeaders);
-        Sync::tell_bandwidth(ctx, id, false);
+        Sync::send_bandwidth(ctx, id, false);
     }
 
-    fn tell_bandwidth(ctx: &mut Context, id: PeerId, high_bandwidth: bool) {
+    fn send_bandwidth(ctx: &mut Context, id: PeerId, high_bandwidth: bool) {
         let version = COMPACT_VERSION;
         ctx.send(
             id,
@@ -27,7 +27,7 @@ impl Sync {
         );
     }
 
-    /// The peer tells how it wants compact blocks. Other versions are ignored.
+    /// The peer says how it wants compact blocks. Other versions are ignored.
     pub(crate) fn received_sendcmpct(
         ctx: &mut Context,
         id: PeerId,
@@ -82,7 +82,7 @@ impl Sync {
         if let Some(peer) = ctx.peers.get_mut(&id) {
             peer.sync.chosen = chosen;
         }
-        Sync::tell_bandwidth(ctx, id, chosen);
+        Sync::send_bandwidth(ctx, id, chosen);
     }
 
     /// The connection takes no more part.

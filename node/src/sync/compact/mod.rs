@@ -1,4 +1,4 @@
-//! Compact blocks (BIP152 version 2): a new block is told of by six bytes a transaction, since
+//! Compact blocks (BIP152 version 2): a new block is announced by six bytes a transaction, since
 //! nearly all of them are in the receiver's mempool already. What is missing is asked for with one
 //! more round trip; where the short form does not lead to the block, the whole block is asked for.
 //!

@@ -169,7 +169,7 @@ impl Sync {
         self.took_together(ctx, id, partial);
     }
 
-    /// A block is complete, as far as short ids can tell.
+    /// A block is complete, as far as short ids show.
     fn took_together(&mut self, ctx: &mut Context, id: PeerId, partial: Partial) {
         let compact = Arc::clone(partial.compact());
         let hash = compact.hash();

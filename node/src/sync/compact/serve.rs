@@ -1,4 +1,4 @@
-//! Giving compact blocks, and transactions of blocks that were told of so.
+//! Giving compact blocks, and transactions of blocks that were announced so.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const COMPACT_DEPTH_MAX: u32 = 5;
 const TRANSACTIONS_DEPTH_MAX: u32 = 10;
 
 impl Sync {
-    /// A block as it is told of: in the form in which it came, or in one made now and kept.
+    /// A block as it is announced: in the form in which it came, or in one made now and kept.
     pub(in crate::sync) fn compact_form(
         &mut self,
         ctx: &mut Context,
@@ -66,7 +66,7 @@ impl Sync {
     ) {
         let hash = asked.block;
         let Some(recent) = Sync::is_within(ctx, &hash, TRANSACTIONS_DEPTH_MAX) else {
-            // As Bitcoin Core: who was told of the block by us would not ask for another.
+            // As Bitcoin Core: who had the block announced by us would not ask for another.
             return;
         };
         if !recent {

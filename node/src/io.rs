@@ -23,12 +23,12 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 16 * 4_000_000;
 /// keep. Later ones are closed at once.
 pub const CONNECTIONS_SURPLUS: usize = 16;
 
-/// An outbound connection on which nothing moved for so long is probed by the driver's stream. A
+/// An outbound connection on which nothing came for so long is probed by the driver's stream. A
 /// half-open one, left by a partition in which only the other end had something to say, is then
 /// noticed and dialled anew.
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(20);
 
-/// A connection. Chosen by the driver, never reused in one life of the machine.
+/// A connection. Chosen by the driver, never used again for the same machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How a node finds peers, how many it takes, and how patient it is.
+/// How a node finds peers, how many it takes, and how long it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Name and version of the program as peers see it (BIP14), at most 256 bytes.
@@ -35,7 +35,7 @@ pub struct Config {
     /// Whether the transactions that are here already are announced to a new peer. Bitcoin Core does not;
     /// then a transaction that a partition kept to one side stays there until a block has it.
     pub offer_mempool: bool,
-    /// How patient.
+    /// Timeouts and intervals.
     pub timing: Timing,
     /// A fault put in on purpose.
     #[cfg(feature = "planted-bugs")]

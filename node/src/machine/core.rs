@@ -19,15 +19,15 @@ use crate::wire::{Command, Message};
 /// something else due at once.
 const ROUNDS_MAX: usize = 8;
 /// If something is still due after that, the timer goes off after this.
-const BREATH: Duration = Duration::from_millis(1);
+const RESUME_AFTER: Duration = Duration::from_millis(1);
 
 /// A node without sockets and clock. See [`crate::io`] for how it is driven. What most inputs need
 /// stands at the beginning of each part (see [`super::prefetch`]).
 #[repr(C)]
 pub struct Machine {
     /// The time for which the driver was last asked to wake the machine.
-    armed: Time,
-    /// No connection needs anything before; see [`super::alarm`].
+    timer_at: Time,
+    /// No connection needs anything before; see [`super::deadlines`].
     pub(super) peers_due: Time,
     pub(super) ctx: Context,
     pub(super) relay: Relay,
@@ -46,7 +46,7 @@ impl Machine {
         now: Time,
     ) -> Machine {
         let mut machine = Machine {
-            armed: Time::NEVER,
+            timer_at: Time::NEVER,
             peers_due: Time::NEVER,
             relay: Relay::new(),
             sync: Sync::new(&config),
@@ -138,11 +138,11 @@ impl Machine {
         let wake = if deadline > now {
             deadline
         } else {
-            now + BREATH
+            now + RESUME_AFTER
         };
-        // An alarm that goes off too early does no harm; one set anew every time costs.
-        if wake < self.armed || (self.armed <= now && wake < Time::NEVER) {
-            self.armed = wake;
+        // A timer that goes off too early does no harm; one set anew every time costs.
+        if wake < self.timer_at || (self.timer_at <= now && wake < Time::NEVER) {
+            self.timer_at = wake;
             self.ctx.push(Output::SetTimer(wake));
         }
     }
@@ -173,7 +173,7 @@ impl Machine {
                     hash,
                     accepted,
                 } => {
-                    self.chain_moved(&accepted);
+                    self.chain_updated(&accepted);
                     self.sync.go_on_after(&mut self.ctx, from, &hash);
                 }
                 Fact::TransactionDropped(tx) => self.sync.remember(tx),
@@ -201,23 +201,23 @@ impl Machine {
     }
 
     /// The active chain may have changed: brings everything else in line.
-    pub(super) fn chain_moved(&mut self, moved: &BlockAccepted) {
+    pub(super) fn chain_updated(&mut self, update: &BlockAccepted) {
         let ctx = &mut self.ctx;
-        self.sync.blame_for_rejected(ctx, moved);
-        if moved.connected.is_empty() && moved.disconnected.is_empty() {
+        self.sync.blame_for_rejected(ctx, update);
+        if update.connected.is_empty() && update.disconnected.is_empty() {
             return;
         }
-        let dropped = ctx.mempool.chain_moved(&ctx.chain, ctx.now, moved);
+        let dropped = ctx.mempool.chain_updated(&ctx.chain, ctx.now, update);
         ctx.note_dropped(dropped);
-        self.relay.after_move(ctx, moved);
+        self.relay.chain_updated(ctx, update);
         let tip = ctx.chain.tip();
         let event = Event::Tip {
             hash: tip.hash,
             height: tip.height,
-            disconnected: u32::try_from(moved.disconnected.len()).unwrap_or(u32::MAX),
+            disconnected: u32::try_from(update.disconnected.len()).unwrap_or(u32::MAX),
         };
         ctx.push(Output::Event(event));
-        self.sync.announce_blocks(ctx, moved);
+        self.sync.announce_blocks(ctx, update);
     }
 
     fn received(&mut self, id: PeerId, message: Message, wire_bytes: u32) {

@@ -20,7 +20,7 @@ impl Machine {
         let ctx = &mut self.ctx;
         let accepted = ctx.chain.accept_block(ctx.now.unix_secs(), block);
         match &accepted {
-            Ok(moved) => self.chain_moved(moved),
+            Ok(update) => self.chain_updated(update),
             Err(error) => {
                 if let Some(failure) = error.store_failure() {
                     ctx.store_failed(failure);

@@ -1,4 +1,4 @@
-//! Keeping the pool true to the chain when it moves.
+//! Keeping the pool true to the chain when that is updated.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::wire::NamedTransaction;
 const MAX_READDED: usize = 20_000;
 
 impl Mempool {
-    /// Follows a move of the chain (which has already happened): what was confirmed leaves, what
+    /// Follows an update of the chain (which has already happened): what was confirmed leaves, what
     /// lost its confirmation comes back if it is still good. Returns the transactions that are no
     /// longer in the pool though no block has them.
-    pub fn chain_moved(
+    pub fn chain_updated(
         &mut self,
         chain: &Chain,
         time: Time,
-        moved: &BlockAccepted,
+        update: &BlockAccepted,
     ) -> Vec<NamedTransaction> {
-        if moved.disconnected.is_empty() {
-            return moved
+        if update.disconnected.is_empty() {
+            return update
                 .connected
                 .iter()
                 .flat_map(|block| self.block_connected(block))
@@ -32,7 +32,7 @@ impl Mempool {
         // Scripts are not verified again, being in the cache.
         let mut old: Vec<_> = self.take_all().collect();
         old.sort_unstable_by_key(|entry| entry.sequence);
-        let returned = moved
+        let returned = update
             .disconnected
             .iter()
             .rev()
@@ -49,7 +49,7 @@ impl Mempool {
         }
         lost.retain(|tx| {
             let txid = tx.txid();
-            let mut confirmed = moved
+            let mut confirmed = update
                 .connected
                 .iter()
                 .flat_map(|block| block.named_transactions());

@@ -297,8 +297,8 @@ fn a_block_takes_out_what_it_confirms_and_what_conflicts() {
     }
     let winner = ledger.spend(&coins[1..2], 5_000);
     let block = ledger.block(vec![confirmed, winner]);
-    let moved = ledger.accept(&block).unwrap();
-    let lost = pool.chain_moved(&ledger.chain, Time::from_unix_secs(ledger.now), &moved);
+    let update = ledger.accept(&block).unwrap();
+    let lost = pool.chain_updated(&ledger.chain, Time::from_unix_secs(ledger.now), &update);
     assert_eq!(lost.len(), 2);
     let left: Vec<_> = pool.iter().map(|entry| entry.txid()).collect();
     assert_eq!(left, [bystander.compute_txid()]);
@@ -334,15 +334,15 @@ fn a_reorganisation_brings_transactions_back_and_throws_out_what_lost_its_ground
         }],
     );
     let mut parent = fork;
-    let mut moved = None;
+    let mut update = None;
     for transactions in [vec![rival], vec![], vec![]] {
         let block = ledger.block_on(&parent, transactions);
         parent = block.block_hash();
-        moved = Some(ledger.accept(&block).unwrap());
+        update = Some(ledger.accept(&block).unwrap());
     }
-    let moved = moved.unwrap();
-    assert_eq!((moved.disconnected.len(), moved.connected.len()), (2, 3));
-    let lost = pool.chain_moved(&ledger.chain, Time::from_unix_secs(ledger.now), &moved);
+    let update = update.unwrap();
+    assert_eq!((update.disconnected.len(), update.connected.len()), (2, 3));
+    let lost = pool.chain_updated(&ledger.chain, Time::from_unix_secs(ledger.now), &update);
     assert!(
         pool.contains(&returning.compute_txid()),
         "back from the old branch"
@@ -388,8 +388,8 @@ fn mine_pool(ledger: &mut Ledger, pool: &Mempool) -> bitcoin::Block {
         .template(&ledger.chain, anyone(), 7)
         .assemble(&ledger.chain, ledger.now);
     assert!(mine(&mut block));
-    let moved = ledger.accept(&block).unwrap();
-    assert_eq!(moved.connected.len(), 1);
+    let update = ledger.accept(&block).unwrap();
+    assert_eq!(update.connected.len(), 1);
     block
 }
 

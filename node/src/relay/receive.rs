@@ -1,4 +1,4 @@
-//! Taking transactions in: announcements, the transactions themselves, and what a move of the chain
+//! Taking transactions in: announcements, the transactions themselves, and what an update of the chain
 //! means for all of them.
 
 use std::collections::BTreeSet;
@@ -229,16 +229,16 @@ impl Relay {
         Ok(accepted.txid)
     }
 
-    /// The chain has moved: what was wanted or refused may have changed.
-    pub(crate) fn after_move(&mut self, ctx: &mut Context, moved: &BlockAccepted) {
+    /// The active chain has changed: what was wanted or refused may have changed.
+    pub(crate) fn chain_updated(&mut self, ctx: &mut Context, update: &BlockAccepted) {
         self.rejected.clear();
-        if !moved.disconnected.is_empty() {
+        if !update.disconnected.is_empty() {
             self.confirmed.clear();
         }
-        for block in &moved.disconnected {
+        for block in &update.disconnected {
             self.own_returned(ctx, block);
         }
-        for block in &moved.connected {
+        for block in &update.connected {
             self.own_confirmed(block);
             for (tx, txid, wtxid) in block.named_transactions() {
                 // A coinbase is not passed on by itself: nobody announces it.

@@ -25,10 +25,10 @@ const CATCHING_UP_EVERY: Duration = Duration::from_secs(1);
 
 impl Sync {
     /// Announces to every peer the blocks that joined the active chain.
-    pub(crate) fn announce_blocks(&mut self, ctx: &mut Context, moved: &BlockAccepted) {
+    pub(crate) fn announce_blocks(&mut self, ctx: &mut Context, update: &BlockAccepted) {
         #[cfg(feature = "planted-bugs")]
         if ctx.has_bug(crate::PlantedBug::NoAnnouncementAfterReorg)
-            && !moved.disconnected.is_empty()
+            && !update.disconnected.is_empty()
         {
             return;
         }
@@ -37,9 +37,9 @@ impl Sync {
             return;
         }
         self.announce_at = None;
-        let first = moved.connected.len().saturating_sub(HEADERS_MAX);
+        let first = update.connected.len().saturating_sub(HEADERS_MAX);
         let headers: Arc<[Header]> = if first == 0 {
-            moved.connected.iter().map(|b| b.header).collect()
+            update.connected.iter().map(|b| b.header).collect()
         } else {
             Arc::default()
         };

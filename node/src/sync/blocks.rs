@@ -228,13 +228,13 @@ impl Sync {
     }
 
     /// Blames who gave blocks that turned out invalid only when their turn came.
-    pub(crate) fn blame_for_rejected(&mut self, ctx: &mut Context, moved: &BlockAccepted) {
-        for (hash, invalid) in &moved.rejected {
+    pub(crate) fn blame_for_rejected(&mut self, ctx: &mut Context, update: &BlockAccepted) {
+        for (hash, invalid) in &update.rejected {
             if let Some(id) = self.downloads.take_source(hash) {
                 ctx.misbehaved(id, &format!("invalid block: {}", invalid.reason));
             }
         }
-        for block in &moved.connected {
+        for block in &update.connected {
             self.downloads.take_source(&block.hash());
         }
     }

@@ -62,12 +62,12 @@ impl Downloads {
         self.asked.remove(hash)
     }
 
-    /// A body came as asked: patience shrinks back.
+    /// A body came as asked: the timeout shrinks back.
     pub(super) fn in_time(&mut self) {
         self.timeout = (self.timeout * 17 / 20).max(self.timeout_min);
     }
 
-    /// A peer stalled: it may be the lines that are slow, so patience grows.
+    /// A peer stalled: it may be the lines that are slow, so the timeout grows.
     pub(super) fn stalled(&mut self) {
         self.timeout = (self.timeout * 2).min(TIMEOUT_MAX.max(self.timeout_min));
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_grows_with_stalls_and_shrinks_with_deliveries() {
+    fn the_timeout_grows_with_stalls_and_shrinks_with_deliveries() {
         let mut downloads = Downloads::new(Duration::from_secs(5));
         downloads.stalled();
         assert_eq!(downloads.timeout(), Duration::from_secs(10));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::io::Time;
 use crate::time::OptionalTime;
-use crate::wire::{ADDRESSES_PER_MESSAGE_MAX, Message, PeerAddress};
+use crate::wire::{ADDRESSES_PER_MESSAGE_MAX, AddressesV2, Message, PeerAddress};
 
 /// Addresses that a peer may send at once; then [`TOKENS_PER_SEC`]. A whole answer to `getaddr`.
 const TOKENS_MAX: u32 = ADDRESSES_PER_MESSAGE_MAX as u32;
@@ -60,7 +60,7 @@ impl PeerGossip {
 
     pub(crate) fn message(&self, addresses: Vec<PeerAddress>) -> Message {
         if self.v2 {
-            Message::AddrV2(addresses)
+            Message::AddrV2(AddressesV2(addresses))
         } else {
             Message::Addr(addresses)
         }

@@ -13,7 +13,7 @@ use crate::mempool::Mempool;
 use crate::peers::Peers;
 use crate::relay::{Relay, TxName};
 use crate::sync::Sync;
-use crate::wire::{Command, Message};
+use crate::wire::{AddressesV2, Command, Message};
 
 /// Rounds of doing what is due before the driver gets its turn: what is done in one may make
 /// something else due at once.
@@ -254,15 +254,14 @@ impl Machine {
                 Peers::received_feature(ctx, id, &message);
             }
             Message::SendHeaders => Sync::received_sendheaders(ctx, id),
-            Message::SendCmpct {
-                high_bandwidth,
-                version,
-            } => Sync::received_sendcmpct(ctx, id, high_bandwidth, version),
+            Message::SendCmpct(wanted) => Sync::received_sendcmpct(ctx, id, wanted),
             Message::FeeFilter(rate) => Relay::received_feefilter(ctx, id, rate),
             Message::Ping(nonce) => ctx.send(id, Message::Pong(nonce)),
             Message::Pong(nonce) => Peers::received_pong(ctx, id, nonce),
             Message::GetAddr => peers.received_getaddr(ctx, id),
-            Message::Addr(list) | Message::AddrV2(list) => peers.received_addresses(ctx, id, list),
+            Message::Addr(list) | Message::AddrV2(AddressesV2(list)) => {
+                peers.received_addresses(ctx, id, list)
+            }
             Message::GetHeaders(asked) => Sync::received_getheaders(ctx, id, &asked),
             Message::Headers(headers) => sync.received_headers(ctx, id, &headers),
             Message::Inv(entries) => self.received_inv(id, &entries),

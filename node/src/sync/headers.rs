@@ -10,7 +10,7 @@ use crate::chain::{HeaderEntry, HeaderError};
 use crate::context::{ConnectionKind, Context, Peer};
 use crate::io::PeerId;
 use crate::time::OptionalTime;
-use crate::wire::{HEADERS_PER_MESSAGE_MAX, HeadersRequest, Message};
+use crate::wire::{HEADERS_PER_MESSAGE_MAX, LocatorRequest, Message};
 
 /// Header messages in a row that connect to nothing; a peer that sends more is not on any chain
 /// (Bitcoin Core's `MAX_NUM_UNCONNECTING_HEADERS_MSGS`).
@@ -59,7 +59,7 @@ impl Sync {
             return;
         }
         peer.sync.headers_asked = ctx.now.into();
-        let asked = HeadersRequest {
+        let asked = LocatorRequest {
             locator: ctx.chain.locator(&from),
             stop: BlockHash::all_zeros(),
         };

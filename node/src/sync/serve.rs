@@ -9,7 +9,7 @@ use bitcoin::{Block, BlockHash, Transaction};
 use super::Sync;
 use crate::context::Context;
 use crate::io::PeerId;
-use crate::wire::{HEADERS_PER_MESSAGE_MAX, HeadersRequest, INVENTORY_PER_MESSAGE_MAX, Message};
+use crate::wire::{HEADERS_PER_MESSAGE_MAX, INVENTORY_PER_MESSAGE_MAX, LocatorRequest, Message};
 
 /// Requests that may wait per peer; one that asks for more is not reading the answers.
 const REQUESTS_MAX: usize = INVENTORY_PER_MESSAGE_MAX;
@@ -21,7 +21,7 @@ const REQUESTS_PER_TURN: usize = 1_000;
 const TURN_EVERY: Duration = Duration::from_millis(50);
 
 impl Sync {
-    pub(crate) fn received_getheaders(ctx: &mut Context, id: PeerId, asked: &HeadersRequest) {
+    pub(crate) fn received_getheaders(ctx: &mut Context, id: PeerId, asked: &LocatorRequest) {
         let headers = ctx
             .chain
             .headers_after(&asked.locator, asked.stop, HEADERS_PER_MESSAGE_MAX);

@@ -2,7 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::payload::{PayloadError, Reader, Writer, compact_size_bytes};
+use super::codec::{Payload, PayloadError, Reader, Writer, compact_size_bytes, list_bytes};
+
+/// Most addresses in one message (Bitcoin's `MAX_ADDR_TO_SEND`).
+pub const ADDRESSES_PER_MESSAGE_MAX: usize = 1_000;
+/// Time, services, network, an empty address, port.
+const ENTRY_V2_BYTES_MIN: usize = 4 + 1 + 1 + 1 + 2;
 
 /// A peer that somebody tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,12 +57,12 @@ pub(super) fn read_endpoint(reader: &mut Reader<'_>) -> Result<(u64, SocketAddr)
 }
 
 impl PeerAddress {
-    pub(super) fn write_v1(&self, writer: &mut Writer) {
+    fn write_v1(&self, writer: &mut Writer) {
         writer.bytes(&self.last_seen_secs.to_le_bytes());
         write_endpoint(writer, self.services, self.addr);
     }
 
-    pub(super) fn read_v1(reader: &mut Reader<'_>) -> Result<PeerAddress, PayloadError> {
+    fn read_v1(reader: &mut Reader<'_>) -> Result<PeerAddress, PayloadError> {
         let last_seen_secs = reader.u32()?;
         let (services, addr) = read_endpoint(reader)?;
         Ok(PeerAddress {
@@ -68,12 +73,12 @@ impl PeerAddress {
     }
 
     /// Bytes of this entry in `addrv2`.
-    pub(super) fn v2_bytes(&self) -> usize {
+    fn v2_bytes(&self) -> usize {
         let ip_bytes = if self.addr.is_ipv4() { 4 } else { 16 };
         4 + compact_size_bytes(self.services) + 1 + 1 + ip_bytes + 2
     }
 
-    pub(super) fn write_v2(&self, writer: &mut Writer) {
+    fn write_v2(&self, writer: &mut Writer) {
         writer.bytes(&self.last_seen_secs.to_le_bytes());
         writer.compact_size(self.services);
         match self.addr.ip() {
@@ -90,7 +95,7 @@ impl PeerAddress {
     }
 
     /// Reads one `addrv2` entry; `None` for networks that this node cannot dial.
-    pub(super) fn read_v2(reader: &mut Reader<'_>) -> Result<Option<PeerAddress>, PayloadError> {
+    fn read_v2(reader: &mut Reader<'_>) -> Result<Option<PeerAddress>, PayloadError> {
         let last_seen_secs = reader.u32()?;
         let services = reader.compact_size()?;
         let network = reader.array::<1>()?[0];
@@ -117,5 +122,54 @@ impl PeerAddress {
             services,
             addr: SocketAddr::new(ip, port),
         }))
+    }
+}
+
+/// In the old form.
+impl Payload for Vec<PeerAddress> {
+    fn bytes(&self) -> usize {
+        list_bytes(self.len(), 4 + ADDRESS_BYTES)
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.compact_size(self.len() as u64);
+        self.iter().for_each(|address| address.write_v1(writer));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Vec<PeerAddress>, PayloadError> {
+        let count = reader.count(
+            ADDRESSES_PER_MESSAGE_MAX,
+            4 + ADDRESS_BYTES,
+            "more than 1000 addresses",
+        )?;
+        (0..count).map(|_| PeerAddress::read_v1(reader)).collect()
+    }
+}
+
+/// Addresses in the form of BIP155; those of networks that cannot be dialled are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressesV2(pub Vec<PeerAddress>);
+
+impl Payload for AddressesV2 {
+    fn bytes(&self) -> usize {
+        list_bytes(self.0.len(), 0) + self.0.iter().map(PeerAddress::v2_bytes).sum::<usize>()
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.compact_size(self.0.len() as u64);
+        self.0.iter().for_each(|address| address.write_v2(writer));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<AddressesV2, PayloadError> {
+        let count = reader.count(
+            ADDRESSES_PER_MESSAGE_MAX,
+            ENTRY_V2_BYTES_MIN,
+            "more than 1000 addresses",
+        )?;
+        let mut list = Vec::new();
+        for _ in 0..count {
+            list.extend(PeerAddress::read_v2(reader)?);
+        }
+        Ok(AddressesV2(list))
     }
 }

@@ -13,7 +13,7 @@ use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{Block, BlockHash, Transaction, Wtxid};
 
-use super::payload::{PayloadError, Reader, Writer, compact_size_bytes};
+use super::codec::{Payload, PayloadError, Reader, Writer, compact_size_bytes};
 
 /// The version that is spoken: short ids are made of wtxids, and witnesses are sent. Version 1 is
 /// from before segregated witness.
@@ -199,8 +199,10 @@ impl CompactBlock {
         (0..self.transaction_count() as u16)
             .filter(move |place| prefilled.next_if_eq(place).is_none())
     }
+}
 
-    pub(super) fn payload_bytes(&self) -> usize {
+impl Payload for CompactBlock {
+    fn bytes(&self) -> usize {
         let prefilled = gaps(self.prefilled.iter().map(|(place, _)| *place))
             .zip(&self.prefilled)
             .map(|(gap, (_, tx))| compact_size_bytes(gap) + tx.total_size());
@@ -212,7 +214,7 @@ impl CompactBlock {
             + prefilled.sum::<usize>()
     }
 
-    pub(super) fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut Writer) {
         writer.consensus(&self.header);
         writer.bytes(&self.nonce.to_le_bytes());
         writer.compact_size(self.short_ids.len() as u64);
@@ -227,7 +229,7 @@ impl CompactBlock {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<CompactBlock, PayloadError> {
+    fn read(reader: &mut Reader<'_>) -> Result<CompactBlock, PayloadError> {
         let header = reader.consensus("header")?;
         let nonce = reader.u64()?;
         let count = reader.count(
@@ -281,18 +283,20 @@ impl TxPlaces {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
 
-    pub(super) fn payload_bytes(&self) -> usize {
+impl Payload for TxPlaces {
+    fn bytes(&self) -> usize {
         let gaps = gaps(self.iter()).map(compact_size_bytes);
         compact_size_bytes(self.0.len() as u64) + gaps.sum::<usize>()
     }
 
-    pub(super) fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut Writer) {
         writer.compact_size(self.0.len() as u64);
         gaps(self.iter()).for_each(|gap| writer.compact_size(gap));
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<TxPlaces, PayloadError> {
+    fn read(reader: &mut Reader<'_>) -> Result<TxPlaces, PayloadError> {
         let count = reader.count(COMPACT_TRANSACTIONS_MAX, 1, "more than 65535 places")?;
         let mut next = 0;
         let places = (0..count).map(|_| read_place(reader, &mut next));
@@ -300,28 +304,96 @@ impl TxPlaces {
     }
 }
 
-pub(super) fn transactions_bytes(transactions: &[Arc<Transaction>]) -> usize {
-    let sizes = transactions.iter().map(|tx| tx.total_size());
-    compact_size_bytes(transactions.len() as u64) + sizes.sum::<usize>()
+/// The content of `sendcmpct`: how compact blocks are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendCmpct {
+    /// At once and unasked for, or announced as other blocks are.
+    pub high_bandwidth: bool,
+    /// Of compact blocks.
+    pub version: u64,
 }
 
-pub(super) fn write_transactions(transactions: &[Arc<Transaction>], writer: &mut Writer) {
-    writer.compact_size(transactions.len() as u64);
-    for tx in transactions {
-        writer.consensus(&**tx);
+impl Payload for SendCmpct {
+    fn bytes(&self) -> usize {
+        1 + 8
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.bytes(&[u8::from(self.high_bandwidth)]);
+        self.version.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<SendCmpct, PayloadError> {
+        Ok(SendCmpct {
+            high_bandwidth: reader.array::<1>()?[0] != 0,
+            version: reader.u64()?,
+        })
     }
 }
 
-pub(super) fn read_transactions(
-    reader: &mut Reader<'_>,
-) -> Result<Vec<Arc<Transaction>>, PayloadError> {
-    let count = reader.count(
-        COMPACT_TRANSACTIONS_MAX,
-        TX_BYTES_MIN,
-        "more than 65535 transactions",
-    )?;
-    let transactions = (0..count).map(|_| reader.consensus("transaction").map(Arc::new));
-    transactions.collect()
+/// The content of `getblocktxn`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockTransactionsRequest {
+    /// Which block.
+    pub block: BlockHash,
+    /// Which of its transactions.
+    pub places: TxPlaces,
+}
+
+impl Payload for BlockTransactionsRequest {
+    fn bytes(&self) -> usize {
+        32 + self.places.bytes()
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.consensus(&self.block);
+        self.places.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<BlockTransactionsRequest, PayloadError> {
+        Ok(BlockTransactionsRequest {
+            block: reader.consensus("block hash")?,
+            places: TxPlaces::read(reader)?,
+        })
+    }
+}
+
+/// The content of `blocktxn`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockTransactions {
+    /// Which block.
+    pub block: BlockHash,
+    /// As asked for, in their order.
+    pub transactions: Vec<Arc<Transaction>>,
+}
+
+impl Payload for BlockTransactions {
+    fn bytes(&self) -> usize {
+        let sizes = self.transactions.iter().map(|tx| tx.total_size());
+        32 + compact_size_bytes(self.transactions.len() as u64) + sizes.sum::<usize>()
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.consensus(&self.block);
+        writer.compact_size(self.transactions.len() as u64);
+        for tx in &self.transactions {
+            writer.consensus(&**tx);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<BlockTransactions, PayloadError> {
+        let block = reader.consensus("block hash")?;
+        let count = reader.count(
+            COMPACT_TRANSACTIONS_MAX,
+            TX_BYTES_MIN,
+            "more than 65535 transactions",
+        )?;
+        let transactions = (0..count).map(|_| reader.consensus("transaction").map(Arc::new));
+        Ok(BlockTransactions {
+            block,
+            transactions: transactions.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// Ascending places as the wire has them: how many are left out before each.

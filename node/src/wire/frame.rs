@@ -3,9 +3,9 @@
 use bitcoin::hashes::{Hash, sha256d};
 use thiserror::Error;
 
-use super::command::{Command, CommandName};
-use super::message::Message;
-use super::payload::{self, PayloadError, Writer};
+use super::codec::{PayloadError, Writer};
+use super::command_name::CommandName;
+use super::message::{Command, Message};
 
 /// Magic, command, length, checksum.
 pub const FRAME_HEADER_BYTES: usize = 4 + 12 + 4 + 4;
@@ -61,7 +61,7 @@ fn checksum(payload: &[u8]) -> [u8; 4] {
 pub fn encode(message: &Message) -> Vec<u8> {
     let mut writer = Writer::new(Vec::with_capacity(message.wire_size() as usize));
     writer.bytes(&[0; FRAME_HEADER_BYTES]);
-    payload::write(message, &mut writer);
+    message.write_payload(&mut writer);
     let mut bytes = writer.into_bytes();
     let length = (bytes.len() - FRAME_HEADER_BYTES) as u32;
     let sum = checksum(&bytes[FRAME_HEADER_BYTES..]);
@@ -70,6 +70,14 @@ pub fn encode(message: &Message) -> Vec<u8> {
     bytes[16..20].copy_from_slice(&length.to_le_bytes());
     bytes[20..24].copy_from_slice(&sum);
     bytes
+}
+
+impl Message {
+    /// Its exact size on the wire, header included, without encoding it. Bytes.
+    pub fn wire_size(&self) -> u32 {
+        // Nothing that is sent comes near 4 GB; saturate rather than lie about it.
+        u32::try_from(FRAME_HEADER_BYTES + self.payload_bytes()).unwrap_or(u32::MAX)
+    }
 }
 
 /// Cuts one connection's byte stream into messages. Push what arrives, then call
@@ -121,7 +129,7 @@ impl Decoder {
         if checksum(payload) != sum {
             return Err(DecodeError::Checksum(command));
         }
-        let message = payload::read(command, payload)
+        let message = Message::read(command, payload)
             .map_err(|error| DecodeError::Payload { command, error })?;
         let wire_bytes = FRAME_HEADER_BYTES + length;
         self.consumed += wire_bytes;
@@ -144,7 +152,8 @@ fn read_header(header: &[u8]) -> Result<(CommandName, usize, [u8; 4]), DecodeErr
     name.copy_from_slice(&header[4..16]);
     let command = CommandName::from_wire(name).ok_or(DecodeError::Command)?;
     let bytes = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
-    let limit = Command::from_name(&command).payload_bytes_max();
+    // No kind's limit comes near 4 GB.
+    let limit = Command::from_name(&command).payload_bytes_max() as u32;
     if bytes > limit {
         return Err(DecodeError::Oversized {
             command,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid, Wtxid};
 
+use super::codec::{Payload, PayloadError, Reader, Writer};
+
 /// A transaction and what follows from its bytes alone. Cheap to copy.
 #[derive(Clone, Debug)]
 pub struct NamedTransaction(Arc<Named>);
@@ -84,3 +86,18 @@ impl PartialEq for NamedTransaction {
 }
 
 impl Eq for NamedTransaction {}
+
+impl Payload for NamedTransaction {
+    fn bytes(&self) -> usize {
+        NamedTransaction::bytes(self)
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.consensus(&**self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<NamedTransaction, PayloadError> {
+        let transaction: Transaction = reader.consensus("transaction")?;
+        Ok(NamedTransaction::of(Arc::new(transaction)))
+    }
+}

@@ -1,7 +1,7 @@
 //! The beginning and the end of connections.
 
 use peerlab_node::Config;
-use peerlab_node::wire::{Command, Message, PeerAddress};
+use peerlab_node::wire::{AddressesV2, Command, Message, PeerAddress};
 
 use crate::ledger::*;
 use crate::puppet::*;
@@ -183,7 +183,11 @@ fn addresses_come_in_the_form_that_was_asked_for() {
     world.say(new, link, Message::Verack);
     world.say(new, link, Message::GetAddr);
     world.run(secs(1));
-    assert!(world.heard(new).contains(&Message::AddrV2(vec![told])));
+    assert!(
+        world
+            .heard(new)
+            .contains(&Message::AddrV2(AddressesV2(vec![told])))
+    );
 }
 
 #[test]

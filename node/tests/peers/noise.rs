@@ -10,8 +10,8 @@ use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{BlockHash, Txid, Wtxid};
 use peerlab_node::Config;
 use peerlab_node::wire::{
-    BlockTransactions, BlockTransactionsRequest, CommandName, CompactBlock, HeadersRequest,
-    Message, PeerAddress,
+    AddressesV2, BlockTransactions, BlockTransactionsRequest, CommandName, CompactBlock,
+    LocatorRequest, Message, PeerAddress, SendCmpct,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -96,10 +96,12 @@ fn message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(Message::Pong),
         any::<u64>().prop_map(Message::FeeFilter),
         version(),
-        (any::<bool>(), 0..4u64).prop_map(|(high_bandwidth, version)| Message::SendCmpct {
-            high_bandwidth,
-            version,
-        }),
+        (any::<bool>(), 0..4u64).prop_map(|(high_bandwidth, version)| Message::SendCmpct(
+            SendCmpct {
+                high_bandwidth,
+                version,
+            }
+        )),
         Just(Message::Unknown {
             command: CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap(),
             payload: [1].into(),
@@ -107,14 +109,14 @@ fn message() -> impl Strategy<Value = Message> {
     ];
     let lists = prop_oneof![
         vec(address(), 0..20).prop_map(Message::Addr),
-        vec(address(), 0..20).prop_map(Message::AddrV2),
+        vec(address(), 0..20).prop_map(|list| Message::AddrV2(AddressesV2(list))),
         vec(inventory(), 0..30).prop_map(Message::Inv),
         vec(inventory(), 0..30).prop_map(Message::GetData),
         vec(inventory(), 0..30).prop_map(Message::NotFound),
         vec(header(), 0..5).prop_map(|headers| Message::Headers(headers.into())),
         (vec(hash(), 0..10), hash()).prop_map(|(locator, stop)| {
             let locator = locator.into_iter().map(BlockHash::from_byte_array);
-            Message::GetHeaders(Box::new(HeadersRequest {
+            Message::GetHeaders(Box::new(LocatorRequest {
                 locator: locator.collect(),
                 stop: BlockHash::from_byte_array(stop),
             }))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 use bitcoin::p2p::message_blockdata::Inventory;
-use peerlab_node::wire::{Command, CompactBlock, HeadersRequest, Message};
+use peerlab_node::wire::{Command, CompactBlock, LocatorRequest, Message};
 
 use crate::ledger::*;
 use crate::world::*;
@@ -226,7 +226,7 @@ fn headers_and_blocks_are_served_as_asked() {
     world.say(
         puppet,
         link,
-        Message::GetHeaders(Box::new(HeadersRequest {
+        Message::GetHeaders(Box::new(LocatorRequest {
             locator,
             stop: BlockHash::all_zeros(),
         })),

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::io::PeerId;
 use crate::sync::Sync;
-use crate::wire::{COMPACT_VERSION, Message};
+use crate::wire::{COMPACT_VERSION, Message, SendCmpct};
 
 /// Peers of high bandwidth at most (BIP152): more would only repeat what the first one said.
 const CHOSEN_MAX: usize = 3;
@@ -17,28 +17,20 @@ impl Sync {
     }
 
     fn send_bandwidth(ctx: &mut Context, id: PeerId, high_bandwidth: bool) {
-        let version = COMPACT_VERSION;
-        ctx.send(
-            id,
-            Message::SendCmpct {
-                high_bandwidth,
-                version,
-            },
-        );
+        let wanted = SendCmpct {
+            high_bandwidth,
+            version: COMPACT_VERSION,
+        };
+        ctx.send(id, Message::SendCmpct(wanted));
     }
 
     /// The peer says how it wants compact blocks. Other versions are ignored.
-    pub(crate) fn received_sendcmpct(
-        ctx: &mut Context,
-        id: PeerId,
-        high_bandwidth: bool,
-        version: u64,
-    ) {
+    pub(crate) fn received_sendcmpct(ctx: &mut Context, id: PeerId, wanted: SendCmpct) {
         if let Some(peer) = ctx.peers.get_mut(&id)
-            && version == COMPACT_VERSION
+            && wanted.version == COMPACT_VERSION
         {
             peer.sync.speaks_compact = true;
-            peer.sync.wants_compact = high_bandwidth;
+            peer.sync.wants_compact = wanted.high_bandwidth;
         }
     }
 

@@ -6,8 +6,7 @@ use bitcoin::consensus::{Encodable, deserialize, serialize};
 use bitcoin::{Network, OutPoint, ScriptBuf, TxIn, Txid};
 
 use super::*;
-use crate::wire::payload;
-use crate::wire::{BlockTransactionsRequest, Command, Message};
+use crate::wire::{Command, Message};
 
 /// The genesis block with some more transactions, all different.
 fn block_of(count: u8) -> Arc<Block> {
@@ -26,7 +25,7 @@ fn block_of(count: u8) -> Arc<Block> {
 
 fn payload_of(message: &Message) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
-    payload::write(message, &mut writer);
+    message.write_payload(&mut writer);
     writer.into_bytes()
 }
 
@@ -49,7 +48,7 @@ fn forged(short_ids: &[u8], id_count: u64, prefilled: &[(u64, Transaction)]) -> 
 }
 
 fn read_block(bytes: &[u8]) -> Result<Message, PayloadError> {
-    payload::read(Command::CmpctBlock.into(), bytes)
+    Message::read(Command::CmpctBlock.into(), bytes)
 }
 
 fn read_places(counted: u64, gaps: &[u64]) -> Result<Message, PayloadError> {
@@ -59,7 +58,7 @@ fn read_places(counted: u64, gaps: &[u64]) -> Result<Message, PayloadError> {
             .consensus_encode(&mut bytes)
             .unwrap();
     }
-    payload::read(Command::GetBlockTxn.into(), &bytes)
+    Message::read(Command::GetBlockTxn.into(), &bytes)
 }
 
 #[test]
@@ -199,6 +198,6 @@ fn a_longest_getblocktxn_is_within_its_limit() {
         let block = BlockHash::from_byte_array([1; 32]);
         let asked = BlockTransactionsRequest { block, places };
         let bytes = payload_of(&Message::GetBlockTxn(Box::new(asked))).len();
-        assert!(bytes <= Command::GetBlockTxn.payload_bytes_max() as usize);
+        assert!(bytes <= Command::GetBlockTxn.payload_bytes_max());
     }
 }

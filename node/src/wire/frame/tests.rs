@@ -18,8 +18,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::{
-    BlockTransactions, BlockTransactionsRequest, CompactBlock, HeadersRequest, PeerAddress,
-    TxPlaces, Version,
+    AddressesV2, BlockTransactions, BlockTransactionsRequest, CompactBlock, LocatorRequest,
+    PeerAddress, SendCmpct, Version,
 };
 
 fn socket() -> impl Strategy<Value = SocketAddr> {
@@ -146,61 +146,90 @@ fn compact_block() -> impl Strategy<Value = CompactBlock> {
     })
 }
 
-fn compact_messages() -> impl Strategy<Value = Message> {
-    prop_oneof![
-        (any::<bool>(), any::<u64>()).prop_map(|(high_bandwidth, version)| Message::SendCmpct {
-            high_bandwidth,
-            version,
-        }),
-        compact_block().prop_map(|c| Message::CmpctBlock(Arc::new(c))),
-        (block_hash(), vec(any::<u16>(), 0..300)).prop_map(|(block, places)| {
-            Message::GetBlockTxn(Box::new(BlockTransactionsRequest {
-                block,
-                places: places.into_iter().collect::<TxPlaces>(),
-            }))
-        }),
-        (block_hash(), transactions()).prop_map(|(block, list)| {
-            Message::BlockTxn(Box::new(BlockTransactions {
-                block,
-                transactions: list.into_iter().map(Arc::new).collect(),
-            }))
-        }),
-    ]
+fn inventories() -> impl Strategy<Value = Vec<Inventory>> {
+    vec(inventory(), 0..300)
+}
+
+fn send_cmpct() -> impl Strategy<Value = SendCmpct> {
+    (any::<bool>(), any::<u64>()).prop_map(|(high_bandwidth, version)| SendCmpct {
+        high_bandwidth,
+        version,
+    })
+}
+
+fn block_transactions_request() -> impl Strategy<Value = BlockTransactionsRequest> {
+    (block_hash(), vec(any::<u16>(), 0..300)).prop_map(|(block, places)| BlockTransactionsRequest {
+        block,
+        places: places.into_iter().collect(),
+    })
+}
+
+fn block_transactions() -> impl Strategy<Value = BlockTransactions> {
+    (block_hash(), transactions()).prop_map(|(block, list)| BlockTransactions {
+        block,
+        transactions: list.into_iter().map(Arc::new).collect(),
+    })
+}
+
+fn locator_request() -> impl Strategy<Value = LocatorRequest> {
+    (vec(block_hash(), 0..=101), block_hash())
+        .prop_map(|(locator, stop)| LocatorRequest { locator, stop })
+}
+
+/// Any message of a kind; all kinds are here, or it does not compile.
+fn message_of(command: Command) -> BoxedStrategy<Message> {
+    let genesis = bitcoin::constants::genesis_block(Network::Regtest);
+    match command {
+        Command::Addr => vec(address(), 0..300).prop_map(Message::Addr).boxed(),
+        Command::AddrV2 => vec(address(), 0..300)
+            .prop_map(|list| Message::AddrV2(AddressesV2(list)))
+            .boxed(),
+        Command::Block => Just(Message::Block(Arc::new(genesis))).boxed(),
+        Command::BlockTxn => block_transactions()
+            .prop_map(|given| Message::BlockTxn(Box::new(given)))
+            .boxed(),
+        Command::CmpctBlock => compact_block()
+            .prop_map(|compact| Message::CmpctBlock(Arc::new(compact)))
+            .boxed(),
+        Command::FeeFilter => (0..=bitcoin::Amount::MAX_MONEY.to_sat())
+            .prop_map(Message::FeeFilter)
+            .boxed(),
+        Command::GetAddr => Just(Message::GetAddr).boxed(),
+        Command::GetBlockTxn => block_transactions_request()
+            .prop_map(|asked| Message::GetBlockTxn(Box::new(asked)))
+            .boxed(),
+        Command::GetData => inventories().prop_map(Message::GetData).boxed(),
+        Command::GetHeaders => locator_request()
+            .prop_map(|asked| Message::GetHeaders(Box::new(asked)))
+            .boxed(),
+        Command::Headers => vec(header(), 0..300)
+            .prop_map(|headers| Message::Headers(headers.into()))
+            .boxed(),
+        Command::Inv => inventories().prop_map(Message::Inv).boxed(),
+        Command::NotFound => inventories().prop_map(Message::NotFound).boxed(),
+        Command::Ping => any::<u64>().prop_map(Message::Ping).boxed(),
+        Command::Pong => any::<u64>().prop_map(Message::Pong).boxed(),
+        Command::SendAddrV2 => Just(Message::SendAddrV2).boxed(),
+        Command::SendCmpct => send_cmpct().prop_map(Message::SendCmpct).boxed(),
+        Command::SendHeaders => Just(Message::SendHeaders).boxed(),
+        Command::Tx => Just(Message::Tx(Arc::new(genesis.txdata[0].clone()).into())).boxed(),
+        Command::Verack => Just(Message::Verack).boxed(),
+        Command::Version => version()
+            .prop_map(|version| Message::Version(Box::new(version)))
+            .boxed(),
+        Command::WtxidRelay => Just(Message::WtxidRelay).boxed(),
+        Command::Other => vec(any::<u8>(), 0..300)
+            .prop_map(|payload| Message::Unknown {
+                command: CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap(),
+                payload: payload.into(),
+            })
+            .boxed(),
+    }
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![4 => plain_messages(), 1 => compact_messages()]
-}
-
-fn plain_messages() -> impl Strategy<Value = Message> {
-    let genesis = bitcoin::constants::genesis_block(Network::Regtest);
-    let coinbase = genesis.txdata[0].clone();
-    prop_oneof![
-        version().prop_map(|v| Message::Version(Box::new(v))),
-        Just(Message::Verack),
-        Just(Message::WtxidRelay),
-        Just(Message::SendAddrV2),
-        Just(Message::SendHeaders),
-        Just(Message::GetAddr),
-        (0..=bitcoin::Amount::MAX_MONEY.to_sat()).prop_map(Message::FeeFilter),
-        any::<u64>().prop_map(Message::Ping),
-        any::<u64>().prop_map(Message::Pong),
-        vec(address(), 0..300).prop_map(Message::Addr),
-        vec(address(), 0..300).prop_map(Message::AddrV2),
-        (vec(block_hash(), 0..=101), block_hash())
-            .prop_map(|(locator, stop)| HeadersRequest { locator, stop })
-            .prop_map(|asked| Message::GetHeaders(Box::new(asked))),
-        vec(header(), 0..300).prop_map(|headers| Message::Headers(headers.into())),
-        vec(inventory(), 0..300).prop_map(Message::Inv),
-        vec(inventory(), 0..300).prop_map(Message::GetData),
-        vec(inventory(), 0..300).prop_map(Message::NotFound),
-        Just(Message::Block(Arc::new(genesis))),
-        Just(Message::Tx(Arc::new(coinbase).into())),
-        vec(any::<u8>(), 0..300).prop_map(|payload| Message::Unknown {
-            command: CommandName::from_wire(*b"mystery\0\0\0\0\0").unwrap(),
-            payload: payload.into(),
-        }),
-    ]
+    let kinds = Command::NAMED.into_iter().chain([Command::Other]);
+    proptest::sample::select(kinds.collect::<Vec<_>>()).prop_flat_map(message_of)
 }
 
 /// Everything that a stream holds, cut into pieces of the given length.
@@ -257,10 +286,10 @@ proptest! {
         payload in vec(any::<u8>(), 0..3_000),
     ) {
         let command = Command::NAMED[which];
-        let limit = command.payload_bytes_max() as usize;
+        let limit = command.payload_bytes_max();
         let payload = &payload[..payload.len().min(limit)];
         // Only the payload's reading is meant: `read` is given it as the frame would.
-        let _ = payload::read(command.into(), payload);
+        let _ = Message::read(command.into(), payload);
     }
 
     #[test]
@@ -275,7 +304,7 @@ proptest! {
             payload.splice(at..(at + 1).min(payload.len()), [byte]);
         }
         payload.truncate(payload.len() - (kept % payload.len()) / 20);
-        if let Ok(other) = payload::read(message.command_name(), &payload) {
+        if let Ok(other) = Message::read(message.command_name(), &payload) {
             prop_assert_eq!(other.wire_size() as usize, encode(&other).len());
         }
     }
@@ -376,7 +405,7 @@ fn a_version_without_the_relay_flag_means_relay() {
     };
     let bytes = encode(&Message::Version(Box::new(version)));
     let payload = &bytes[FRAME_HEADER_BYTES..bytes.len() - 1];
-    let Message::Version(read) = payload::read(Command::Version.into(), payload).unwrap() else {
+    let Message::Version(read) = Message::read(Command::Version.into(), payload).unwrap() else {
         panic!("not a version");
     };
     assert!(read.relay);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peerlab_node::wire::Message;
+use peerlab_node::wire::{Message, SendCmpct};
 
 use super::*;
 
@@ -84,10 +84,10 @@ fn who_does_not_speak_of_compact_blocks_or_of_another_version_is_not_chosen() {
     let blocks = blocks_in_a_row(2);
     let says = [
         None,
-        Some(Message::SendCmpct {
+        Some(Message::SendCmpct(SendCmpct {
             high_bandwidth: true,
             version: 1,
-        }),
+        })),
     ];
     for (said, block) in says.into_iter().zip(&blocks) {
         let puppet = world.add_puppet();

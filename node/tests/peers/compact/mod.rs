@@ -22,20 +22,20 @@ use peerlab_node::io::PeerId;
 use peerlab_node::mempool::Mempool;
 use peerlab_node::peers::Peer;
 use peerlab_node::wire::{
-    BlockTransactions, BlockTransactionsRequest, Command, CompactBlock, Message,
+    BlockTransactions, BlockTransactionsRequest, Command, CompactBlock, Message, SendCmpct,
 };
 
 use crate::ledger::*;
 use crate::world::*;
 
-const HIGH: Message = Message::SendCmpct {
+const HIGH: Message = Message::SendCmpct(SendCmpct {
     high_bandwidth: true,
     version: 2,
-};
-const LOW: Message = Message::SendCmpct {
+});
+const LOW: Message = Message::SendCmpct(SendCmpct {
     high_bandwidth: false,
     version: 2,
-};
+});
 
 /// Bytes of a kind that some nodes have received.
 fn received(world: &World, nodes: &[Node], command: Command) -> u64 {

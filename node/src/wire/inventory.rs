@@ -1,0 +1,107 @@
+//! Contents that name blocks and transactions: inventory, locators, headers.
+
+use std::sync::Arc;
+
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use bitcoin::p2p::message_blockdata::Inventory;
+
+use super::codec::{Payload, PayloadError, Reader, Writer, list_bytes};
+
+/// Most headers in one message (`MAX_HEADERS_RESULTS`).
+pub const HEADERS_PER_MESSAGE_MAX: usize = 2_000;
+/// Most entries of `inv`, `getdata` and `notfound` (`MAX_INV_SZ`).
+pub const INVENTORY_PER_MESSAGE_MAX: usize = 50_000;
+/// Most hashes in a locator (`MAX_LOCATOR_SZ`): beyond 101 they would tell nothing new.
+pub const LOCATOR_HASHES_MAX: usize = 101;
+/// The version field before a locator, which nobody reads.
+const LOCATOR_VERSION: u32 = 70_016;
+
+/// Bytes of a header in `headers`: 80, and a transaction count of zero.
+pub const HEADER_ENTRY_BYTES: usize = 81;
+/// Bytes of one inventory entry.
+pub const INVENTORY_BYTES: usize = 36;
+
+/// The content of `getheaders`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocatorRequest {
+    /// From the newest to the genesis block.
+    pub locator: Vec<BlockHash>,
+    /// The last one wanted; zero for as many as fit.
+    pub stop: BlockHash,
+}
+
+impl Payload for LocatorRequest {
+    fn bytes(&self) -> usize {
+        4 + list_bytes(self.locator.len(), 32) + 32
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.bytes(&LOCATOR_VERSION.to_le_bytes());
+        writer.compact_size(self.locator.len() as u64);
+        self.locator.iter().for_each(|hash| writer.consensus(hash));
+        writer.consensus(&self.stop);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<LocatorRequest, PayloadError> {
+        let _version = reader.u32()?;
+        let count = reader.count(LOCATOR_HASHES_MAX, 32, "more than 101 locator hashes")?;
+        let locator = (0..count)
+            .map(|_| reader.consensus("block hash"))
+            .collect::<Result<Vec<_>, _>>()?;
+        let stop = reader.consensus("block hash")?;
+        Ok(LocatorRequest { locator, stop })
+    }
+}
+
+impl Payload for Arc<[Header]> {
+    fn bytes(&self) -> usize {
+        list_bytes(self.len(), HEADER_ENTRY_BYTES)
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.compact_size(self.len() as u64);
+        for header in self.iter() {
+            writer.consensus(header);
+            writer.compact_size(0);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Arc<[Header]>, PayloadError> {
+        let count = reader.count(
+            HEADERS_PER_MESSAGE_MAX,
+            HEADER_ENTRY_BYTES,
+            "more than 2000 headers",
+        )?;
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            list.push(reader.consensus("header")?);
+            if reader.compact_size()? != 0 {
+                return Err(PayloadError::Invalid("header with transactions"));
+            }
+        }
+        Ok(list.into())
+    }
+}
+
+impl Payload for Vec<Inventory> {
+    fn bytes(&self) -> usize {
+        list_bytes(self.len(), INVENTORY_BYTES)
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.compact_size(self.len() as u64);
+        self.iter().for_each(|entry| writer.consensus(entry));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Vec<Inventory>, PayloadError> {
+        let count = reader.count(
+            INVENTORY_PER_MESSAGE_MAX,
+            INVENTORY_BYTES,
+            "more than 50000 inventory entries",
+        )?;
+        (0..count)
+            .map(|_| reader.consensus("inventory entry"))
+            .collect()
+    }
+}

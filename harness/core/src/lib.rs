@@ -9,6 +9,7 @@ pub mod check;
 pub mod conduct;
 pub mod error;
 pub mod event;
+pub mod experiment;
 pub mod ledger;
 pub mod plan;
 pub mod report;

@@ -13,7 +13,6 @@ use super::forks::FinalChain;
 use super::record::{Partition, Record, Spend};
 use super::tree::BlockId;
 use crate::plan::Plan;
-use crate::plan::spec::FaultKind;
 
 /// One double spend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,7 +52,7 @@ pub fn all(
     plan.faults
         .iter()
         .enumerate()
-        .filter(|(_, f)| f.kind == FaultKind::DoubleSpend)
+        .filter(|(_, f)| f.is_double_spend())
         .map(|(index, _)| one(plan, record, partitions, chain, index as u32))
         .collect()
 }

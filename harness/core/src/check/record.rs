@@ -9,7 +9,7 @@ use peerlab_link::{Nanos, NodeId};
 use super::tree::{BlockId, BlockTree, Described};
 use crate::event::{HostFacts, RunEvent, Tip, What};
 use crate::plan::Plan;
-use crate::plan::spec::{Down, FaultKind};
+use crate::plan::spec::{Down, Fault};
 
 /// Everything kept of a run's events.
 #[derive(Debug, Default)]
@@ -208,10 +208,7 @@ impl Record {
                 }
             }
         }
-        let keep_txids = plan
-            .faults
-            .iter()
-            .any(|f| matches!(f.kind, FaultKind::DoubleSpend));
+        let keep_txids = plan.faults.iter().any(Fault::is_double_spend);
         for event in events {
             record.take(event, keep_txids);
         }
@@ -347,7 +344,7 @@ impl Record {
     pub fn partitions(&self, plan: &Plan) -> Vec<Partition> {
         let mut partitions = Vec::new();
         for (index, fault) in plan.faults.iter().enumerate() {
-            let FaultKind::Partition { groups } = &fault.kind else {
+            let Some(groups) = fault.sides() else {
                 continue;
             };
             let index = index as u32;

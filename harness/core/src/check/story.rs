@@ -13,8 +13,8 @@ use super::{Judgement, Verdict, judge};
 use crate::event::{HostFacts, RunEvent, Tip, What};
 use crate::plan::Plan;
 use crate::plan::spec::{
-    Disturbance, Down, Errand, Expectation, Fault, FaultKind, Group, Image, Ledger, Node, Outage,
-    Peers, Phase, Probe, Task,
+    Cause, Disturbance, Down, Errand, Expectation, Fault, FaultKind, Group, Image, Ledger, Node,
+    Outage, Peers, Phase, Probe, Task,
 };
 
 /// Where the pre-mined chain ends.
@@ -188,9 +188,10 @@ impl Story {
         self.plan.faults.push(Fault {
             start: secs(from),
             end: heal.map(secs),
-            kind: FaultKind::Partition {
-                groups: groups.iter().map(ids).collect(),
-            },
+            cause: Cause::Fault(FaultKind::Partition {
+                sides: groups.iter().map(ids).collect(),
+                one_way: false,
+            }),
             label: format!("partition {fault}"),
         });
         self.tell(secs(from), What::FaultBegan { fault });
@@ -203,7 +204,7 @@ impl Story {
         self.plan.faults.push(Fault {
             start: secs(t),
             end: None,
-            kind: FaultKind::DoubleSpend,
+            cause: Cause::Fault(FaultKind::DoubleSpend { partition: 0 }),
             label: "double spend".into(),
         });
         let first = |i: usize| given.get(i).map(|(n, _)| NodeId(*n)).into_iter().collect();

@@ -92,11 +92,10 @@ pub fn calendar(plan: &Plan) -> Vec<(Nanos, What)> {
         entries.push((phase.start, What::Phase { name }));
     }
     for (i, fault) in plan.faults.iter().enumerate() {
-        let by_the_fabric = matches!(
-            fault.kind,
-            FaultKind::Partition { .. } | FaultKind::Shape { .. }
-        );
-        if by_the_fabric {
+        if fault
+            .kind()
+            .is_some_and(FaultKind::is_recorded_when_applied)
+        {
             continue;
         }
         let fault_no = i as u32;

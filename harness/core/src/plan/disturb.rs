@@ -7,7 +7,7 @@ use super::chance::Chance;
 use super::churn::{absences, churning};
 use super::down::{Joined, Span, Spans};
 use super::place::{Chooser, Placement, node_name};
-use super::spec::{Down, Fault, FaultKind, Outage};
+use super::spec::{Cause, Down, Fault, FaultKind, Nodes, Outage};
 use crate::error::{Report, Result};
 use crate::topology::{self, Topology};
 
@@ -38,15 +38,24 @@ pub fn disturb(topology: &Topology, placement: &Placement, seed: u64) -> Result<
     };
     let mut spans = Spans::default();
     for (index, fault) in topology.faults.iter().enumerate() {
-        let chooser = Chooser::new(
-            topology,
-            placement,
-            Chance::new(seed, &format!("fault/{index}")),
-        );
-        let fault = add_fault(
-            topology, placement, fault, index, chooser, &mut all, &mut spans,
-        )?;
-        all.faults.push(fault);
+        let chance = Chance::new(seed, &format!("fault/{index}"));
+        let kind = draw_kind(topology, placement, fault, chance)?;
+        let (start, end) = (fault.start, fault.end);
+        all.timetable
+            .extend(kind.timetable(index as u32, start, end));
+        if let Some(how) = kind.down() {
+            for node in kind.node_sets().iter().flatten() {
+                spans.add(*node, Span { start, end, how });
+            }
+        }
+        all.faults.push(Fault {
+            start,
+            end: end.filter(|_| kind.across().is_none()),
+            label: label(&kind, fault, |nodes| {
+                label_nodes(topology, placement, nodes)
+            }),
+            cause: Cause::Fault(kind),
+        });
     }
     add_churn(topology, placement, seed, &mut all, &mut spans)?;
     let joined = spans.join();
@@ -73,117 +82,17 @@ fn heal_all(topology: &Topology, timetable: &mut Vec<Timed>) {
     }
 }
 
-fn add_fault(
+/// Which nodes a fault means.
+fn draw_kind(
     topology: &Topology,
     placement: &Placement,
     fault: &topology::Fault,
-    index: usize,
-    mut chooser: Chooser<'_>,
-    all: &mut Disturbances,
-    spans: &mut Spans,
-) -> Result<Fault> {
-    let id = index as u32;
-    let mut link = |at, change| {
-        all.timetable.push(Timed {
-            at,
-            action: Action::Link(change),
-        });
-    };
-    let names = |nodes: &[NodeId]| label_nodes(topology, placement, nodes);
-    let (kind, label) = match &fault.kind {
-        topology::FaultKind::Partition { sides, one_way } => {
-            let groups = partition(topology, placement, fault, sides, &mut chooser)?;
-            link(
-                fault.start,
-                Change::Partition {
-                    id,
-                    groups: groups.clone(),
-                    one_way: *one_way,
-                },
-            );
-            if let Some(end) = fault.end {
-                link(end, Change::Heal { id });
-            }
-            let sizes: Vec<String> = groups.iter().map(|group| group.len().to_string()).collect();
-            let kind = if *one_way {
-                "one-way partition"
-            } else {
-                "partition"
-            };
-            (
-                FaultKind::Partition { groups },
-                format!("{kind} of {} nodes", sizes.join(" | ")),
-            )
-        }
-        topology::FaultKind::Shape { nodes, shape } => {
-            let nodes = chooser.one(nodes)?;
-            link(
-                fault.start,
-                Change::Shape {
-                    id,
-                    nodes: nodes.clone(),
-                    shape: *shape,
-                },
-            );
-            if let Some(end) = fault.end {
-                link(end, Change::Unshape { id });
-            }
-            let label = format!("worse links for {}", names(&nodes));
-            (FaultKind::Shape { nodes }, label)
-        }
-        topology::FaultKind::Down { nodes, how } => {
-            let nodes = chooser.one(nodes)?;
-            for node in &nodes {
-                let span = Span {
-                    start: fault.start,
-                    end: fault.end,
-                    how: *how,
-                };
-                spans.add(*node, span);
-            }
-            let label = format!("{} of {}", how.word(), names(&nodes));
-            (FaultKind::Down { nodes, how: *how }, label)
-        }
-        topology::FaultKind::DoubleSpend { .. } => (
-            FaultKind::DoubleSpend,
-            "double spend across the partition".into(),
-        ),
-    };
-    let end = if kind == FaultKind::DoubleSpend {
-        None
-    } else {
-        fault.end
-    };
-    Ok(Fault {
-        start: fault.start,
-        end,
-        kind,
-        label: label_length(label, fault),
-    })
-}
-
-/// The sides, and as a last one the nodes that are on none.
-fn partition(
-    topology: &Topology,
-    placement: &Placement,
-    fault: &topology::Fault,
-    sides: &[topology::Selection],
-    chooser: &mut Chooser<'_>,
-) -> Result<Vec<Vec<NodeId>>> {
-    let mut groups = chooser.sides(sides)?;
-    let mut left: Vec<bool> = vec![true; placement.count()];
-    for node in groups.iter().flatten() {
-        left[node.index()] = false;
-    }
-    let others: Vec<NodeId> = placement
-        .all()
-        .into_iter()
-        .filter(|node| left[node.index()])
-        .collect();
-    if !others.is_empty() {
-        groups.push(others);
-    }
-    if groups.len() < 2 {
+    chance: Chance,
+) -> Result<FaultKind<Nodes>> {
+    let mut chooser = Chooser::new(topology, placement, chance);
+    let mut kind = fault.kind.try_map(|nodes| chooser.sides(nodes))?;
+    kind.complete(placement.count());
+    if kind.sides().is_some_and(|sides| sides.len() < 2) {
         let report = Report {
             causes: vec!["its only side holds all nodes".into()],
             hint: Some("leave some nodes out, or name a second side".into()),
@@ -191,7 +100,24 @@ fn partition(
         };
         return Err(topology.error_at(&fault.path.key("partition"), report));
     }
-    Ok(groups)
+    Ok(kind)
+}
+
+/// A label that says how long it lasts as well.
+fn label(
+    kind: &FaultKind<Nodes>,
+    fault: &topology::Fault,
+    names: impl Fn(&[NodeId]) -> String,
+) -> String {
+    let label = kind.label(names);
+    match fault.end {
+        _ if kind.across().is_some() => label,
+        None => format!("{label}, for good"),
+        Some(end) => {
+            let lasts = end.saturating_sub(fault.start);
+            format!("{label} for {}s", lasts.as_secs_f64())
+        }
+    }
 }
 
 fn add_churn(
@@ -220,7 +146,7 @@ fn add_churn(
             all.faults.push(Fault {
                 start: Nanos::ZERO,
                 end: Some(end),
-                kind: FaultKind::Churn {
+                cause: Cause::Churn {
                     nodes: going,
                     how: rule.how,
                 },
@@ -309,15 +235,4 @@ fn label_nodes(topology: &Topology, placement: &Placement, nodes: &[NodeId]) -> 
         .map(|node| node_name(topology, placement, *node))
         .collect();
     names.join(", ")
-}
-
-fn label_length(label: String, fault: &topology::Fault) -> String {
-    match (&fault.kind, fault.end) {
-        (topology::FaultKind::DoubleSpend { .. }, _) => label,
-        (_, None) => format!("{label}, for good"),
-        (_, Some(end)) => format!(
-            "{label} for {}s",
-            end.saturating_sub(fault.start).as_secs_f64()
-        ),
-    }
 }

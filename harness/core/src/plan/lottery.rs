@@ -12,7 +12,7 @@ use peerlab_link::{Nanos, NodeId};
 use super::chance::Chance;
 use super::down::Downtime;
 use super::sample::exponential;
-use super::spec::{Errand, Fault, FaultKind, Node, Task};
+use super::spec::{Errand, Fault, Node, Task};
 use crate::topology::{self, Blocks, Topology, Transactions};
 
 /// Longest time without blocks and transactions at the start.
@@ -38,16 +38,17 @@ pub fn agenda(
     let mut errands = blocks(topology, nodes, downtime, seed);
     let mut outputs = 0;
     for (index, fault) in topology.faults.iter().enumerate() {
-        if let topology::FaultKind::DoubleSpend { partition } = fault.kind
-            && let Some(FaultKind::Partition { groups }) =
-                faults.get(partition).map(|fault| &fault.kind)
-        {
+        let across = fault
+            .kind
+            .across()
+            .and_then(|partition| faults.get(partition));
+        if let Some([first, second, ..]) = across.and_then(Fault::sides) {
             let mut chance = Chance::new(seed, &format!("double-spend/{index}"));
             let mut side = |nodes: &[NodeId]| candidates(nodes, fault.start, downtime, &mut chance);
             let task = Task::DoubleSpend {
                 fault: index as u32,
                 output: outputs,
-                sides: [side(&groups[0]), side(&groups[1])],
+                sides: [side(first), side(second)],
             };
             errands.push(Errand {
                 at: fault.start,

@@ -7,6 +7,10 @@ use peerlab_link::proto::Timed;
 use peerlab_link::{Nanos, Network, NodeId};
 use serde::{Deserialize, Serialize};
 
+pub use crate::experiment::{
+    Disturbance, Down, Expectation, FaultKind, Image, NodeQuantile, Nodes, Probe,
+};
+
 /// The reproducible experiment (`plan.json`). The same plan gives the same run on any engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +55,7 @@ pub struct Plan {
 
 impl Plan {
     /// The format that this code writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// When the run ends.
     pub fn end(&self) -> Nanos {
@@ -85,29 +89,6 @@ pub struct Group {
     pub cpu_millis: Option<u32>,
     /// Memory limit, bytes; `None` is unlimited.
     pub memory_bytes: Option<u64>,
-}
-
-/// What a node runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Image {
-    /// Our own node, built from `images/node`.
-    Peerlab,
-    /// An image that the engine has, by reference.
-    Named(String),
-    /// An image in an archive: an OCI layout or what `docker save` writes, by its path.
-    Archive(String),
-}
-
-/// How a node's ledger is read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Probe {
-    /// JSON-RPC as Bitcoin Core answers it, at 127.0.0.1:`port`.
-    BitcoinRpc {
-        /// TCP port.
-        port: u16,
-    },
 }
 
 /// One node.
@@ -224,154 +205,50 @@ pub enum Task {
     },
 }
 
-/// A fault as written, resolved.
+/// A fault or a churn rule as written, with chance drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
     /// Start.
     pub start: Nanos,
     /// End: when it heals. `None` is never, or an instantaneous fault.
     pub end: Option<Nanos>,
-    /// Which kind.
-    pub kind: FaultKind,
+    /// What it comes from.
+    pub cause: Cause,
     /// For people, in one line: `partition of 6 nodes from 6`.
     pub label: String,
 }
 
-/// The kinds of fault.
+/// From which section of the file an entry of [`Plan::faults`] comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// The network splits into these groups.
-    Partition {
-        /// The groups.
-        groups: Vec<Vec<NodeId>>,
-    },
-    /// Links get worse.
-    Shape {
-        /// Whose.
-        nodes: Vec<NodeId>,
-    },
-    /// Nodes go down, or freeze, and come back at the end.
-    Down {
-        /// Whose.
-        nodes: Vec<NodeId>,
-        /// In which way.
-        how: Down,
-    },
-    /// Two conflicting transactions on two sides.
-    DoubleSpend,
-    /// The churn of a group; one entry per churn rule, covering the whole stretch.
+pub enum Cause {
+    /// `faults`.
+    Fault(FaultKind<Nodes>),
+    /// `churn`: one entry per rule, from the start of the run to the settle phase.
     Churn {
-        /// Who churns.
-        nodes: Vec<NodeId>,
+        /// Who comes and goes.
+        nodes: Nodes,
         /// In which way.
         how: Down,
     },
 }
 
-/// How a node goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Down {
-    /// The process dies, its sockets close.
-    Kill,
-    /// Its link goes silent first, then it dies: peers must time out.
-    Vanish,
-    /// A polite stop.
-    Stop,
-    /// The processes stand still; the kernel still answers for them.
-    Freeze,
-    /// It dies, and a new node with an empty disk comes in its place.
-    Replace,
-}
-
-impl Down {
-    /// As experiment files name it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Down::Kill => "kill",
-            Down::Vanish => "vanish",
-            Down::Stop => "stop",
-            Down::Freeze => "freeze",
-            Down::Replace => "replace",
+impl Fault {
+    /// What it does, unless it is churn: the background of the run rather than an event in it.
+    pub fn kind(&self) -> Option<&FaultKind<Nodes>> {
+        match &self.cause {
+            Cause::Fault(kind) => Some(kind),
+            Cause::Churn { .. } => None,
         }
     }
-}
 
-/// What must hold for exit code 0.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Expectation {
-    /// Live nodes agree on a tip within a time of a disturbance's end, for as long as `hold`.
-    Converged {
-        /// Bound on the time to converge.
-        within: Nanos,
-        /// The disturbance whose end is meant.
-        of: Disturbance,
-        /// A live node may be this many blocks behind.
-        lag: u32,
-        /// How long agreement must last.
-        hold: Nanos,
-    },
-    /// At the end all live nodes have the same tip and the same ledger state (muhash).
-    SameLedger,
-    /// Of every double spend exactly this many of the two transactions are in the final chain.
-    DoubleSpend {
-        /// 0, 1 or 2.
-        confirmed: u32,
-    },
-    /// Depth of the deepest reorganisation of any node, blocks.
-    ReorgDepth {
-        /// At least.
-        min: Option<u32>,
-        /// At most.
-        max: Option<u32>,
-    },
-    /// Time from a block's birth until a share of the live nodes have it.
-    Propagation {
-        /// Share of nodes, percent: 50, 90 or 99.
-        quantile: u8,
-        /// The median over blocks of that time must be below this.
-        below: Nanos,
-        /// Only blocks born in this phase.
-        phase: Option<String>,
-    },
-    /// Bytes per second on the wire, sent plus received.
-    Bandwidth {
-        /// Over which nodes' figures.
-        of: NodeQuantile,
-        /// Must be below this, bytes per second.
-        below: u64,
-        /// Only in this phase.
-        phase: Option<String>,
-    },
-    /// At the end at least this many nodes are live.
-    NodesUp {
-        /// Count.
-        min: u32,
-    },
-}
+    /// The sides, if it is a partition.
+    pub fn sides(&self) -> Option<&[Nodes]> {
+        self.kind()?.sides()
+    }
 
-/// The end of which disturbance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Disturbance {
-    /// Every partition that heals, each judged.
-    Heal,
-    /// The start of the settle phase, when everything has been healed.
-    Settle,
-}
-
-/// A figure over the nodes' figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NodeQuantile {
-    /// Arithmetic mean.
-    Mean,
-    /// Median.
-    P50,
-    /// 95th percentile.
-    P95,
-    /// Greatest.
-    Max,
+    /// Whether it is a double spend.
+    pub fn is_double_spend(&self) -> bool {
+        self.kind().is_some_and(|kind| kind.across().is_some())
+    }
 }

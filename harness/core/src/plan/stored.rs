@@ -5,10 +5,38 @@ use std::collections::BTreeSet;
 
 use peerlab_link::proto::Action;
 use peerlab_link::{Change, Nanos, NodeId};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::spec::{FaultKind, Peers, Plan, Task};
+use super::spec::{Cause, Fault, Peers, Plan, Task};
 use crate::error::{Error, Explain, Result};
+
+/// What every format of a plan has.
+#[derive(Deserialize)]
+struct Format {
+    version: u32,
+}
+
+fn other_format(name: &str, version: u32) -> Error {
+    let ours = Plan::VERSION;
+    let (which, hint) = if version < ours {
+        (
+            "an older format",
+            "draw it anew from its experiment file: `peerlab plan FILE --seed SEED`; the seed is in \
+             the plan. Or use the Peerlab that wrote it",
+        )
+    } else {
+        (
+            "a newer format",
+            "use the Peerlab that wrote it, or a later one",
+        )
+    };
+    Error::input(format!("{name} has {which}"))
+        .because(format!(
+            "it has version {version} of the plan's format, and this Peerlab reads version {ours}"
+        ))
+        .hint(hint)
+}
 
 impl Plan {
     /// Reads and checks a plan; `name` is for errors.
@@ -17,6 +45,12 @@ impl Plan {
     /// [`crate::error::Kind::Input`]: the text is no plan of this version, or contradicts itself.
     pub fn parse(name: &str, text: &str) -> Result<Plan> {
         let hint = "plans are written by `peerlab plan FILE` and by every run";
+        // Before the rest, which is likely not to be understood where this differs.
+        if let Ok(Format { version }) = serde_json::from_str(text)
+            && version != Plan::VERSION
+        {
+            return Err(other_format(name, version));
+        }
         let plan: Plan = serde_json::from_str(text)
             .or_input(|| format!("{name} is not a plan"))
             .map_err(|error| error.hint(hint))?;
@@ -47,13 +81,6 @@ impl Plan {
     /// # Errors
     /// What is wrong with it, as a clause.
     pub fn validate(&self) -> Result<(), String> {
-        if self.version != Plan::VERSION {
-            return Err(format!(
-                "it has version {}, and {} is understood",
-                self.version,
-                Plan::VERSION
-            ));
-        }
         self.validate_phases()?;
         self.validate_nodes()?;
         self.validate_network()?;
@@ -164,12 +191,15 @@ impl Plan {
         let peers = |peers: &Peers| match peers {
             Peers::Fixed(nodes) | Peers::Bootstrap(nodes) | Peers::Seeds(nodes) => known(nodes),
         };
-        let fault = |kind: &FaultKind| match kind {
-            FaultKind::Partition { groups } => groups.iter().all(|group| known(group)),
-            FaultKind::Shape { nodes }
-            | FaultKind::Down { nodes, .. }
-            | FaultKind::Churn { nodes, .. } => known(nodes),
-            FaultKind::DoubleSpend => true,
+        let fault = |cause: &Cause| match cause {
+            Cause::Fault(kind) => {
+                let across = |partition| self.faults.get(partition).and_then(Fault::sides);
+                kind.node_sets().iter().all(|nodes| known(nodes))
+                    && kind
+                        .across()
+                        .is_none_or(|partition| across(partition).is_some())
+            }
+            Cause::Churn { nodes, .. } => known(nodes),
         };
         let action = |action: &Action| match action {
             Action::Process { node, .. } => known(&[*node]),
@@ -197,7 +227,7 @@ impl Plan {
             }
         };
         let fine = self.nodes.iter().all(|node| peers(&node.peers))
-            && self.faults.iter().all(|it| fault(&it.kind))
+            && self.faults.iter().all(|it| fault(&it.cause))
             && self.timetable.iter().all(|timed| action(&timed.action))
             && self.outages.iter().all(|outage| known(&[outage.node]))
             && self.agenda.iter().all(|errand| task(&errand.task));

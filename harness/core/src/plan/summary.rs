@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use peerlab_link::Nanos;
 
-use super::spec::{Disturbance, Expectation, Fault, FaultKind, Image, NodeQuantile, Plan, Task};
+use super::spec::{Disturbance, Expectation, Fault, Image, NodeQuantile, Plan, Task};
 
 impl Plan {
     /// The experiment on one screen: nodes, phases, faults, expectations.
@@ -131,7 +131,7 @@ impl Plan {
             let until = outage
                 .end
                 .map_or("for good".to_owned(), |end| format!("until {}", end.show()));
-            let how = format!("{:?}", outage.how).to_lowercase();
+            let how = outage.how.word();
             lines.push((
                 outage.start,
                 format!("{} down {until} ({how})", name(outage.node)),
@@ -161,13 +161,6 @@ impl Plan {
             writeln!(text, "  {:>9.3}s  {line}", at.as_secs_f64())?;
         }
         Ok(())
-    }
-}
-
-impl Fault {
-    /// Whether it is the background of the whole run rather than an event in it.
-    pub fn is_churn(&self) -> bool {
-        matches!(self.kind, FaultKind::Churn { .. })
     }
 }
 

@@ -13,6 +13,7 @@ use super::network_values::{Framing, Graph, Mode};
 use super::units::{Amount, Below, Count, Number, Rate, Seed, Share, Size};
 use super::words::{DisturbanceWord, DownWay, EndWord, ProbeWay, Until};
 use super::written::{WordOr, Written};
+use crate::experiment::{Down, FaultKey};
 
 /// A Peerlab experiment: a network of ledger nodes, what is done to it, and what must hold.
 ///
@@ -303,6 +304,29 @@ pub struct Fault {
     /// Two conflicting transactions are given to the two sides of a partition.
     #[serde(default)]
     pub double_spend: Option<DoubleSpend>,
+}
+
+impl Fault {
+    /// Whether a key is there.
+    pub fn has(&self, key: FaultKey) -> bool {
+        match key {
+            FaultKey::Partition => self.partition.is_some(),
+            FaultKey::Down(how) => self.down(how).is_some(),
+            FaultKey::Shape => self.shape.is_some(),
+            FaultKey::DoubleSpend => self.double_spend.is_some(),
+        }
+    }
+
+    /// The nodes that go down in this way.
+    pub fn down(&self, how: Down) -> &Option<WordOr<Vec<String>>> {
+        match how {
+            Down::Kill => &self.kill,
+            Down::Vanish => &self.vanish,
+            Down::Stop => &self.stop,
+            Down::Freeze => &self.freeze,
+            Down::Replace => &self.replace,
+        }
+    }
 }
 
 /// A worsening of links. What is not written stays as it is.

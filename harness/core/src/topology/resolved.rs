@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use peerlab_link::{Loss, Nanos, PathDelay, Shape};
+use peerlab_link::{Loss, Nanos, PathDelay};
 
 use super::distribution::Distribution;
 use super::marked::{Document, Path};
 use super::network_values::Graph;
 use super::units::Amount;
 use crate::error::{Error, Kind, Report};
-use crate::plan::spec::{Down, Expectation, Image, Probe};
+use crate::experiment::{Down, Expectation, FaultKind, Image, Probe};
 
 /// A whole experiment.
 #[derive(Clone, Debug)]
@@ -300,38 +300,7 @@ pub struct Fault {
     /// Its name.
     pub name: Option<String>,
     /// What happens.
-    pub kind: FaultKind,
-}
-
-/// What a fault does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FaultKind {
-    /// The network splits.
-    Partition {
-        /// The sides as written.
-        sides: Vec<Selection>,
-        /// Whether only the first side's packets are lost.
-        one_way: bool,
-    },
-    /// Nodes go down.
-    Down {
-        /// Who.
-        nodes: Selection,
-        /// How.
-        how: Down,
-    },
-    /// Links get worse.
-    Shape {
-        /// Whose.
-        nodes: Selection,
-        /// How.
-        shape: Shape,
-    },
-    /// Two conflicting transactions.
-    DoubleSpend {
-        /// Index of the partition among the faults.
-        partition: usize,
-    },
+    pub kind: FaultKind<Selection>,
 }
 
 /// Which nodes, with names resolved.

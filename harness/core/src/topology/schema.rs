@@ -46,6 +46,7 @@ fn refuse_null(schema: &mut Schema) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::FaultKey;
 
     /// Every property of every object, by its path.
     fn properties(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
@@ -76,6 +77,13 @@ mod tests {
         }
         assert_eq!(schema["additionalProperties"], false);
         assert!(!schema.to_string().contains("null"), "{schema:#}");
+        let mut keys: Vec<&str> = vec!["at", "for", "until", "name", "one_way"];
+        keys.extend(FaultKey::ALL.into_iter().map(FaultKey::word));
+        keys.sort_unstable();
+        let fault = schema["definitions"]["Fault"]["properties"].as_object();
+        let mut properties: Vec<&String> = fault.unwrap().keys().collect();
+        properties.sort_unstable();
+        assert_eq!(properties, keys);
         let count = &schema["definitions"]["NodeGroup"]["properties"]["count"];
         assert_eq!(count["type"], "integer");
     }

@@ -5,7 +5,7 @@ use peerlab_link::Nanos;
 use super::phrase::{Phrase, unknown_choice};
 use super::units::Count;
 use super::written::{BadValue, Value};
-use crate::plan::spec::{Disturbance, Down, Probe};
+use crate::experiment::{Disturbance, Down, Probe};
 
 /// When a fault ends, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,9 @@ impl Value for DownWay {
     const EXAMPLES: &'static [&'static str] = &["kill", "vanish", "stop", "freeze", "replace"];
 
     fn parse(text: &str) -> Result<DownWay, BadValue> {
-        Ok(DownWay(match text {
-            "kill" => Down::Kill,
-            "vanish" => Down::Vanish,
-            "stop" => Down::Stop,
-            "freeze" => Down::Freeze,
-            "replace" => Down::Replace,
-            _ => return Err(unknown_choice(text, Self::EXAMPLES)),
-        }))
+        let how = Down::ALL.into_iter().find(|how| how.word() == text);
+        how.map(DownWay)
+            .ok_or_else(|| unknown_choice(text, Self::EXAMPLES))
     }
 }
 

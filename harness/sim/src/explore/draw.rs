@@ -3,12 +3,12 @@
 //! 2012), because faults of all kinds at once hide each other. Faults lie in the phase `faults`;
 //! when it ends everything heals, and the settle phase is judged.
 
-use peerlab_link::{Loss, Nanos, Shape};
+use peerlab_link::{Loss, Nanos, NodeId, Shape};
 use peerlab_node::io::KEEPALIVE_AFTER;
 
-use super::scenario::{Fault, FaultKind, Scenario};
+use super::scenario::{Fault, Scenario};
 use peerlab_core::error::{Error, Result};
-use peerlab_core::plan::spec::{Disturbance, Down, Expectation};
+use peerlab_core::experiment::{Disturbance, Down, Expectation, FaultKey, FaultKind, Nodes};
 use peerlab_core::plan::{Chance, PERIOD_MIN};
 use peerlab_core::topology::Topology;
 
@@ -38,27 +38,36 @@ const RATE_KBPS: (u64, u64) = (20, 2_000);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Intensity(pub f64);
 
-/// The kinds of faults that are drawn, and the labels of their streams.
-const KINDS: [(&str, Kind); 10] = [
-    ("kill", Kind::Down(Down::Kill)),
-    ("stop", Kind::Down(Down::Stop)),
-    ("vanish", Kind::Down(Down::Vanish)),
-    ("freeze", Kind::Down(Down::Freeze)),
-    ("replace", Kind::Down(Down::Replace)),
-    ("partition", Kind::Partition { one_way: false }),
-    ("one-way", Kind::Partition { one_way: true }),
-    ("delay", Kind::Delay),
-    ("loss", Kind::Loss),
-    ("rate", Kind::Rate),
-];
+/// What a drawn fault is made of.
+struct Drawing<'a> {
+    all: Nodes,
+    scale: f64,
+    chance: &'a mut Chance,
+}
 
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Down(Down),
-    Partition { one_way: bool },
-    Delay,
-    Loss,
-    Rate,
+/// A way to draw a fault, and the label of its stream.
+type Draw = (&'static str, fn(&mut Drawing<'_>) -> FaultKind<Nodes>);
+
+/// The ways in which faults of a kind are drawn; each is switched and scaled by itself.
+fn ways(key: FaultKey) -> &'static [Draw] {
+    match key {
+        FaultKey::Partition => &[
+            ("partition", |drawing| drawing.partition(false)),
+            ("one-way", |drawing| drawing.partition(true)),
+        ],
+        FaultKey::Down(Down::Kill) => &[("kill", |drawing| drawing.down(Down::Kill))],
+        FaultKey::Down(Down::Stop) => &[("stop", |drawing| drawing.down(Down::Stop))],
+        FaultKey::Down(Down::Vanish) => &[("vanish", |drawing| drawing.down(Down::Vanish))],
+        FaultKey::Down(Down::Freeze) => &[("freeze", |drawing| drawing.down(Down::Freeze))],
+        FaultKey::Down(Down::Replace) => &[("replace", |drawing| drawing.down(Down::Replace))],
+        FaultKey::Shape => &[
+            ("delay", |drawing| drawing.delay()),
+            ("loss", |drawing| drawing.loss()),
+            ("rate", |drawing| drawing.rate()),
+        ],
+        // Of the experiment's own: which outcome is right, only its author knows.
+        FaultKey::DoubleSpend => &[],
+    }
 }
 
 /// An experiment whose faults seeds draw.
@@ -107,9 +116,9 @@ impl Base {
     /// As `compile`.
     pub fn draw(&self, seed: u64) -> Result<Scenario> {
         let mut scenario = Scenario::of(&self.topology, seed)?;
-        for (label, kind) in KINDS {
+        for (label, draw) in FaultKey::ALL.into_iter().flat_map(ways) {
             let mut chance = Chance::new(seed, &format!("explore/{label}"));
-            let faults = draw_kind(&scenario, kind, self.intensity, &mut chance);
+            let faults = draw_faults(&scenario, *draw, self.intensity, &mut chance);
             scenario.faults.extend(faults);
         }
         // Indices of partitions stay right: the experiment's own faults come first.
@@ -155,9 +164,9 @@ fn give_time(topology: &mut Topology) {
     topology.phases.settle = settle.max(SETTLE_MIN);
 }
 
-fn draw_kind(
+fn draw_faults(
     scenario: &Scenario,
-    kind: Kind,
+    draw: fn(&mut Drawing<'_>) -> FaultKind<Nodes>,
     intensity: Intensity,
     chance: &mut Chance,
 ) -> Vec<Fault> {
@@ -168,81 +177,74 @@ fn draw_kind(
         return Vec::new();
     }
     let count = 1 + chance.below(most);
-    (0..count)
-        .map(|_| draw_fault(scenario, kind, scale, chance))
-        .collect()
+    let mut drawing = Drawing {
+        all: scenario.all_nodes().into_iter().map(NodeId).collect(),
+        scale,
+        chance,
+    };
+    let mut fault = |_| {
+        let (start, end) = draw_times(scenario, drawing.chance);
+        Fault {
+            start,
+            end: Some(end),
+            kind: draw(&mut drawing),
+        }
+    };
+    (0..count).map(&mut fault).collect()
 }
 
-fn draw_fault(scenario: &Scenario, kind: Kind, scale: f64, chance: &mut Chance) -> Fault {
-    let (start, end) = draw_times(scenario, chance);
-    let all = scenario.all_nodes();
-    let victims = |chance: &mut Chance| {
-        let most = (scale * (all.len() / VICTIMS_PART) as f64) as usize;
-        let count = 1 + chance.below(most.max(1));
-        sorted(chance.choose(&all, count))
-    };
-    let shape = |chance: &mut Chance, shape: Shape| FaultKind::Shape {
-        nodes: victims(chance),
-        shape,
-    };
-    let kind = match kind {
-        Kind::Down(how) => FaultKind::Down {
-            nodes: victims(chance),
+impl Drawing<'_> {
+    /// A part of the nodes.
+    fn victims(&mut self) -> Nodes {
+        let most = (self.scale * (self.all.len() / VICTIMS_PART) as f64) as usize;
+        let count = 1 + self.chance.below(most.max(1));
+        sorted(self.chance.choose(&self.all, count))
+    }
+
+    fn down(&mut self, how: Down) -> FaultKind<Nodes> {
+        FaultKind::Down {
+            nodes: self.victims(),
             how,
-        },
-        Kind::Partition { one_way } => {
-            let count = 1 + chance.below((all.len() / 2).max(1));
-            let side = sorted(chance.choose(&all, count));
-            let rest = all
-                .iter()
-                .copied()
-                .filter(|node| !side.contains(node))
-                .collect();
-            let mut sides = vec![side, rest];
-            if one_way && chance.bits() & 1 == 1 {
-                sides.reverse();
-            }
-            FaultKind::Partition { sides, one_way }
         }
-        Kind::Delay => {
-            let delay = Some(Nanos::from_millis(spread(DELAY_MS, chance)));
-            shape(
-                chance,
-                Shape {
-                    delay,
-                    ..Shape::default()
-                },
-            )
+    }
+
+    fn partition(&mut self, one_way: bool) -> FaultKind<Nodes> {
+        let count = 1 + self.chance.below((self.all.len() / 2).max(1));
+        let side = sorted(self.chance.choose(&self.all, count));
+        let mut rest = self.all.clone();
+        rest.retain(|node| !side.contains(node));
+        let mut sides = vec![side, rest];
+        if one_way && self.chance.bits() & 1 == 1 {
+            sides.reverse();
         }
-        Kind::Loss => {
-            let percent = spread(LOSS_PERCENT, chance);
-            let lost = u64::from(Loss::ONE) * percent / 100;
-            let loss = Some(Loss::Bernoulli {
-                chance: lost as u32,
-            });
-            shape(
-                chance,
-                Shape {
-                    loss,
-                    ..Shape::default()
-                },
-            )
+        FaultKind::Partition { sides, one_way }
+    }
+
+    fn delay(&mut self) -> FaultKind<Nodes> {
+        self.shape(|chance, shape| {
+            shape.delay = Some(Nanos::from_millis(spread(DELAY_MS, chance)));
+        })
+    }
+
+    fn loss(&mut self) -> FaultKind<Nodes> {
+        self.shape(|chance, shape| {
+            let lost = u64::from(Loss::ONE) * spread(LOSS_PERCENT, chance) / 100;
+            let chance = lost as u32;
+            shape.loss = Some(Loss::Bernoulli { chance });
+        })
+    }
+
+    fn rate(&mut self) -> FaultKind<Nodes> {
+        self.shape(|chance, shape| shape.rate_bps = Some(1_000 * spread(RATE_KBPS, chance)))
+    }
+
+    fn shape(&mut self, worsen: impl FnOnce(&mut Chance, &mut Shape)) -> FaultKind<Nodes> {
+        let mut shape = Shape::default();
+        worsen(self.chance, &mut shape);
+        FaultKind::Shape {
+            nodes: self.victims(),
+            shape,
         }
-        Kind::Rate => {
-            let rate_bps = Some(1_000 * spread(RATE_KBPS, chance));
-            shape(
-                chance,
-                Shape {
-                    rate_bps,
-                    ..Shape::default()
-                },
-            )
-        }
-    };
-    Fault {
-        start,
-        end: Some(end),
-        kind,
     }
 }
 
@@ -270,7 +272,7 @@ fn spread((least, most): (u64, u64), chance: &mut Chance) -> u64 {
     (libm::round(drawn) as u64).clamp(least, most)
 }
 
-fn sorted(mut nodes: Vec<u32>) -> Vec<u32> {
+fn sorted(mut nodes: Nodes) -> Nodes {
     nodes.sort_unstable();
     nodes
 }

@@ -23,7 +23,7 @@ mod yaml;
 pub use draw::{Base, Intensity};
 pub use judge::{Failure, Judge, failures_of};
 pub use reduce::Size;
-pub use scenario::{Away, Fault, FaultKind, Known, Scenario};
+pub use scenario::{Away, Fault, Known, Scenario};
 pub use search::{Audience, FailingSeed, Found, Limits, search};
 pub use shrink::{Shrunk, Watch, plan_of, shrink};
 pub use simulated::Simulator;

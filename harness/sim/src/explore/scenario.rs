@@ -3,10 +3,11 @@
 //! (`of`), written as a file (`yaml`), and made smaller (`reduce`). What engines run is always the
 //! plan of its file, never this.
 
-use peerlab_link::{Nanos, Shape};
+use peerlab_link::Nanos;
 
 use peerlab_core::error::Result;
-use peerlab_core::plan::spec::{self, Down, Expectation, Peers, Task};
+use peerlab_core::experiment::{Down, Expectation, FaultKind, Nodes};
+use peerlab_core::plan::spec::{self, Peers, Task};
 use peerlab_core::plan::{Placement, Plan, compile, draw_churn};
 use peerlab_core::topology::{self, Discovery, Group, Moment, Phases, Places, Topology};
 
@@ -77,38 +78,7 @@ pub struct Fault {
     /// Until when; `None` is for good. A double spend ends as it begins.
     pub end: Option<Nanos>,
     /// What.
-    pub kind: FaultKind,
-}
-
-/// What a fault does; lists of nodes are sorted.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FaultKind {
-    /// The network splits into these sides.
-    Partition {
-        /// All nodes.
-        sides: Vec<Vec<u32>>,
-        /// Whether only the first side's packets are lost.
-        one_way: bool,
-    },
-    /// Nodes go down.
-    Down {
-        /// Who.
-        nodes: Vec<u32>,
-        /// How.
-        how: Down,
-    },
-    /// Links get worse.
-    Shape {
-        /// Whose.
-        nodes: Vec<u32>,
-        /// How.
-        shape: Shape,
-    },
-    /// Two conflicting transactions.
-    DoubleSpend {
-        /// Index of the partition among the faults.
-        partition: usize,
-    },
+    pub kind: FaultKind<Nodes>,
 }
 
 impl Scenario {
@@ -194,10 +164,16 @@ impl Scenario {
 
     /// Whether a node is taken down for good by a fault.
     pub fn ends_down(&self, node: u32) -> bool {
-        self.faults.iter().any(|fault| match &fault.kind {
-            FaultKind::Down { nodes, .. } => fault.end.is_none() && nodes.contains(&node),
-            _ => false,
-        })
+        let down = |fault: &Fault| fault.kind.down().is_some() && fault.end.is_none();
+        let names = |fault: &Fault| {
+            fault
+                .kind
+                .node_sets()
+                .iter()
+                .flatten()
+                .any(|it| it.0 == node)
+        };
+        self.faults.iter().any(|fault| down(fault) && names(fault))
     }
 }
 
@@ -259,46 +235,13 @@ fn known(topology: &Topology, plan: &Plan) -> Known {
     }
 }
 
+/// The faults as written, with the nodes that were drawn.
 fn faults(topology: &Topology, plan: &Plan) -> Vec<Fault> {
-    let ids =
-        |nodes: &[peerlab_link::NodeId]| -> Vec<u32> { nodes.iter().map(|node| node.0).collect() };
-    let fault = |(written, drawn): (&topology::Fault, &spec::Fault)| {
-        let kind = match (&written.kind, &drawn.kind) {
-            (
-                topology::FaultKind::Partition { one_way, .. },
-                spec::FaultKind::Partition { groups },
-            ) => FaultKind::Partition {
-                sides: groups.iter().map(|group| ids(group)).collect(),
-                one_way: *one_way,
-            },
-            (topology::FaultKind::Down { how, .. }, spec::FaultKind::Down { nodes, .. }) => {
-                FaultKind::Down {
-                    nodes: ids(nodes),
-                    how: *how,
-                }
-            }
-            (topology::FaultKind::Shape { shape, .. }, spec::FaultKind::Shape { nodes }) => {
-                FaultKind::Shape {
-                    nodes: ids(nodes),
-                    shape: *shape,
-                }
-            }
-            (topology::FaultKind::DoubleSpend { partition }, _) => FaultKind::DoubleSpend {
-                partition: *partition,
-            },
-            // `compile` gives each fault in its own kind.
-            _ => return None,
-        };
-        Some(Fault {
-            start: written.start,
-            end: written.end,
-            kind,
-        })
+    let drawn = plan.faults.iter().filter_map(spec::Fault::kind);
+    let fault = |(written, kind): (&topology::Fault, &FaultKind<Nodes>)| Fault {
+        start: written.start,
+        end: written.end,
+        kind: kind.clone(),
     };
-    topology
-        .faults
-        .iter()
-        .zip(&plan.faults)
-        .filter_map(fault)
-        .collect()
+    topology.faults.iter().zip(drawn).map(fault).collect()
 }

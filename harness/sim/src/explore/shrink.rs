@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ddmin::ddmin;
 use super::judge::{Failure, Judge};
 use super::reduce::Size;
-use super::scenario::{FaultKind, Scenario};
+use super::scenario::Scenario;
 use super::yaml::yaml;
 use peerlab_core::error::{Error, Kind, Result};
 use peerlab_core::plan::{Plan, compile};
@@ -258,72 +258,37 @@ impl Shrinker<'_> {
 
     /// Faults that name fewer nodes, have fewer sides, or worsen links in fewer ways.
     fn fewer_details(&mut self) -> Result<()> {
-        for index in 0..self.best.faults.len() {
-            // A fault may have gone with the one before.
-            let Some(fault) = self.best.faults.get(index).cloned() else {
-                break;
-            };
-            match fault.kind {
-                FaultKind::Down { nodes, .. } => self.fewer_named(index, &nodes)?,
-                FaultKind::Shape { nodes, shape } => {
-                    self.fewer_named(index, &nodes)?;
-                    let properties: [fn(&mut peerlab_link::Shape); 4] = [
-                        |shape| shape.rate_bps = None,
-                        |shape| shape.loss = None,
-                        |shape| shape.delay = None,
-                        |shape| shape.jitter = None,
-                    ];
-                    for without in properties {
-                        let mut less = shape;
-                        without(&mut less);
-                        if less != peerlab_link::Shape::default() && less != shape {
-                            let smaller = self.best.with_fault(index, |fault| {
-                                if let FaultKind::Shape { shape, .. } = &mut fault.kind {
-                                    without(shape);
-                                }
-                            });
-                            self.take(smaller)?;
-                        }
+        let mut index = 0;
+        // A fault may go with one before it.
+        while let Some(fault) = self.best.faults.get(index) {
+            let victims = fault.kind.clone().victims_mut().cloned();
+            let victims = victims.unwrap_or_default();
+            self.fewer(victims.len(), |scenario, part| {
+                scenario.with_fault(index, |fault| {
+                    if let Some(nodes) = fault.kind.victims_mut() {
+                        *nodes = part.iter().map(|place| victims[*place]).collect();
                     }
-                }
-                FaultKind::Partition { sides, .. } => self.fewer_sides(index, sides.len())?,
-                FaultKind::DoubleSpend { .. } => {}
-            }
+                })
+            })?;
+            self.simpler_fault(index)?;
+            index += 1;
         }
         Ok(())
     }
 
-    fn fewer_named(&mut self, index: usize, nodes: &[u32]) -> Result<()> {
-        self.fewer(nodes.len(), |scenario, part| {
-            scenario.with_fault(index, |fault| {
-                if let FaultKind::Down { nodes, .. } | FaultKind::Shape { nodes, .. } =
-                    &mut fault.kind
-                {
-                    *nodes = part.iter().map(|place| nodes[*place]).collect();
-                }
-            })
-        })
-    }
-
-    /// Two sides in place of more, and both ways in place of one.
-    fn fewer_sides(&mut self, index: usize, count: usize) -> Result<()> {
-        for side in 2..count {
-            let smaller = self.best.with_fault(index, |fault| {
-                if let FaultKind::Partition { sides, .. } = &mut fault.kind
-                    && let Some(side) = (side < sides.len()).then(|| sides.remove(side))
-                {
-                    sides[1].extend(side);
-                    sides[1].sort_unstable();
-                }
-            });
-            self.take(smaller)?;
-        }
-        let both_ways = self.best.with_fault(index, |fault| {
-            if let FaultKind::Partition { one_way, .. } = &mut fault.kind {
-                *one_way = false;
+    /// Each way in which a fault can say less, as long as one helps.
+    fn simpler_fault(&mut self, index: usize) -> Result<()> {
+        let mut tried = 0;
+        let simpler = |best: &Scenario, tried| {
+            let fault = best.faults.get(index)?;
+            fault.kind.simpler().into_iter().nth(tried)
+        };
+        while let Some(kind) = simpler(&self.best, tried) {
+            let smaller = self.best.with_fault(index, |fault| fault.kind = kind);
+            if !self.take(smaller)? {
+                tried += 1;
             }
-        });
-        self.take(both_ways)?;
+        }
         Ok(())
     }
 

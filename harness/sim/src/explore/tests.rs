@@ -11,7 +11,8 @@ use peerlab_core::conduct::Stop;
 
 use super::*;
 use peerlab_core::error::{Error, Kind, Result};
-use peerlab_core::plan::spec::{self, Down, Expectation, Peers, Task};
+use peerlab_core::experiment::{Down, Expectation, FaultKind};
+use peerlab_core::plan::spec::{self, Peers, Task};
 use peerlab_core::plan::{Plan, compile};
 use peerlab_core::topology::{self, Topology};
 
@@ -79,9 +80,8 @@ impl Script {
     fn of(plan: &Plan) -> Script {
         let tasks =
             |is: fn(&Task) -> bool| plan.agenda.iter().filter(|errand| is(&errand.task)).count();
-        let faults = |is: fn(&spec::FaultKind) -> bool| {
-            plan.faults.iter().filter(|fault| is(&fault.kind)).count()
-        };
+        let faults =
+            |is: fn(&spec::Fault) -> bool| plan.faults.iter().filter(|fault| is(fault)).count();
         let known = plan.nodes.iter().map(|node| {
             let (Peers::Fixed(known) | Peers::Bootstrap(known) | Peers::Seeds(known)) = &node.peers;
             known.len()
@@ -90,9 +90,9 @@ impl Script {
             nodes: plan.nodes.len(),
             blocks: tasks(|task| matches!(task, Task::Mine { .. })),
             payments: tasks(|task| matches!(task, Task::Transaction { .. })),
-            partitions: faults(|kind| matches!(kind, spec::FaultKind::Partition { .. })),
-            kills: faults(|kind| matches!(kind, spec::FaultKind::Down { .. })),
-            absences: faults(|kind| matches!(kind, spec::FaultKind::Churn { .. })),
+            partitions: faults(|fault| fault.sides().is_some()),
+            kills: faults(|fault| fault.kind().is_some_and(|kind| kind.down().is_some())),
+            absences: faults(|fault| fault.kind().is_none()),
             acquaintances: known.sum(),
         }
     }
@@ -290,16 +290,8 @@ fn shrunk(scenario: &Scenario, judge: &dyn Judge) -> Shrunk {
 
 /// A network whose ledgers differ once a node was killed during a partition.
 fn partition_and_kill(plan: &Plan) -> Result<Vec<Failure>> {
-    let splits = |fault: &&spec::Fault| matches!(fault.kind, spec::FaultKind::Partition { .. });
-    let kills = |fault: &&spec::Fault| {
-        matches!(
-            fault.kind,
-            spec::FaultKind::Down {
-                how: Down::Kill,
-                ..
-            }
-        )
-    };
+    let splits = |fault: &&spec::Fault| fault.sides().is_some();
+    let kills = |fault: &&spec::Fault| fault.kind().and_then(FaultKind::down) == Some(Down::Kill);
     let during = |split: &spec::Fault, kill: &spec::Fault| {
         split.start <= kill.start && split.end.is_none_or(|end| kill.start < end)
     };

@@ -3,10 +3,12 @@
 
 use std::fmt::Write;
 
-use peerlab_link::{Loss, Nanos, PathDelay, Shape};
+use peerlab_link::{Loss, Nanos, NodeId, PathDelay, Shape};
 
-use super::scenario::{Fault, FaultKind, Known, Scenario, region_in};
-use peerlab_core::plan::spec::{Disturbance, Down, Expectation, Image, NodeQuantile, Probe};
+use super::scenario::{Fault, Known, Scenario, region_in};
+use peerlab_core::experiment::{
+    Disturbance, Down, Expectation, FaultKind, Image, NodeQuantile, Nodes, Probe,
+};
 use peerlab_core::topology::{
     Access, AccessRates, ETHERNET_FRAMING_BYTES, Group, INTERNET_2019, MTU_DEFAULT, Moment,
     QUEUE_BYTES_DEFAULT, REGION_DEFAULT, RPC_PORT, is_internet_2019, loss_from_percent,
@@ -182,8 +184,9 @@ impl<'a> Writer<'a> {
                 }
             }
             Known::Seeds(seeds) => {
+                let seeds: Nodes = seeds.iter().copied().map(NodeId).collect();
                 writeln!(text, "    mode: hybrid")?;
-                writeln!(text, "    bootstrap: [{}]", self.choice(seeds).join(", "))?;
+                writeln!(text, "    bootstrap: [{}]", self.choice(&seeds).join(", "))?;
             }
             Known::Edges(edges) if edges.is_empty() => writeln!(text, "    edges: []")?,
             Known::Edges(edges) => {
@@ -273,7 +276,7 @@ impl<'a> Writer<'a> {
                 if self.scenario.faults.iter().any(across) {
                     keys.push(format!("name: {}", split_name(index)));
                 }
-                let side = |side: &Vec<u32>| format!("[{}]", self.choice(side).join(", "));
+                let side = |side: &Nodes| format!("[{}]", self.choice(side).join(", "));
                 let sides: Vec<String> = sides.iter().map(side).collect();
                 keys.push(format!("partition: [{}]", sides.join(", ")));
                 if *one_way {
@@ -307,7 +310,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Nodes as a person would name them: groups, ranges, single ones.
-    fn choice(&self, nodes: &[u32]) -> Vec<String> {
+    fn choice(&self, nodes: &[NodeId]) -> Vec<String> {
         if nodes.len() == self.names.len() && nodes.len() > 1 {
             return vec!["all".into()];
         }
@@ -317,6 +320,7 @@ impl<'a> Writer<'a> {
             let last = first + group.count;
             let own: Vec<u32> = nodes
                 .iter()
+                .map(|node| node.0)
                 .filter(|node| (first..last).contains(node))
                 .map(|node| node - first)
                 .collect();

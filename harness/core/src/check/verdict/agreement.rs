@@ -5,7 +5,7 @@ use peerlab_link::Nanos;
 use super::{Evidence, Verdict};
 use crate::check::convergence::{self, Convergence, Ending, Terms};
 use crate::check::words;
-use crate::plan::spec::{Disturbance, FaultKind};
+use crate::plan::spec::Disturbance;
 
 /// What is said of agreement where there was nothing new to agree on.
 pub(super) const NOTHING_MINED: &str =
@@ -83,11 +83,10 @@ impl Evidence<'_> {
     }
 
     fn partitions_that_heal(&self) -> usize {
-        let heals = |kind: &FaultKind| matches!(kind, FaultKind::Partition { .. });
         self.plan
             .faults
             .iter()
-            .filter(|f| heals(&f.kind) && f.end.is_some())
+            .filter(|f| f.sides().is_some() && f.end.is_some())
             .count()
     }
 

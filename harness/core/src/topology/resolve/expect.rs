@@ -4,10 +4,10 @@ use peerlab_link::Nanos;
 
 use super::faults::seconds;
 use super::problems::Problems;
-use crate::plan::spec::{Disturbance, Expectation, NodeQuantile};
+use crate::experiment::{Disturbance, Expectation, NodeQuantile};
 use crate::topology::file::{self, Expect};
 use crate::topology::marked::Path;
-use crate::topology::resolved::{Fault, FaultKind, Ledger, Phases};
+use crate::topology::resolved::{Fault, Ledger, Phases};
 use crate::topology::suggest::closest;
 use crate::topology::units::{Amount, Count};
 use crate::topology::words::DisturbanceWord;
@@ -150,7 +150,7 @@ fn resolve_converged(
     let hold = hold
         .or(circumstances.ledger.block_interval())
         .unwrap_or(HOLD_DEFAULT);
-    let partition = |fault: &Fault| matches!(fault.kind, FaultKind::Partition { .. });
+    let partition = |fault: &Fault| fault.kind.sides().is_some();
     let heals = |fault: &Fault| partition(fault) && fault.end.is_some();
     if of == Disturbance::Heal && !circumstances.may_have(heals) {
         let never = circumstances.may_have(partition);
@@ -208,7 +208,7 @@ fn resolve_double_spend(
     outcome: file::DoubleSpendOutcome,
     circumstances: &Circumstances<'_>,
 ) -> Option<Expectation> {
-    if !circumstances.may_have(|fault| matches!(fault.kind, FaultKind::DoubleSpend { .. })) {
+    if !circumstances.may_have(|fault| fault.kind.across().is_some()) {
         problems.add(
             path,
             "there is no double spend to judge",

@@ -5,10 +5,10 @@ use peerlab_link::{Nanos, Shape};
 use super::nodes::{Names, check_rate};
 use super::problems::Problems;
 use super::selection::resolve_selection;
-use crate::plan::spec::Down;
+use crate::experiment::{FaultKey, FaultKind};
 use crate::topology::file;
 use crate::topology::marked::Path;
-use crate::topology::resolved::{Fault, FaultKind, Phases};
+use crate::topology::resolved::{Fault, Phases, Selection};
 use crate::topology::suggest::closest;
 use crate::topology::words::Until;
 use crate::topology::written::WordOr;
@@ -211,58 +211,50 @@ fn resolve_kind(
     path: &Path,
     fault: file::Fault,
     names: &Names,
-) -> Option<FaultKind> {
-    let downs = [
-        ("kill", fault.kill, Down::Kill),
-        ("stop", fault.stop, Down::Stop),
-        ("vanish", fault.vanish, Down::Vanish),
-        ("freeze", fault.freeze, Down::Freeze),
-        ("replace", fault.replace, Down::Replace),
-    ];
-    let mut kinds: Vec<&str> = Vec::new();
-    kinds.extend(fault.partition.is_some().then_some("partition"));
-    kinds.extend(
-        downs
-            .iter()
-            .filter(|(_, nodes, _)| nodes.is_some())
-            .map(|(key, ..)| *key),
-    );
-    kinds.extend(fault.shape.is_some().then_some("shape"));
-    kinds.extend(fault.double_spend.is_some().then_some("double_spend"));
-    if kinds.len() != 1 {
-        let cause = match kinds.as_slice() {
-            [] => "none of the keys that say so is there".to_owned(),
-            kinds => format!("{} are there together", kinds.join(" and ")),
-        };
-        problems.add(
-            path,
-            "it is not clear what this fault does",
-            cause,
-            "write exactly one of partition, kill, stop, vanish, freeze, replace, shape and double_spend",
-        );
+) -> Option<FaultKind<Selection>> {
+    let mut written = FaultKey::ALL.into_iter().filter(|key| fault.has(*key));
+    let (Some(key), None) = (written.next(), written.next()) else {
+        refuse_kinds(problems, path, &fault);
         return None;
-    }
-    if let Some(sides) = fault.partition {
-        let one_way = problems.optional(&path.key("one_way"), fault.one_way);
-        return resolve_partition(
-            problems,
-            &path.key("partition"),
-            sides,
-            one_way.unwrap_or(false),
-            names,
-        );
-    }
-    if let Some(shape) = fault.shape {
-        return resolve_shape(problems, &path.key("shape"), shape, names);
-    }
-    for (key, nodes, how) in downs {
-        if let Some(nodes) = nodes {
-            let nodes = resolve_selection(problems, &path.key(key), nodes, names, false)?;
-            return Some(FaultKind::Down { nodes, how });
+    };
+    let key_path = path.key(key.word());
+    match key {
+        FaultKey::Partition => {
+            let one_way = problems.optional(&path.key("one_way"), fault.one_way);
+            let one_way = one_way.unwrap_or(false);
+            resolve_partition(problems, &key_path, fault.partition?, one_way, names)
         }
+        FaultKey::Down(how) => {
+            let nodes = fault.down(how).clone()?;
+            let nodes = resolve_selection(problems, &key_path, nodes, names, false)?;
+            Some(FaultKind::Down { nodes, how })
+        }
+        FaultKey::Shape => resolve_shape(problems, &key_path, fault.shape?, names),
+        // Which partition is found when all faults are known.
+        FaultKey::DoubleSpend => Some(FaultKind::DoubleSpend { partition: 0 }),
     }
-    // Which partition is found when all faults are known.
-    Some(FaultKind::DoubleSpend { partition: 0 })
+}
+
+/// A fault that says nothing, or several things.
+fn refuse_kinds(problems: &Problems, path: &Path, fault: &file::Fault) {
+    let words = |keys: &[FaultKey]| -> Vec<&str> { keys.iter().map(|key| key.word()).collect() };
+    let written: Vec<FaultKey> = FaultKey::ALL
+        .into_iter()
+        .filter(|key| fault.has(*key))
+        .collect();
+    let cause = if written.is_empty() {
+        "none of the keys that say so is there".to_owned()
+    } else {
+        format!("{} are there together", words(&written).join(" and "))
+    };
+    let all = words(&FaultKey::ALL);
+    let (last, others) = all.split_last().unwrap_or((&"", &[]));
+    problems.add(
+        path,
+        "it is not clear what this fault does",
+        cause,
+        format!("write exactly one of {} and {last}", others.join(", ")),
+    );
 }
 
 fn resolve_partition(
@@ -271,7 +263,7 @@ fn resolve_partition(
     sides: Vec<WordOr<Vec<String>>>,
     one_way: bool,
     names: &Names,
-) -> Option<FaultKind> {
+) -> Option<FaultKind<Selection>> {
     if sides.is_empty() {
         problems.add(
             path,
@@ -297,7 +289,7 @@ fn resolve_shape(
     path: &Path,
     shape: file::Shape,
     names: &Names,
-) -> Option<FaultKind> {
+) -> Option<FaultKind<Selection>> {
     let nodes = resolve_selection(problems, &path.key("nodes"), shape.nodes, names, false);
     let rate_path = path.key("rate");
     let rate = problems.optional(&rate_path, shape.rate);
@@ -360,7 +352,7 @@ fn find_partition(
         let numbered = faults.iter().enumerate();
         numbered
             .filter_map(|(index, fault)| Some((index, fault.as_ref()?)))
-            .filter(|(_, fault)| matches!(fault.kind, FaultKind::Partition { .. }))
+            .filter(|(_, fault)| fault.kind.sides().is_some())
     };
     let in_force = |fault: &Fault| fault.start <= at && fault.end.is_none_or(|end| at < end);
     if across == ACROSS_CURRENT {

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use peerlab_link::Shape;
-
-use crate::explore::scenario::{Fault, FaultKind, Scenario};
-use peerlab_core::plan::spec::{Disturbance, Expectation};
+use crate::explore::scenario::{Fault, Scenario};
+use peerlab_core::experiment::{Disturbance, Expectation};
 
 impl Scenario {
     /// Without any fault or absence: what must hold then. What is expected of faults is left out.
@@ -50,18 +48,14 @@ impl Scenario {
     /// With these faults only; double spends whose partition is gone go with it.
     #[must_use]
     pub fn keep_faults(&self, kept: &[usize]) -> Scenario {
-        let there = |index: &usize| match self.faults[*index].kind {
-            FaultKind::DoubleSpend { partition } => kept.contains(&partition),
-            _ => true,
-        };
+        let across = |index: &usize| self.faults[*index].kind.across();
+        let there = |index: &usize| across(index).is_none_or(|split| kept.contains(&split));
         let kept: Vec<usize> = kept.iter().copied().filter(there).collect();
         let fault = |index: &usize| {
             let mut fault = self.faults[*index].clone();
-            if let FaultKind::DoubleSpend { partition } = &mut fault.kind {
-                *partition = kept
-                    .iter()
-                    .position(|index| index == partition)
-                    .unwrap_or(0);
+            if let Some(partition) = fault.kind.across_mut() {
+                let place = kept.iter().position(|index| *index == *partition);
+                *partition = place.unwrap_or(0);
             }
             fault
         };
@@ -120,23 +114,9 @@ impl Scenario {
 
     /// Drops faults that do nothing any more.
     pub(super) fn drop_empty(&mut self) {
-        for fault in &mut self.faults {
-            if let FaultKind::Partition { sides, one_way } = &mut fault.kind {
-                // Without its first side a one-way partition would mean another.
-                if *one_way && sides.first().is_some_and(Vec::is_empty) {
-                    sides.clear();
-                }
-                sides.retain(|side| !side.is_empty());
-            }
-        }
-        let does = |fault: &Fault| match &fault.kind {
-            FaultKind::Partition { sides, .. } => sides.len() >= 2,
-            FaultKind::Down { nodes, .. } => !nodes.is_empty(),
-            FaultKind::Shape { nodes, shape } => !nodes.is_empty() && *shape != Shape::default(),
-            FaultKind::DoubleSpend { .. } => true,
-        };
-        let kept: Vec<usize> = (0..self.faults.len())
-            .filter(|index| does(&self.faults[*index]))
+        let numbered = self.faults.iter_mut().enumerate();
+        let kept: Vec<usize> = numbered
+            .filter_map(|(index, fault)| fault.kind.prune().then_some(index))
             .collect();
         *self = self.keep_faults(&kept);
     }

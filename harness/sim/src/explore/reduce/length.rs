@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use peerlab_link::Nanos;
 
 use super::ROUND_TO;
-use crate::explore::scenario::{Away, Fault, FaultKind, Scenario};
+use crate::explore::scenario::{Away, Fault, Scenario};
 use peerlab_core::plan::PERIOD_MIN;
 use peerlab_core::topology::{Moment, Phases};
 
@@ -72,7 +72,7 @@ impl Scenario {
             ..self.clone()
         };
         let lasts = |fault: &Fault| {
-            let instant = matches!(fault.kind, FaultKind::DoubleSpend { .. });
+            let instant = fault.kind.across().is_some();
             let long = |end: Nanos| end.saturating_sub(fault.start) >= PERIOD_MIN;
             instant || fault.end.is_none_or(long)
         };
@@ -168,7 +168,7 @@ impl Scenario {
         }
         for fault in &mut rounded.faults {
             if chosen() {
-                let instant = matches!(fault.kind, FaultKind::DoubleSpend { .. });
+                let instant = fault.kind.across().is_some();
                 fault.start = down(fault.start);
                 fault.end = fault
                     .end

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use peerlab_link::Nanos;
+use peerlab_link::{Nanos, NodeId};
 
-use crate::explore::scenario::{FaultKind, Known, Scenario};
-use peerlab_core::plan::spec::Expectation;
+use crate::explore::scenario::{Known, Scenario};
+use peerlab_core::experiment::Expectation;
 use peerlab_core::topology::Places;
 
 impl Scenario {
@@ -113,16 +113,9 @@ impl Scenario {
         self.away
             .iter_mut()
             .for_each(|away| away.node = renamed(away.node));
-        let forget = |nodes: &mut Vec<u32>| {
-            nodes.retain(|node| *node != gone);
-            nodes.iter_mut().for_each(|node| *node = renamed(*node));
-        };
         for fault in &mut self.faults {
-            match &mut fault.kind {
-                FaultKind::Partition { sides, .. } => sides.iter_mut().for_each(forget),
-                FaultKind::Down { nodes, .. } | FaultKind::Shape { nodes, .. } => forget(nodes),
-                FaultKind::DoubleSpend { .. } => {}
-            }
+            let renamed = |node: NodeId| NodeId(renamed(node.0));
+            fault.kind.remove_node(NodeId(gone), renamed);
         }
         for expectation in &mut self.expect {
             if let Expectation::NodesUp { min } = expectation {

@@ -1,9 +1,9 @@
 //! How much there is to read in a scenario: [`Size`].
 
-use peerlab_link::{Loss, Nanos, Shape};
+use peerlab_link::{Loss, Nanos};
 
 use super::ROUND_TO;
-use crate::explore::scenario::{Fault, FaultKind, Scenario};
+use crate::explore::scenario::Scenario;
 use peerlab_core::topology::{
     AccessRates, ETHERNET_FRAMING_BYTES, MTU_DEFAULT, QUEUE_BYTES_DEFAULT,
 };
@@ -37,7 +37,7 @@ impl Scenario {
             nodes: self.node_count(),
             events: self.event_count(),
             expectations: self.expect.len(),
-            details: self.faults.iter().map(details).sum(),
+            details: self.faults.iter().map(|fault| fault.kind.details()).sum(),
             acquaintances: self.acquaintance_count(),
             network: self.network_size(),
             length: self.phases.end(),
@@ -85,29 +85,5 @@ impl Scenario {
             .flat_map(|fault| [Some(fault.start), fault.end]);
         let phases = [self.phases.warmup, self.phases.faults, self.phases.settle];
         moments.chain(away).chain(faults.flatten()).chain(phases)
-    }
-}
-
-fn details(fault: &Fault) -> usize {
-    match &fault.kind {
-        // How the nodes are spread over the sides is no detail; their number is.
-        FaultKind::Partition { sides, one_way } => sides.len() + usize::from(*one_way),
-        FaultKind::Down { nodes, .. } => nodes.len(),
-        FaultKind::Shape { nodes, shape } => {
-            let Shape {
-                rate_bps,
-                loss,
-                delay,
-                jitter,
-            } = shape;
-            let there = [
-                rate_bps.is_some(),
-                loss.is_some(),
-                delay.is_some(),
-                jitter.is_some(),
-            ];
-            nodes.len() + there.into_iter().filter(|there| *there).count()
-        }
-        FaultKind::DoubleSpend { .. } => 0,
     }
 }

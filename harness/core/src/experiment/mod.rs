@@ -1,0 +1,13 @@
+//! One vocabulary for the experiment file, the plan, `explore` and the engines: what faults,
+//! expectations and programs are. Reading a file is `topology`'s affair, drawing chance `plan`'s,
+//! carrying out `conduct`'s; they all use these types, and match on them without a catch-all.
+
+mod down;
+mod expectation;
+mod fault;
+mod program;
+
+pub use down::Down;
+pub use expectation::{Disturbance, Expectation, NodeQuantile};
+pub use fault::{FaultKey, FaultKind, Nodes};
+pub use program::{Image, Probe};

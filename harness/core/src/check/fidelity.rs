@@ -84,26 +84,26 @@ impl Fidelity {
     }
 
     /// Why the run proves nothing, one sentence each; empty when the host kept up.
-    pub fn doubts(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
+    pub fn inconclusive_because(&self) -> Vec<String> {
+        let mut inconclusive_because = Vec::new();
         if !self.measured {
-            doubts.push("how well the host kept up was never measured".to_owned());
+            inconclusive_because.push("how well the host kept up was never measured".to_owned());
         }
         if self.late_percent() > LATE_PERCENT_MAX {
-            doubts.push(format!(
+            inconclusive_because.push(format!(
                 "the host delivered {:.1} % of the packets more than {} late (at most {LATE_PERCENT_MAX:.0} % may be)",
                 self.late_percent(),
                 words::duration(Lateness::LATE)
             ));
         }
         if self.away_percent > AWAY_PERCENT_MAX {
-            doubts.push(format!(
+            inconclusive_because.push(format!(
                 "the host gave the emulated network no CPU in {:.1} % of the time (at most {AWAY_PERCENT_MAX:.0} % may be)",
                 self.away_percent
             ));
         }
         if self.overload_drops > 0 {
-            doubts.push(format!(
+            inconclusive_because.push(format!(
                 "the host dropped {} that the emulated network would have delivered",
                 words::count(self.overload_drops, "packet")
             ));
@@ -111,11 +111,11 @@ impl Fidelity {
         if let Some(pressure) = self.cpu_pressure_percent
             && pressure > CPU_PRESSURE_PERCENT_MAX
         {
-            doubts.push(format!(
+            inconclusive_because.push(format!(
                 "programs waited for a CPU {pressure:.0} % of the time (at most {CPU_PRESSURE_PERCENT_MAX:.0} % may be)"
             ));
         }
-        doubts
+        inconclusive_because
     }
 }
 
@@ -144,38 +144,53 @@ mod tests {
 
     #[test]
     fn up_to_one_packet_in_a_hundred_may_be_late() {
-        assert!(measure(&record(&[(1000, 10)])).doubts().is_empty());
-        assert_eq!(measure(&record(&[(1000, 11)])).doubts().len(), 1);
+        assert!(
+            measure(&record(&[(1000, 10)]))
+                .inconclusive_because()
+                .is_empty()
+        );
+        assert_eq!(
+            measure(&record(&[(1000, 11)])).inconclusive_because().len(),
+            1
+        );
     }
 
     #[test]
     fn a_short_hiccup_in_a_long_run_is_forgiven() {
         let sum = measure(&record(&[(100_000, 0), (500, 500)]));
-        assert!(sum.doubts().is_empty(), "{:?}", sum.doubts());
+        assert!(
+            sum.inconclusive_because().is_empty(),
+            "{:?}",
+            sum.inconclusive_because()
+        );
     }
 
     #[test]
     fn a_host_that_is_late_all_the_time_is_not() {
         let sum = measure(&record(&[(100, 0), (5_000, 300)]));
-        assert_eq!(sum.doubts().len(), 1);
+        assert_eq!(sum.inconclusive_because().len(), 1);
     }
 
     #[test]
-    fn a_network_that_stood_still_is_a_doubt_though_no_packet_was_late() {
+    fn a_network_that_stood_still_is_inconclusive_though_no_packet_was_late() {
         let stood_still = |millis| {
             let mut record = record(&[(1000, 0)]);
             record.end = Nanos::from_secs(10);
             record.fidelity[0].1.away = Nanos::from_millis(millis);
-            measure(&record).doubts().len()
+            measure(&record).inconclusive_because().len()
         };
         assert_eq!(stood_still(100), 0);
         assert_eq!(stood_still(101), 1);
     }
 
     #[test]
-    fn no_word_of_it_is_a_doubt() {
-        assert_eq!(measure(&Record::default()).doubts().len(), 1);
+    fn no_word_of_it_is_inconclusive() {
+        assert_eq!(measure(&Record::default()).inconclusive_because().len(), 1);
         // A run without a delayed packet had nothing to be late.
-        assert!(measure(&record(&[(0, 0)])).doubts().is_empty());
+        assert!(
+            measure(&record(&[(0, 0)]))
+                .inconclusive_because()
+                .is_empty()
+        );
     }
 }

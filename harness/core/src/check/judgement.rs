@@ -1,7 +1,7 @@
 //! The whole judgement of a run: every verdict, every figure, and what they come to.
 //!
 //! What they come to:
-//! 1. **Failed** when a verdict failed *beyond doubt*: in a way that no slow host can cause (two
+//! 1. **Failed** when a verdict failed *regardless of the host*: in a way that no slow host can cause (two
 //!    ledger states under one tip, both halves of a double spend in one chain, an expectation
 //!    about something that the plan does not even have).
 //! 2. Else **inconclusive** when the run was cut short, or the host could not keep up
@@ -48,7 +48,7 @@ pub struct Judgement {
     /// What it came to.
     pub outcome: Outcome,
     /// Why the run proves nothing; empty when the host kept up and the run came to its end.
-    pub doubts: Vec<String>,
+    pub inconclusive_because: Vec<String>,
     /// What else a reader should know: things that no expectation asks about.
     pub warnings: Vec<String>,
     /// What was run.
@@ -227,11 +227,11 @@ pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
         fidelity: fidelity::measure(&record),
         forks: forks.clone(),
     };
-    let doubts = doubts(&record, &figures.fidelity);
+    let inconclusive_because = inconclusive_because(&record, &figures.fidelity);
     Judgement {
-        outcome: outcome(&verdicts, &doubts),
+        outcome: outcome(&verdicts, &inconclusive_because),
         warnings: warnings(&record, &figures, &record.tree, &verdicts),
-        doubts,
+        inconclusive_because,
         run: run_facts(plan, &record),
         charts: charts(plan, &record, &timeline, &partitions, &chain),
         verdicts,
@@ -240,12 +240,12 @@ pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
 }
 
 /// The rule at the head of this file.
-fn outcome(verdicts: &[Verdict], doubts: &[String]) -> Outcome {
+fn outcome(verdicts: &[Verdict], inconclusive_because: &[String]) -> Outcome {
     let failed = |v: &&Verdict| v.status != Status::Held;
-    if verdicts.iter().filter(failed).any(|v| v.beyond_doubt) {
+    if verdicts.iter().filter(failed).any(|v| v.regardless_of_host) {
         return Outcome::Failed;
     }
-    if !doubts.is_empty() {
+    if !inconclusive_because.is_empty() {
         return Outcome::Inconclusive;
     }
     match verdicts.iter().find(failed) {
@@ -254,21 +254,21 @@ fn outcome(verdicts: &[Verdict], doubts: &[String]) -> Outcome {
     }
 }
 
-fn doubts(record: &Record, fidelity: &Fidelity) -> Vec<String> {
-    let mut doubts = Vec::new();
+fn inconclusive_because(record: &Record, fidelity: &Fidelity) -> Vec<String> {
+    let mut inconclusive_because = Vec::new();
     match record.ended {
         Some(false) => {}
-        Some(true) => doubts.push(format!(
+        Some(true) => inconclusive_because.push(format!(
             "the run was interrupted after {}",
             words::instant(record.end)
         )),
-        None => doubts.push(format!(
+        None => inconclusive_because.push(format!(
             "the events stop after {} without their last line: the run was killed, or its engine failed",
             words::instant(record.end)
         )),
     }
-    doubts.extend(fidelity.doubts());
-    doubts
+    inconclusive_because.extend(fidelity.inconclusive_because());
+    inconclusive_because
 }
 
 fn warnings(

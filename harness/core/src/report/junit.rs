@@ -46,12 +46,12 @@ fn case(verdict: &Verdict) -> TestCase {
 
 /// Whether the run can prove anything.
 fn host(judgement: &Judgement) -> TestCase {
-    let status = if judgement.doubts.is_empty() {
+    let status = if judgement.inconclusive_because.is_empty() {
         TestCaseStatus::success()
     } else {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_type("inconclusive");
-        status.set_message(judgement.doubts.join("; "));
+        status.set_message(judgement.inconclusive_because.join("; "));
         status
     };
     let mut case = TestCase::new("the host kept up and the run came to its end", status);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubtful_run_is_an_error() {
+    fn an_inconclusive_run_is_an_error() {
         let text = xml(&samples::inconclusive()).unwrap();
         assert!(text.contains(r#"errors="1""#), "{text}");
         assert!(

@@ -210,8 +210,8 @@ fn headline(screen: &mut Screen, judgement: &Judgement) {
     screen.blank();
     screen.line(&format!("{word} {name}"));
     screen.paragraph("", Ink::Plain, &facts.join(" | "));
-    for doubt in &judgement.doubts {
-        screen.paragraph("doubt  ", Ink::Yellow, doubt);
+    for reason in &judgement.inconclusive_because {
+        screen.paragraph("reason ", Ink::Yellow, reason);
     }
     screen.blank();
 }
@@ -396,7 +396,7 @@ fn costs(screen: &mut Screen, judgement: &Judgement) {
     let figures = &judgement.figures;
     screen.heading(&format!(
         "  {:<10}{:>7}{:>10}{:>10}{:>10}{:>14}{:>12}",
-        "", "blocks", "to 50 %", "to 90 %", "to 99 %", "mean a node", "p95"
+        "", "blocks", "to 50 %", "to 90 %", "to 99 %", "mean/node", "p95/node"
     ));
     let mut phases: Vec<Option<&str>> = Vec::new();
     let named = figures.propagation.iter().map(|p| p.phase.as_deref());

@@ -15,7 +15,7 @@ fn a_node_with_another_tip_is_named() {
     let v = s.verdict(Expectation::SameLedger);
     fails(&v, "1 differ");
     assert_eq!(v.nodes, ["peers-0"]);
-    assert!(!v.beyond_doubt);
+    assert!(!v.regardless_of_host);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What verdicts and doubts come to.
+//! What verdicts and inconclusive_because come to.
 
 use super::told::*;
 
@@ -8,7 +8,7 @@ fn a_healthy_run_passes() {
         .expect(converged_of_heal(5.0))
         .expect(Expectation::SameLedger)
         .judge();
-    assert_eq!(j.outcome, Outcome::Passed, "{:?}", j.doubts);
+    assert_eq!(j.outcome, Outcome::Passed, "{:?}", j.inconclusive_because);
 }
 
 #[test]
@@ -22,10 +22,10 @@ fn one_failure_fails_it() {
 
 #[test]
 fn a_host_that_cannot_keep_up_proves_nothing_either_way() {
-    for doubt in 0..4 {
+    for reason in 0..4 {
         for within in [0.1, 5.0] {
             let mut s = fork_and_heal().expect(converged_of_heal(within));
-            match doubt {
+            match reason {
                 0 => s.late_host(0.05),
                 1 => s.busy_cpu(97.0),
                 2 => s.overload(1),
@@ -35,9 +35,14 @@ fn a_host_that_cannot_keep_up_proves_nothing_either_way() {
             assert_eq!(
                 j.outcome,
                 Outcome::Inconclusive,
-                "doubt {doubt}, within {within}"
+                "reason {reason}, within {within}"
             );
-            assert_eq!(j.doubts.len(), 1, "{:?}", j.doubts);
+            assert_eq!(
+                j.inconclusive_because.len(),
+                1,
+                "{:?}",
+                j.inconclusive_because
+            );
         }
     }
 }

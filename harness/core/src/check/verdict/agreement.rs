@@ -72,7 +72,7 @@ impl Evidence<'_> {
         let verdict = verdict.clone();
         Some(match of {
             Disturbance::Settle => verdict.not_measured("The run never came to its settle phase."),
-            Disturbance::Heal if due == 0 => verdict.beyond_doubt(true).not_measured(
+            Disturbance::Heal if due == 0 => verdict.regardless_of_host(true).not_measured(
                 "No partition of this plan heals, so there was nothing to recover from.",
             ),
             Disturbance::Heal => verdict.not_measured(format!(

@@ -19,7 +19,7 @@ impl Evidence<'_> {
         if self.nothing_mined() {
             return verdict.not_measured(NOTHING_MINED);
         }
-        let (nodes, fault, sentence, beyond_doubt) = match state::compare(
+        let (nodes, fault, sentence, regardless_of_host) = match state::compare(
             self.record,
             self.timeline,
         ) {
@@ -57,7 +57,7 @@ impl Evidence<'_> {
         verdict
             .missed_by(words::count(count as u64, "node"))
             .look_at(nodes, Some(self.timeline.end))
-            .beyond_doubt(beyond_doubt)
+            .regardless_of_host(regardless_of_host)
             .failed(format!("{count} {fault}"), sentence)
     }
 
@@ -71,7 +71,7 @@ impl Evidence<'_> {
         let flawed = self.double_spends.iter().find(|d| d.flaw.is_some());
         let Some(worst) = flawed.or(self.double_spends.iter().max_by_key(missed)) else {
             return verdict
-                .beyond_doubt(true)
+                .regardless_of_host(true)
                 .not_measured("The plan has no double spend.");
         };
         let nodes: Vec<String> = worst.sides.iter().map(|s| s.node.clone()).collect();
@@ -86,7 +86,7 @@ impl Evidence<'_> {
             let sentence = "Both conflicting transactions are in the final chain: the same money was spent twice.";
             return verdict
                 .missed_by(missed(&worst).to_string())
-                .beyond_doubt(true)
+                .regardless_of_host(true)
                 .failed(measured, sentence.to_owned());
         }
         if !self.chain.undisputed {

@@ -36,7 +36,7 @@ pub struct Verdict {
     pub at_ns: Option<Nanos>,
     /// Whether a failure stands even where the host could not keep up, because no lateness can
     /// cause it.
-    pub beyond_doubt: bool,
+    pub regardless_of_host: bool,
     /// What happened, in one sentence.
     pub sentence: String,
 }
@@ -52,7 +52,7 @@ impl Verdict {
             missed_by: None,
             nodes: Vec::new(),
             at_ns: None,
-            beyond_doubt: false,
+            regardless_of_host: false,
             sentence: String::new(),
         }
     }
@@ -88,8 +88,8 @@ impl Verdict {
         self
     }
 
-    pub(super) fn beyond_doubt(mut self, yes: bool) -> Verdict {
-        self.beyond_doubt = yes;
+    pub(super) fn regardless_of_host(mut self, yes: bool) -> Verdict {
+        self.regardless_of_host = yes;
         self
     }
 }

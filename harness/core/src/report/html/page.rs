@@ -103,12 +103,12 @@ fn header(j: &Judgement) -> String {
 }
 
 fn notes(j: &Judgement) -> String {
-    let doubts = j
-        .doubts
+    let inconclusive_because = j
+        .inconclusive_because
         .iter()
         .map(|d| format!("<p><b>This run proves nothing:</b> {}.</p>", escape(d)));
     let warnings = j.warnings.iter().map(|w| format!("<p>{}</p>", escape(w)));
-    let notes: String = doubts.chain(warnings).collect();
+    let notes: String = inconclusive_because.chain(warnings).collect();
     if notes.is_empty() {
         return String::new();
     }
@@ -274,7 +274,7 @@ fn costs(j: &Judgement) -> String {
             "#blocks",
             "#to 50 %",
             "#to 90 %",
-            "#mean a node",
+            "#mean per node",
             "#p95",
         ],
         &rows,

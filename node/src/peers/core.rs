@@ -1,23 +1,23 @@
-//! What this sub-protocol keeps of all connections together, and when it has something to do.
+//! What this sub-protocol keeps of all connections together.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use bitcoin::p2p::ServiceFlags;
+
 use super::addresses::AddressBook;
 use super::bans::{BanList, Unwelcome};
 use super::dialer::{Dialer, TargetKind};
-use super::dialing::short_stay_ends;
 use super::watched::Watched;
-use super::{gossip, liveness};
-use crate::context::{Config, Context, Peer, Traffic, lines};
-use crate::io::{PeerId, Time};
+use crate::context::{Config, Traffic, lines};
+use crate::io::Time;
 
 /// Who one node is connected to.
 #[repr(C)]
 pub(crate) struct Peers {
     /// The dialer needs nothing before, unless it was in hand. It stands first: it is asked after
     /// every input.
-    dialer_due: Time,
+    pub(super) dialer_due: Time,
     pub(super) dialer: Watched<Dialer>,
     pub(crate) bans: BanList,
     pub(super) unwelcome: Unwelcome,
@@ -46,43 +46,8 @@ impl Peers {
         lines(&self.dialer_due, size_of::<Time>() + 1)
     }
 
-    /// A handshake is done, and the peer knows how this node wants headers and blocks.
-    pub(crate) fn begin(ctx: &mut Context, id: PeerId) {
-        Peers::send_ping(ctx, id);
-        gossip::begin_gossip(ctx, id);
-    }
-
-    /// Everything that is due, but for [`Peers::run_liveness`], which comes before the others.
-    pub(crate) fn run(&mut self, ctx: &mut Context) {
-        gossip::run_gossip(ctx);
-        self.end_short_connections(ctx);
-        if self.dialer_is_due(ctx.now) {
-            self.run_dialer(ctx);
-        }
-    }
-
-    /// When a connection needs something.
-    pub(crate) fn peer_deadline(config: &Config, peer: &Peer) -> Time {
-        let deadline = liveness::deadline(&config.timing, peer);
-        if !peer.is_ready() {
-            return deadline;
-        }
-        let stay = short_stay_ends(peer).filter(|_| !config.connect_only);
-        deadline
-            .min(peer.gossip.deadline())
-            .min(stay.unwrap_or(Time::NEVER))
-    }
-
-    /// When the dialer has something to do, as far as it is known without asking it.
-    pub(crate) fn deadline(&mut self, ctx: &Context) -> Time {
-        if self.dialer_is_due(ctx.now) {
-            self.dialer.settle();
-            self.dialer_due = self.dialer_deadline(ctx);
-        }
-        self.dialer_due
-    }
-
-    fn dialer_is_due(&self, now: Time) -> bool {
+    /// Whether the dialer may have something to do.
+    pub(super) fn dialer_is_due(&self, now: Time) -> bool {
         self.dialer.is_touched() || self.dialer_due <= now
     }
 
@@ -110,4 +75,9 @@ impl Peers {
     pub(crate) fn former(&self) -> &Traffic {
         &self.former
     }
+}
+
+/// What this node offers, and needs of those to which it connects by itself.
+pub(crate) fn services() -> ServiceFlags {
+    ServiceFlags::NETWORK | ServiceFlags::WITNESS
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Peers;
 use super::addresses::is_dialable;
-use super::handshake::services;
+use super::core::services;
 use crate::context::{ConnectionKind, Context};
 use crate::io::PeerId;
 use crate::time::OptionalTime;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bitcoin::p2p::ServiceFlags;
 
 use super::Peers;
+use super::core::services;
 use super::eviction::{self, Candidate};
 use super::gossip::own_addr_for;
 use crate::context::{ConnectionKind, Context, Fact, Handshake, Peer};
@@ -229,11 +230,6 @@ impl Peers {
             self.outbound_lost(ctx, &peer);
         }
     }
-}
-
-/// What this node offers, and needs of those to which it connects by itself.
-pub(crate) fn services() -> ServiceFlags {
-    ServiceFlags::NETWORK | ServiceFlags::WITNESS
 }
 
 fn send_version(ctx: &mut Context, id: PeerId) {

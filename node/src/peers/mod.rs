@@ -6,17 +6,17 @@ mod bans;
 mod core;
 mod dialer;
 mod dialing;
+mod due;
 mod eviction;
 mod gossip;
 mod handshake;
 mod liveness;
 mod watched;
 
-pub(crate) use self::core::Peers;
+pub(crate) use self::core::{Peers, services};
 pub use crate::context::{
     BytesByCommand, ConnectionKind, Peer, PeerGossip, PeerSync, PeerTransactions, Ping, Traffic,
 };
 pub use bans::{Ban, BanList, Subnet, SubnetError};
 pub use dialer::TargetKind;
 pub use handshake::PROTOCOL_VERSION;
-pub(crate) use handshake::services;

@@ -1,21 +1,29 @@
 //! What this sub-protocol keeps of all connections together, when it has something to do, and how a
 //! connection's part in it ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bitcoin::{Transaction, Wtxid};
+use bitcoin::{Transaction, Txid, Wtxid};
 
 use super::announcement_queue::AnnouncementQueue;
 use super::known_transactions::KnownTransactions;
 use super::orphans::Orphans;
-use super::own::OwnTransactions;
 use super::recent::RecentIds;
 use super::requests::TxRequests;
 use crate::context::{Context, Peer};
 use crate::io::{PeerId, Time};
+use crate::wire::NamedTransaction;
 
 /// Transactions remembered as refused, until the next block; and as confirmed. 8 bytes each.
 const RECENT_TRANSACTIONS_MAX: u32 = 4_096;
+
+/// Own transactions that no block has yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnTransactions {
+    pub(super) unconfirmed: BTreeMap<Txid, NamedTransaction>,
+    pub(super) announce_at: Option<Time>,
+}
 
 /// Transactions between one node and its peers. What every input asks for stands at the beginning,
 /// up to the first turn of `queue`; what follows is needed where transactions are.

@@ -5,9 +5,12 @@
 mod announce;
 mod blocks;
 mod compact;
+mod compact_receive;
+mod compact_serve;
 mod core;
 mod downloads;
 mod headers;
+mod high_bandwidth;
 mod serve;
 
 pub(crate) use self::core::Sync;

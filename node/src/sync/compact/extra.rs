@@ -17,7 +17,7 @@ const TRANSACTION_BYTES_MAX: usize = 100_000;
 
 /// Them, the newest last.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ExtraTransactions {
+pub(in crate::sync) struct ExtraTransactions {
     kept: VecDeque<NamedTransaction>,
     bytes: usize,
 }
@@ -37,7 +37,7 @@ impl ExtraTransactions {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Wtxid, &Arc<Transaction>)> {
+    pub(in crate::sync) fn iter(&self) -> impl Iterator<Item = (Wtxid, &Arc<Transaction>)> {
         self.kept.iter().map(|tx| (tx.wtxid(), tx.transaction()))
     }
 }

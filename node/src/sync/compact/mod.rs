@@ -18,10 +18,8 @@
 //! transactions that the peer itself gave: nobody passes on a form that does not fit the block.
 
 mod extra;
-mod high_bandwidth;
 mod partial;
-mod receive;
-mod serve;
 mod state;
 
-pub(crate) use state::CompactBlocks;
+pub(super) use partial::Partial;
+pub(super) use state::CompactBlocks;

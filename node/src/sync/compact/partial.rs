@@ -18,11 +18,11 @@ enum Place {
 
 /// Transactions that were given are not those that were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotAsAsked;
+pub(in crate::sync) struct NotAsAsked;
 
 /// A block of which some transactions are here.
 #[derive(Clone, Debug)]
-pub(super) struct Partial {
+pub(in crate::sync) struct Partial {
     compact: Arc<CompactBlock>,
     places: Vec<Place>,
     /// Places that are open still.
@@ -32,7 +32,7 @@ pub(super) struct Partial {
 impl Partial {
     /// `None` if two of its transactions have the same short id: only the whole block tells them
     /// apart.
-    pub(super) fn new(compact: Arc<CompactBlock>) -> Option<Partial> {
+    pub(in crate::sync) fn new(compact: Arc<CompactBlock>) -> Option<Partial> {
         if compact.has_twins() {
             return None;
         }
@@ -47,13 +47,13 @@ impl Partial {
         })
     }
 
-    pub(super) fn compact(&self) -> &Arc<CompactBlock> {
+    pub(in crate::sync) fn compact(&self) -> &Arc<CompactBlock> {
         &self.compact
     }
 
     /// Takes what fits. It stops once nothing is open, as Bitcoin Core does: a collision that
     /// would have shown later shows in the block's merkle root.
-    pub(super) fn look_through<'a>(
+    pub(in crate::sync) fn look_through<'a>(
         &mut self,
         pool: impl Iterator<Item = (Wtxid, &'a Arc<Transaction>)>,
     ) {
@@ -79,7 +79,7 @@ impl Partial {
     }
 
     /// What has to be asked for.
-    pub(super) fn missing(&self) -> TxPlaces {
+    pub(in crate::sync) fn missing(&self) -> TxPlaces {
         let places = self.places.iter().enumerate();
         places
             .filter(|(_, place)| !matches!(place, Place::Filled(_)))
@@ -90,7 +90,7 @@ impl Partial {
 
     /// Takes what was asked for: all that was missing, in order. Every transaction is held
     /// against the short id of its place.
-    pub(super) fn fill(&mut self, given: Vec<Arc<Transaction>>) -> Result<(), NotAsAsked> {
+    pub(in crate::sync) fn fill(&mut self, given: Vec<Arc<Transaction>>) -> Result<(), NotAsAsked> {
         let missing = self.missing();
         if missing.len() != given.len() {
             return Err(NotAsAsked);
@@ -106,7 +106,7 @@ impl Partial {
 
     /// The block, if nothing is missing. Whether it is the one that its header names is the
     /// chain's to say. Where one and the same is held already in this process, it is that one.
-    pub(super) fn into_block(self, held: Option<Arc<Block>>) -> Option<Arc<Block>> {
+    pub(in crate::sync) fn into_block(self, held: Option<Arc<Block>>) -> Option<Arc<Block>> {
         let found: Option<Vec<Arc<Transaction>>> = self
             .places
             .into_iter()

@@ -25,22 +25,22 @@ struct Awaited {
 
 /// Compact forms, partial blocks, and the peers of high bandwidth.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CompactBlocks {
+pub(in crate::sync) struct CompactBlocks {
     /// Peers that send compact blocks unasked, who was first with a block last at the end.
-    pub(super) chosen: VecDeque<PeerId>,
-    pub(super) extra: ExtraTransactions,
+    pub(in crate::sync) chosen: VecDeque<PeerId>,
+    pub(in crate::sync) extra: ExtraTransactions,
     recent: VecDeque<Arc<CompactBlock>>,
     awaited: Vec<Awaited>,
 }
 
 impl CompactBlocks {
     /// A transaction was refused by the mempool, or let go; a block may still have it.
-    pub(crate) fn remember(&mut self, tx: NamedTransaction) {
+    pub(in crate::sync) fn remember(&mut self, tx: NamedTransaction) {
         self.extra.add(tx);
     }
 
     /// Keeps the form of a block, as it is passed on.
-    pub(super) fn keep(&mut self, compact: Arc<CompactBlock>) {
+    pub(in crate::sync) fn keep(&mut self, compact: Arc<CompactBlock>) {
         if self.recent(&compact.hash()).is_some() {
             return;
         }
@@ -51,12 +51,12 @@ impl CompactBlocks {
     }
 
     /// The kept form of a block.
-    pub(super) fn recent(&self, hash: &BlockHash) -> Option<&Arc<CompactBlock>> {
+    pub(in crate::sync) fn recent(&self, hash: &BlockHash) -> Option<&Arc<CompactBlock>> {
         self.recent.iter().rev().find(|c| c.hash() == *hash)
     }
 
     /// Keeps a block until the peer has given what is missing; false if there are too many.
-    pub(super) fn wait_for(&mut self, from: PeerId, partial: Partial) -> bool {
+    pub(in crate::sync) fn wait_for(&mut self, from: PeerId, partial: Partial) -> bool {
         let room = self.awaited.len() < PARTIALS_MAX;
         if room {
             self.awaited.push(Awaited { from, partial });
@@ -65,7 +65,7 @@ impl CompactBlocks {
     }
 
     /// The block that waits for this peer's transactions.
-    pub(super) fn take(&mut self, from: PeerId, hash: &BlockHash) -> Option<Partial> {
+    pub(in crate::sync) fn take(&mut self, from: PeerId, hash: &BlockHash) -> Option<Partial> {
         let waits = |a: &Awaited| a.from == from && a.partial.compact().hash() == *hash;
         let at = self.awaited.iter().position(waits)?;
         Some(self.awaited.remove(at).partial)

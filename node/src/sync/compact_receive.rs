@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{BlockHash, Transaction, Wtxid};
 
-use super::partial::Partial;
+use super::Sync;
+use super::compact::Partial;
 use crate::chain::{BlockError, HeaderError};
 use crate::context::Context;
 use crate::io::PeerId;
-use crate::sync::Sync;
 use crate::wire::{BlockTransactions, BlockTransactionsRequest, CompactBlock, Message, TxPlaces};
 
 /// Compact blocks no higher above the tip are put together (as Bitcoin Core); while further behind,

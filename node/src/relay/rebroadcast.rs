@@ -1,28 +1,18 @@
 //! This node's own transactions: announced again and again until a block has them, since a peer may
 //! have lost them, or a partition may have kept them from the miners.
 
-use std::collections::BTreeMap;
-
 use bitcoin::Txid;
 use bitcoin::p2p::message_blockdata::Inventory;
 
 use super::Relay;
 use crate::chain::NamedBlock;
 use crate::context::Context;
-use crate::io::Time;
 use crate::wire::{Message, NamedTransaction};
 
 /// Own transactions remembered; beyond it, new ones are announced once.
 const OWN_MAX: usize = 5_000;
 /// Announced again at once, per turn: one message.
 const PER_TURN_MAX: usize = 1_000;
-
-/// Own transactions that no block has yet.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct OwnTransactions {
-    unconfirmed: BTreeMap<Txid, NamedTransaction>,
-    pub(super) announce_at: Option<Time>,
-}
 
 impl Relay {
     /// Notes a transaction that was submitted here.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bitcoin::BlockHash;
 use bitcoin::p2p::message_blockdata::Inventory;
 
+use super::Sync;
 use crate::context::Context;
 use crate::io::PeerId;
-use crate::sync::Sync;
 use crate::wire::{BlockTransactions, BlockTransactionsRequest, CompactBlock, Message};
 
 /// Blocks this far below the tip are given in the compact form (BIP152, Bitcoin Core's
@@ -19,7 +19,7 @@ const TRANSACTIONS_DEPTH_MAX: u32 = 10;
 
 impl Sync {
     /// A block as it is announced: in the form in which it came, or in one made now and kept.
-    pub(in crate::sync) fn compact_form(
+    pub(super) fn compact_form(
         &mut self,
         ctx: &mut Context,
         hash: &BlockHash,
@@ -35,7 +35,7 @@ impl Sync {
     }
 
     /// Answers who asks for a block in the compact form: with the whole block, if it is old.
-    pub(in crate::sync) fn compact_or_whole(
+    pub(super) fn compact_or_whole(
         &mut self,
         ctx: &mut Context,
         hash: &BlockHash,

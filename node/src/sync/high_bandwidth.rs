@@ -1,8 +1,8 @@
 //! Whom this node asks to send compact blocks unasked, and who asked it to.
 
+use super::Sync;
 use crate::context::Context;
 use crate::io::PeerId;
-use crate::sync::Sync;
 use crate::wire::{COMPACT_VERSION, Message, SendCmpct};
 
 /// Peers of high bandwidth at most (BIP152): more would only repeat what the first one said.
@@ -36,7 +36,7 @@ impl Sync {
 
     /// Whether compact blocks are of use: without the transactions of others everything would
     /// be missing.
-    pub(in crate::sync) fn uses_compact(ctx: &Context) -> bool {
+    pub(super) fn uses_compact(ctx: &Context) -> bool {
         ctx.config.relay_transactions
     }
 
@@ -44,7 +44,7 @@ impl Sync {
     /// for the longest time no longer does; but the last outbound peer among the three stays, since
     /// who connected to us may have done so to be slow. Bitcoin Core's
     /// `MaybeSetPeerAsAnnouncingHeaderAndIDs`.
-    pub(in crate::sync) fn choose_high_bandwidth(&mut self, ctx: &mut Context, id: PeerId) {
+    pub(super) fn choose_high_bandwidth(&mut self, ctx: &mut Context, id: PeerId) {
         let Some(peer) = ctx.peers.get(&id).filter(|p| p.is_ready()) else {
             return;
         };
@@ -78,7 +78,7 @@ impl Sync {
     }
 
     /// The connection takes no more part.
-    pub(in crate::sync) fn release_compact(&mut self, id: PeerId) {
+    pub(super) fn release_compact(&mut self, id: PeerId) {
         self.compact.chosen.retain(|other| *other != id);
     }
 }

@@ -2,34 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use peerlab_link::NodeId;
 use peerlab_node::Machine;
 use peerlab_node::peers::BytesByCommand;
 
-use peerlab_core::event::{Tip, What};
+use peerlab_core::conduct::{LedgerState, PeerSums};
+use peerlab_core::event::Tip;
 
 /// Its connections, and their bytes by message type.
-pub fn peers(node: NodeId, machine: &Machine) -> What {
-    let mut outbound = 0;
-    let mut inbound = 0;
-    let mut sent = BTreeMap::new();
-    let mut received = BTreeMap::new();
+pub fn peers(machine: &Machine) -> PeerSums {
+    let mut sums = PeerSums::default();
     for peer in machine.peers() {
         if peer.kind.is_inbound() {
-            inbound += 1;
+            sums.inbound += 1;
         } else {
-            outbound += 1;
+            sums.outbound += 1;
         }
-        add(&mut sent, &peer.traffic.sent);
-        add(&mut received, &peer.traffic.received);
+        add(&mut sums.sent, &peer.traffic.sent);
+        add(&mut sums.received, &peer.traffic.received);
     }
-    What::Peers {
-        node,
-        outbound,
-        inbound,
-        sent,
-        received,
-    }
+    sums
 }
 
 /// Tip and hash of the coins by state: most nodes hold the very same one, and a hash costs a
@@ -37,7 +28,7 @@ pub fn peers(node: NodeId, machine: &Machine) -> What {
 pub type KnownStates = HashMap<usize, (Tip, String)>;
 
 /// Its ledger's state.
-pub fn ledger(node: NodeId, machine: &Machine, known: &mut KnownStates) -> What {
+pub fn ledger(machine: &Machine, known: &mut KnownStates) -> LedgerState {
     let chain = machine.chain();
     let (tip, muhash) = known.entry(chain.state_name()).or_insert_with(|| {
         let stats = chain.utxo_stats();
@@ -47,8 +38,7 @@ pub fn ledger(node: NodeId, machine: &Machine, known: &mut KnownStates) -> What 
         };
         (tip, stats.muhash.to_string())
     });
-    What::Ledger {
-        node,
+    LedgerState {
         tip: tip.clone(),
         muhash: Some(muhash.clone()),
     }

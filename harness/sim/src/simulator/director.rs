@@ -1,33 +1,33 @@
-//! Carries a plan out in virtual time: applies its timetable, runs its errands, and writes the
-//! record. It decides nothing and draws nothing from chance; what nodes do is in `shard`.
+//! Answers the conductor's orders in virtual time, and says what happened there. It decides nothing
+//! and draws nothing from chance; what nodes do is in `shard`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use bitcoin::{Address, BlockHash, ScriptBuf};
-use peerlab_link::proto::{Action, Lateness, ProcessOp, Timed};
+use bitcoin::{Address, BlockHash, ScriptBuf, Transaction};
+use peerlab_link::proto::{Action, ProcessOp};
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::chain::template::mine;
 
 use super::account;
 use super::program::{EPOCH_SECS, Programs};
-use super::shard::{Observation, Observed, Shard, Simulated};
+use super::shard::{self, Observed, Shard, Simulated};
 use super::worker_pool::WorkerPool;
-use peerlab_core::conduct::interrupted;
-use peerlab_core::conduct::{Effect, Faults, calendar};
-use peerlab_core::conduct::{Observer, Stage, Stop};
-use peerlab_core::error::{Explain, Result};
-use peerlab_core::event::{HostFacts, RunEvent, Tip, What};
+use peerlab_core::conduct::{Conductor, Fidelity, Input, Observation, Order, Setup, Venue};
+use peerlab_core::conduct::{Observer, Stage, Stop, interrupted};
+use peerlab_core::error::{Explain, Kind, Result};
+use peerlab_core::event::{HostFacts, Tip};
 use peerlab_core::ledger::{self, Premined};
 use peerlab_core::plan::Plan;
-use peerlab_core::plan::spec::Task;
 
 /// Pause between two rows of the traffic counters in a small network.
 const COUNT_INTERVAL: Nanos = Nanos::from_secs(1);
 /// Rows of traffic counters that a second may have; larger networks are counted more seldom.
 const ROWS_PER_SECOND_MAX: u64 = 1_000;
+/// Why there is no answer, where the conductor takes a program for running that is not.
+const NO_ANSWER: &str = "the node does not answer";
 /// Virtual time between two looks at whether the run is to stop.
-const BREATH: Nanos = Nanos::from_millis(200);
+const STOP_POLL_INTERVAL: Nanos = Nanos::from_millis(200);
 
 /// How a plan is simulated. None of it changes what happens.
 #[derive(Clone, Debug)]
@@ -43,156 +43,106 @@ pub struct Options {
 /// # Errors
 /// Where the plan cannot be simulated, the record cannot be written, or the run is stopped.
 pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Result<Simulated> {
-    let premined = Premined::mine(plan.ledger.outputs);
-    let programs = Arc::new(Programs::new(plan, premined)?);
+    let premined = Arc::new(Premined::mine(plan.ledger.outputs));
+    let programs = Arc::new(Programs::new(plan, Arc::clone(&premined))?);
     let total = plan.nodes.len();
     observer.stage(Stage::BringUp {
         started: total,
         open: total,
         total,
     });
-    let pool = WorkerPool::new(&plan.network, &programs, options.threads)?;
     let mut director = Director {
         plan,
         observer,
         stop: &options.stop,
-        programs,
-        pool,
-        known_blocks: HashSet::new(),
-        faults: Faults::default(),
+        pool: WorkerPool::new(&plan.network, &programs, options.threads)?,
+        conductor: Conductor::new(Setup::of(plan, premined, count_interval(plan))),
         names: HashMap::new(),
-        up: vec![false; total],
         payouts: HashMap::new(),
     };
     let result = director.run();
-    let interrupted =
-        matches!(&result, Err(error) if error.kind == peerlab_core::error::Kind::Interrupted);
-    let now = director.pool.now();
-    director.tell(now, What::Ended { interrupted })?;
+    let interrupted = matches!(&result, Err(error) if error.kind == Kind::Interrupted);
+    director.conductor.finish(director.pool.now(), interrupted);
+    director.write()?;
     result.map(|()| director.pool.simulated())
+}
+
+/// Between two readings of the counters.
+fn count_interval(plan: &Plan) -> Nanos {
+    let rows = plan.nodes.len() as u64;
+    Nanos(COUNT_INTERVAL.0 * rows.div_ceil(ROWS_PER_SECOND_MAX).max(1))
 }
 
 struct Director<'a> {
     plan: &'a Plan,
     observer: &'a dyn Observer,
     stop: &'a Stop,
-    programs: Arc<Programs>,
     pool: WorkerPool,
-    /// Blocks whose line is written.
-    known_blocks: HashSet<String>,
-    faults: Faults,
+    conductor: Conductor<'a>,
     /// Blocks' hashes as the record writes them.
     names: HashMap<BlockHash, String>,
-    /// Whether a node's program answers.
-    up: Vec<bool>,
     payouts: HashMap<NodeId, ScriptBuf>,
-}
-
-/// What is due next, in the order in which things of one instant are done.
-enum Due<'a> {
-    Line(u32, &'a Timed),
-    Entry(What),
-    Count,
-    Errand(&'a Task),
 }
 
 impl Director<'_> {
     fn run(&mut self) -> Result<()> {
         self.begin()?;
         let plan = self.plan;
-        let mut lines = (0..).zip(&plan.timetable).peekable();
-        let mut entries = calendar(plan).into_iter().peekable();
-        let mut errands = plan.agenda.iter().peekable();
-        let mut counts = CountTimes::of(plan);
-        loop {
-            let next = [
-                lines.peek().map(|(_, line)| line.at),
-                entries.peek().map(|(at, _)| *at),
-                counts.peek(),
-                errands.peek().map(|errand| errand.at),
-            ];
-            let Some(at) = next
-                .into_iter()
-                .flatten()
-                .min()
-                .filter(|at| *at < plan.end())
-            else {
-                break;
-            };
-            self.run_until(at)?;
-            let due = if next[0] == Some(at) {
-                lines.next().map(|(index, line)| Due::Line(index, line))
-            } else if next[1] == Some(at) {
-                entries.next().map(|(_, what)| Due::Entry(what))
-            } else if next[2] == Some(at) {
-                counts.advance();
-                Some(Due::Count)
+        let in_time = plan
+            .timetable
+            .iter()
+            .take_while(|line| line.at < plan.end());
+        let mut lines = (0..).zip(in_time).peekable();
+        while !self.conductor.is_over() {
+            let due = self.conductor.deadline();
+            // Of one instant, the fault schedule comes first.
+            if let Some((tag, line)) = lines.next_if(|(_, line)| line.at <= due) {
+                self.run_until(line.at)?;
+                self.apply(tag, &line.action)?;
             } else {
-                errands.next().map(|errand| Due::Errand(&errand.task))
-            };
-            if let Some(due) = due {
-                self.carry_out(at, due)?;
+                self.run_until(due)?;
+                self.conductor.handle(due, Input::Timer);
             }
+            self.answer_orders()?;
         }
-        self.run_until(plan.end())?;
-        self.collect()
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<()> {
-        let started = What::Started {
-            engine: super::NAME.into(),
-            version: env!("CARGO_PKG_VERSION").into(),
+        self.conductor.begin(Venue {
+            engine: super::NAME,
             unix_nanos: u64::from(EPOCH_SECS) * 1_000_000_000,
             bring_up: Nanos::ZERO,
-            base: self.programs.premined().tip.clone(),
-        };
-        self.tell(Nanos::ZERO, started)?;
-        // Nothing of this machine belongs into a record that is the same on all machines.
-        self.tell(Nanos::ZERO, What::Host(HostFacts::default()))?;
+            // Nothing of this machine belongs into a record that is the same on all machines.
+            host: HostFacts::default(),
+        });
         self.observer.stage(Stage::Running);
         for node in self.plan.nodes.iter().filter(|node| node.starts_up) {
             self.pool
                 .shard_of(node.id)
                 .control(node.id, ProcessOp::Start);
         }
-        Ok(())
+        self.answer_orders()
     }
 
-    /// Lets the nodes live until an instant, in steps short enough to be stopped.
+    /// Lets the nodes run until an instant, in steps short enough to be stopped.
     fn run_until(&mut self, end: Nanos) -> Result<()> {
         while self.pool.now() < end {
             if self.stop.is_asked() {
                 return Err(interrupted());
             }
             let next = self.pool.next_at().unwrap_or(end).max(self.pool.now());
-            let step = next.saturating_add(BREATH).min(end);
+            let step = next.saturating_add(STOP_POLL_INTERVAL).min(end);
             self.pool.run_until(step);
-            self.write_observations()?;
+            self.report_observations()?;
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, at: Nanos, due: Due<'_>) -> Result<()> {
-        match due {
-            Due::Line(index, line) => self.line(at, index, line),
-            Due::Entry(what) => {
-                let phase_begins = matches!(what, What::Phase { .. }) && at > Nanos::ZERO;
-                self.tell(at, what)?;
-                if phase_begins {
-                    self.count(at)?;
-                    self.accounts(at, false)?;
-                }
-                Ok(())
-            }
-            Due::Count => self.count(at),
-            Due::Errand(task) => self.errand(at, task),
-        }
-    }
-
-    /// One line of the timetable.
-    fn line(&mut self, at: Nanos, index: u32, line: &Timed) -> Result<()> {
+    /// Carries out an action of the fault schedule, or one that was ordered.
+    fn apply(&mut self, tag: u32, action: &Action) -> Result<()> {
         self.pool.shards_mut().for_each(Shard::disturb);
-        let done = match &line.action {
+        let done = match action {
             // Each shard has a model of its own.
             Action::Link(change) => self
                 .pool
@@ -203,61 +153,48 @@ impl Director<'_> {
                 Ok(())
             }
         };
-        if let Err(error) = done {
-            tracing::warn!("line {index} of the timetable could not be carried out: {error}");
-            return Ok(());
-        }
-        match self.faults.applied(self.plan, line) {
-            Effect::Down(node, how) => {
-                if std::mem::take(&mut self.up[node.index()]) {
-                    self.tell(
-                        at,
-                        What::NodeDown {
-                            node,
-                            how: Some(how),
-                            status: None,
-                            reason: None,
-                        },
-                    )?;
-                }
-            }
-            Effect::Began(fault) => self.tell(at, What::FaultBegan { fault })?,
-            Effect::Ended(faults) => {
-                for fault in faults {
-                    self.tell(at, What::FaultEnded { fault })?;
-                }
-            }
-            Effect::Started(_) | Effect::Nothing => {}
-        }
+        let error = done.err().map(|error| error.to_string());
+        let applied = Input::Applied { tag, error };
+        self.conductor.handle(self.pool.now(), applied);
         // A thawed node answers at once.
-        self.write_observations()
+        self.report_observations()
     }
 
-    fn errand(&mut self, at: Nanos, task: &Task) -> Result<()> {
-        match task {
-            Task::Mine { node } => self.mine(at, *node)?,
-            Task::Transaction {
-                node,
-                output,
-                variant,
-            } => self.submit(at, *node, *output, *variant, None)?,
-            Task::DoubleSpend {
-                fault,
-                output,
-                sides,
-            } => {
-                for (variant, side) in (0..).zip(sides) {
-                    let up = side.iter().find(|node| self.up[node.index()]);
-                    if let Some(node) = up.or(side.first()) {
-                        self.submit(at, *node, *output, variant, Some(*fault))?;
-                    }
+    fn answer_orders(&mut self) -> Result<()> {
+        while let Some(order) = self.conductor.poll_order() {
+            match order {
+                // Nodes are not asked here: they say what happens.
+                Order::Follow { .. } | Order::Leave { .. } | Order::MeasureUsage { .. } => {}
+                Order::Apply { tag, action } => self.apply(tag, &action)?,
+                Order::Count => self.count(),
+                Order::Mine { node } => self.mine(node)?,
+                Order::Submit {
+                    node,
+                    transaction,
+                    txid,
+                    double_spend,
+                } => {
+                    let refused = self.submit(node, transaction);
+                    self.observed(Observation::Submitted {
+                        node,
+                        txid,
+                        double_spend,
+                        refused,
+                    });
                 }
+                // Every block is told of before the first tip on it: there is no more to know.
+                Order::AskBlocks { hash, .. } => self.observed(Observation::Blocks {
+                    wanted: hash,
+                    blocks: Vec::new(),
+                }),
+                Order::AskAccounts { nodes, ledger } => self.accounts(&nodes, ledger)?,
             }
+            self.report_observations()?;
         }
-        self.write_observations()
+        self.write()
     }
 
-    fn mine(&mut self, at: Nanos, node: NodeId) -> Result<()> {
+    fn mine(&mut self, node: NodeId) -> Result<()> {
         let payout = self.payout(node)?;
         let mined = self
             .pool
@@ -270,15 +207,17 @@ impl Director<'_> {
                 if !mine(&mut block) {
                     return Err("no nonce was found".to_owned());
                 }
+                let hash = block.block_hash().to_string();
                 let submitted = machine.submit_block(now, Arc::new(block));
-                submitted.map_err(|error| error.reason().into_owned())
+                submitted
+                    .map(|()| hash)
+                    .map_err(|error| error.reason().into_owned())
             });
-        let reason = match mined {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(reason)) => reason,
-            None => "the node is down".into(),
-        };
-        self.tell(at, What::MineMissed { node, reason })
+        // The block itself, before it is said that there is one.
+        self.report_observations()?;
+        let result = mined.unwrap_or_else(|| Err(NO_ANSWER.into()));
+        self.observed(Observation::Mined { node, result });
+        Ok(())
     }
 
     fn payout(&mut self, node: NodeId) -> Result<ScriptBuf> {
@@ -293,148 +232,96 @@ impl Director<'_> {
         Ok(script)
     }
 
-    fn submit(
-        &mut self,
-        at: Nanos,
-        node: NodeId,
-        output: u32,
-        variant: u32,
-        double_spend: Option<u32>,
-    ) -> Result<()> {
-        let Some(tx) = ledger::transaction(self.programs.premined(), output, variant) else {
-            tracing::error!("the plan spends output {output}, which the chain does not have");
-            return Ok(());
-        };
-        let txid = tx.compute_txid().to_string();
-        let tx = Arc::new(tx);
-        let submitted = self
-            .pool
-            .shard_of(node)
-            .command(node, |machine, now, _| machine.submit_transaction(now, tx));
-        let refused = match submitted {
+    /// Why the node refuses it, if it does.
+    fn submit(&mut self, node: NodeId, transaction: Arc<Transaction>) -> Option<String> {
+        let submitted = self.pool.shard_of(node).command(node, |machine, now, _| {
+            machine.submit_transaction(now, transaction)
+        });
+        match submitted {
             Some(Ok(_)) => None,
             Some(Err(reject)) => Some(reject.reason().to_string()),
-            None => Some("the node is down".into()),
-        };
-        self.tell(
-            at,
-            What::Transaction {
-                node,
-                txid,
-                double_spend,
-                refused,
-            },
-        )
+            None => Some(NO_ANSWER.into()),
+        }
     }
 
-    fn count(&mut self, at: Nanos) -> Result<()> {
+    fn count(&mut self) {
         let nodes = self.pool.counters();
-        self.tell(at, What::Traffic { nodes })
+        // There is no host that could be too slow; once is enough to say so.
+        let last = self.conductor.accounted().is_some();
+        let fidelity = last.then(Fidelity::default);
+        self.observed(Observation::Counters { nodes, fidelity });
     }
 
-    /// The end: last counters, and every live node's account.
-    fn collect(&mut self) -> Result<()> {
-        let end = self.plan.end();
-        let total = self.plan.nodes.len();
-        self.observer.stage(Stage::Collecting { done: 0, total });
-        self.count(end)?;
-        let fidelity = What::Fidelity {
-            lateness: Lateness::default(),
-            cpu_pressure: None,
-        };
-        self.tell(end, fidelity)?;
-        self.accounts(end, true)
-    }
-
-    /// What the nodes that are up tell of themselves.
-    fn accounts(&mut self, at: Nanos, with_ledger: bool) -> Result<()> {
+    /// What nodes tell of themselves.
+    fn accounts(&mut self, nodes: &[NodeId], with_ledger: bool) -> Result<()> {
+        if let Some((done, total)) = self.conductor.accounted() {
+            self.observer.stage(Stage::Collecting { done, total });
+        }
+        let now = self.pool.now();
         let mut known = account::KnownStates::default();
-        for node in &self.plan.nodes {
-            let Some(machine) = self.pool.shard_of(node.id).running(node.id) else {
-                continue;
-            };
-            let mut events = vec![account::peers(node.id, machine)];
-            if with_ledger {
-                events.push(account::ledger(node.id, machine, &mut known));
+        for &node in nodes {
+            if let Some(machine) = self.pool.shard_of(node).running(node) {
+                let sums = account::peers(machine);
+                let peers = Observation::Peers { node, sums };
+                self.conductor.handle(now, Input::Observed(peers));
+                if with_ledger {
+                    let state = account::ledger(machine, &mut known);
+                    let ledger = Observation::Ledger { node, state };
+                    self.conductor.handle(now, Input::Observed(ledger));
+                }
             }
-            for what in events {
-                self.tell(at, what)?;
-            }
+            self.observed(Observation::Accounted);
+            self.write()?;
         }
         Ok(())
     }
 
-    fn write_observations(&mut self) -> Result<()> {
-        for Observation { key, what } in self.pool.take_observations() {
-            let what = match what {
-                Observed::Up(node) => {
-                    self.up[node.index()] = true;
-                    What::NodeUp { node }
-                }
+    /// Something is seen now.
+    fn observed(&mut self, observation: Observation) {
+        let now = self.pool.now();
+        self.conductor.handle(now, Input::Observed(observation));
+    }
+
+    /// Says what nodes did since the last call.
+    fn report_observations(&mut self) -> Result<()> {
+        for shard::Observation { key, what } in self.pool.take_observations() {
+            // Nothing is left of former incarnations: what they did was reported before they ended.
+            let observation = match what {
+                Observed::Up(node) => Observation::Up {
+                    node,
+                    incarnation: self.conductor.incarnation(node),
+                },
                 // Each shard tells of a block when its own nodes first have it.
-                Observed::Block(facts, _) if !self.known_blocks.insert(facts.hash.clone()) => {
-                    continue;
-                }
-                Observed::Block(facts, miner) => What::Block {
-                    tip: Tip {
-                        hash: facts.hash,
-                        height: facts.height,
-                    },
-                    prev: facts.prev,
+                Observed::Block(facts, miner) => Observation::Block {
+                    facts: *facts,
                     miner,
-                    size: facts.size,
-                    txs: facts.tx.len() as u32,
-                    txids: facts.tx.into_iter().skip(1).collect(),
                 },
                 Observed::Tip(node, hash, height) => {
                     let name = self.names.entry(hash).or_insert_with(|| hash.to_string());
-                    let tip = Tip {
-                        hash: name.clone(),
-                        height,
-                    };
-                    What::Tip { node, tip }
-                }
-                Observed::Failed(node, reason) => {
-                    self.up[node.index()] = false;
-                    What::NodeDown {
+                    Observation::Tip {
                         node,
-                        how: None,
-                        status: None,
-                        reason: Some(reason),
+                        incarnation: self.conductor.incarnation(node),
+                        tip: Tip {
+                            hash: name.clone(),
+                            height,
+                        },
                     }
                 }
+                Observed::Failed(node, reason) => {
+                    let lost = Input::Lost { node, reason };
+                    self.conductor.handle(key.at, lost);
+                    continue;
+                }
             };
-            self.tell(key.at, what)?;
+            self.conductor.handle(key.at, Input::Observed(observation));
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<()> {
+        while let Some(event) = self.conductor.poll_event() {
+            self.observer.event(&event)?;
         }
         Ok(())
-    }
-
-    fn tell(&self, t: Nanos, what: What) -> Result<()> {
-        self.observer.event(&RunEvent { t, what })
-    }
-}
-
-/// When counters are written: at regular times. (At phase borders they are written anyway.)
-struct CountTimes {
-    next: Nanos,
-    interval: Nanos,
-}
-
-impl CountTimes {
-    fn of(plan: &Plan) -> CountTimes {
-        let rows = plan.nodes.len() as u64;
-        let interval = Nanos(COUNT_INTERVAL.0 * rows.div_ceil(ROWS_PER_SECOND_MAX).max(1));
-        CountTimes {
-            next: Nanos::ZERO,
-            interval,
-        }
-    }
-
-    fn peek(&self) -> Option<Nanos> {
-        Some(self.next)
-    }
-
-    fn advance(&mut self) {
-        self.next = self.next.saturating_add(self.interval);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::Machine;
@@ -27,7 +28,7 @@ pub const EPOCH_SECS: u32 = 1_767_225_600;
 pub struct Programs {
     nodes: Vec<Program>,
     addresses: HashMap<Ipv4Addr, NodeId>,
-    premined: Premined,
+    premined: Arc<Premined>,
     filler_bytes: u32,
     cpus: Option<u16>,
     message_work: Option<Nanos>,
@@ -60,7 +61,7 @@ impl Programs {
     ///
     /// # Errors
     /// Where a node is not ours, or would not understand its command line.
-    pub fn new(plan: &Plan, premined: Premined) -> Result<Programs> {
+    pub fn new(plan: &Plan, premined: Arc<Premined>) -> Result<Programs> {
         let nodes = plan.nodes.iter().map(|node| {
             let group = &plan.groups[node.group as usize];
             if group.image != Image::Peerlab {

@@ -1,19 +1,17 @@
-//! Carries a plan out on any engine: brings the network up, starts the timetable in the fabric,
-//! runs the agenda's errands over the nodes' RPC, watches every node's ledger, and emits
-//! RunEvents. It draws nothing from chance and judges nothing.
+//! Answers the conductor's orders with real nodes, on any engine: brings the network up, starts
+//! the fault schedule in the fabric, asks nodes over their probes, and watches each. What is to be
+//! done, and what the record says of it, is the conductor's affair.
 //!
-//! One task, `run`, owns all state and writes all events; whatever waits for a node (a watcher
-//! for each, errands, questions) is a task of its own that reports to it, and is bounded in
-//! number and in time.
+//! One task, `run`, owns all state; whatever waits for a node (a watcher for each, workload
+//! actions, questions) is a task of its own that reports to it, and is bounded in number and in
+//! time.
 
-mod chronicle;
+mod ask;
 mod clock;
-mod closing;
 mod control;
 mod dial;
-mod errands;
+mod logs;
 mod mux;
-mod nodes;
 mod report;
 mod run;
 mod sample;

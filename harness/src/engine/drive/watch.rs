@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::dial::Dialer;
-use super::nodes::Meant;
-use super::report::{Finding, Report};
+use super::report::Report;
 use crate::probe::{BitcoinRpc, ProbeError};
+use peerlab_core::conduct::Observation;
 use peerlab_core::event::Tip;
 
 /// Pause before the second try to reach a probe; doubled with each further try.
@@ -22,6 +22,18 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one wait for a block is kept pending.
 const WAIT: Duration = Duration::from_secs(30);
 
+/// What a watcher is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// The program runs, or is about to: reach its probe.
+    Up {
+        /// As in [`peerlab_core::conduct::Order::Follow`].
+        incarnation: u32,
+    },
+    /// It is down or frozen: leave it alone.
+    Down,
+}
+
 /// Follows one node until the run ends.
 pub async fn watch(
     node: NodeId,
@@ -31,8 +43,8 @@ pub async fn watch(
 ) {
     loop {
         let now = *meant.borrow_and_update();
-        let life = match now {
-            Meant::Up { life } => life,
+        let incarnation = match now {
+            Meant::Up { incarnation } => incarnation,
             Meant::Down => {
                 if meant.changed().await.is_err() {
                     return;
@@ -46,17 +58,18 @@ pub async fn watch(
                     return;
                 }
             }
-            () = follow(node, life, &dialer, &reports) => return,
+            () = follow(node, incarnation, &dialer, &reports) => return,
         }
     }
 }
 
-/// Follows one life of a node. Ends only when nobody listens any more.
-async fn follow(node: NodeId, life: u32, dialer: &Dialer, reports: &mpsc::Sender<Report>) {
+/// Follows one incarnation of a node. Ends only when nobody listens any more.
+async fn follow(node: NodeId, incarnation: u32, dialer: &Dialer, reports: &mpsc::Sender<Report>) {
     let mut known = None;
     let mut pause = RETRY_MIN;
     loop {
-        let Err(error) = session(node, life, dialer, reports, &mut known, &mut pause).await else {
+        let Err(error) = session(node, incarnation, dialer, reports, &mut known, &mut pause).await
+        else {
             return;
         };
         tracing::trace!("node {node}: {error}");
@@ -68,7 +81,7 @@ async fn follow(node: NodeId, life: u32, dialer: &Dialer, reports: &mpsc::Sender
 /// One connection. `Ok` when nobody listens any more.
 async fn session(
     node: NodeId,
-    life: u32,
+    incarnation: u32,
     dialer: &Dialer,
     reports: &mpsc::Sender<Report>,
     known: &mut Option<Tip>,
@@ -76,7 +89,7 @@ async fn session(
 ) -> Result<(), ProbeError> {
     let mut rpc = dialer.rpc(node).await?;
     let mut tip = answer(ANSWER_TIMEOUT, rpc.best_block()).await?;
-    let up = Finding::Up { node, life };
+    let up = Observation::Up { node, incarnation };
     if reports.send(Report::now(up)).await.is_err() {
         return Ok(());
     }
@@ -85,12 +98,12 @@ async fn session(
         let at = Instant::now();
         if known.as_ref() != Some(&tip) {
             *known = Some(tip.clone());
-            let finding = Finding::Tip {
+            let observation = Observation::Tip {
                 node,
-                life,
+                incarnation,
                 tip: tip.clone(),
             };
-            if reports.send(Report { at, finding }).await.is_err() {
+            if reports.send(Report { at, observation }).await.is_err() {
                 return Ok(());
             }
         }

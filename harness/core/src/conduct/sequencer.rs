@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use peerlab_link::{Nanos, NodeId};
 
-use peerlab_core::conduct::BlockFacts;
-use peerlab_core::event::{RunEvent, Tip, What};
-use peerlab_core::ledger::Premined;
+use super::BlockFacts;
+use crate::event::{RunEvent, Tip, What};
+use crate::ledger::Premined;
 
 /// How many nodes are asked for a block before its line is given up.
 const ASKED_MAX: usize = 5;
@@ -52,9 +52,9 @@ struct Awaited {
     answer: Option<Vec<BlockFacts>>,
 }
 
-/// Orders what was seen. Lines that are ready are taken out by [`Chronicle::poll_event`].
+/// Puts events into order. Those that are ready are taken out by [`Sequencer::poll_event`].
 #[derive(Debug)]
-pub struct Chronicle {
+pub struct Sequencer {
     known: KnownBlocks,
     awaited: BTreeMap<String, Awaited>,
     first_seen: HashMap<String, Nanos>,
@@ -64,14 +64,14 @@ pub struct Chronicle {
     ready: VecDeque<RunEvent>,
 }
 
-impl Chronicle {
+impl Sequencer {
     /// Only the pre-mined chain is known.
-    pub fn new(premined: &Premined) -> Chronicle {
+    pub fn new(premined: &Premined) -> Sequencer {
         let known = KnownBlocks::default();
         for (height, hash) in premined.hashes.iter().enumerate() {
             known.insert(&hash.to_string(), height as u32);
         }
-        Chronicle {
+        Sequencer {
             known,
             awaited: BTreeMap::new(),
             first_seen: HashMap::new(),
@@ -157,6 +157,17 @@ impl Chronicle {
         awaited.answer = Some(blocks);
         self.write_answered();
         None
+    }
+
+    /// A block's facts are known without having been asked for.
+    pub fn block(&mut self, t: Nanos, facts: BlockFacts, miner: Option<NodeId>) {
+        if self.known.contains(&facts.hash) {
+            return;
+        }
+        if let Some(miner) = miner {
+            self.miners.insert(facts.hash.clone(), miner);
+        }
+        self.write_block(facts, t);
     }
 
     /// Writes every line that still waits, whether its block is known or not.
@@ -271,9 +282,9 @@ mod tests {
         }
     }
 
-    fn lines(chronicle: &mut Chronicle) -> Vec<String> {
+    fn lines(sequencer: &mut Sequencer) -> Vec<String> {
         let mut lines = Vec::new();
-        while let Some(event) = chronicle.poll_event() {
+        while let Some(event) = sequencer.poll_event() {
             lines.push(match event.what {
                 What::Block { tip, miner, .. } => format!(
                     "{} block {} by {:?}",
@@ -290,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_tip_waits_for_its_block_and_the_block_for_its_parents() {
-        let mut c = Chronicle::new(&Premined::mine(0));
+        let mut c = Sequencer::new(&Premined::mine(0));
         let question = c.tip(Nanos(10), NodeId(1), tip("b", 2)).unwrap();
         assert_eq!(question.node, NodeId(1));
         assert_eq!(c.tip(Nanos(11), NodeId(2), tip("b", 2)), None, "asked once");
@@ -314,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_block_waits_for_its_miner_to_be_known() {
-        let mut c = Chronicle::new(&Premined::mine(0));
+        let mut c = Sequencer::new(&Premined::mine(0));
         c.mining();
         let question = c.tip(Nanos(10), NodeId(4), tip("a", 1));
         assert!(question.is_some());
@@ -326,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_winner_that_fails_does_not_hold_others_blocks_back_for_ever() {
-        let mut c = Chronicle::new(&Premined::mine(0));
+        let mut c = Sequencer::new(&Premined::mine(0));
         c.mining();
         assert!(c.tip(Nanos(10), NodeId(4), tip("a", 1)).is_some());
         assert_eq!(c.answered("a", vec![facts("a", "g", 1)]), None);
@@ -336,7 +347,7 @@ mod tests {
 
     #[test]
     fn another_holder_is_asked_when_the_first_cannot_tell() {
-        let mut c = Chronicle::new(&Premined::mine(0));
+        let mut c = Sequencer::new(&Premined::mine(0));
         assert!(c.tip(Nanos(10), NodeId(1), tip("a", 1)).is_some());
         assert_eq!(c.tip(Nanos(11), NodeId(2), tip("a", 1)), None);
         let second = c.answered("a", vec![]).unwrap();
@@ -349,7 +360,7 @@ mod tests {
 
     #[test]
     fn at_the_end_nothing_stays_back() {
-        let mut c = Chronicle::new(&Premined::mine(0));
+        let mut c = Sequencer::new(&Premined::mine(0));
         c.mining();
         assert!(c.tip(Nanos(10), NodeId(1), tip("a", 1)).is_some());
         assert!(c.tip(Nanos(11), NodeId(2), tip("x", 1)).is_some());

@@ -1,19 +1,7 @@
-//! Which node is meant to be up, and which one is.
+//! Which nodes are up, as far as the conductor knows, and in which incarnation: each start of a
+//! program, and each thaw, begins one. What was seen of a former incarnation counts for nothing.
 
 use peerlab_link::NodeId;
-use tokio::sync::watch;
-
-/// What a node's watcher is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meant {
-    /// The program runs, or is about to: reach its probe.
-    Up {
-        /// Which of its lives: each start, and each thaw, begins one.
-        life: u32,
-    },
-    /// It is down or frozen: leave it alone.
-    Down,
-}
 
 /// Where a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +19,23 @@ enum State {
 #[derive(Debug)]
 struct Node {
     state: State,
-    life: u32,
+    incarnation: u32,
     /// Whether it has ever answered.
     answered: bool,
     /// Whether it ended without having been asked to.
     abnormal: bool,
-    meant: watch::Sender<Meant>,
 }
 
-/// All nodes' states. A node's watcher follows them through [`Nodes::subscribe`].
+impl Node {
+    const DOWN: Node = Node {
+        state: State::Down,
+        incarnation: 0,
+        answered: false,
+        abnormal: false,
+    };
+}
+
+/// All nodes' states.
 #[derive(Debug)]
 pub struct Nodes {
     nodes: Vec<Node>,
@@ -48,31 +44,25 @@ pub struct Nodes {
 impl Nodes {
     /// All down.
     pub fn new(count: usize) -> Nodes {
-        let node = || Node {
-            state: State::Down,
-            life: 0,
-            answered: false,
-            abnormal: false,
-            meant: watch::Sender::new(Meant::Down),
-        };
         Nodes {
-            nodes: (0..count).map(|_| node()).collect(),
+            nodes: (0..count).map(|_| Node::DOWN).collect(),
         }
     }
 
-    /// What the node's watcher is to do, as it changes.
-    pub fn subscribe(&self, node: NodeId) -> watch::Receiver<Meant> {
-        self.nodes[node.index()].meant.subscribe()
+    /// One more, down.
+    pub fn add(&mut self) -> NodeId {
+        self.nodes.push(Node::DOWN);
+        NodeId(self.nodes.len() as u32 - 1)
     }
 
-    /// The program was started or thawed.
-    pub fn started(&mut self, node: NodeId) {
+    /// The program was started or thawed. The incarnation that begins, if one does.
+    pub fn started(&mut self, node: NodeId) -> Option<u32> {
         let node = &mut self.nodes[node.index()];
-        if node.state == State::Down {
-            node.life += 1;
+        (node.state == State::Down).then(|| {
+            node.incarnation += 1;
             node.state = State::Starting;
-            node.meant.send_replace(Meant::Up { life: node.life });
-        }
+            node.incarnation
+        })
     }
 
     /// The program is down or frozen. Says whether that is news.
@@ -81,7 +71,6 @@ impl Nodes {
         let news = matches!(node.state, State::Starting | State::Up);
         if news {
             node.state = State::Down;
-            node.meant.send_replace(Meant::Down);
         }
         news
     }
@@ -92,7 +81,6 @@ impl Nodes {
         let news = node.state != State::Gone;
         node.state = State::Gone;
         node.abnormal = true;
-        node.meant.send_replace(Meant::Down);
         news
     }
 
@@ -101,10 +89,10 @@ impl Nodes {
         self.nodes[node.index()].abnormal = true;
     }
 
-    /// The probe answered. Says whether that is news in the node's present life.
-    pub fn answered(&mut self, node: NodeId, life: u32) -> bool {
+    /// The probe answered. Says whether that is news in its present incarnation.
+    pub fn answered(&mut self, node: NodeId, incarnation: u32) -> bool {
         let node = &mut self.nodes[node.index()];
-        let news = node.state == State::Starting && node.life == life;
+        let news = node.state == State::Starting && node.incarnation == incarnation;
         if news {
             node.state = State::Up;
             node.answered = true;
@@ -112,9 +100,14 @@ impl Nodes {
         news
     }
 
-    /// Whether the node is up, and in this life.
-    pub fn lives(&self, node: NodeId, life: u32) -> bool {
-        self.is_up(node) && self.nodes[node.index()].life == life
+    /// The node's present incarnation, or its last; zero before the first.
+    pub fn incarnation(&self, node: NodeId) -> u32 {
+        self.nodes[node.index()].incarnation
+    }
+
+    /// Whether the node is up, and in this incarnation.
+    pub fn is_up_in(&self, node: NodeId, incarnation: u32) -> bool {
+        self.is_up(node) && self.incarnation(node) == incarnation
     }
 
     /// Whether the node is up.
@@ -134,7 +127,7 @@ impl Nodes {
 
     /// Whether every node that was started has ended by itself before it ever answered.
     pub fn all_stillborn(&self) -> bool {
-        let mut started = self.nodes.iter().filter(|n| n.life > 0).peekable();
+        let mut started = self.nodes.iter().filter(|n| n.incarnation > 0).peekable();
         started.peek().is_some()
             && started.all(|n| n.abnormal && !n.answered && n.state != State::Starting)
     }
@@ -153,7 +146,7 @@ mod tests {
     const B: NodeId = NodeId(1);
 
     #[test]
-    fn an_answer_from_a_former_life_is_no_news() {
+    fn an_answer_from_a_former_incarnation_is_no_news() {
         let mut nodes = Nodes::new(1);
         nodes.started(A);
         assert!(nodes.answered(A, 1));
@@ -164,15 +157,14 @@ mod tests {
         assert!(!nodes.answered(A, 1));
         assert!(!nodes.is_up(A));
         assert!(nodes.answered(A, 2));
-        assert!(nodes.lives(A, 2) && !nodes.lives(A, 1));
+        assert!(nodes.is_up_in(A, 2) && !nodes.is_up_in(A, 1));
     }
 
     #[test]
     fn a_node_whose_gate_has_gone_does_not_come_back() {
         let mut nodes = Nodes::new(1);
         assert!(nodes.gone(A));
-        nodes.started(A);
-        assert_eq!(*nodes.subscribe(A).borrow(), Meant::Down);
+        assert_eq!(nodes.started(A), None);
         assert!(!nodes.gone(A));
     }
 

@@ -1,21 +1,21 @@
-//! What is done to nodes over their RPC: the agenda's errands, and questions. Each is a task of
-//! its own with a connection of its own, bounded in time, and ends with a report.
+//! What is asked of nodes over their probes: workload actions, and questions. Each is a task of its
+//! own with a connection of its own, bounded in time, and ends with an observation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::{Transaction, Txid};
 use peerlab_link::NodeId;
 use tokio::time::timeout;
 
-use super::chronicle::{KnownBlocks, Question};
 use super::dial::Dialer;
-use super::report::Finding;
 use crate::probe::ProbeError;
-use peerlab_core::conduct::BlockFacts;
+use peerlab_core::conduct::{BlockFacts, KnownBlocks, Observation};
 use peerlab_core::ledger;
 
-/// How long an errand may take, connecting included.
-const ERRAND_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a workload action may take, connecting included.
+const ACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a question about blocks may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a node may take to tell its counters and its state, when all are asked at once.
@@ -24,40 +24,40 @@ const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(60);
 const ANCESTORS_MAX: usize = 10_000;
 
 /// Has a node mine one block.
-pub async fn mine(dialer: Dialer, node: NodeId) -> Finding {
-    let result = bounded(ERRAND_TIMEOUT, async {
+pub async fn mine(dialer: Dialer, node: NodeId) -> Observation {
+    let result = bounded(ACTION_TIMEOUT, async {
         let mut rpc = dialer.rpc(node).await?;
         rpc.mine(&ledger::payout_address(node)).await
     })
     .await
     .map_err(|e| e.to_string());
-    Finding::Mined { node, result }
+    Observation::Mined { node, result }
 }
 
 /// Submits a transaction.
 pub async fn submit(
     dialer: Dialer,
     node: NodeId,
-    transaction: bitcoin::Transaction,
+    transaction: Arc<Transaction>,
+    txid: Txid,
     double_spend: Option<u32>,
-) -> Finding {
-    let hex = serialize_hex(&transaction);
-    let result = bounded(ERRAND_TIMEOUT, async {
+) -> Observation {
+    let hex = serialize_hex(&*transaction);
+    let result = bounded(ACTION_TIMEOUT, async {
         let mut rpc = dialer.rpc(node).await?;
         rpc.submit(&hex).await
     })
     .await;
-    Finding::Submitted {
+    Observation::Submitted {
         node,
-        txid: transaction.compute_txid().to_string(),
+        txid,
         double_spend,
         refused: result.err().map(|e| e.to_string()),
     }
 }
 
 /// Asks for a block and for those of its ancestors that are unknown.
-pub async fn ask(dialer: Dialer, question: Question, known: KnownBlocks) -> Finding {
-    let Question { node, hash } = question;
+pub async fn blocks(dialer: Dialer, node: NodeId, hash: String, known: KnownBlocks) -> Observation {
     let blocks = bounded(QUESTION_TIMEOUT, async {
         let mut rpc = dialer.rpc(node).await?;
         let mut blocks: Vec<BlockFacts> = Vec::new();
@@ -73,7 +73,7 @@ pub async fn ask(dialer: Dialer, question: Question, known: KnownBlocks) -> Find
     if let Err(error) = &blocks {
         tracing::debug!("node {node} on block {hash}: {error}");
     }
-    Finding::Blocks {
+    Observation::Blocks {
         wanted: hash,
         blocks: blocks.unwrap_or_default(),
     }
@@ -81,15 +81,15 @@ pub async fn ask(dialer: Dialer, question: Question, known: KnownBlocks) -> Find
 
 /// Asks a node for its counters and, when `ledger` is set, for its state. What it cannot tell
 /// is left out.
-pub async fn account(dialer: Dialer, node: NodeId, ledger: bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
+pub async fn account(dialer: Dialer, node: NodeId, ledger: bool) -> Vec<Observation> {
+    let mut seen = Vec::new();
     let result = bounded(ACCOUNT_TIMEOUT, async {
         let mut rpc = dialer.rpc(node).await?;
         let sums = rpc.peers().await?;
-        findings.push(Finding::Peers { node, sums });
+        seen.push(Observation::Peers { node, sums });
         if ledger {
             let state = rpc.ledger().await?;
-            findings.push(Finding::Ledger { node, state });
+            seen.push(Observation::Ledger { node, state });
         }
         Ok(())
     })
@@ -97,8 +97,8 @@ pub async fn account(dialer: Dialer, node: NodeId, ledger: bool) -> Vec<Finding>
     if let Err(error) = result {
         tracing::debug!("node {node}: {error}");
     }
-    findings.push(Finding::Asked);
-    findings
+    seen.push(Observation::Accounted);
+    seen
 }
 
 async fn bounded<T>(

@@ -1,0 +1,215 @@
+//! All that goes into the conductor and all that comes out of it, apart from the events of the
+//! record. What an [`Order`] means on an engine is that engine's affair.
+
+use std::sync::Arc;
+
+use bitcoin::{Transaction, Txid};
+use peerlab_link::NodeId;
+use peerlab_link::proto::{Action, Lateness, NodeCounters, NodeUsage};
+
+use super::{BlockFacts, KnownBlocks, LedgerState, PeerSums};
+use crate::event::Tip;
+use crate::plan::spec::Task;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// [`super::Conductor::deadline`] has come.
+    Timer,
+    /// A line of the fault schedule, or an [`Order::Apply`], was carried out.
+    Applied {
+        /// Index into the plan's timetable, or the order's tag.
+        tag: u32,
+        /// Why it could not be, if so.
+        error: Option<String>,
+    },
+    /// A node's program ended.
+    Exited {
+        /// Whose.
+        node: NodeId,
+        /// Exit code, or minus the signal.
+        status: i32,
+        /// Whether it was told to.
+        asked: bool,
+    },
+    /// A node is lost: whatever runs its program is gone, and it cannot come back.
+    Lost {
+        /// Which.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Something was read of the network, or done to it.
+    Observed(Observation),
+    /// Somebody wants something that is not in the plan.
+    Command(Command),
+}
+
+/// What was read of the network, or done to it; most of it answers an [`Order`].
+#[derive(Debug)]
+pub enum Observation {
+    /// A node answers its probe for the first time in this incarnation.
+    Up {
+        /// Which.
+        node: NodeId,
+        /// As in [`Order::Follow`].
+        incarnation: u32,
+    },
+    /// A node's best block.
+    Tip {
+        /// Whose.
+        node: NodeId,
+        /// As in [`Order::Follow`].
+        incarnation: u32,
+        /// The block.
+        tip: Tip,
+    },
+    /// A block, from an engine that need not be asked for it. Its parent came before it.
+    Block {
+        /// The block.
+        facts: BlockFacts,
+        /// Who was asked to mine it.
+        miner: Option<NodeId>,
+    },
+    /// Answers [`Order::AskBlocks`].
+    Blocks {
+        /// The block that was asked for.
+        wanted: String,
+        /// It, and those before it that were unknown; children first. Empty when the node could
+        /// not tell.
+        blocks: Vec<BlockFacts>,
+    },
+    /// Answers [`Order::Mine`].
+    Mined {
+        /// The miner.
+        node: NodeId,
+        /// The new block's hash, or why there is none.
+        result: Result<String, String>,
+    },
+    /// Answers [`Order::Submit`].
+    Submitted {
+        /// Where.
+        node: NodeId,
+        /// What.
+        txid: Txid,
+        /// As in the order.
+        double_spend: Option<u32>,
+        /// Why it was refused, if it was.
+        refused: Option<String>,
+    },
+    /// Answers [`Order::Count`].
+    Counters {
+        /// One row per node.
+        nodes: Vec<NodeCounters>,
+        /// How well the host keeps up, where the engine has a host.
+        fidelity: Option<Fidelity>,
+    },
+    /// Answers [`Order::MeasureUsage`], for one node.
+    Usage {
+        /// Whose.
+        node: NodeId,
+        /// What was measured.
+        usage: NodeUsage,
+    },
+    /// Answers [`Order::AskAccounts`], for one node: its own counters.
+    Peers {
+        /// Whose.
+        node: NodeId,
+        /// The figures.
+        sums: PeerSums,
+    },
+    /// Answers [`Order::AskAccounts`], for one node: its state.
+    Ledger {
+        /// Whose.
+        node: NodeId,
+        /// The state.
+        state: LedgerState,
+    },
+    /// One node of [`Order::AskAccounts`] is done with, whether it answered or not.
+    Accounted,
+}
+
+/// How well the host kept up since it was last asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fidelity {
+    /// How late packets were delivered.
+    pub lateness: Lateness,
+    /// CPU pressure, percent, where the host tells it.
+    pub cpu_pressure: Option<f64>,
+}
+
+/// What somebody asks for by hand.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Change links or control a program, now. Of a link change the record tells nothing, since
+    /// the faults that it tells of are the plan's.
+    Apply(Action),
+    /// A workload action, now.
+    Act(Task),
+    /// There is one node more, with the next id. It is down until it is started.
+    Join,
+}
+
+/// What the engine is to do.
+#[derive(Debug)]
+pub enum Order {
+    /// A node's program runs, or is about to: say when it answers, and each new best block, with
+    /// this incarnation.
+    Follow {
+        /// Whose.
+        node: NodeId,
+        /// The node's how many-th start or thaw this is.
+        incarnation: u32,
+    },
+    /// A node is down or frozen: leave it alone.
+    Leave {
+        /// Which.
+        node: NodeId,
+    },
+    /// Carry an action out at once; answered by [`Input::Applied`].
+    Apply {
+        /// For the answer.
+        tag: u32,
+        /// What to do.
+        action: Action,
+    },
+    /// Read the traffic counters.
+    Count,
+    /// Have each of these nodes measured from inside.
+    MeasureUsage {
+        /// Whose.
+        nodes: Vec<NodeId>,
+    },
+    /// Have a node mine one block.
+    Mine {
+        /// Who.
+        node: NodeId,
+    },
+    /// Submit a transaction to a node.
+    Submit {
+        /// Where.
+        node: NodeId,
+        /// What.
+        transaction: Arc<Transaction>,
+        /// Its id.
+        txid: Txid,
+        /// The double-spend fault that it belongs to.
+        double_spend: Option<u32>,
+    },
+    /// Ask a node for a block, and for those of its ancestors that are not known.
+    AskBlocks {
+        /// Who has it.
+        node: NodeId,
+        /// Its hash.
+        hash: String,
+        /// Where to stop.
+        known: KnownBlocks,
+    },
+    /// Ask nodes for their counters and, where wanted, for their state.
+    AskAccounts {
+        /// Whom.
+        nodes: Vec<NodeId>,
+        /// Whether the state is wanted.
+        ledger: bool,
+    },
+}

@@ -1,0 +1,46 @@
+//! The nodes' logs that are kept once the run is over.
+
+use peerlab_link::NodeId;
+
+use super::run::Drive;
+use crate::engine::Engine;
+use peerlab_core::error::{Explain, Result};
+
+/// Bytes of a node's log that are kept.
+const LOG_BYTES_MAX: usize = 1 << 20;
+/// Logs fetched at once.
+const LOGS_AT_ONCE: usize = 8;
+/// Abnormal nodes whose logs are kept: enough to see what is wrong.
+const LOGS_MAX: usize = 100;
+
+impl<E: Engine> Drive<'_, E> {
+    /// Saves the logs that are to be kept.
+    pub(super) async fn save_logs(&self, abnormal: Vec<NodeId>) -> Result<()> {
+        let wanted: Vec<NodeId> = if self.logs.all {
+            self.plan.nodes.iter().map(|node| node.id).collect()
+        } else {
+            abnormal.into_iter().take(LOGS_MAX).collect()
+        };
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let folder = &self.logs.folder;
+        std::fs::create_dir_all(folder)
+            .or_environment(|| format!("cannot create {}", folder.display()))?;
+        for group in wanted.chunks(LOGS_AT_ONCE) {
+            let fetched = group.iter().map(|node| async move {
+                let log = self.engine.node_log(*node, LOG_BYTES_MAX).await;
+                (*node, log)
+            });
+            for (node, log) in futures::future::join_all(fetched).await {
+                let path = folder.join(format!("{}.log", self.plan.nodes[node.index()].name));
+                match log {
+                    Ok(log) => std::fs::write(&path, log)
+                        .or_environment(|| format!("cannot write {}", path.display()))?,
+                    Err(error) => tracing::warn!("no log of node {node}: {error}"),
+                }
+            }
+        }
+        Ok(())
+    }
+}

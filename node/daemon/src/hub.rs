@@ -19,12 +19,13 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::clock::Clock;
-use crate::link::{self, Link};
+use crate::link::{self, Host, Link};
+use crate::rpc::context::{Context, Reply};
 use crate::rpc::envelope::Call;
 use crate::rpc::error::{Code, RpcError};
-use crate::rpc::methods::{self, Context};
-use crate::rpc::server::{Backend, Reply};
+use crate::rpc::methods;
 use crate::rpc::wait::Tip;
+use crate::rpc_server::Backend;
 use crate::task;
 use crate::timer::Timer;
 
@@ -94,12 +95,6 @@ impl Hub {
         self.machine.borrow_mut().take()
     }
 
-    /// How long a connection may go without an acknowledgement; `None` while loading.
-    pub fn peer_timeout(&self) -> Option<Duration> {
-        let machine = self.machine.borrow();
-        machine.as_ref().map(|m| m.config().timing.peer_timeout)
-    }
-
     /// The machine's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -130,24 +125,6 @@ impl Hub {
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.links.borrow().len()
-    }
-
-    /// Whether messages from this peer are still wanted.
-    pub fn is_open(&self, peer: PeerId) -> bool {
-        self.links.borrow().get(&peer).is_some_and(|l| l.is_open())
-    }
-
-    /// Lends the shared read buffer.
-    pub fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
-        read(&mut self.read_buffer.borrow_mut())
-    }
-
-    /// Tells the machine, and carries out what it answers.
-    pub fn input(self: &Rc<Self>, input: Input) {
-        if let Some(machine) = self.machine.borrow_mut().as_mut() {
-            machine.handle(self.clock.now(), input);
-        }
-        self.drain();
     }
 
     /// Serves a connection to its end. `inbound`: whether the other end opened it.
@@ -257,6 +234,33 @@ impl Hub {
                 self.input(Input::ConnectFailed { addr });
             }
         }
+    }
+}
+
+/// As the connections see it.
+impl Host for Hub {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn peer_timeout(&self) -> Option<Duration> {
+        let machine = self.machine.borrow();
+        machine.as_ref().map(|m| m.config().timing.peer_timeout)
+    }
+
+    fn is_open(&self, peer: PeerId) -> bool {
+        self.links.borrow().get(&peer).is_some_and(|l| l.is_open())
+    }
+
+    fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
+        read(&mut self.read_buffer.borrow_mut())
+    }
+
+    fn input(self: &Rc<Self>, input: Input) {
+        if let Some(machine) = self.machine.borrow_mut().as_mut() {
+            machine.handle(self.clock.now(), input);
+        }
+        self.drain();
     }
 }
 

@@ -8,6 +8,7 @@ mod load;
 mod log;
 mod memory;
 mod rpc;
+mod rpc_server;
 mod run;
 mod store;
 mod task;

@@ -21,7 +21,7 @@ use crate::hub::{Hub, RpcBackend};
 use crate::load;
 use crate::memory;
 use crate::rpc::auth::{COOKIE_BYTES, Cookie, Credentials};
-use crate::rpc::server::{self, ACCEPT_RETRY_DELAY, Backend};
+use crate::rpc_server::{self, ACCEPT_RETRY_DELAY, Backend};
 use crate::task;
 use crate::timer::Timer;
 
@@ -176,7 +176,7 @@ async fn start_rpc(
         if let Ok(addr) = listener.local_addr() {
             info!("answering JSON-RPC on {addr}");
         }
-        servers.spawn_local(server::serve(
+        servers.spawn_local(rpc_server::serve(
             listener,
             credentials.clone(),
             backend.clone(),

@@ -1,7 +1,7 @@
 //! A coin, and the set of all unspent coins with its running totals. Which coins a block may
 //! spend is decided elsewhere (`connect`).
 
-use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut};
+use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut, consensus};
 use imbl::OrdMap;
 
 use super::muhash::MuHash;
@@ -94,7 +94,7 @@ impl CoinSet {
 
     /// Adds a coin. One that is there already is replaced, in the totals too.
     pub fn insert(&mut self, outpoint: OutPoint, coin: Coin) {
-        self.muhash.insert(&outpoint, &coin);
+        self.muhash.insert(&coin_bytes(&outpoint, &coin));
         self.total_sat += coin.output.value.to_sat();
         self.bogosize += bogosize(&coin);
         if let Some(old) = self.coins.insert(outpoint, coin) {
@@ -110,10 +110,19 @@ impl CoinSet {
 
     /// Takes a coin that has left the map out of the totals.
     fn forget(&mut self, outpoint: &OutPoint, coin: &Coin) {
-        self.muhash.remove(outpoint, coin);
+        self.muhash.remove(&coin_bytes(outpoint, coin));
         self.total_sat -= coin.output.value.to_sat();
         self.bogosize -= bogosize(coin);
     }
+}
+
+/// A coin as Bitcoin Core serialises it for the set hash.
+fn coin_bytes(outpoint: &OutPoint, coin: &Coin) -> Vec<u8> {
+    let mut bytes = consensus::serialize(outpoint);
+    let code = (coin.height << 1) | u32::from(coin.coinbase);
+    bytes.extend_from_slice(&code.to_le_bytes());
+    bytes.extend_from_slice(&consensus::serialize(&coin.output));
+    bytes
 }
 
 fn bogosize(coin: &Coin) -> u64 {

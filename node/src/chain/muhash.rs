@@ -6,11 +6,9 @@
 use std::fmt;
 
 use bitcoin::hashes::{Hash, sha256};
-use bitcoin::{OutPoint, consensus};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
-use super::coin::Coin;
 use super::num3072::{NUM_BYTES, Num3072};
 
 /// The hash of a coin set; printed as Bitcoin Core prints it (bytes reversed).
@@ -50,21 +48,13 @@ impl Default for MuHash {
 }
 
 impl MuHash {
-    /// Adds a coin.
-    pub fn insert(&mut self, outpoint: &OutPoint, coin: &Coin) {
-        self.insert_bytes(&coin_bytes(outpoint, coin));
-    }
-
-    /// Removes a coin.
-    pub fn remove(&mut self, outpoint: &OutPoint, coin: &Coin) {
-        self.remove_bytes(&coin_bytes(outpoint, coin));
-    }
-
-    fn insert_bytes(&mut self, data: &[u8]) {
+    /// Adds an element: a coin as Bitcoin Core serialises it.
+    pub fn insert(&mut self, data: &[u8]) {
         self.numerator = self.numerator.times(&number_of(data));
     }
 
-    fn remove_bytes(&mut self, data: &[u8]) {
+    /// Removes an element.
+    pub fn remove(&mut self, data: &[u8]) {
         self.denominator = self.denominator.times(&number_of(data));
     }
 
@@ -101,15 +91,6 @@ fn number_of(data: &[u8]) -> Num3072 {
     Num3072::from_bytes(&stream)
 }
 
-/// A coin as Bitcoin Core serialises it for the set hash.
-fn coin_bytes(outpoint: &OutPoint, coin: &Coin) -> Vec<u8> {
-    let mut bytes = consensus::serialize(outpoint);
-    let code = (coin.height << 1) | u32::from(coin.coinbase);
-    bytes.extend_from_slice(&code.to_le_bytes());
-    bytes.extend_from_slice(&consensus::serialize(&coin.output));
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,9 +105,9 @@ mod tests {
     fn bitcoin_cores_test_vector() {
         // Bitcoin Core, src/test/crypto_tests.cpp, muhash_tests: {0} * {1} / {2}.
         let mut hash = MuHash::default();
-        hash.insert_bytes(&from_int(0));
-        hash.insert_bytes(&from_int(1));
-        hash.remove_bytes(&from_int(2));
+        hash.insert(&from_int(0));
+        hash.insert(&from_int(1));
+        hash.remove(&from_int(2));
         assert_eq!(
             hash.finalize().to_string(),
             "10d312b100cbd32ada024a6646e40d3482fcff103668d2625f10002a607d5863"
@@ -146,13 +127,13 @@ mod tests {
         let mut left = MuHash::default();
         let mut right = MuHash::default();
         for value in 0..20 {
-            left.insert_bytes(&from_int(value));
-            right.insert_bytes(&from_int(19 - value));
+            left.insert(&from_int(value));
+            right.insert(&from_int(19 - value));
         }
         assert_eq!(left.finalize(), right.finalize());
-        left.insert_bytes(&from_int(99));
+        left.insert(&from_int(99));
         assert!(!left.same_set(&right));
-        left.remove_bytes(&from_int(99));
+        left.remove(&from_int(99));
         assert!(left.same_set(&right));
         assert_eq!(left.finalize(), right.finalize());
         let (numerator, denominator) = left.to_parts();

@@ -6,9 +6,8 @@ use peerlab_node::chain::{Chain, HeaderEntry};
 use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
+use super::context::{Context, Reply, done};
 use super::error::{Code, RpcError};
-use super::methods::{Context, done};
-use super::server::Reply;
 use super::tx_json::{difficulty, transaction};
 
 /// Scale between weight and bytes (BIP141).

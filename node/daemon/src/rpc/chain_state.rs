@@ -9,10 +9,9 @@ use peerlab_node::chain::CoinSet;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
+use super::context::{Context, Reply, done};
 use super::error::{Code, RpcError};
-use super::methods::{Context, done};
 use super::script_json::script_pubkey;
-use super::server::Reply;
 use super::tx_json::{btc, difficulty};
 use super::wait::{TipWait, Until};
 

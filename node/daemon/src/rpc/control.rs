@@ -3,42 +3,11 @@
 use serde_json::json;
 
 use super::arguments::Arguments;
+use super::context::{Context, Reply, done};
 use super::error::{Code, RpcError};
-use super::methods::{Context, METHODS, Method, done, find};
-use super::server::Reply;
 
 /// Nanoseconds in a second.
 const NANOS_PER_SEC: u64 = 1_000_000_000;
-
-pub(super) fn help(_: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
-    let Some(command) = arguments.text_opt(0)? else {
-        return done(overview());
-    };
-    match find(command) {
-        Some(method) => done(describe(method)),
-        None => done(format!("help: unknown command: {command}\n")),
-    }
-}
-
-/// Usage and purpose of one method.
-pub(super) fn describe(method: &Method) -> String {
-    format!("{}\n\n{}\n", method.usage(), method.about)
-}
-
-fn overview() -> String {
-    let mut text = String::new();
-    let mut topic = "";
-    for method in METHODS {
-        if method.topic != topic {
-            let gap = if topic.is_empty() { "" } else { "\n" };
-            topic = method.topic;
-            text.push_str(&format!("{gap}== {topic} ==\n"));
-        }
-        text.push_str(&method.usage());
-        text.push('\n');
-    }
-    text
-}
 
 pub(super) fn stop(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
     context.stop = true;

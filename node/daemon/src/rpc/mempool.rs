@@ -7,9 +7,8 @@ use peerlab_node::mempool::{Mempool, MempoolEntry};
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
+use super::context::{Context, Reply, done};
 use super::error::{Code, RpcError};
-use super::methods::{Context, done};
-use super::server::Reply;
 use super::tx_json::btc;
 
 /// What each transaction of a pool takes beside its bytes, roughly: its entry and its places in

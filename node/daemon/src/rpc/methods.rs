@@ -1,36 +1,10 @@
 //! The methods: which there are, what arguments they take, and who carries them out.
 
-use bitcoin::Network;
-use peerlab_node::Machine;
-use peerlab_node::time::Time;
-use serde_json::Value;
-
 use super::arguments::Arguments;
+use super::context::{Context, Reply, done};
 use super::envelope::Call;
 use super::error::{Code, RpcError};
-use super::server::Reply;
 use super::{blocks, chain_state, control, mempool, mining, network, raw_transactions};
-
-/// The only network there is.
-pub(super) const NETWORK: Network = Network::Regtest;
-
-/// What a call works on. Effects on peers are left in the machine's outputs, to be carried out
-/// by the caller afterwards.
-pub struct Context<'a> {
-    /// The node.
-    pub machine: &'a mut Machine,
-    /// The node's time.
-    pub now: Time,
-    /// When the daemon started.
-    pub started: Time,
-    /// This number and the next [`NONCES_PER_CALL`] are this call's own: they make mined blocks
-    /// differ.
-    pub nonce: u64,
-    /// Bytes that the store takes on disk.
-    pub size_on_disk: u64,
-    /// Set by a call that asks the daemon to stop.
-    pub stop: bool,
-}
 
 /// How many numbers from [`Context::nonce`] on belong to one call: one for every block that it
 /// may mine.
@@ -41,21 +15,21 @@ type Handler = fn(&mut Context<'_>, &Arguments) -> Result<Reply, RpcError>;
 /// A method.
 pub(super) struct Method {
     /// Its heading in `help`.
-    pub(super) topic: &'static str,
+    topic: &'static str,
     /// Its name.
     pub(super) name: &'static str,
     /// Its arguments, in order.
     pub(super) arguments: &'static [&'static str],
     /// How many of them must be given.
-    pub(super) required: usize,
+    required: usize,
     /// What it does, in a sentence.
-    pub(super) about: &'static str,
+    about: &'static str,
     handler: Handler,
 }
 
 impl Method {
     /// `name arg1 ( arg2 )`, as Bitcoin Core's help writes it.
-    pub(super) fn usage(&self) -> String {
+    fn usage(&self) -> String {
         let (required, optional) = self.arguments.split_at(self.required);
         let mut usage = self.name.to_owned();
         for name in required {
@@ -65,6 +39,11 @@ impl Method {
             usage.push_str(&format!(" ( {} )", optional.join(" ")));
         }
         usage
+    }
+
+    /// Usage and purpose.
+    fn describe(&self) -> String {
+        format!("{}\n\n{}\n", self.usage(), self.about)
     }
 }
 
@@ -102,7 +81,7 @@ pub(super) const METHODS: &[Method] = methods! {
     chain_state::waitfornewblock([timeout current_tip]) "Waits until the best block changes (from current_tip, if given).";
     "Control":
     control::getmemoryinfo([mode]) "Locked memory: none, since there is no wallet.";
-    control::help([command]) "All methods, or one.";
+    self::help([command]) "All methods, or one.";
     control::stop() "Ends the daemon.";
     control::uptime() "Seconds since the start of the daemon.";
     "Generating":
@@ -131,7 +110,7 @@ pub(super) const METHODS: &[Method] = methods! {
 };
 
 /// The method of this name.
-pub(super) fn find(name: &str) -> Option<&'static Method> {
+fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
 }
 
@@ -143,13 +122,33 @@ pub fn call(context: &mut Context<'_>, call: Call) -> Result<Reply, RpcError> {
     let method = find(&call.method)
         .ok_or_else(|| RpcError::new(Code::MethodNotFound, "Method not found"))?;
     let arguments = Arguments::new(method.arguments, method.required, call.params)?
-        .ok_or_else(|| RpcError::new(Code::Misc, control::describe(method)))?;
+        .ok_or_else(|| RpcError::new(Code::Misc, method.describe()))?;
     (method.handler)(context, &arguments)
 }
 
-/// A plain answer.
-pub(super) fn done(value: impl Into<Value>) -> Result<Reply, RpcError> {
-    Ok(Reply::Done(value.into()))
+fn help(_: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
+    let Some(command) = arguments.text_opt(0)? else {
+        return done(overview());
+    };
+    match find(command) {
+        Some(method) => done(method.describe()),
+        None => done(format!("help: unknown command: {command}\n")),
+    }
+}
+
+fn overview() -> String {
+    let mut text = String::new();
+    let mut topic = "";
+    for method in METHODS {
+        if method.topic != topic {
+            let gap = if topic.is_empty() { "" } else { "\n" };
+            topic = method.topic;
+            text.push_str(&format!("{gap}== {topic} ==\n"));
+        }
+        text.push_str(&method.usage());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@ use peerlab_node::chain::{BlockError, BlockStatus};
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, decode_hex};
+use super::context::{Context, NETWORK, Reply, done};
 use super::error::{Code, RpcError};
-use super::methods::{Context, NETWORK, done};
-use super::server::Reply;
 
 /// Blocks mined by one call, at most: peers wait meanwhile.
 pub(super) const BLOCKS_PER_CALL_MAX: u64 = 1_000;

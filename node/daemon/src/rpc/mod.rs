@@ -1,12 +1,13 @@
 //! JSON-RPC as Bitcoin Core 28 answers it.
 //!
-//! Pure but for [`server`]: what arrives is read by [`envelope`] and [`arguments`], and
-//! [`methods`] carries it out on the machine, one file a topic. [`server`] speaks HTTP.
+//! What arrives is read by [`envelope`] and [`arguments`], and [`methods`] carries it out on the
+//! machine, one file a topic; [`auth`] says who may call. The HTTP side is [`crate::rpc_server`].
 
 pub mod arguments;
 pub mod auth;
 mod blocks;
 mod chain_state;
+pub mod context;
 mod control;
 mod descriptor;
 pub mod envelope;
@@ -18,7 +19,6 @@ mod network;
 mod peer_json;
 mod raw_transactions;
 mod script_json;
-pub mod server;
 mod tx_json;
 pub mod wait;
 

@@ -10,10 +10,9 @@ use peerlab_node::time::Time;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
+use super::context::{Context, Reply, done};
 use super::error::{Code, RpcError};
-use super::methods::{Context, done};
 use super::peer_json::{peer_json, service_names};
-use super::server::Reply;
 use super::tx_json::btc;
 
 /// What `-bantime` is in Bitcoin Core by default.

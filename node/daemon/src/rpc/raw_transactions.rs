@@ -11,9 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, decode_hex};
 use super::blocks::{body, confirmations};
+use super::context::{Context, NETWORK, Reply, done};
 use super::error::{Code, RpcError};
-use super::methods::{Context, NETWORK, done};
-use super::server::Reply;
 use super::tx_json::{btc, transaction, virtual_size};
 
 /// Bitcoin Core's default of `maxfeerate`, for 1,000 virtual bytes: 0.1 BTC.

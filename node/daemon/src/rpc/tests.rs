@@ -9,10 +9,10 @@ use peerlab_node::time::Time;
 use peerlab_node::{Config, Machine};
 use serde_json::{Value, json};
 
+use super::context::{Context, Reply};
 use super::envelope::Call;
 use super::error::{Code, RpcError};
-use super::methods::{Context, NONCES_PER_CALL, call};
-use super::server::Reply;
+use super::methods::{NONCES_PER_CALL, call};
 use super::wait::{TipWait, Until};
 
 /// Pays to the witness script `OP_TRUE`, which everybody can spend.

@@ -1,5 +1,5 @@
 //! The HTTP side of JSON-RPC: HTTP/1 with keep-alive, basic authentication, bounded bodies and
-//! connections. What a call means is the business of [`super::methods`]; here it is only passed
+//! connections. What a call means is the business of [`crate::rpc::methods`]; here it is only passed
 //! on, and its caller parked where it waits for a block.
 
 use std::cell::Cell;
@@ -20,10 +20,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
-use super::auth::Credentials;
-use super::envelope::{self, Body, Call, Sender};
-use super::error::{Code, RpcError};
-use super::wait::{Tip, TipWait};
+use crate::rpc::auth::Credentials;
+use crate::rpc::context::Reply;
+use crate::rpc::envelope::{self, Body, Call, Sender};
+use crate::rpc::error::{Code, RpcError};
+use crate::rpc::wait::{Tip, TipWait};
 use crate::task;
 
 /// Largest body of a request, bytes: a block of four million bytes in hex, and its envelope.
@@ -44,15 +45,6 @@ pub const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Buffer of one connection, bytes: the head of a request must fit.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-
-/// What a call comes to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
-    /// This.
-    Done(Value),
-    /// The tip, once it is as wished.
-    Wait(TipWait),
-}
 
 /// Who carries calls out: the daemon.
 pub trait Backend {

@@ -19,7 +19,7 @@ use support::node::Node;
 use support::{delayed_network, plain_network};
 
 /// Guards against hanging: nothing here takes so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a datagram is waited for that must not come.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -31,7 +31,7 @@ struct Lab {
 }
 
 impl Lab {
-    fn start(network: Network, timetable: Vec<Timed>) -> Lab {
+    fn start(network: Network, schedule: Vec<Timed>) -> Lab {
         let dir = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_peerlab-fabric"));
         let mut fabric = Fabric::start(program, dir.path(), &Pipe::Pipes);
@@ -39,7 +39,7 @@ impl Lab {
         fabric.set_up(network);
         let open = |id| Node::open(dir.path(), NodeId(id));
         let nodes = (0..count).map(open).collect();
-        fabric.go(count, timetable);
+        fabric.go(count, schedule);
         Lab {
             fabric,
             nodes,
@@ -101,7 +101,7 @@ fn udp(node: &Node) -> UdpSocket {
     let ip = node.ip;
     node.run(move || {
         let socket = UdpSocket::bind((ip, 7_000)).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         socket
     })
 }
@@ -210,24 +210,24 @@ fn a_partition_stops_everything_and_healing_resumes_it() {
     }
     let mut lab = Lab::start(plain_network(3), Vec::new());
     let sockets: Vec<UdpSocket> = lab.nodes.iter().map(udp).collect();
-    let passes = |from: usize, to: usize, patience| {
-        sockets[to].set_read_timeout(Some(patience)).unwrap();
+    let passes = |from: usize, to: usize, timeout| {
+        sockets[to].set_read_timeout(Some(timeout)).unwrap();
         let address: SocketAddr = sockets[to].local_addr().unwrap();
         sockets[from].send_to(b"hello", address).unwrap();
         sockets[to].recv(&mut [0; 100]).is_ok()
     };
-    assert!(passes(0, 1, PATIENCE) && passes(2, 0, PATIENCE));
+    assert!(passes(0, 1, TIMEOUT) && passes(2, 0, TIMEOUT));
     lab.link(Change::Partition {
         id: 1,
         groups: vec![vec![NodeId(0)], vec![NodeId(1), NodeId(2)]],
         one_way: false,
     });
     assert!(!passes(0, 1, SILENCE) && !passes(2, 0, SILENCE));
-    assert!(passes(1, 2, PATIENCE));
+    assert!(passes(1, 2, TIMEOUT));
     lab.link(Change::Silence { node: NodeId(2) });
     assert!(!passes(1, 2, SILENCE));
     lab.link(Change::HealAll);
-    assert!(passes(0, 1, PATIENCE) && passes(2, 0, PATIENCE) && passes(1, 2, PATIENCE));
+    assert!(passes(0, 1, TIMEOUT) && passes(2, 0, TIMEOUT) && passes(1, 2, TIMEOUT));
     let counters = lab.settled();
     assert_conserved(&counters);
     assert_eq!(
@@ -272,21 +272,21 @@ fn a_connection_survives_a_partition_in_its_middle() {
 }
 
 #[test]
-fn the_timetable_is_carried_out_in_order_and_never_early() {
-    if !may_run("the_timetable_is_carried_out_in_order_and_never_early") {
+fn the_fault_schedule_is_carried_out_in_order_and_never_early() {
+    if !may_run("the_fault_schedule_is_carried_out_in_order_and_never_early") {
         return;
     }
     let at = |millis, change| Timed {
         at: Nanos::from_millis(millis),
         action: Action::Link(change),
     };
-    let timetable = vec![
+    let schedule = vec![
         at(0, Change::Silence { node: NodeId(0) }),
         at(30, Change::Silence { node: NodeId(9) }),
         at(30, Change::HealAll),
     ];
-    let mut lab = Lab::start(plain_network(1), timetable.clone());
-    for (index, timed) in (0..).zip(&timetable) {
+    let mut lab = Lab::start(plain_network(1), schedule.clone());
+    for (index, timed) in (0..).zip(&schedule) {
         let (t, tag, error) = lab.fabric.wait(|e| match e {
             FromFabric::Applied { t, tag, error } => Some((*t, *tag, error.clone())),
             _ => None,

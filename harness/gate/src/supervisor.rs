@@ -99,7 +99,7 @@ enum State {
         /// `None` once reaped.
         pid: Option<Pid>,
         asked: bool,
-        /// When patience ends; `None` once SIGKILL is out.
+        /// When its timeout is over; `None` once SIGKILL is out.
         kill_at: Option<Instant>,
         /// Orders to answer when nothing is left.
         waiters: Vec<u32>,
@@ -301,7 +301,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends patience with a program that is ending.
+    /// Ends the wait for a program that is ending.
     fn hasten(&mut self) {
         if let State::Ending { kill_at, .. } = &mut self.state
             && kill_at.take().is_some()

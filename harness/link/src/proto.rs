@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::change::{Change, Network};
 use crate::id::{Nanos, NodeId};
 
-/// Longest message on the harness' stream: a timetable of 10,000 nodes fits many times.
+/// Longest message on the harness' stream: a fault schedule of 10,000 nodes fits many times.
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Longest packet between gate and fabric: an argument list fits.
 pub const GATE_MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -49,7 +49,7 @@ pub enum ProcessOp {
 /// How long a program may take to stop politely.
 pub const STOP_GRACE: Nanos = Nanos::from_secs(10);
 
-/// One line of the timetable.
+/// One line of the fault schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -86,13 +86,13 @@ pub enum ToFabric {
         /// At most [`FILE_PIECE_BYTES_MAX`].
         bytes: Vec<u8>,
     },
-    /// Start every node whose index is in `start`, now; apply the timetable from now on.
+    /// Start every node whose index is in `start`, now; apply the fault schedule from now on.
     /// The instant at which this is carried out is time zero.
     Go {
         /// Which nodes run from the start.
         start: Vec<NodeId>,
         /// Sorted by time.
-        timetable: Vec<Timed>,
+        schedule: Vec<Timed>,
     },
     /// Apply an action at once; answered by [`FromFabric::Applied`] with this tag.
     Apply {
@@ -112,7 +112,7 @@ pub enum ToFabric {
     },
 }
 
-/// Tags below this are indices into the timetable.
+/// Tags below this are indices into the fault schedule.
 pub const APPLY_TAG_MIN: u32 = 1 << 31;
 
 /// To the harness, on the control stream.
@@ -143,7 +143,7 @@ pub enum FromFabric {
     Applied {
         /// When it did.
         t: Nanos,
-        /// Index into the timetable, or the tag of an `Apply`.
+        /// Index into the fault schedule, or the tag of an `Apply`.
         tag: u32,
         /// Why it could not be carried out, if so.
         error: Option<String>,

@@ -39,12 +39,12 @@ struct Lab {
 }
 
 impl Lab {
-    fn start(program: &Path, network: Network, timetable: Vec<Timed>) -> Lab {
+    fn start(program: &Path, network: Network, schedule: Vec<Timed>) -> Lab {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut fabric = Fabric::start(program, dir.path(), &Pipe::Socket);
         fabric.set_up(network);
         let nodes = [0, 1].map(|id| Node::open(dir.path(), NodeId(id)));
-        fabric.go(2, timetable);
+        fabric.go(2, schedule);
         Lab {
             fabric,
             nodes,
@@ -188,10 +188,10 @@ fn partition(program: &Path) {
             one_way: n.is_multiple_of(2),
         }),
     };
-    let timetable: Vec<Timed> = (0..50).map(cut).collect();
-    let mut lab = Lab::start(program, plain_network(500), timetable.clone());
+    let schedule: Vec<Timed> = (0..50).map(cut).collect();
+    let mut lab = Lab::start(program, plain_network(500), schedule.clone());
     let mut late: Vec<u64> = Vec::new();
-    for (index, timed) in (0..).zip(&timetable) {
+    for (index, timed) in (0..).zip(&schedule) {
         let t = lab.fabric.wait(|e| match e {
             FromFabric::Applied { t, tag, .. } if *tag == index => Some(*t),
             _ => None,

@@ -21,7 +21,7 @@ const BURST_GAP: Duration = Duration::from_millis(1);
 /// TCP has filled its windows by then.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Nothing takes so long unless something hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A TCP connection that is written as fast as it goes until the reader has enough.
 fn bulk<T: Send + 'static>(
@@ -97,7 +97,7 @@ pub(crate) fn one_way_nanos(from: &Node, to: &Node) -> Vec<u64> {
         node.run(move || UdpSocket::bind((ip, 0)).expect("bind"))
     };
     let (sender, receiver) = (bind(from), bind(to));
-    receiver.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    receiver.set_read_timeout(Some(TIMEOUT)).expect("timeout");
     let address: SocketAddr = receiver.local_addr().expect("address");
     let received = to.spawn(move || {
         let mut bytes = [0; 8];
@@ -121,7 +121,7 @@ pub(crate) fn one_way_nanos(from: &Node, to: &Node) -> Vec<u64> {
 pub(crate) fn datagrams(from: &Node, to: &Node, count: u64) {
     let ip = to.ip;
     let receiver = to.run(move || UdpSocket::bind((ip, 0)).expect("bind"));
-    receiver.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    receiver.set_read_timeout(Some(TIMEOUT)).expect("timeout");
     let address = receiver.local_addr().expect("address");
     let received = to.spawn(move || {
         for _ in 0..count {

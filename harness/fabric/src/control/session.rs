@@ -139,12 +139,15 @@ impl Session {
                 .dir
                 .append(&name, &bytes)
                 .with_context(|| format!("cannot write the shared file {name:?}"))?,
-            ToFabric::Go { start, timetable } => {
-                check_timetable(&timetable)?;
-                self.gates()?.ask(Command::Go { start, timetable });
+            ToFabric::Go { start, schedule } => {
+                check_schedule(&schedule)?;
+                self.gates()?.ask(Command::Go { start, schedule });
             }
             ToFabric::Apply { tag, action } => {
-                ensure!(tag >= APPLY_TAG_MIN, "the tag {tag} is the timetable's");
+                ensure!(
+                    tag >= APPLY_TAG_MIN,
+                    "the tag {tag} is the fault schedule's"
+                );
                 self.gates()?.ask(Command::Apply { tag, action });
             }
             ToFabric::Count => self.gates()?.ask(Command::Count),
@@ -182,11 +185,11 @@ impl Session {
     }
 }
 
-fn check_timetable(timetable: &[Timed]) -> Result<()> {
-    let sorted = timetable.is_sorted_by_key(|timed| timed.at);
-    ensure!(sorted, "the timetable is not sorted by time");
-    let fits = timetable.len() < APPLY_TAG_MIN as usize;
-    ensure!(fits, "the timetable is too long");
+fn check_schedule(schedule: &[Timed]) -> Result<()> {
+    let sorted = schedule.is_sorted_by_key(|timed| timed.at);
+    ensure!(sorted, "the fault schedule is not sorted by time");
+    let fits = schedule.len() < APPLY_TAG_MIN as usize;
+    ensure!(fits, "the fault schedule is too long");
     Ok(())
 }
 

@@ -6,11 +6,11 @@
 //! shared between threads but the clock.
 
 mod buffers;
+mod fault_schedule;
 mod lateness;
+mod packet_queue;
 mod routes;
-mod schedule;
 mod switch;
-mod timetable;
 mod worker;
 
 #[cfg(test)]

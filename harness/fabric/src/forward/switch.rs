@@ -6,8 +6,8 @@ use peerlab_link::{Change, LinkModel, LinkTable, Nanos, Network, NodeId, Verdict
 
 use super::buffers::{Buffers, HELD_BYTES_MAX, Held, READ_BYTES_MAX};
 use super::lateness::LatenessMeter;
+use super::packet_queue::{Due, PacketQueue, Waiting};
 use super::routes::Routes;
-use super::schedule::{Schedule, Stage, Waiting};
 use crate::packet::{Train, VirtioHeader, destination};
 
 /// What the switch needs of the world.
@@ -58,7 +58,7 @@ pub(super) struct Switch {
     routes: Routes,
     counters: Vec<NodeCounters>,
     pairs: LinkTable<PairCount>,
-    schedule: Schedule,
+    queue: PacketQueue,
     buffers: Buffers,
     lateness: LatenessMeter,
     /// Where trains are cut.
@@ -80,7 +80,7 @@ impl Switch {
             routes: Routes::new(&addresses),
             counters: vec![NodeCounters::default(); network.nodes.len()],
             pairs: LinkTable::default(),
-            schedule: Schedule::default(),
+            queue: PacketQueue::default(),
             buffers: Buffers::new(bytes_max),
             lateness: LatenessMeter::new(),
             scratch: Vec::with_capacity(READ_BYTES_MAX),
@@ -95,7 +95,7 @@ impl Switch {
     /// When [`Switch::advance`] has something to do.
     #[inline]
     pub(super) fn next_at(&self) -> Option<Nanos> {
-        self.schedule.next_at()
+        self.queue.next_at()
     }
 
     /// Changes the network, from the next packet on.
@@ -179,7 +179,7 @@ impl Switch {
 
     /// Does everything that is due at `now` or before.
     pub(super) fn advance(&mut self, now: Nanos, outside: &mut impl Outside) {
-        while let Some((at, waiting)) = self.schedule.pop_due(now) {
+        while let Some((at, waiting)) = self.queue.pop_due(now) {
             self.step(at, waiting, outside);
         }
     }
@@ -212,10 +212,10 @@ impl Switch {
         } = flow;
         let (stage, at) = match self.model.send(now, src, dst, wire_bytes) {
             Verdict::Drop(reason) => return self.count_drop(src, flow.packets, reason),
-            Verdict::Deliver { at } if at > now => (Stage::Arrive, at),
+            Verdict::Deliver { at } if at > now => (Due::Arrive, at),
             Verdict::Deliver { .. } => match self.model.arrive(now, src, dst, wire_bytes) {
                 Verdict::Drop(reason) => return self.count_drop(src, flow.packets, reason),
-                Verdict::Deliver { at } => (Stage::Deliver, at),
+                Verdict::Deliver { at } => (Due::Deliver, at),
             },
         };
         if at <= now {
@@ -233,7 +233,7 @@ impl Switch {
         }
     }
 
-    fn keep(&mut self, at: Nanos, stage: Stage, flow: Flow, held: Held) {
+    fn keep(&mut self, at: Nanos, stage: Due, flow: Flow, held: Held) {
         let waiting = Waiting {
             src: flow.src,
             dst: flow.dst,
@@ -242,7 +242,7 @@ impl Switch {
             wire_bytes: flow.wire_bytes,
             held,
         };
-        self.schedule.push(at, waiting);
+        self.queue.push(at, waiting);
     }
 
     /// A packet's time has come. The model is told the instant it was due, not the instant at
@@ -255,8 +255,8 @@ impl Switch {
             wire_bytes: waiting.wire_bytes,
         };
         let verdict = match waiting.stage {
-            Stage::Arrive => self.model.arrive(at, flow.src, flow.dst, flow.wire_bytes),
-            Stage::Deliver => match self.model.cut(flow.src, flow.dst) {
+            Due::Arrive => self.model.arrive(at, flow.src, flow.dst, flow.wire_bytes),
+            Due::Deliver => match self.model.cut(flow.src, flow.dst) {
                 Some(reason) => Verdict::Drop(reason),
                 None => Verdict::Deliver { at },
             },
@@ -264,7 +264,7 @@ impl Switch {
         match verdict {
             // It waits in line even where that time has passed too: others may come before it.
             Verdict::Deliver { at: later } if later > at => {
-                return self.keep(later, Stage::Deliver, flow, waiting.held);
+                return self.keep(later, Due::Deliver, flow, waiting.held);
             }
             Verdict::Deliver { .. } => {
                 self.lateness.record(outside.now().saturating_sub(at));

@@ -1,5 +1,5 @@
 //! The forwarding thread: waits for devices, for the next deadline, and for commands of the
-//! control thread; carries out the timetable. Never waits for anybody else.
+//! control thread; carries out the fault schedule. Never waits for anybody else.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,8 +19,8 @@ use rustix::time::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::fault_schedule::FaultSchedule;
 use super::switch::{Outside, Switch};
-use super::timetable::Timetable;
 use crate::clock::Clock;
 use crate::device::Device;
 use crate::gate_link::GateLink;
@@ -32,7 +32,7 @@ const EVENTS_PER_WAIT: usize = 256;
 const READS_PER_TURN: usize = 16;
 /// The thread looks up at least this often, so that it knows how long a packet can have waited to
 /// be read: on a host without a CPU to spare nobody else would tell. Half of what counts as late.
-const BEAT: Nanos = Nanos(Lateness::LATE.0 / 2);
+const TICK: Nanos = Nanos(Lateness::LATE.0 / 2);
 /// A timer that fires once.
 const NOT_AGAIN: Timespec = Timespec {
     tv_sec: 0,
@@ -65,7 +65,7 @@ pub(crate) enum Command {
         /// Which nodes run from the start.
         start: Vec<NodeId>,
         /// Sorted by time.
-        timetable: Vec<Timed>,
+        schedule: Vec<Timed>,
     },
     /// Do this now.
     Apply {
@@ -171,7 +171,7 @@ struct Worker {
     ports: Ports,
     gates: Vec<Option<Arc<GateLink>>>,
     starts: Vec<bool>,
-    timetable: Timetable,
+    schedule: FaultSchedule,
     read: Box<[u8]>,
     poll: OwnedFd,
     timer: OwnedFd,
@@ -208,7 +208,7 @@ impl Worker {
             },
             gates: vec![None; nodes],
             starts: vec![false; nodes],
-            timetable: Timetable::default(),
+            schedule: FaultSchedule::default(),
             poll,
             timer,
             armed: None,
@@ -260,18 +260,18 @@ impl Worker {
     }
 
     fn next_at(&self) -> Option<Nanos> {
-        let times = [self.switch.next_at(), self.timetable.next_at()];
+        let times = [self.switch.next_at(), self.schedule.next_at()];
         times.into_iter().flatten().min()
     }
 
-    /// Sets the timer for what is due next, or for the next beat. Waking too early is harmless, so
+    /// Sets the timer for what is due next, or for the next tick. Waking too early is harmless, so
     /// it is left alone where it is set for a time before. Before `go` there is neither.
     fn arm(&mut self) -> Result<(), Errno> {
         if !self.ports.clock.is_running() {
             return Ok(());
         }
-        let beat = self.looked.saturating_add(BEAT);
-        let next = self.next_at().map_or(beat, |at| at.min(beat));
+        let tick = self.looked.saturating_add(TICK);
+        let next = self.next_at().map_or(tick, |at| at.min(tick));
         if self.armed.is_some_and(|armed| armed <= next) {
             return Ok(());
         }
@@ -284,11 +284,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Does everything that is due, packets and timetable in the order of their times.
+    /// Does everything that is due, packets and faults in the order of their times.
     fn advance(&mut self, now: Nanos) {
-        while let Some(at) = self.timetable.next_at().filter(|&at| at <= now) {
+        while let Some(at) = self.schedule.next_at().filter(|&at| at <= now) {
             self.switch.advance(at, &mut self.ports);
-            if let Some((tag, action)) = self.timetable.pop_due(now) {
+            if let Some((tag, action)) = self.schedule.pop_due(now) {
                 self.act(tag, action);
             }
         }
@@ -323,7 +323,7 @@ impl Worker {
     /// How much longer than usual it is since this thread last looked at its devices: as long a
     /// packet that is read now can have waited.
     fn waited(&self, now: Nanos) -> Nanos {
-        now.saturating_sub(self.looked).saturating_sub(BEAT)
+        now.saturating_sub(self.looked).saturating_sub(TICK)
     }
 
     fn close(&mut self, node: NodeId) {
@@ -347,7 +347,7 @@ impl Worker {
                         *gate = None;
                     }
                 }
-                Command::Go { start, timetable } => self.go(&start, timetable),
+                Command::Go { start, schedule } => self.go(&start, schedule),
                 Command::Apply { tag, action } => {
                     self.advance(self.ports.clock.now());
                     self.act(tag, action);
@@ -388,13 +388,13 @@ impl Worker {
         }
     }
 
-    fn go(&mut self, start: &[NodeId], timetable: Vec<Timed>) {
+    fn go(&mut self, start: &[NodeId], schedule: Vec<Timed>) {
         for node in start {
             if let Some(starts) = self.starts.get_mut(node.index()) {
                 *starts = true;
             }
         }
-        self.timetable = Timetable::new(timetable);
+        self.schedule = FaultSchedule::new(schedule);
         let unix_nanos = self.ports.clock.start();
         for (node, gate) in (0..).map(NodeId).zip(&self.gates) {
             if let Some(gate) = gate {

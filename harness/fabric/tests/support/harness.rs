@@ -23,7 +23,7 @@ use tokio_util::compat::{FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
 use yamux::{Config, Connection, Mode, Stream};
 
 /// No answer takes so long unless something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What becomes of a dial.
 pub type Dialed = Result<UnixStream, String>;
@@ -110,12 +110,12 @@ impl Fabric {
     }
 
     /// Waits for the gate of every node, then starts all.
-    pub fn go(&mut self, nodes: u32, timetable: Vec<peerlab_link::proto::Timed>) {
+    pub fn go(&mut self, nodes: u32, schedule: Vec<peerlab_link::proto::Timed>) {
         for _ in 0..nodes {
             self.wait(|e| matches!(e, FromFabric::GateOpen { .. }).then_some(()));
         }
         let start = (0..nodes).map(NodeId).collect();
-        self.send(ToFabric::Go { start, timetable });
+        self.send(ToFabric::Go { start, schedule });
         self.wait(|e| matches!(e, FromFabric::Gone { .. }).then_some(()));
     }
 
@@ -126,7 +126,7 @@ impl Fabric {
             return picked;
         }
         loop {
-            let event = self.events.recv_timeout(PATIENCE);
+            let event = self.events.recv_timeout(TIMEOUT);
             let event = event.unwrap_or_else(|e| panic!("{e}; before it: {:?}", self.passed));
             if let Some(picked) = pick(&event) {
                 return picked;

@@ -17,7 +17,7 @@ use rustix::net::{
 };
 
 /// Guard against hanging: nothing here takes a hundredth of it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The node's address.
 pub const NODE_IP: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 3);
 
@@ -301,7 +301,7 @@ fn stat_fields(pid: u32) -> Option<(char, u32)> {
 
 /// Asks until there is an answer.
 pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(answer) = ask() {
             return answer;
@@ -314,7 +314,7 @@ pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
 /// Waits until something can be read.
 pub fn ready(source: &OwnedFd) {
     let timeout = Timespec {
-        tv_sec: PATIENCE.as_secs() as i64,
+        tv_sec: TIMEOUT.as_secs() as i64,
         tv_nsec: 0,
     };
     let count = poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&timeout)).unwrap();

@@ -12,7 +12,7 @@ use peerlab_link::framing::{Deframer, frame};
 use peerlab_link::starter::{FromStarter, NodeSpec, STARTER_COMMAND, ToStarter};
 
 /// Guard against hanging: nothing here takes a hundredth of it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A starter and the two sockets to it.
 pub struct Starter {
@@ -32,7 +32,7 @@ pub fn built(name: &str) -> String {
 
 fn pair() -> (UnixStream, OwnedFd) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    ours.set_read_timeout(Some(TIMEOUT)).unwrap();
     (ours, theirs.into())
 }
 
@@ -231,7 +231,7 @@ fn parents() -> Vec<(u32, u32)> {
 
 /// Asks until there is an answer.
 pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(answer) = ask() {
             return answer;

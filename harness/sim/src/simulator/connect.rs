@@ -24,14 +24,14 @@ impl Shard {
     /// The program opens a connection.
     pub(super) fn dial(&mut self, node: NodeId, addr: SocketAddr) {
         let now = self.now;
-        let patience = self.dial_patience(node);
+        let timeout = self.dial_timeout(node);
         let known = match addr {
             SocketAddr::V4(addr) => self.node_at(*addr.ip()).map(|other| (other, addr)),
             SocketAddr::V6(_) => None,
         };
         let Some((other, addr)) = known else {
             // Nobody answers for an address that no node has.
-            let at = now.saturating_add(patience);
+            let at = now.saturating_add(timeout);
             return self.cause(
                 node,
                 at,
@@ -45,7 +45,7 @@ impl Shard {
         let id = self.node(node).add_end(end);
         self.cause(
             node,
-            now.saturating_add(patience),
+            now.saturating_add(timeout),
             SimEvent::GiveUp { node, end: id },
         );
         self.send_control(node, id, other, id, Body::Syn);

@@ -38,8 +38,8 @@ struct Program {
     settings: Settings,
     ip: Ipv4Addr,
     seed: u64,
-    patience: Nanos,
-    dial_patience: Nanos,
+    timeout: Nanos,
+    dial_timeout: Nanos,
     connections_max: usize,
 }
 
@@ -78,8 +78,8 @@ impl Programs {
             Ok(Program {
                 ip: node.ip,
                 seed,
-                patience: Nanos(config.timing.peer_timeout.as_nanos() as u64),
-                dial_patience: Nanos(config.timing.connect_timeout.as_nanos() as u64),
+                timeout: Nanos(config.timing.peer_timeout.as_nanos() as u64),
+                dial_timeout: Nanos(config.timing.connect_timeout.as_nanos() as u64),
                 connections_max: config.connections_max,
                 settings,
             })
@@ -144,13 +144,13 @@ impl Programs {
     }
 
     /// How long what a node sent may stay unacknowledged.
-    pub fn patience(&self, node: NodeId) -> Nanos {
-        self.nodes[node.index()].patience
+    pub fn timeout(&self, node: NodeId) -> Nanos {
+        self.nodes[node.index()].timeout
     }
 
     /// How long a node waits for a connection to open.
-    pub fn dial_patience(&self, node: NodeId) -> Nanos {
-        self.nodes[node.index()].dial_patience
+    pub fn dial_timeout(&self, node: NodeId) -> Nanos {
+        self.nodes[node.index()].dial_timeout
     }
 
     /// How many connections a node takes.

@@ -336,12 +336,12 @@ impl Shard {
     }
 
     /// How long data may stay unacknowledged before this node's kernel breaks a stream.
-    pub(super) fn patience(&self, node: NodeId) -> Nanos {
-        self.programs.patience(node)
+    pub(super) fn timeout(&self, node: NodeId) -> Nanos {
+        self.programs.timeout(node)
     }
 
-    pub(super) fn dial_patience(&self, node: NodeId) -> Nanos {
-        self.programs.dial_patience(node)
+    pub(super) fn dial_timeout(&self, node: NodeId) -> Nanos {
+        self.programs.dial_timeout(node)
     }
 
     pub(super) fn connections_max(&self, node: NodeId) -> usize {

@@ -219,7 +219,7 @@ impl Shard {
             return retransmission_wait(round_trip, packet.tries);
         }
         if sent.last_lost + 1 < segments {
-            // What came after it tells of the hole, after a quarter of a round trip of patience
+            // What came after it tells of the hole, after a quarter of a round trip
             // for reordering (RFC 8985).
             return Nanos(round_trip.0 + round_trip.0 / 4);
         }
@@ -242,13 +242,13 @@ impl Shard {
         else {
             return self.send_control_again(packet);
         };
-        let patience = self.patience(src);
+        let timeout = self.timeout(src);
         let segment_bytes = self.segment_bytes;
         let framing_bytes = self.framing_bytes;
         let Some(end) = self.node(src).end(from) else {
             return;
         };
-        if now >= packet.first_sent.saturating_add(patience) {
+        if now >= packet.first_sent.saturating_add(timeout) {
             return self.break_end(src, from);
         }
         let waiting = end.waiting.get_or_insert_default();
@@ -265,7 +265,7 @@ impl Shard {
             first = self.send_wire(now, src, dst, wire_bytes);
             if first.is_none() {
                 packet.tries = tries.saturating_add(1);
-                let last = packet.first_sent.saturating_add(patience);
+                let last = packet.first_sent.saturating_add(timeout);
                 let at = now.saturating_add(retransmission_wait(round_trip, packet.tries));
                 return self.cause(src, at.min(last), SimEvent::Lost(packet));
             }

@@ -66,7 +66,7 @@ pub async fn start<E: Engine>(
     control
         .order(ToFabric::Go {
             start: starting(plan),
-            timetable: plan.timetable.clone(),
+            schedule: plan.timetable.clone(),
         })
         .await;
     let gone = async {

@@ -9,7 +9,7 @@ use super::buffers::Held;
 
 /// What a waiting packet waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum Due {
     /// To reach the destination's access link.
     Arrive,
     /// To come out of its queue.
@@ -21,7 +21,7 @@ pub(super) enum Stage {
 pub(super) struct Waiting {
     pub(super) src: NodeId,
     pub(super) dst: NodeId,
-    pub(super) stage: Stage,
+    pub(super) stage: Due,
     /// How many packets it stands for.
     pub(super) packets: u32,
     /// Their bytes on the wire.
@@ -31,14 +31,14 @@ pub(super) struct Waiting {
 
 /// The heap. Entries are small; the packets stay in slots beside it.
 #[derive(Debug, Default)]
-pub(super) struct Schedule {
+pub(super) struct PacketQueue {
     heap: BinaryHeap<Reverse<(Nanos, u64, u32)>>,
     slots: Vec<Option<Waiting>>,
     free: Vec<u32>,
     entered: u64,
 }
 
-impl Schedule {
+impl PacketQueue {
     /// When the next is due.
     #[inline]
     pub(super) fn next_at(&self) -> Option<Nanos> {

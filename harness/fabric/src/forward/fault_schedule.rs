@@ -5,15 +5,15 @@ use peerlab_link::proto::{Action, Timed};
 
 /// Held in advance, so that nothing between harness and fabric adds delay.
 #[derive(Debug, Default)]
-pub(super) struct Timetable {
+pub(super) struct FaultSchedule {
     actions: Vec<Timed>,
     done: usize,
 }
 
-impl Timetable {
-    /// The plan's timetable, sorted by time.
-    pub(super) fn new(actions: Vec<Timed>) -> Timetable {
-        Timetable { actions, done: 0 }
+impl FaultSchedule {
+    /// The plan's fault schedule, sorted by time.
+    pub(super) fn new(actions: Vec<Timed>) -> FaultSchedule {
+        FaultSchedule { actions, done: 0 }
     }
 
     /// When the next action is due.

@@ -22,12 +22,12 @@ pub const HEADER_ENTRY_BYTES: usize = 81;
 /// Bytes of one inventory entry.
 pub const INVENTORY_BYTES: usize = 36;
 
-/// The content of `getheaders`.
+/// Asks for what follows a place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocatorRequest {
-    /// From the newest to the genesis block.
+    /// The place: hashes from the newest to the genesis block.
     pub locator: Vec<BlockHash>,
-    /// The last one wanted; zero for as many as fit.
+    /// Where to stop; zero for as many as fit.
     pub stop: BlockHash,
 }
 

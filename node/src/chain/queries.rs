@@ -119,21 +119,37 @@ impl Chain {
                 .take(max)
                 .collect();
         }
-        let known = locator.iter().find(|hash| self.is_active(hash));
-        let height = known
-            .and_then(|hash| self.entry(hash))
-            .map_or(0, |entry| entry.height);
         let mut headers = Vec::new();
-        for hash in (height + 1..)
-            .map_while(|height| self.hash_at(height))
-            .take(max)
-        {
+        for hash in self.active_after(locator).take(max) {
             headers.extend(self.entry(&hash).map(|entry| entry.header));
             if hash == stop {
                 break;
             }
         }
         headers
+    }
+
+    /// Answers getblocks: as [`Chain::headers_after`], but `stop` itself is left out, and an empty
+    /// locator begins at genesis.
+    pub fn hashes_after(
+        &self,
+        locator: &[BlockHash],
+        stop: BlockHash,
+        max: usize,
+    ) -> Vec<BlockHash> {
+        self.active_after(locator)
+            .take_while(|hash| *hash != stop)
+            .take(max)
+            .collect()
+    }
+
+    /// What follows the first known hash of the locator, or genesis, in the active chain.
+    fn active_after(&self, locator: &[BlockHash]) -> impl Iterator<Item = BlockHash> + '_ {
+        let known = locator.iter().find(|hash| self.is_active(hash));
+        let height = known
+            .and_then(|hash| self.entry(hash))
+            .map_or(0, |entry| entry.height);
+        (height + 1..).map_while(|height| self.hash_at(height))
     }
 
     /// Bodies that are missing on the way to the best header, lowest first, with their heights;

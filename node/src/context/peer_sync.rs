@@ -42,6 +42,9 @@ pub struct PeerSync {
     pub(crate) stalls: u8,
     /// What it asks for and has not been given yet.
     pub(crate) requests: VecDeque<Inventory>,
+    /// The last hash of a full answer to `getblocks`: once it fetches this block, the tip is announced
+    /// to it, so that it asks for the next ones. Rare, so it stands elsewhere.
+    pub(crate) continuation: Option<Box<BlockHash>>,
     /// When the next of these are given.
     pub(crate) serve_at: OptionalTime,
 }

@@ -262,6 +262,7 @@ impl Machine {
             Message::Addr(list) | Message::AddrV2(AddressesV2(list)) => {
                 peers.received_addresses(ctx, id, list)
             }
+            Message::GetBlocks(asked) => Sync::received_getblocks(ctx, id, &asked),
             Message::GetHeaders(asked) => Sync::received_getheaders(ctx, id, &asked),
             Message::Headers(headers) => sync.received_headers(ctx, id, &headers),
             Message::Inv(entries) => self.received_inv(id, &entries),

@@ -11,6 +11,8 @@ use crate::context::Context;
 use crate::io::PeerId;
 use crate::wire::{HEADERS_PER_MESSAGE_MAX, INVENTORY_PER_MESSAGE_MAX, LocatorRequest, Message};
 
+/// Hashes in an answer to `getblocks` (Bitcoin Core's limit).
+const HASHES_PER_ANSWER_MAX: usize = 500;
 /// Requests that may wait per peer; one that asks for more is not reading the answers.
 const REQUESTS_MAX: usize = INVENTORY_PER_MESSAGE_MAX;
 /// Blocks given at once: what an honest peer asks for at once.
@@ -31,6 +33,41 @@ impl Sync {
         };
         peer.sync.best_sent = Some(headers.last().map_or(tip, |h| h.block_hash()));
         ctx.send(id, Message::Headers(headers.into()));
+    }
+
+    /// For who does not speak of headers: announces what he lacks, up to a limit.
+    pub(crate) fn received_getblocks(ctx: &mut Context, id: PeerId, asked: &LocatorRequest) {
+        let hashes = ctx
+            .chain
+            .hashes_after(&asked.locator, asked.stop, HASHES_PER_ANSWER_MAX);
+        let Some(last) = hashes.last() else {
+            return;
+        };
+        if hashes.len() == HASHES_PER_ANSWER_MAX
+            && let Some(peer) = ctx.peers.get_mut(&id)
+        {
+            peer.sync.continuation = Some(Box::new(*last));
+        }
+        let announced = hashes.into_iter().map(Inventory::Block);
+        ctx.send(id, Message::Inv(announced.collect()));
+    }
+
+    /// A peer was given a block. If it was the last that `getblocks` had announced to it, it is to ask
+    /// for more.
+    fn continue_announcing(ctx: &mut Context, id: PeerId, given: &Inventory) {
+        let (Inventory::Block(hash)
+        | Inventory::WitnessBlock(hash)
+        | Inventory::CompactBlock(hash)) = given
+        else {
+            return;
+        };
+        let tip = ctx.chain.tip_hash();
+        if let Some(peer) = ctx.peers.get_mut(&id)
+            && peer.sync.continuation.as_deref() == Some(hash)
+        {
+            peer.sync.continuation = None;
+            ctx.send(id, Message::Inv(vec![Inventory::Block(tip)]));
+        }
     }
 
     pub(crate) fn received_getdata(
@@ -71,6 +108,7 @@ impl Sync {
                     let is_block = matches!(message, Message::Block(_) | Message::CmpctBlock(_));
                     blocks += usize::from(is_block);
                     ctx.send(id, message);
+                    Sync::continue_announcing(ctx, id, &wanted);
                 }
                 None => not_found.push(wanted),
             }

@@ -5,6 +5,7 @@
 mod chaos;
 mod compact;
 mod discovery;
+mod getblocks;
 mod hostile;
 mod ledger;
 mod lifecycle;

@@ -114,12 +114,16 @@ fn message() -> impl Strategy<Value = Message> {
         vec(inventory(), 0..30).prop_map(Message::GetData),
         vec(inventory(), 0..30).prop_map(Message::NotFound),
         vec(header(), 0..5).prop_map(|headers| Message::Headers(headers.into())),
-        (vec(hash(), 0..10), hash()).prop_map(|(locator, stop)| {
+        (vec(hash(), 0..10), hash(), any::<bool>()).prop_map(|(locator, stop, headers)| {
             let locator = locator.into_iter().map(BlockHash::from_byte_array);
-            Message::GetHeaders(Box::new(LocatorRequest {
+            let asked = Box::new(LocatorRequest {
                 locator: locator.collect(),
                 stop: BlockHash::from_byte_array(stop),
-            }))
+            });
+            match headers {
+                true => Message::GetHeaders(asked),
+                false => Message::GetBlocks(asked),
+            }
         }),
     ];
     let bodies = prop_oneof![

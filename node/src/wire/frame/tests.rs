@@ -195,6 +195,9 @@ fn message_of(command: Command) -> BoxedStrategy<Message> {
             .prop_map(Message::FeeFilter)
             .boxed(),
         Command::GetAddr => Just(Message::GetAddr).boxed(),
+        Command::GetBlocks => locator_request()
+            .prop_map(|asked| Message::GetBlocks(Box::new(asked)))
+            .boxed(),
         Command::GetBlockTxn => block_transactions_request()
             .prop_map(|asked| Message::GetBlockTxn(Box::new(asked)))
             .boxed(),

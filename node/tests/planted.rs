@@ -16,9 +16,10 @@ mod ledger;
 mod puppet;
 #[expect(
     dead_code,
+    unused_imports,
     reason = "the stage of other stories, of which some props are used here"
 )]
-#[path = "peers/world.rs"]
+#[path = "peers/world/mod.rs"]
 mod world;
 
 use peerlab_node::wire::Message;

@@ -7,7 +7,7 @@ use peerlab::disk::{load_plan, load_topology};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peerlab_core::plan::spec::Task;
+use peerlab_core::plan::spec::Work;
 use peerlab_core::plan::{Downtime, Plan, compile};
 use peerlab_core::topology::{self, Topology};
 use peerlab_link::proto::{Action, ProcessOp};
@@ -75,7 +75,7 @@ fn a_plan_survives_its_file() {
 fn plans_that_contradict_themselves_are_refused() {
     let good = compile(&load("churn-partition.yaml"), 3).unwrap();
     let wrongs: [fn(&mut Plan); 7] = [
-        |plan| plan.timetable.reverse(),
+        |plan| plan.fault_schedule.reverse(),
         |plan| plan.nodes[3].name = plan.nodes[4].name.clone(),
         |plan| plan.nodes[3].hash_power = f64::NAN,
         |plan| plan.network.nodes[3].region = 99,
@@ -108,7 +108,7 @@ fn a_partition_that_never_heals_is_not_healed_by_the_settle_phase() {
     let heals = |change: &Change| matches!(change, Change::Heal { .. } | Change::HealAll);
     assert!(
         !plan
-            .timetable
+            .fault_schedule
             .iter()
             .any(|timed| matches!(&timed.action, Action::Link(change) if heals(change)))
     );
@@ -125,14 +125,14 @@ fn each_side_of_a_double_spend_has_nodes_that_are_up() {
             panic!("the first fault is the partition");
         };
         let mut found = 0;
-        for errand in &plan.agenda {
-            if let Task::DoubleSpend { sides, .. } = &errand.task {
+        for action in &plan.workload {
+            if let Work::DoubleSpend { sides, .. } = &action.work {
                 found += 1;
                 for (side, group) in sides.iter().zip(groups) {
                     assert!(!side.is_empty());
                     assert!(
                         side.iter()
-                            .all(|node| group.contains(node) && downtime.is_up(*node, errand.at))
+                            .all(|node| group.contains(node) && downtime.is_up(*node, action.at))
                     );
                 }
             }
@@ -160,9 +160,9 @@ fn a_node_more_disturbs_no_other() {
         .collect();
     assert_eq!(few.outages, first_twenty);
     let times = |plan: &Plan| {
-        plan.agenda
+        plan.workload
             .iter()
-            .map(|errand| errand.at)
+            .map(|action| action.at)
             .collect::<Vec<_>>()
     };
     assert_eq!(times(&few), times(&many));
@@ -181,15 +181,15 @@ fn check_returns(topology: &Topology, plan: &Plan) {
             "{outage:?}"
         );
     }
-    assert!(plan.timetable.iter().all(|timed| timed.at <= settle));
+    assert!(plan.fault_schedule.iter().all(|timed| timed.at <= settle));
     let heals = plan
-        .timetable
+        .fault_schedule
         .iter()
         .any(|timed| timed.action == Action::Link(Change::HealAll) && timed.at == settle);
     assert_eq!(heals, !never);
 }
 
-/// The timetable carries the outages out: no program is started that runs, or ended that does not.
+/// The fault schedule carries the outages out: no program is started that runs, or ended that does not.
 fn check_program_control(plan: &Plan) {
     let mut running: BTreeMap<u32, bool> = plan
         .nodes
@@ -197,7 +197,7 @@ fn check_program_control(plan: &Plan) {
         .map(|node| (node.id.0, node.starts_up))
         .collect();
     let mut ends: BTreeMap<u32, usize> = BTreeMap::new();
-    for timed in &plan.timetable {
+    for timed in &plan.fault_schedule {
         let Action::Process { node, op } = timed.action else {
             continue;
         };
@@ -267,9 +267,9 @@ proptest! {
         prop_assert_eq!(plan.validate(), Ok(()));
         check_returns(&topology, &plan);
         check_program_control(&plan);
-        let outputs: Vec<u32> = plan.agenda.iter().filter_map(|errand| match errand.task {
-            Task::Transaction { output, .. } | Task::DoubleSpend { output, .. } => Some(output),
-            Task::Mine { .. } => None,
+        let outputs: Vec<u32> = plan.workload.iter().filter_map(|action| match action.work {
+            Work::Transaction { output, .. } | Work::DoubleSpend { output, .. } => Some(output),
+            Work::Mine { .. } => None,
         }).collect();
         let mut unique = outputs.clone();
         unique.sort_unstable();

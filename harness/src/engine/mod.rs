@@ -1,7 +1,7 @@
 //! Engines carry a plan out and emit RunEvents; they decide nothing. An engine of real nodes
 //! (`docker`, `local`) only knows how to start a fabric and nodes on some machine: [`Engine`] is
 //! all that it implements. `drive` does the rest, the same for each: it talks to the fabric, keeps
-//! the agenda, watches the nodes, and writes down what happened. The simulator (`sim`) does
+//! the workload, watches the nodes, and writes down what happened. The simulator (`sim`) does
 //! everything in virtual time.
 
 pub mod archive;

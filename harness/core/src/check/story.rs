@@ -13,8 +13,8 @@ use super::{Judgement, Verdict, judge};
 use crate::event::{HostFacts, RunEvent, Tip, What};
 use crate::plan::Plan;
 use crate::plan::spec::{
-    Cause, Disturbance, Down, Errand, Expectation, Fault, FaultKind, Group, Image, Ledger, Node,
-    Outage, Peers, Phase, Probe, Task,
+    Cause, Disturbance, Down, Expectation, Fault, FaultKind, Group, Image, Ledger, Node, Outage,
+    Peers, Phase, Probe, Work, WorkloadAction,
 };
 
 /// Where the pre-mined chain ends.
@@ -162,9 +162,9 @@ impl Story {
 
     /// The plan has the node mine; whether it does is told apart.
     pub fn means_to_mine(&mut self, t: f64, node: u32) {
-        self.plan.agenda.push(Errand {
+        self.plan.workload.push(WorkloadAction {
             at: secs(t),
-            task: Task::Mine { node: NodeId(node) },
+            work: Work::Mine { node: NodeId(node) },
         });
     }
 
@@ -208,9 +208,9 @@ impl Story {
             label: "double spend".into(),
         });
         let first = |i: usize| given.get(i).map(|(n, _)| NodeId(*n)).into_iter().collect();
-        self.plan.agenda.push(Errand {
+        self.plan.workload.push(WorkloadAction {
             at: secs(t),
-            task: Task::DoubleSpend {
+            work: Work::DoubleSpend {
                 fault,
                 output: 0,
                 sides: [first(0), first(1)],
@@ -483,9 +483,9 @@ fn plan(nodes: u32) -> Plan {
             outputs: 10,
             filler_bytes: 0,
         },
-        timetable: Vec::new(),
+        fault_schedule: Vec::new(),
         outages: Vec::new(),
-        agenda: Vec::new(),
+        workload: Vec::new(),
         faults: Vec::new(),
         expect: Vec::new(),
         cpus: None,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use peerlab_link::proto::{APPLY_TAG_MIN, Timed};
 use peerlab_link::{Nanos, NodeId};
 
-use super::faults::{Effect, Faults, calendar, meant_way};
+use super::faults::{Effect, Faults, meant_way, phase_markers};
 use super::io::{Command, Input, Observation, Order};
 use super::nodes::Nodes;
 use super::sequencer::{Question, Sequencer};
@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::event::{HostFacts, RunEvent, What};
 use crate::ledger::{self, Premined};
 use crate::plan::Plan;
-use crate::plan::spec::{Down, Errand, Task};
+use crate::plan::spec::{Down, Work, WorkloadAction};
 
 /// How long the accounts of all nodes may take at the end, and what each node adds to it.
 const ACCOUNTS_TIMEOUT: Nanos = Nanos::from_secs(60);
@@ -34,7 +34,7 @@ const USAGES_TIMEOUT: Nanos = Nanos::from_secs(10);
 const IS_DOWN: &str = "the node is down";
 
 /// Workload actions in order of time. It need not end.
-pub type Workload<'a> = Box<dyn Iterator<Item = Errand> + Send + 'a>;
+pub type Workload<'a> = Box<dyn Iterator<Item = WorkloadAction> + Send + 'a>;
 
 /// What is carried out, and how it is counted.
 pub struct Setup<'a> {
@@ -58,7 +58,7 @@ impl<'a> Setup<'a> {
         Setup {
             plan,
             premined,
-            workload: Box::new(plan.agenda.iter().cloned()),
+            workload: Box::new(plan.workload.iter().cloned()),
             end: Some(plan.end()),
             count_interval,
             measures_usage: false,
@@ -134,7 +134,7 @@ impl<'a> Conductor<'a> {
         Conductor {
             nodes: Nodes::new(setup.plan.nodes.len()),
             sequencer: Sequencer::new(&setup.premined),
-            markers: calendar(setup.plan).into_iter().peekable(),
+            markers: phase_markers(setup.plan).into_iter().peekable(),
             plan: setup.plan,
             premined: setup.premined,
             workload: setup.workload.peekable(),
@@ -191,7 +191,7 @@ impl<'a> Conductor<'a> {
                 }
             }
             Input::Observed(observation) => self.observed(t, observation),
-            Input::Command(Command::Act(task)) => self.act(t, &task),
+            Input::Command(Command::Act(work)) => self.act(t, &work),
             Input::Command(Command::Join) => {
                 self.nodes.add();
             }
@@ -306,7 +306,7 @@ impl<'a> Conductor<'a> {
             }
             Due::Workload => {
                 if let Some(action) = self.workload.next() {
-                    self.act(now, &action.task);
+                    self.act(now, &action.work);
                 }
             }
         }
@@ -342,9 +342,9 @@ impl<'a> Conductor<'a> {
     }
 
     /// Carries a workload action out, unless its node is down.
-    fn act(&mut self, now: Nanos, task: &Task) {
-        match task {
-            Task::Mine { node } => {
+    fn act(&mut self, now: Nanos, work: &Work) {
+        match work {
+            Work::Mine { node } => {
                 let node = *node;
                 if self.nodes.is_up(node) {
                     self.sequencer.mining();
@@ -354,12 +354,12 @@ impl<'a> Conductor<'a> {
                     self.sequencer.event(now, What::MineMissed { node, reason });
                 }
             }
-            Task::Transaction {
+            Work::Transaction {
                 node,
                 output,
                 variant,
             } => self.submit(now, *node, *output, *variant, None),
-            Task::DoubleSpend {
+            Work::DoubleSpend {
                 fault,
                 output,
                 sides,
@@ -408,7 +408,7 @@ impl<'a> Conductor<'a> {
     fn applied(&mut self, t: Nanos, tag: u32, error: Option<String>) {
         let plan = self.plan;
         let ordered = self.ordered.remove(&tag);
-        let scheduled = plan.timetable.get(tag as usize);
+        let scheduled = plan.fault_schedule.get(tag as usize);
         let Some(line) = ordered.as_ref().or(scheduled) else {
             return;
         };

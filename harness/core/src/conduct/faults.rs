@@ -1,4 +1,4 @@
-//! What the lines of the plan mean for the record: which action of the timetable takes a node
+//! What the lines of the plan mean for the record: which action of the fault schedule takes a node
 //! down or brings it up, and when a fault begins and ends.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use crate::event::What;
 use crate::plan::Plan;
 use crate::plan::spec::{Down, FaultKind};
 
-/// What an action of the timetable does that the record tells.
+/// What an action of the fault schedule does that the record tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// A node is down from now on.
@@ -25,7 +25,7 @@ pub enum Effect {
     Nothing,
 }
 
-/// Follows the timetable's faults. Partitions and shapes begin and end when the fabric applies
+/// Follows the fault schedule's faults. Partitions and shapes begin and end when the fabric applies
 /// them; their ids are indices into the plan's faults.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -33,7 +33,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// What a line of the timetable did, now that it was applied.
+    /// What a line of the fault schedule did, now that it was applied.
     pub fn applied(&mut self, plan: &Plan, line: &Timed) -> Effect {
         match &line.action {
             Action::Process { node, op } => process(plan, *node, *op, line.at),
@@ -84,8 +84,8 @@ pub fn meant_way(plan: &Plan, node: NodeId, at: Nanos) -> Option<Down> {
 }
 
 /// What the harness itself records at instants that the plan gives: phases, and the faults that
-/// no single line of the timetable stands for. Sorted by time; ends before beginnings.
-pub fn calendar(plan: &Plan) -> Vec<(Nanos, What)> {
+/// no single line of the fault schedule stands for. Sorted by time; ends before beginnings.
+pub fn phase_markers(plan: &Plan) -> Vec<(Nanos, What)> {
     let mut entries = Vec::new();
     for phase in &plan.phases {
         let name = phase.name.clone();

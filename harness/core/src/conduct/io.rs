@@ -9,7 +9,7 @@ use peerlab_link::proto::{Action, Lateness, NodeCounters, NodeUsage};
 
 use super::{BlockFacts, KnownBlocks, LedgerState, PeerSums};
 use crate::event::Tip;
-use crate::plan::spec::Task;
+use crate::plan::spec::Work;
 
 /// What happened.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub enum Input {
     Timer,
     /// A line of the fault schedule, or an [`Order::Apply`], was carried out.
     Applied {
-        /// Index into the plan's timetable, or the order's tag.
+        /// Index into the plan's fault schedule, or the order's tag.
         tag: u32,
         /// Why it could not be, if so.
         error: Option<String>,
@@ -145,7 +145,7 @@ pub enum Command {
     /// the faults that it tells of are the plan's.
     Apply(Action),
     /// A workload action, now.
-    Act(Task),
+    Act(Work),
     /// There is one node more, with the next id. It is down until it is started.
     Join,
 }

@@ -14,7 +14,7 @@ use crate::check::story::{Story, secs};
 use crate::event::{HostFacts, Tip, What};
 use crate::ledger::Premined;
 use crate::plan::Plan;
-use crate::plan::spec::{Down, Errand, Outage, Task};
+use crate::plan::spec::{Down, Outage, Work, WorkloadAction};
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);
@@ -186,10 +186,10 @@ fn facts(hash: &str, prev: &str) -> BlockFacts {
     }
 }
 
-fn mine(at: f64, node: NodeId) -> Errand {
-    Errand {
+fn mine(at: f64, node: NodeId) -> WorkloadAction {
+    WorkloadAction {
         at: secs(at),
-        task: Task::Mine { node },
+        work: Work::Mine { node },
     }
 }
 
@@ -212,7 +212,7 @@ fn outage(node: NodeId, start: f64, end: f64, how: Down) -> Outage {
 /// A plan in which B is killed at 5 s and started again at 8 s.
 fn b_restarts(plan: &mut Plan) {
     plan.outages = vec![outage(B, 5.0, 8.0, Down::Replace)];
-    plan.timetable = vec![
+    plan.fault_schedule = vec![
         process(5.0, B, ProcessOp::Kill),
         process(8.0, B, ProcessOp::Start),
     ];
@@ -220,7 +220,7 @@ fn b_restarts(plan: &mut Plan) {
 
 #[test]
 fn a_block_is_mined_and_those_who_have_it_follow_it_in_the_record() {
-    let mut scene = scene_up(|plan| plan.agenda = vec![mine(3.0, A)]);
+    let mut scene = scene_up(|plan| plan.workload = vec![mine(3.0, A)]);
     assert_eq!(scene.time(2.9), [""; 0]);
     assert_eq!(scene.time(3.0), ["mine at 0"]);
     assert_eq!(scene.tip(3.1, B, 1, "new"), ["ask 1 about new"]);
@@ -259,7 +259,7 @@ fn an_engine_that_tells_of_blocks_is_not_asked_for_them() {
 
 #[test]
 fn who_is_down_mines_nothing() {
-    let mut scene = scene(|plan| plan.agenda = vec![mine(3.0, A), mine(4.0, A)]);
+    let mut scene = scene(|plan| plan.workload = vec![mine(3.0, A), mine(4.0, A)]);
     assert_eq!(scene.time(3.0), ["3: 0 missed: the node is down"]);
     scene.up(3.5, A, 1);
     assert_eq!(scene.time(4.0), ["mine at 0"]);
@@ -272,13 +272,13 @@ fn who_is_down_mines_nothing() {
 
 #[test]
 fn a_double_spend_goes_to_the_first_of_each_side_that_is_up() {
-    let task = Task::DoubleSpend {
+    let work = Work::DoubleSpend {
         fault: 0,
         output: 1,
         sides: [vec![A, B], vec![C]],
     };
     let at = secs(3.0);
-    let mut scene = scene(|plan| plan.agenda = vec![Errand { at, task }]);
+    let mut scene = scene(|plan| plan.workload = vec![WorkloadAction { at, work }]);
     scene.up(0.5, B, 1);
     assert_eq!(
         scene.time(3.0),
@@ -385,7 +385,7 @@ fn readings_of_the_counters_that_came_too_late_are_left_out() {
 fn a_command_is_carried_out_in_mid_run() {
     let mut scene = scene_up(|_| {});
     assert_eq!(
-        scene.command(3.0, Command::Act(Task::Mine { node: C })),
+        scene.command(3.0, Command::Act(Work::Mine { node: C })),
         ["mine at 2"]
     );
     let kill = Action::Process {
@@ -411,7 +411,7 @@ fn a_node_joins_in_mid_run() {
     let node = NodeId(3);
     assert_eq!(scene.command(3.0, Command::Join), [""; 0]);
     assert_eq!(
-        scene.command(3.1, Command::Act(Task::Mine { node })),
+        scene.command(3.1, Command::Act(Work::Mine { node })),
         ["3.1: 3 missed: the node is down"]
     );
     let start = Action::Process {

@@ -182,7 +182,7 @@ impl<N> FaultKind<N> {
         }
     }
 
-    /// Whether one line of the timetable begins it and one ends it, so that it is recorded when
+    /// Whether one line of the fault schedule begins it and one ends it, so that it is recorded when
     /// the fabric applies these. Others are recorded at the times that the plan gives.
     pub fn is_recorded_when_applied(&self) -> bool {
         match self {
@@ -210,9 +210,9 @@ impl FaultKind<Nodes> {
         }
     }
 
-    /// Its lines of the timetable, by its index among the faults. What [`Self::down`] does is not
+    /// Its lines of the fault schedule, by its index among the faults. What [`Self::down`] does is not
     /// among them: that a node is down can have several causes at once.
-    pub fn timetable(&self, index: u32, start: Nanos, end: Option<Nanos>) -> Vec<Timed> {
+    pub fn fault_schedule(&self, index: u32, start: Nanos, end: Option<Nanos>) -> Vec<Timed> {
         let id = index;
         let (begin, heal) = match self {
             FaultKind::Partition { sides, one_way } => {

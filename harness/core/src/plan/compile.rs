@@ -8,7 +8,7 @@ use super::chance::Chance;
 use super::discover::discover;
 use super::disturb::disturb;
 use super::down::Downtime;
-use super::lottery::agenda;
+use super::lottery::workload;
 use super::place::{Placement, address};
 use super::spec::{Group, Ledger, Node, Peers, Phase, Plan};
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
     let peers = discover(topology, &placement, &disturbances.churns, seed)?;
     let downtime = Downtime::new(&disturbances.outages);
     let nodes = nodes(topology, &placement, peers, &downtime);
-    let (agenda, outputs) = agenda(topology, &nodes, &disturbances.faults, &downtime, seed);
+    let (workload, outputs) = workload(topology, &nodes, &disturbances.faults, &downtime, seed);
     Ok(Plan {
         version: Plan::VERSION,
         name: topology.name.clone(),
@@ -41,9 +41,9 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
             outputs,
             filler_bytes: topology.ledger.filler_bytes,
         },
-        timetable: disturbances.timetable,
+        fault_schedule: disturbances.fault_schedule,
         outages: disturbances.outages,
-        agenda,
+        workload,
         faults: disturbances.faults,
         expect: topology.expect.clone(),
         cpus: None,

@@ -20,7 +20,7 @@ pub struct Disturbances {
     /// Faults in the order of the file, then one for each churn rule.
     pub faults: Vec<Fault>,
     /// Link changes and process control, sorted by time.
-    pub timetable: Vec<Timed>,
+    pub fault_schedule: Vec<Timed>,
     /// Who is meant to be down when.
     pub outages: Vec<Outage>,
     /// Who comes and goes, by [`NodeId`].
@@ -41,8 +41,8 @@ pub fn disturb(topology: &Topology, placement: &Placement, seed: u64) -> Result<
         let chance = Chance::new(seed, &format!("fault/{index}"));
         let kind = draw_kind(topology, placement, fault, chance)?;
         let (start, end) = (fault.start, fault.end);
-        all.timetable
-            .extend(kind.timetable(index as u32, start, end));
+        all.fault_schedule
+            .extend(kind.fault_schedule(index as u32, start, end));
         if let Some(how) = kind.down() {
             for node in kind.node_sets().iter().flatten() {
                 spans.add(*node, Span { start, end, how });
@@ -62,20 +62,20 @@ pub fn disturb(topology: &Topology, placement: &Placement, seed: u64) -> Result<
     all.outages = joined.iter().map(Joined::outage).collect();
     all.outages
         .sort_by_key(|outage| (outage.start, outage.node));
-    all.timetable
+    all.fault_schedule
         .extend(joined.iter().flat_map(Joined::actions));
-    heal_all(topology, &mut all.timetable);
+    heal_all(topology, &mut all.fault_schedule);
     // At one instant links change before processes do: a node that returns is reachable, and one
     // that vanishes is silent before it dies. The sort is stable: a node's actions keep their order.
-    all.timetable
+    all.fault_schedule
         .sort_by_key(|timed| (timed.at, matches!(timed.action, Action::Process { .. })));
     Ok(all)
 }
 
 /// At the start of the settle phase nothing is left in force, unless something never heals.
-fn heal_all(topology: &Topology, timetable: &mut Vec<Timed>) {
+fn heal_all(topology: &Topology, fault_schedule: &mut Vec<Timed>) {
     if topology.faults.iter().all(|fault| fault.end.is_some()) {
-        timetable.push(Timed {
+        fault_schedule.push(Timed {
             at: topology.phases.settle_start(),
             action: Action::Link(Change::HealAll),
         });

@@ -1,6 +1,6 @@
 //! Who is down when. Churn and faults each hold nodes down for a while; where their spans overlap
 //! on one node they are joined, so that no fault brings a node up that another still holds down.
-//! The joined spans are the plan's outages, and become process control in the timetable.
+//! The joined spans are the plan's outages, and become process control in the fault schedule.
 
 use std::collections::BTreeMap;
 
@@ -288,15 +288,15 @@ mod tests {
             let joined = all.join();
             let outages: Vec<Outage> = joined.iter().map(Joined::outage).collect();
             let downtime = Downtime::new(&outages);
-            let timetable: Vec<Timed> = joined.iter().flat_map(Joined::actions).collect();
-            prop_assert!(timetable.is_sorted_by_key(|timed| timed.at));
+            let fault_schedule: Vec<Timed> = joined.iter().flat_map(Joined::actions).collect();
+            prop_assert!(fault_schedule.is_sorted_by_key(|timed| timed.at));
             for half_second in 0..160u64 {
                 // Between the instants at which something happens, and after VANISH_KILL_DELAY.
                 let at = Nanos::from_millis(half_second * 500 + 250);
                 let mut running = !spans.iter().any(|span| span.start == Nanos::ZERO);
                 let mut frozen = false;
                 let mut silent = false;
-                for timed in timetable.iter().filter(|timed| timed.at <= at) {
+                for timed in fault_schedule.iter().filter(|timed| timed.at <= at) {
                     match timed.action {
                         Action::Process { op: ProcessOp::Start, .. } => { prop_assert!(!running); running = true; frozen = false }
                         Action::Process { op: ProcessOp::Kill | ProcessOp::Stop, .. } => running = false,
@@ -309,7 +309,7 @@ mod tests {
                     }
                 }
                 let up = running && !frozen && !silent;
-                prop_assert_eq!(up, downtime.is_up(NodeId(0), at), "at {:?} of {:?}", at, &timetable);
+                prop_assert_eq!(up, downtime.is_up(NodeId(0), at), "at {:?} of {:?}", at, &fault_schedule);
                 let held = spans.iter().any(|span| span.start <= at && span.end.is_none_or(|end| at < end));
                 if held {
                     prop_assert!(!up);

@@ -12,7 +12,7 @@ use peerlab_link::{Nanos, NodeId};
 use super::chance::Chance;
 use super::down::Downtime;
 use super::sample::exponential;
-use super::spec::{Errand, Fault, Node, Task};
+use super::spec::{Fault, Node, Work, WorkloadAction};
 use crate::topology::{self, Blocks, Topology, Transactions};
 
 /// Longest time without blocks and transactions at the start.
@@ -28,14 +28,14 @@ const CANDIDATES_MAX: usize = 16;
 const PAYER_DRAWS_MAX: usize = 50;
 
 /// Everything done over RPC, sorted by time, and how many outputs it spends.
-pub fn agenda(
+pub fn workload(
     topology: &Topology,
     nodes: &[Node],
     faults: &[Fault],
     downtime: &Downtime,
     seed: u64,
-) -> (Vec<Errand>, u32) {
-    let mut errands = blocks(topology, nodes, downtime, seed);
+) -> (Vec<WorkloadAction>, u32) {
+    let mut actions = blocks(topology, nodes, downtime, seed);
     let mut outputs = 0;
     for (index, fault) in topology.faults.iter().enumerate() {
         let across = fault
@@ -45,29 +45,29 @@ pub fn agenda(
         if let Some([first, second, ..]) = across.and_then(Fault::sides) {
             let mut chance = Chance::new(seed, &format!("double-spend/{index}"));
             let mut side = |nodes: &[NodeId]| candidates(nodes, fault.start, downtime, &mut chance);
-            let task = Task::DoubleSpend {
+            let work = Work::DoubleSpend {
                 fault: index as u32,
                 output: outputs,
                 sides: [side(first), side(second)],
             };
-            errands.push(Errand {
+            actions.push(WorkloadAction {
                 at: fault.start,
-                task,
+                work,
             });
             outputs += 1;
         }
     }
     for (at, node) in payments(topology, nodes, downtime, seed) {
-        let task = Task::Transaction {
+        let work = Work::Transaction {
             node,
             output: outputs,
             variant: 0,
         };
-        errands.push(Errand { at, task });
+        actions.push(WorkloadAction { at, work });
         outputs += 1;
     }
-    errands.sort_by_key(|errand| errand.at);
-    (errands, outputs)
+    actions.sort_by_key(|action| action.at);
+    (actions, outputs)
 }
 
 /// From when blocks and transactions come.
@@ -86,10 +86,15 @@ fn finish(topology: &Topology) -> (Nanos, Nanos) {
     (last.saturating_sub(quiet(topology)), last)
 }
 
-fn blocks(topology: &Topology, nodes: &[Node], downtime: &Downtime, seed: u64) -> Vec<Errand> {
-    let mine = |at, node| Errand {
+fn blocks(
+    topology: &Topology,
+    nodes: &[Node],
+    downtime: &Downtime,
+    seed: u64,
+) -> Vec<WorkloadAction> {
+    let mine = |at, node| WorkloadAction {
         at,
-        task: Task::Mine { node },
+        work: Work::Mine { node },
     };
     let interval = match &topology.ledger.blocks {
         Blocks::None => return Vec::new(),
@@ -101,14 +106,14 @@ fn blocks(topology: &Topology, nodes: &[Node], downtime: &Downtime, seed: u64) -
     };
     let mut chance = Chance::new(seed, "blocks");
     let (end, last) = finish(topology);
-    let mut errands = Vec::new();
+    let mut actions = Vec::new();
     let everybody = Weighted::new(nodes.iter());
     for at in arrivals(interval.0 as f64, begin(topology), end, &mut chance) {
-        errands.extend(everybody.draw(&mut chance).map(|node| mine(at, node)));
+        actions.extend(everybody.draw(&mut chance).map(|node| mine(at, node)));
     }
     let up = Weighted::new(nodes.iter().filter(|node| downtime.is_up(node.id, last)));
-    errands.extend(up.draw(&mut chance).map(|node| mine(last, node)));
-    errands
+    actions.extend(up.draw(&mut chance).map(|node| mine(last, node)));
+    actions
 }
 
 /// A Poisson process.

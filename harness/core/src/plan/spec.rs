@@ -34,12 +34,12 @@ pub struct Plan {
     /// Link changes and process control, sorted by time. Held by the fabric. Its last entries
     /// heal everything and bring every node back, at the start of the settle phase, except
     /// what is explicitly never to heal. Entries of one instant are carried out in their order.
-    pub timetable: Vec<Timed>,
+    pub fault_schedule: Vec<Timed>,
     /// When each node is meant to be down, by whatever churn or fault; sorted by start, then by
-    /// node. The outages of one node neither overlap nor touch. The timetable carries them out.
+    /// node. The outages of one node neither overlap nor touch. The fault schedule carries them out.
     pub outages: Vec<Outage>,
     /// Blocks, transactions and double spends, sorted by time. Done by the engine over RPC.
-    pub agenda: Vec<Errand>,
+    pub workload: Vec<WorkloadAction>,
     /// The faults as a person wrote them, for events, report and checks.
     pub faults: Vec<Fault>,
     /// What must hold.
@@ -168,17 +168,17 @@ pub struct Outage {
 
 /// Something that the engine does over a node's RPC at an instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Errand {
+pub struct WorkloadAction {
     /// Since `go`.
     pub at: Nanos,
     /// What.
-    pub task: Task,
+    pub work: Work,
 }
 
-/// What an errand does.
+/// What an workload action does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
+pub enum Work {
     /// The winner of the lottery mines one block; nothing happens if it is down.
     Mine {
         /// The winner.

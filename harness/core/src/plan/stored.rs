@@ -8,7 +8,7 @@ use peerlab_link::{Change, Nanos, NodeId};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::spec::{Cause, Fault, Peers, Plan, Task};
+use super::spec::{Cause, Fault, Peers, Plan, Work};
 use crate::error::{Error, Explain, Result};
 
 /// What every format of a plan has.
@@ -167,17 +167,17 @@ impl Plan {
     }
 
     fn validate_times(&self) -> Result<(), String> {
-        let sorted = self.timetable.is_sorted_by_key(|timed| timed.at)
-            && self.agenda.is_sorted_by_key(|errand| errand.at)
+        let sorted = self.fault_schedule.is_sorted_by_key(|timed| timed.at)
+            && self.workload.is_sorted_by_key(|action| action.at)
             && self
                 .outages
                 .is_sorted_by_key(|outage| (outage.start, outage.node));
         if !sorted {
-            return Err("timetable, agenda or outages are not sorted".into());
+            return Err("fault schedule, workload or outages are not sorted".into());
         }
         let last = [
-            self.timetable.last().map(|timed| timed.at),
-            self.agenda.last().map(|errand| errand.at),
+            self.fault_schedule.last().map(|timed| timed.at),
+            self.workload.last().map(|action| action.at),
         ];
         if last.into_iter().flatten().any(|at| at > self.end()) {
             return Err("something is due after the end".into());
@@ -211,12 +211,12 @@ impl Plan {
             }
             Action::Link(Change::Heal { .. } | Change::Unshape { .. } | Change::HealAll) => true,
         };
-        let task = |task: &Task| match task {
-            Task::Mine { node } => known(&[*node]),
-            Task::Transaction { node, output, .. } => {
+        let work = |work: &Work| match work {
+            Work::Mine { node } => known(&[*node]),
+            Work::Transaction { node, output, .. } => {
                 known(&[*node]) && *output < self.ledger.outputs
             }
-            Task::DoubleSpend {
+            Work::DoubleSpend {
                 fault,
                 output,
                 sides,
@@ -228,9 +228,12 @@ impl Plan {
         };
         let fine = self.nodes.iter().all(|node| peers(&node.peers))
             && self.faults.iter().all(|it| fault(&it.cause))
-            && self.timetable.iter().all(|timed| action(&timed.action))
+            && self
+                .fault_schedule
+                .iter()
+                .all(|timed| action(&timed.action))
             && self.outages.iter().all(|outage| known(&[outage.node]))
-            && self.agenda.iter().all(|errand| task(&errand.task));
+            && self.workload.iter().all(|action| work(&action.work));
         if fine {
             Ok(())
         } else {

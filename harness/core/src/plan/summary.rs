@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use peerlab_link::Nanos;
 
-use super::spec::{Disturbance, Expectation, Fault, Image, NodeQuantile, Plan, Task};
+use super::spec::{Disturbance, Expectation, Fault, Image, NodeQuantile, Plan, Work};
 
 impl Plan {
     /// The experiment on one screen: nodes, phases, faults, expectations.
@@ -102,10 +102,14 @@ impl Plan {
     }
 
     fn ledger_summary(&self) -> String {
-        let count =
-            |is: fn(&Task) -> bool| self.agenda.iter().filter(|errand| is(&errand.task)).count();
-        let blocks = count(|task| matches!(task, Task::Mine { .. }));
-        let payments = count(|task| matches!(task, Task::Transaction { .. }));
+        let count = |is: fn(&Work) -> bool| {
+            self.workload
+                .iter()
+                .filter(|action| is(&action.work))
+                .count()
+        };
+        let blocks = count(|work| matches!(work, Work::Mine { .. }));
+        let payments = count(|work| matches!(work, Work::Transaction { .. }));
         let interval = self.ledger.block_interval;
         let every = interval.map_or(String::new(), |interval| {
             format!(" (one in {} on average)", interval.show())
@@ -137,11 +141,11 @@ impl Plan {
                 format!("{} down {until} ({how})", name(outage.node)),
             ));
         }
-        for errand in &self.agenda {
-            let line = match &errand.task {
-                Task::Mine { node } => format!("{} mines", name(*node)),
-                Task::Transaction { node, .. } => format!("payment at {}", name(*node)),
-                Task::DoubleSpend { sides, .. } => {
+        for action in &self.workload {
+            let line = match &action.work {
+                Work::Mine { node } => format!("{} mines", name(*node)),
+                Work::Transaction { node, .. } => format!("payment at {}", name(*node)),
+                Work::DoubleSpend { sides, .. } => {
                     let first = |side: &[peerlab_link::NodeId]| {
                         side.first().map_or("nobody", |node| name(*node)).to_owned()
                     };
@@ -152,7 +156,7 @@ impl Plan {
                     )
                 }
             };
-            lines.push((errand.at, line));
+            lines.push((action.at, line));
         }
         lines.push((self.end(), "end".to_owned()));
         lines.sort_by_key(|(at, _)| *at);

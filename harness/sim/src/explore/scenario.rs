@@ -7,7 +7,7 @@ use peerlab_link::Nanos;
 
 use peerlab_core::error::Result;
 use peerlab_core::experiment::{Down, Expectation, FaultKind, Nodes};
-use peerlab_core::plan::spec::{self, Peers, Task};
+use peerlab_core::plan::spec::{self, Peers, Work};
 use peerlab_core::plan::{Placement, Plan, compile, draw_churn};
 use peerlab_core::topology::{self, Discovery, Group, Moment, Phases, Places, Topology};
 
@@ -101,14 +101,14 @@ impl Scenario {
             }
         }
         away.sort_by_key(|away| (away.node, away.start));
-        let moments = |wanted: fn(&Task) -> Option<u32>| {
-            let moment = |errand: &spec::Errand| {
-                wanted(&errand.task).map(|node| Moment {
-                    at: errand.at,
+        let moments = |wanted: fn(&Work) -> Option<u32>| {
+            let moment = |action: &spec::WorkloadAction| {
+                wanted(&action.work).map(|node| Moment {
+                    at: action.at,
                     node,
                 })
             };
-            plan.agenda.iter().filter_map(moment).collect()
+            plan.workload.iter().filter_map(moment).collect()
         };
         Ok(Scenario {
             name: topology.name.clone(),
@@ -121,12 +121,12 @@ impl Scenario {
             framing_bytes: topology.network.framing_bytes,
             known: known(topology, &plan),
             filler_bytes: topology.ledger.filler_bytes,
-            blocks: moments(|task| match task {
-                Task::Mine { node } => Some(node.0),
+            blocks: moments(|work| match work {
+                Work::Mine { node } => Some(node.0),
                 _ => None,
             }),
-            payments: moments(|task| match task {
-                Task::Transaction { node, .. } => Some(node.0),
+            payments: moments(|work| match work {
+                Work::Transaction { node, .. } => Some(node.0),
                 _ => None,
             }),
             away,

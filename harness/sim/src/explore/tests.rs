@@ -12,7 +12,7 @@ use peerlab_core::conduct::Stop;
 use super::*;
 use peerlab_core::error::{Error, Kind, Result};
 use peerlab_core::experiment::{Down, Expectation, FaultKind};
-use peerlab_core::plan::spec::{self, Peers, Task};
+use peerlab_core::plan::spec::{self, Peers, Work};
 use peerlab_core::plan::{Plan, compile};
 use peerlab_core::topology::{self, Topology};
 
@@ -78,8 +78,12 @@ struct Script {
 
 impl Script {
     fn of(plan: &Plan) -> Script {
-        let tasks =
-            |is: fn(&Task) -> bool| plan.agenda.iter().filter(|errand| is(&errand.task)).count();
+        let tasks = |is: fn(&Work) -> bool| {
+            plan.workload
+                .iter()
+                .filter(|action| is(&action.work))
+                .count()
+        };
         let faults =
             |is: fn(&spec::Fault) -> bool| plan.faults.iter().filter(|fault| is(fault)).count();
         let known = plan.nodes.iter().map(|node| {
@@ -88,8 +92,8 @@ impl Script {
         });
         Script {
             nodes: plan.nodes.len(),
-            blocks: tasks(|task| matches!(task, Task::Mine { .. })),
-            payments: tasks(|task| matches!(task, Task::Transaction { .. })),
+            blocks: tasks(|work| matches!(work, Work::Mine { .. })),
+            payments: tasks(|work| matches!(work, Work::Transaction { .. })),
             partitions: faults(|fault| fault.sides().is_some()),
             kills: faults(|fault| fault.kind().is_some_and(|kind| kind.down().is_some())),
             absences: faults(|fault| fault.kind().is_none()),
@@ -121,8 +125,8 @@ fn a_scenario_is_the_plan_of_its_experiment() {
             let topology = shipped(name);
             let drawn = compile(&topology, seed).unwrap();
             let written = plan_of(&Scenario::of(&topology, seed).unwrap()).unwrap();
-            assert_eq!(written.agenda, drawn.agenda, "{name}");
-            assert_eq!(written.timetable, drawn.timetable, "{name}");
+            assert_eq!(written.workload, drawn.workload, "{name}");
+            assert_eq!(written.fault_schedule, drawn.fault_schedule, "{name}");
             assert_eq!(written.outages, drawn.outages, "{name}");
             assert_eq!(written.network, drawn.network, "{name}");
             assert_eq!(written.expect, drawn.expect, "{name}");
@@ -382,9 +386,9 @@ fn what_hangs_on_a_moment_is_not_taken() {
     let first = whole.blocks[0].at;
     // A partition, or a block at one instant and no other: real nodes would not meet it.
     let judge = |plan: &Plan| -> Result<Vec<Failure>> {
-        let mines = |errand: &spec::Errand| matches!(errand.task, Task::Mine { .. });
-        let mut blocks = plan.agenda.iter().filter(|errand| mines(errand));
-        let met = Script::of(plan).partitions > 0 || blocks.any(|errand| errand.at == first);
+        let mines = |action: &spec::WorkloadAction| matches!(action.work, Work::Mine { .. });
+        let mut blocks = plan.workload.iter().filter(|action| mines(action));
+        let met = Script::of(plan).partitions > 0 || blocks.any(|action| action.at == first);
         Ok(if met {
             fails(plan, "same_ledger")
         } else {
@@ -626,12 +630,15 @@ fn a_partition_in_a_shrunk_plan_holds_every_node() {
     let seed = (0..).find(failing).unwrap();
     let shrunk = shrunk(&base.draw(seed).unwrap(), &judge);
     let plan = plan_of(&shrunk.scenario).unwrap();
-    let split = plan.timetable.iter().find_map(|timed| match &timed.action {
-        Action::Link(Change::Partition { groups, .. }) => {
-            Some(groups.iter().map(Vec::len).sum::<usize>())
-        }
-        _ => None,
-    });
+    let split = plan
+        .fault_schedule
+        .iter()
+        .find_map(|timed| match &timed.action {
+            Action::Link(Change::Partition { groups, .. }) => {
+                Some(groups.iter().map(Vec::len).sum::<usize>())
+            }
+            _ => None,
+        });
     assert_eq!(split, Some(plan.nodes.len()));
     assert!(plan.end() < Nanos::from_secs(60));
     assert!(

@@ -89,7 +89,7 @@ impl Director<'_> {
         self.begin()?;
         let plan = self.plan;
         let in_time = plan
-            .timetable
+            .fault_schedule
             .iter()
             .take_while(|line| line.at < plan.end());
         let mut lines = (0..).zip(in_time).peekable();

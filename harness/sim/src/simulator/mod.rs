@@ -3,7 +3,7 @@
 //! for byte, on any machine.
 //!
 //! ```text
-//! director   the plan's timetable and errands, the record
+//! director   the plan's fault schedule and workload actions, the record
 //!    |
 //!   pool     the nodes spread over threads, without anybody being able to tell
 //!    |

@@ -11,7 +11,7 @@ use peerlab_link::Nanos;
 
 use super::Limit;
 use peerlab_core::plan::Plan;
-use peerlab_core::plan::spec::Task;
+use peerlab_core::plan::spec::Work;
 
 /// CPU time of an idle node, per second.
 const IDLE_NANOS: f64 = 150_000.0;
@@ -46,12 +46,12 @@ impl Load {
     /// The mean over a plan's length.
     pub fn of(plan: &Plan) -> Load {
         let seconds = plan.end().max(Nanos(1)).as_secs_f64();
-        let count = |wanted: fn(&Task) -> bool| {
-            plan.agenda.iter().filter(|e| wanted(&e.task)).count() as f64
+        let count = |wanted: fn(&Work) -> bool| {
+            plan.workload.iter().filter(|e| wanted(&e.work)).count() as f64
         };
         Load {
-            blocks: count(|task| matches!(task, Task::Mine { .. })) / seconds,
-            transactions: count(|task| matches!(task, Task::Transaction { .. })) / seconds,
+            blocks: count(|task| matches!(task, Work::Mine { .. })) / seconds,
+            transactions: count(|task| matches!(task, Work::Transaction { .. })) / seconds,
         }
     }
 

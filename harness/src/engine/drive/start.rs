@@ -66,7 +66,7 @@ pub async fn start<E: Engine>(
     control
         .order(ToFabric::Go {
             start: starting(plan),
-            schedule: plan.timetable.clone(),
+            schedule: plan.fault_schedule.clone(),
         })
         .await;
     let gone = async {

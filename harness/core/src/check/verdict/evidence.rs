@@ -11,7 +11,7 @@ use crate::check::propagation::Spread;
 use crate::check::record::Record;
 use crate::check::timeline::Timeline;
 use crate::plan::Plan;
-use crate::plan::spec::{Errand, Expectation, Task};
+use crate::plan::spec::{Expectation, Work, WorkloadAction};
 
 /// Everything measured that expectations are held against.
 pub struct Evidence<'a> {
@@ -65,8 +65,8 @@ impl Evidence<'_> {
     /// Whether the plan mines, but no block was ever seen. Nodes that all stand where they began
     /// then agree on nothing new, which must not pass for convergence.
     pub(super) fn nothing_mined(&self) -> bool {
-        let mines = |e: &Errand| matches!(e.task, Task::Mine { .. });
-        self.plan.agenda.iter().any(mines) && self.record.tree.mined().next().is_none()
+        let mines = |e: &WorkloadAction| matches!(e.work, Work::Mine { .. });
+        self.plan.workload.iter().any(mines) && self.record.tree.mined().next().is_none()
     }
 
     /// Names of nodes.

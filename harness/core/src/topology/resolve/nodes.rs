@@ -16,7 +16,7 @@ use crate::topology::words::{ProbeWay, RPC_PORT};
 use crate::topology::written::{WordOr, Written};
 
 /// Most nodes of an experiment. Addresses come from 10.0.0.0/8, which would hold 16,777,214; but
-/// the plan, the timetable and a thousand figures per node have to fit into memory as well.
+/// the plan, the fault schedule and a thousand figures per node have to fit into memory as well.
 pub const NODES_MAX: u64 = 100_000;
 /// Queue of an access link where none is written.
 pub const QUEUE_BYTES_DEFAULT: u32 = 256 * 1024;

@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bitcoin::consensus::encode::serialize_hex;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use peerlab_link::NodeId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
-use super::ProbeError;
+use super::{Answer, Chain, Ledger, Probe, ProbeError, Said};
 use peerlab_core::conduct::{BlockFacts, LedgerState, PeerSums};
 use peerlab_core::event::Tip;
+use peerlab_core::ledger::{self, Payment};
 
 /// User and password of every node's RPC ([`peerlab_core::plan::RPC_AUTH`], twice), as the header has it.
 const AUTHORIZATION_VALUE: &str = "Basic cGVlcmxhYjpwZWVybGFi";
@@ -108,11 +111,15 @@ impl BitcoinRpc {
         })
     }
 
-    /// The best block.
-    ///
-    /// # Errors
-    /// When there is no good answer.
-    pub async fn best_block(&mut self) -> Result<Tip, ProbeError> {
+    async fn wait(&mut self, params: Value) -> Result<Tip, ProbeError> {
+        let tip: HashAndHeight = self.call("waitfornewblock", params).await?;
+        Ok(Tip {
+            hash: tip.hash,
+            height: tip.height,
+        })
+    }
+
+    async fn best_block(&mut self) -> Result<Tip, ProbeError> {
         let info: ChainInfo = self.call("getblockchaininfo", json!([])).await?;
         Ok(Tip {
             hash: info.bestblockhash,
@@ -120,14 +127,11 @@ impl BitcoinRpc {
         })
     }
 
-    /// The best block, as soon as it is another than `known`, or after `patience`.
-    ///
-    /// # Errors
-    /// When there is no good answer.
-    pub async fn best_block_after(
+    /// The best block, as soon as it is another than `known`, or after `timeout`.
+    async fn best_block_after(
         &mut self,
         known: &Tip,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Tip, ProbeError> {
         if !self.waits_from_tip {
             // A block that comes between two waits would be missed until the wait is over.
@@ -135,10 +139,10 @@ impl BitcoinRpc {
             if tip != *known {
                 return Ok(tip);
             }
-            let patience = patience.min(BLIND_WAIT);
-            return self.wait(json!([patience.as_millis() as u64])).await;
+            let timeout = timeout.min(BLIND_WAIT);
+            return self.wait(json!([timeout.as_millis() as u64])).await;
         }
-        let params = json!([patience.as_millis() as u64, known.hash]);
+        let params = json!([timeout.as_millis() as u64, known.hash]);
         match self.wait(params).await {
             Err(ProbeError::Refused {
                 code: CODE_MISC, ..
@@ -148,84 +152,6 @@ impl BitcoinRpc {
             }
             other => other,
         }
-    }
-
-    async fn wait(&mut self, params: Value) -> Result<Tip, ProbeError> {
-        let tip: HashAndHeight = self.call("waitfornewblock", params).await?;
-        Ok(Tip {
-            hash: tip.hash,
-            height: tip.height,
-        })
-    }
-
-    /// What is known about a block.
-    ///
-    /// # Errors
-    /// When there is no good answer, or the node does not have the block.
-    pub async fn block(&mut self, hash: &str) -> Result<BlockFacts, ProbeError> {
-        self.call("getblock", json!([hash, 1])).await
-    }
-
-    /// Mines one block and returns its hash.
-    ///
-    /// # Errors
-    /// When there is no good answer.
-    pub async fn mine(&mut self, address: &str) -> Result<String, ProbeError> {
-        let hashes: Vec<String> = self.call("generatetoaddress", json!([1, address])).await?;
-        let first = hashes.into_iter().next();
-        first.ok_or_else(|| ProbeError::Malformed("no block was mined".into()))
-    }
-
-    /// Submits a transaction, given in hex.
-    ///
-    /// # Errors
-    /// When the node refuses it, or there is no good answer.
-    pub async fn submit(&mut self, transaction: &str) -> Result<(), ProbeError> {
-        let _: Value = self
-            .call("sendrawtransaction", json!([transaction]))
-            .await?;
-        Ok(())
-    }
-
-    /// The node's peers.
-    ///
-    /// # Errors
-    /// When there is no good answer.
-    pub async fn peers(&mut self) -> Result<PeerSums, ProbeError> {
-        let peers: Vec<Peer> = self.call("getpeerinfo", json!([])).await?;
-        let mut sums = PeerSums::default();
-        for peer in peers {
-            if peer.inbound {
-                sums.inbound += 1;
-            } else {
-                sums.outbound += 1;
-            }
-            for (into, from) in [
-                (&mut sums.sent, peer.bytessent_per_msg),
-                (&mut sums.received, peer.bytesrecv_per_msg),
-            ] {
-                for (message, bytes) in from {
-                    let sum = into.entry(message).or_default();
-                    *sum = bytes.saturating_add(*sum);
-                }
-            }
-        }
-        Ok(sums)
-    }
-
-    /// The state of the ledger.
-    ///
-    /// # Errors
-    /// When there is no good answer.
-    pub async fn ledger(&mut self) -> Result<LedgerState, ProbeError> {
-        let set: UtxoSet = self.call("gettxoutsetinfo", json!(["muhash"])).await?;
-        Ok(LedgerState {
-            tip: Tip {
-                hash: set.bestblock,
-                height: set.height,
-            },
-            muhash: set.muhash,
-        })
     }
 
     /// One call.
@@ -264,6 +190,96 @@ impl BitcoinRpc {
         serde_json::from_value(envelope.result)
             .map_err(|e| ProbeError::Malformed(format!("{method}: {e}")))
     }
+}
+
+impl Probe for BitcoinRpc {
+    fn said(&mut self) -> Answer<'_, Said> {
+        Box::pin(async { Ok(Said::Tip(self.best_block().await?)) })
+    }
+
+    fn said_after<'a>(&'a mut self, known: &'a Said, timeout: Duration) -> Answer<'a, Said> {
+        Box::pin(async move {
+            let tip = match known {
+                Said::Tip(known) => self.best_block_after(known, timeout).await?,
+                Said::Value(_) => self.best_block().await?,
+            };
+            Ok(Said::Tip(tip))
+        })
+    }
+
+    fn chain(&mut self) -> Option<&mut dyn Chain> {
+        Some(self)
+    }
+
+    fn ledger(&mut self) -> Option<&mut dyn Ledger> {
+        Some(self)
+    }
+}
+
+impl Chain for BitcoinRpc {
+    fn block<'a>(&'a mut self, hash: &'a str) -> Answer<'a, BlockFacts> {
+        Box::pin(async move { self.call("getblock", json!([hash, 1])).await })
+    }
+
+    fn peers(&mut self) -> Answer<'_, PeerSums> {
+        Box::pin(async {
+            let peers = self.call("getpeerinfo", json!([])).await?;
+            Ok(sum_up(peers))
+        })
+    }
+}
+
+impl Ledger for BitcoinRpc {
+    fn mine(&mut self, miner: NodeId) -> Answer<'_, String> {
+        Box::pin(async move {
+            let address = ledger::payout_address(miner);
+            let hashes: Vec<String> = self.call("generatetoaddress", json!([1, address])).await?;
+            let first = hashes.into_iter().next();
+            first.ok_or_else(|| ProbeError::Malformed("no block was mined".into()))
+        })
+    }
+
+    fn submit<'a>(&'a mut self, payment: &'a Payment) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let hex = serialize_hex(&payment.transaction);
+            let _: Value = self.call("sendrawtransaction", json!([hex])).await?;
+            Ok(())
+        })
+    }
+
+    fn state(&mut self) -> Answer<'_, LedgerState> {
+        Box::pin(async {
+            let set: UtxoSet = self.call("gettxoutsetinfo", json!(["muhash"])).await?;
+            Ok(LedgerState {
+                tip: Tip {
+                    hash: set.bestblock,
+                    height: set.height,
+                },
+                muhash: set.muhash,
+            })
+        })
+    }
+}
+
+fn sum_up(peers: Vec<Peer>) -> PeerSums {
+    let mut sums = PeerSums::default();
+    for peer in peers {
+        if peer.inbound {
+            sums.inbound += 1;
+        } else {
+            sums.outbound += 1;
+        }
+        for (into, from) in [
+            (&mut sums.sent, peer.bytessent_per_msg),
+            (&mut sums.received, peer.bytesrecv_per_msg),
+        ] {
+            for (message, bytes) in from {
+                let sum = into.entry(message).or_default();
+                *sum = bytes.saturating_add(*sum);
+            }
+        }
+    }
+    sums
 }
 
 fn transport(error: &hyper::Error) -> ProbeError {
@@ -373,7 +389,8 @@ mod tests {
     async fn a_refusal_keeps_the_nodes_words() {
         let body = json!({ "result": null, "error": { "code": -26, "message": "txn-mempool-conflict" }, "id": 1 });
         let mut rpc = probe(vec![("sendrawtransaction", 500, body.to_string())]).await;
-        let error = rpc.submit("00").await.unwrap_err();
+        let payment = Payment::new(&ledger::Premined::mine(1), 0, 0).unwrap();
+        let error = rpc.submit(&payment).await.unwrap_err();
         assert_eq!(error.to_string(), "txn-mempool-conflict (code -26)");
     }
 

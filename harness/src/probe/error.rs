@@ -20,4 +20,7 @@ pub enum ProbeError {
     /// No answer within the time allowed.
     #[error("no answer within {0:?}")]
     TimedOut(std::time::Duration),
+    /// The node's kind of probe does not do that.
+    #[error("{0} cannot be asked of this node")]
+    Unable(&'static str),
 }

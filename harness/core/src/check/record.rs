@@ -283,7 +283,7 @@ impl Record {
             }
             What::MineMissed { .. } => self.mine_missed += 1,
             // For readers of the log; no verdict rests on it.
-            What::Usage { .. } => {}
+            What::Usage { .. } | What::Value { .. } => {}
             What::Tip { node, tip } => {
                 let block = self.tree.name(&tip);
                 self.moved(t, node, MoveKind::Tip(block));

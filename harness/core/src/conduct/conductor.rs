@@ -21,7 +21,7 @@ use super::nodes::Nodes;
 use super::sequencer::{Question, Sequencer};
 use crate::error::Error;
 use crate::event::{HostFacts, RunEvent, What};
-use crate::ledger::{self, Premined};
+use crate::ledger::{Payment, Premined};
 use crate::plan::Plan;
 use crate::plan::spec::{Down, Work, WorkloadAction};
 
@@ -382,22 +382,20 @@ impl<'a> Conductor<'a> {
         variant: u32,
         double_spend: Option<u32>,
     ) {
-        let Some(transaction) = ledger::transaction(&self.premined, output, variant) else {
+        let Some(payment) = Payment::new(&self.premined, output, variant) else {
             tracing::error!("output {output} is to be spent, which the chain does not have");
             return;
         };
-        let txid = transaction.compute_txid();
         if self.nodes.is_up(node) {
             self.orders.push_back(Order::Submit {
                 node,
-                transaction: Arc::new(transaction),
-                txid,
+                payment: Arc::new(payment),
                 double_spend,
             });
         } else {
             let what = What::Transaction {
                 node,
-                txid: txid.to_string(),
+                txid: payment.id,
                 double_spend,
                 refused: Some(IS_DOWN.into()),
             };
@@ -473,6 +471,16 @@ impl<'a> Conductor<'a> {
                 }
                 return;
             }
+            Observation::Value {
+                node,
+                incarnation,
+                value,
+            } => {
+                if !self.nodes.is_up_in(node, incarnation) {
+                    return;
+                }
+                What::Value { node, value }
+            }
             Observation::Block { facts, miner } => return self.sequencer.block(t, facts, miner),
             Observation::Blocks { wanted, blocks } => {
                 let question = self.sequencer.answered(&wanted, blocks);
@@ -486,7 +494,7 @@ impl<'a> Conductor<'a> {
                 refused,
             } => What::Transaction {
                 node,
-                txid: txid.to_string(),
+                txid,
                 double_spend,
                 refused,
             },

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use bitcoin::{Transaction, Txid};
 use peerlab_link::NodeId;
 use peerlab_link::proto::{Action, Lateness, NodeCounters, NodeUsage};
 
 use super::{BlockFacts, KnownBlocks, LedgerState, PeerSums};
 use crate::event::Tip;
+use crate::ledger::Payment;
 use crate::plan::spec::Work;
 
 /// What happened.
@@ -64,6 +64,15 @@ pub enum Observation {
         /// The block.
         tip: Tip,
     },
+    /// What a node says, of one that has no chain to tell of.
+    Value {
+        /// Whose.
+        node: NodeId,
+        /// As in [`Order::Follow`].
+        incarnation: u32,
+        /// The value.
+        value: String,
+    },
     /// A block, from an engine that need not be asked for it. Its parent came before it.
     Block {
         /// The block.
@@ -90,8 +99,8 @@ pub enum Observation {
     Submitted {
         /// Where.
         node: NodeId,
-        /// What.
-        txid: Txid,
+        /// The payment's id.
+        txid: String,
         /// As in the order.
         double_spend: Option<u32>,
         /// Why it was refused, if it was.
@@ -153,8 +162,8 @@ pub enum Command {
 /// What the engine is to do.
 #[derive(Debug)]
 pub enum Order {
-    /// A node's program runs, or is about to: say when it answers, and each new best block, with
-    /// this incarnation.
+    /// A node's program runs, or is about to: say when it answers, and what: each new best block, or
+    /// each new value. With this incarnation.
     Follow {
         /// Whose.
         node: NodeId,
@@ -189,10 +198,8 @@ pub enum Order {
     Submit {
         /// Where.
         node: NodeId,
-        /// What.
-        transaction: Arc<Transaction>,
-        /// Its id.
-        txid: Txid,
+        /// Which.
+        payment: Arc<Payment>,
         /// The double-spend fault that it belongs to.
         double_spend: Option<u32>,
     },

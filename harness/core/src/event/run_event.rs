@@ -102,6 +102,13 @@ pub enum What {
         /// The best block.
         tip: Tip,
     },
+    /// What a node says changed (or is first known), of one that has no chain to tell of.
+    Value {
+        /// Whose.
+        node: NodeId,
+        /// The value.
+        value: String,
+    },
     /// A transaction was submitted.
     Transaction {
         /// Where.

@@ -10,4 +10,4 @@ mod program;
 pub use down::Down;
 pub use expectation::{Disturbance, Expectation, NodeQuantile};
 pub use fault::{FaultKey, FaultKind, Nodes};
-pub use program::{Image, Probe};
+pub use program::{Ability, Image, Probe};

@@ -14,7 +14,7 @@ pub enum Image {
     Archive(String),
 }
 
-/// How a node's ledger is read.
+/// How a node is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
@@ -23,4 +23,33 @@ pub enum Probe {
         /// TCP port.
         port: u16,
     },
+}
+
+/// What can be asked of a node. Each step includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ability {
+    /// Whether it is up: it answers at all.
+    Up,
+    /// What it says: a value, on which nodes can agree. That of a chain is its best block.
+    Value,
+    /// Its best block, each block, its connections.
+    Chain,
+    /// To mine, to take a transaction, and its state.
+    Ledger,
+}
+
+impl Probe {
+    /// The most that can be asked through it.
+    pub fn ability(&self) -> Ability {
+        match self {
+            Probe::BitcoinRpc { .. } => Ability::Ledger,
+        }
+    }
+
+    /// Its word in a file.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Probe::BitcoinRpc { .. } => "bitcoin-rpc",
+        }
+    }
 }

@@ -6,4 +6,4 @@ mod premined;
 mod wallet;
 
 pub use premined::{Premined, block_count};
-pub use wallet::{payout_address, transaction};
+pub use wallet::{Payment, payout_address};

@@ -19,9 +19,27 @@ const SECRET: [u8; 32] = [0x70; 32];
 /// Fee of a transaction: 110 virtual bytes at about nine satoshis each.
 const FEE: Amount = Amount::from_sat(1_000);
 
+/// A transaction to be submitted, and its id as nodes show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// Its id.
+    pub id: String,
+}
+
+impl Payment {
+    /// What spends a pre-mined output, in one of its variants, as [`transaction`] has it.
+    pub fn new(premined: &Premined, output: u32, variant: u32) -> Option<Payment> {
+        let transaction = transaction(premined, output, variant)?;
+        let id = transaction.compute_txid().to_string();
+        Some(Payment { transaction, id })
+    }
+}
+
 /// The transaction that spends a pre-mined output, or `None` where the chain has no such
 /// output. Two variants of one output pay to different places, and so conflict.
-pub fn transaction(premined: &Premined, output: u32, variant: u32) -> Option<Transaction> {
+fn transaction(premined: &Premined, output: u32, variant: u32) -> Option<Transaction> {
     let coin = premined.coin(output)?;
     let mut label = *b"peerlab payment 0000 0000";
     label[16..20].copy_from_slice(&output.to_le_bytes());

@@ -170,14 +170,14 @@ impl Director<'_> {
                 Order::Mine { node } => self.mine(node)?,
                 Order::Submit {
                     node,
-                    transaction,
-                    txid,
+                    payment,
                     double_spend,
                 } => {
+                    let transaction = Arc::new(payment.transaction.clone());
                     let refused = self.submit(node, transaction);
                     self.observed(Observation::Submitted {
                         node,
-                        txid,
+                        txid: payment.id.clone(),
                         double_spend,
                         refused,
                     });

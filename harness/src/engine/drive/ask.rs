@@ -4,15 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::consensus::encode::serialize_hex;
-use bitcoin::{Transaction, Txid};
 use peerlab_link::NodeId;
 use tokio::time::timeout;
 
 use super::dial::Dialer;
-use crate::probe::ProbeError;
+use crate::probe::{Ledger, Probe, ProbeError};
 use peerlab_core::conduct::{BlockFacts, KnownBlocks, Observation};
-use peerlab_core::ledger;
+use peerlab_core::ledger::Payment;
 
 /// How long a workload action may take, connecting included.
 const ACTION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,8 +24,8 @@ const ANCESTORS_MAX: usize = 10_000;
 /// Has a node mine one block.
 pub async fn mine(dialer: Dialer, node: NodeId) -> Observation {
     let result = bounded(ACTION_TIMEOUT, async {
-        let mut rpc = dialer.rpc(node).await?;
-        rpc.mine(&ledger::payout_address(node)).await
+        let mut probe = dialer.probe(node).await?;
+        ledger_of(&mut *probe)?.mine(node).await
     })
     .await
     .map_err(|e| e.to_string());
@@ -38,19 +36,17 @@ pub async fn mine(dialer: Dialer, node: NodeId) -> Observation {
 pub async fn submit(
     dialer: Dialer,
     node: NodeId,
-    transaction: Arc<Transaction>,
-    txid: Txid,
+    payment: Arc<Payment>,
     double_spend: Option<u32>,
 ) -> Observation {
-    let hex = serialize_hex(&*transaction);
     let result = bounded(ACTION_TIMEOUT, async {
-        let mut rpc = dialer.rpc(node).await?;
-        rpc.submit(&hex).await
+        let mut probe = dialer.probe(node).await?;
+        ledger_of(&mut *probe)?.submit(&payment).await
     })
     .await;
     Observation::Submitted {
         node,
-        txid,
+        txid: payment.id.clone(),
         double_spend,
         refused: result.err().map(|e| e.to_string()),
     }
@@ -59,11 +55,12 @@ pub async fn submit(
 /// Asks for a block and for those of its ancestors that are unknown.
 pub async fn blocks(dialer: Dialer, node: NodeId, hash: String, known: KnownBlocks) -> Observation {
     let blocks = bounded(QUESTION_TIMEOUT, async {
-        let mut rpc = dialer.rpc(node).await?;
+        let mut probe = dialer.probe(node).await?;
+        let chain = probe.chain().ok_or(ProbeError::Unable("a block"))?;
         let mut blocks: Vec<BlockFacts> = Vec::new();
         let mut next = hash.clone();
         while blocks.len() < ANCESTORS_MAX && !next.is_empty() && !known.contains(&next) {
-            let block = rpc.block(&next).await?;
+            let block = chain.block(&next).await?;
             next.clone_from(&block.prev);
             blocks.push(block);
         }
@@ -84,11 +81,13 @@ pub async fn blocks(dialer: Dialer, node: NodeId, hash: String, known: KnownBloc
 pub async fn account(dialer: Dialer, node: NodeId, ledger: bool) -> Vec<Observation> {
     let mut seen = Vec::new();
     let result = bounded(ACCOUNT_TIMEOUT, async {
-        let mut rpc = dialer.rpc(node).await?;
-        let sums = rpc.peers().await?;
-        seen.push(Observation::Peers { node, sums });
-        if ledger {
-            let state = rpc.ledger().await?;
+        let mut probe = dialer.probe(node).await?;
+        if let Some(chain) = probe.chain() {
+            let sums = chain.peers().await?;
+            seen.push(Observation::Peers { node, sums });
+        }
+        if ledger && let Some(ledger) = probe.ledger() {
+            let state = ledger.state().await?;
             seen.push(Observation::Ledger { node, state });
         }
         Ok(())
@@ -99,6 +98,10 @@ pub async fn account(dialer: Dialer, node: NodeId, ledger: bool) -> Vec<Observat
     }
     seen.push(Observation::Accounted);
     seen
+}
+
+fn ledger_of(probe: &mut dyn Probe) -> Result<&mut dyn Ledger, ProbeError> {
+    probe.ledger().ok_or(ProbeError::Unable("work on a ledger"))
 }
 
 async fn bounded<T>(

@@ -1,14 +1,16 @@
-//! Connections to a node's loopback, through fabric and gate.
+//! Connections into a node's namespaces, through fabric and gate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerlab_link::NodeId;
 use peerlab_link::proto::{StreamAnswer, StreamOpen};
 use tokio::time::timeout;
 
-use super::mux::{Mux, read_message, write_message};
-use crate::probe::{BitcoinRpc, ProbeError};
-use peerlab_core::plan::spec::{Plan, Probe};
+use super::mux::{Mux, MuxStream, read_message, write_message};
+use crate::probe::{self, Answer, Probe, ProbeError, Reach};
+use peerlab_core::experiment;
+use peerlab_core::plan::Plan;
 
 /// How long a connection may take to open: it is loopback, on a host that may be busy.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,36 +19,64 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Dialer {
     mux: Mux,
-    /// The probe's TCP port by node.
-    ports: std::sync::Arc<[u16]>,
+    /// By group.
+    probes: Arc<[experiment::Probe]>,
+    /// Each node's group.
+    groups: Arc<[u32]>,
 }
 
 impl Dialer {
     /// For the nodes of this plan.
     pub fn new(mux: Mux, plan: &Plan) -> Dialer {
-        let port = |group: u32| match plan.groups.get(group as usize).map(|g| &g.probe) {
-            Some(Probe::BitcoinRpc { port }) => *port,
-            None => 0,
-        };
         Dialer {
             mux,
-            ports: plan.nodes.iter().map(|node| port(node.group)).collect(),
+            probes: plan
+                .groups
+                .iter()
+                .map(|group| group.probe.clone())
+                .collect(),
+            groups: plan.nodes.iter().map(|node| node.group).collect(),
         }
     }
 
-    /// A connection to a node's RPC.
+    /// A connection to a node's probe.
     ///
     /// # Errors
     /// When the node does not take it: it is down, or not yet ready.
-    pub async fn rpc(&self, node: NodeId) -> Result<BitcoinRpc, ProbeError> {
+    pub async fn probe(&self, node: NodeId) -> Result<Box<dyn Probe>, ProbeError> {
+        let group = self.groups.get(node.index());
+        let kind = group.and_then(|group| self.probes.get(*group as usize));
+        let kind = kind.ok_or(ProbeError::Unable("anything"))?;
+        let mux = self.mux.clone();
+        probe::open(kind, NodeReach { mux, node }).await
+    }
+}
+
+/// The way into one node.
+#[derive(Debug)]
+struct NodeReach {
+    mux: Mux,
+    node: NodeId,
+}
+
+impl Reach for NodeReach {
+    type Stream = MuxStream;
+
+    fn dial(&self, port: u16) -> Answer<'_, MuxStream> {
+        let node = self.node;
+        Box::pin(self.open(StreamOpen::Dial { node, port }))
+    }
+}
+
+impl NodeReach {
+    async fn open(&self, what: StreamOpen) -> Result<MuxStream, ProbeError> {
         let open = async {
-            let port = self.ports[node.index()];
             let mut stream = self.mux.open().await.map_err(|e| broken(&e))?;
-            write_message(&mut stream, &StreamOpen::Dial { node, port })
+            write_message(&mut stream, &what)
                 .await
                 .map_err(|e| broken(&e))?;
             match read_message(&mut stream).await.map_err(|e| broken(&e))? {
-                Some(StreamAnswer::Open) => BitcoinRpc::connect(stream).await,
+                Some(StreamAnswer::Open) => Ok(stream),
                 Some(StreamAnswer::Refused(reason)) => Err(ProbeError::Transport(reason)),
                 None => Err(ProbeError::Transport("the stream was closed".into())),
             }

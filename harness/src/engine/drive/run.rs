@@ -253,10 +253,9 @@ impl<'a, E: Engine> Run<'a, E> {
             Order::Mine { node } => self.ask(ask::mine(dialer, node)),
             Order::Submit {
                 node,
-                transaction,
-                txid,
+                payment,
                 double_spend,
-            } => self.ask(ask::submit(dialer, node, transaction, txid, double_spend)),
+            } => self.ask(ask::submit(dialer, node, payment, double_spend)),
             Order::AskBlocks { node, hash, known } => {
                 self.ask(ask::blocks(dialer, node, hash, known));
             }

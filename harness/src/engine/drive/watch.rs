@@ -1,5 +1,5 @@
 //! One watcher for each node: reaches its probe whenever the node is meant to be up, and keeps
-//! one wait for a new block pending there. Tips are stamped when the answer arrives.
+//! one wait for something new pending there. What a node says is stamped when the answer arrives.
 
 use std::time::Duration;
 
@@ -9,9 +9,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::dial::Dialer;
 use super::report::Report;
-use crate::probe::{BitcoinRpc, ProbeError};
+use crate::probe::{ProbeError, Said};
 use peerlab_core::conduct::Observation;
-use peerlab_core::event::Tip;
 
 /// Pause before the second try to reach a probe; doubled with each further try.
 const RETRY_MIN: Duration = Duration::from_millis(40);
@@ -19,7 +18,7 @@ const RETRY_MIN: Duration = Duration::from_millis(40);
 const RETRY_MAX: Duration = Duration::from_millis(640);
 /// How long a node may take for an answer that needs no waiting.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long one wait for a block is kept pending.
+/// How long one wait for something new is kept pending.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// What a watcher is to do.
@@ -84,11 +83,11 @@ async fn session(
     incarnation: u32,
     dialer: &Dialer,
     reports: &mpsc::Sender<Report>,
-    known: &mut Option<Tip>,
+    known: &mut Option<Said>,
     pause: &mut Duration,
 ) -> Result<(), ProbeError> {
-    let mut rpc = dialer.rpc(node).await?;
-    let mut tip = answer(ANSWER_TIMEOUT, rpc.best_block()).await?;
+    let mut probe = dialer.probe(node).await?;
+    let mut said = answer(ANSWER_TIMEOUT, probe.said()).await?;
     let up = Observation::Up { node, incarnation };
     if reports.send(Report::now(up)).await.is_err() {
         return Ok(());
@@ -96,23 +95,30 @@ async fn session(
     *pause = RETRY_MIN;
     loop {
         let at = Instant::now();
-        if known.as_ref() != Some(&tip) {
-            *known = Some(tip.clone());
-            let observation = Observation::Tip {
-                node,
-                incarnation,
-                tip: tip.clone(),
-            };
+        if known.as_ref() != Some(&said) {
+            *known = Some(said.clone());
+            let observation = observed(node, incarnation, said.clone());
             if reports.send(Report { at, observation }).await.is_err() {
                 return Ok(());
             }
         }
-        tip = wait(&mut rpc, &tip).await?;
+        said = answer(WAIT + ANSWER_TIMEOUT, probe.said_after(&said, WAIT)).await?;
     }
 }
 
-async fn wait(rpc: &mut BitcoinRpc, tip: &Tip) -> Result<Tip, ProbeError> {
-    answer(WAIT + ANSWER_TIMEOUT, rpc.best_block_after(tip, WAIT)).await
+fn observed(node: NodeId, incarnation: u32, said: Said) -> Observation {
+    match said {
+        Said::Tip(tip) => Observation::Tip {
+            node,
+            incarnation,
+            tip,
+        },
+        Said::Value(value) => Observation::Value {
+            node,
+            incarnation,
+            value,
+        },
+    }
 }
 
 /// Bounds a call in time.

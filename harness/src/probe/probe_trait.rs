@@ -1,0 +1,75 @@
+//! What can be asked of a node, step by step, as
+//! [`peerlab_core::experiment::Ability`] names the steps. That a node is up shows by its answer.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use peerlab_link::NodeId;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::ProbeError;
+use peerlab_core::conduct::{BlockFacts, LedgerState, PeerSums};
+use peerlab_core::event::Tip;
+use peerlab_core::ledger::Payment;
+
+/// What comes of asking.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, ProbeError>>;
+
+/// What a node says: that on which nodes can agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Its best block.
+    Tip(Tip),
+    /// Whatever its probe makes out.
+    Value(String),
+}
+
+/// A connection to a node's probe. One question at a time; dropping it closes the connection.
+pub trait Probe: Send {
+    /// What the node says now.
+    fn said(&mut self) -> Answer<'_, Said>;
+
+    /// What it says, as soon as it is something else than `known`, or after `timeout`.
+    fn said_after<'a>(&'a mut self, known: &'a Said, timeout: Duration) -> Answer<'a, Said>;
+
+    /// Where the node has a chain that can be read.
+    fn chain(&mut self) -> Option<&mut dyn Chain> {
+        None
+    }
+
+    /// Where the node has a ledger that can be worked on.
+    fn ledger(&mut self) -> Option<&mut dyn Ledger> {
+        None
+    }
+}
+
+/// A node that has a chain of blocks.
+pub trait Chain: Send {
+    /// What is known about a block.
+    fn block<'a>(&'a mut self, hash: &'a str) -> Answer<'a, BlockFacts>;
+
+    /// The node's connections.
+    fn peers(&mut self) -> Answer<'_, PeerSums>;
+}
+
+/// A node that has a ledger.
+pub trait Ledger: Send {
+    /// Has it mine one block, and gives the block's hash. Each miner is paid to an address of its
+    /// own.
+    fn mine(&mut self, miner: NodeId) -> Answer<'_, String>;
+
+    /// Submits a transaction; an error where the node refuses it.
+    fn submit<'a>(&'a mut self, payment: &'a Payment) -> Answer<'a, ()>;
+
+    /// The state of the ledger.
+    fn state(&mut self) -> Answer<'_, LedgerState>;
+}
+
+/// How a probe reaches into a node's namespaces.
+pub trait Reach: Send + Sync + 'static {
+    /// One duplex byte stream.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// A TCP connection to 127.0.0.1:`port` there.
+    fn dial(&self, port: u16) -> Answer<'_, Self::Stream>;
+}

@@ -3,6 +3,8 @@
 use peerlab_link::Nanos;
 use serde::{Deserialize, Serialize};
 
+use super::Ability;
+
 /// What must hold for exit code 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,6 +57,19 @@ pub enum Expectation {
         /// Count.
         min: u32,
     },
+}
+
+impl Expectation {
+    /// What every node must be able to tell for it.
+    pub fn needs(&self) -> Ability {
+        match self {
+            Expectation::Converged { .. }
+            | Expectation::ReorgDepth { .. }
+            | Expectation::Propagation { .. } => Ability::Chain,
+            Expectation::SameLedger | Expectation::DoubleSpend { .. } => Ability::Ledger,
+            Expectation::Bandwidth { .. } | Expectation::NodesUp { .. } => Ability::Up,
+        }
+    }
 }
 
 /// The end of which disturbance.

@@ -2,12 +2,13 @@
 
 use peerlab_link::Nanos;
 
+use super::abilities::require;
 use super::faults::seconds;
 use super::problems::Problems;
 use crate::experiment::{Disturbance, Expectation, NodeQuantile};
 use crate::topology::file::{self, Expect};
 use crate::topology::marked::Path;
-use crate::topology::resolved::{Fault, Ledger, Phases};
+use crate::topology::resolved::{Fault, Group, Ledger, Phases};
 use crate::topology::suggest::closest;
 use crate::topology::units::{Amount, Count};
 use crate::topology::words::DisturbanceWord;
@@ -21,6 +22,8 @@ const HOLD_DEFAULT: Nanos = Nanos::from_secs(5);
 pub struct Circumstances<'a> {
     /// The phases, if they are right.
     pub phases: Option<Phases>,
+    /// The groups of nodes.
+    pub groups: &'a [Group],
     /// The ledger.
     pub ledger: &'a Ledger,
     /// The faults; those with mistakes are `None`.
@@ -47,13 +50,12 @@ pub fn resolve_expect(
 ) -> Vec<Expectation> {
     let mut resolved = Vec::new();
     for (index, one) in expect.into_iter().enumerate() {
-        resolve_one(
-            problems,
-            &path.item(index),
-            one,
-            circumstances,
-            &mut resolved,
-        );
+        let (path, before) = (path.item(index), resolved.len());
+        resolve_one(problems, &path, one, circumstances, &mut resolved);
+        // One entry may be resolved into several expectations of the same kind.
+        if let Some(expectation) = resolved.get(before) {
+            require(problems, &path, expectation.needs(), circumstances.groups);
+        }
     }
     resolved
 }

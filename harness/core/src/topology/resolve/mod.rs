@@ -1,6 +1,7 @@
 //! From the file's sections to the [`super::Topology`]: names become indices, defaults are filled
 //! in, rules are checked. All independent mistakes are told, in the order of the file.
 
+mod abilities;
 mod churn;
 mod expect;
 mod faults;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use peerlab_link::Nanos;
 
+use super::abilities::check_probes;
 use super::churn::resolve_churn;
 use super::expect::{Circumstances, resolve_expect};
 use super::faults::resolve_faults;
@@ -62,8 +63,10 @@ pub fn resolve(file: File, document: Arc<Document>) -> Result<Topology> {
         phases,
     );
     let faults = resolve_faults(&problems, &root.key("faults"), file.faults, &names, phases);
+    check_probes(&problems, &groups, &ledger, &faults);
     let circumstances = Circumstances {
         phases,
+        groups: &groups,
         ledger: &ledger,
         faults: &faults,
         nodes: names.count(),

@@ -16,6 +16,12 @@ impl NodeId {
     }
 }
 
+/// A directed link as one number.
+#[inline]
+pub(crate) fn link_number(from: NodeId, to: NodeId) -> u64 {
+    (u64::from(from.0) << 32) | u64::from(to.0)
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

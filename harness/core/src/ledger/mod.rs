@@ -2,8 +2,10 @@
 //! transactions that spend it, and the addresses that miners are paid to. Pure and
 //! deterministic: the same numbers give the same bytes on any machine. No node is asked here.
 
+mod payment;
 mod premined;
 mod wallet;
 
+pub use payment::Payment;
 pub use premined::{Premined, block_count};
-pub use wallet::{Payment, payout_address};
+pub use wallet::payout_address;

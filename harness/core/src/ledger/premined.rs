@@ -24,7 +24,7 @@ use bitcoin::{
     TxIn, TxMerkleNode, TxOut, Txid, Witness, constants::genesis_block,
 };
 
-use super::wallet;
+use super::wallet::{self, Coin};
 use crate::event::Tip;
 
 /// A coinbase can be spent this many blocks later (consensus).
@@ -54,15 +54,6 @@ pub struct Premined {
     pub hashes: Vec<BlockHash>,
     /// The spendable outputs, by number.
     coins: Vec<Coin>,
-}
-
-/// One spendable output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Coin {
-    /// Where it is.
-    pub(super) outpoint: OutPoint,
-    /// What it is worth.
-    pub(super) value: Amount,
 }
 
 /// How many blocks the pre-mined chain of this many outputs has.

@@ -7,46 +7,28 @@ use bitcoin::secp256k1::{Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::transaction::Version;
 use bitcoin::{
-    Address, Amount, CompressedPublicKey, Network, PrivateKey, ScriptBuf, Sequence, Transaction,
-    TxIn, TxOut, WPubkeyHash, Witness, WitnessProgram, ecdsa,
+    Address, Amount, CompressedPublicKey, Network, OutPoint, PrivateKey, ScriptBuf, Sequence,
+    Transaction, TxIn, TxOut, WPubkeyHash, Witness, WitnessProgram, ecdsa,
 };
 use peerlab_link::NodeId;
-
-use super::premined::{Coin, Premined};
 
 /// The wallet's secret key: any number between one and the order of the curve would do.
 const SECRET: [u8; 32] = [0x70; 32];
 /// Fee of a transaction: 110 virtual bytes at about nine satoshis each.
 const FEE: Amount = Amount::from_sat(1_000);
 
-/// A transaction to be submitted, and its id as nodes show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Payment {
-    /// The transaction.
-    pub transaction: Transaction,
-    /// Its id.
-    pub id: String,
+/// One spendable output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Coin {
+    pub(super) outpoint: OutPoint,
+    pub(super) value: Amount,
 }
 
-impl Payment {
-    /// What spends a pre-mined output, in one of its variants, as [`transaction`] has it.
-    pub fn new(premined: &Premined, output: u32, variant: u32) -> Option<Payment> {
-        let transaction = transaction(premined, output, variant)?;
-        let id = transaction.compute_txid().to_string();
-        Some(Payment { transaction, id })
-    }
-}
-
-/// The transaction that spends a pre-mined output, or `None` where the chain has no such
-/// output. Two variants of one output pay to different places, and so conflict.
-fn transaction(premined: &Premined, output: u32, variant: u32) -> Option<Transaction> {
-    let coin = premined.coin(output)?;
-    let mut label = *b"peerlab payment 0000 0000";
-    label[16..20].copy_from_slice(&output.to_le_bytes());
-    label[21..25].copy_from_slice(&variant.to_le_bytes());
+/// A transaction that spends a coin, labelled; `None` where the coin cannot pay for it.
+pub(super) fn pay(coin: Coin, label: &[u8]) -> Option<Transaction> {
     let paid = TxOut {
         value: coin.value.checked_sub(FEE)?,
-        script_pubkey: ScriptBuf::new_p2wpkh(&nobody(&label)),
+        script_pubkey: ScriptBuf::new_p2wpkh(&nobody(label)),
     };
     Some(spend(coin, vec![paid]))
 }
@@ -124,21 +106,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variants_of_one_output_conflict_and_differ() {
-        let premined = Premined::mine(10);
-        let a = transaction(&premined, 3, 0).unwrap();
-        let b = transaction(&premined, 3, 1).unwrap();
-        assert_eq!(a.input[0].previous_output, b.input[0].previous_output);
-        assert_ne!(a.compute_txid(), b.compute_txid());
-        assert_eq!(a, transaction(&premined, 3, 0).unwrap());
-        assert!(transaction(&premined, 10, 0).is_none());
-    }
-
-    #[test]
     fn signatures_satisfy_the_sighash() {
-        let premined = Premined::mine(1);
-        let coin = premined.coin(0).unwrap();
-        let tx = transaction(&premined, 0, 0).unwrap();
+        let coin = Coin {
+            outpoint: OutPoint::null(),
+            value: Amount::ONE_BTC,
+        };
+        let tx = pay(coin, b"somebody").unwrap();
         let sighash = SighashCache::new(&tx)
             .p2wpkh_signature_hash(0, &script(), coin.value, EcdsaSighashType::All)
             .unwrap();

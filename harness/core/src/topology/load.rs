@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::file::File;
 use super::marked::{Document, FILE_BYTES_MAX};
+use super::marking;
 use super::resolve::resolve;
 use super::resolved::Topology;
 use super::suggest::closest;
@@ -21,7 +22,7 @@ pub fn parse(file: &str, text: &str) -> Result<Topology> {
             "{file} is too large to be an experiment"
         )));
     }
-    let document = Document::parse(file, text)?;
+    let document = marking::parse(file, text)?;
     let file = serde_yaml::from_str::<File>(text).map_err(|error| Error {
         kind: Kind::Input,
         reports: vec![explain(&document, &error)],

@@ -1,8 +1,7 @@
 //! The file as a tree in which every key and value knows its place. It gives errors their line
 //! and column and finds duplicate keys; what the values mean is not known here.
 
-use super::marking::Builder;
-use crate::error::{Error, Kind, Place, Report};
+use crate::error::{Place, Report};
 
 /// Longest file, bytes: an explicit graph of 10,000 nodes fits many times.
 pub const FILE_BYTES_MAX: usize = 8 << 20;
@@ -95,35 +94,13 @@ impl Document {
         &self.file
     }
 
-    /// Parses YAML and finds duplicate keys.
-    ///
-    /// # Errors
-    /// [`Kind::Input`], with a place: a syntax error, the limits of this module, more than one
-    /// document, keys that are no words, duplicate keys (all of them).
-    pub fn parse(file: &str, text: &str) -> Result<Document, Error> {
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let sketch = Document {
+    /// Of what was parsed from this text.
+    pub(super) fn new(file: &str, text: &str, root: Node) -> Document {
+        Document {
             file: file.to_owned(),
-            lines,
-            root: Node {
-                span: Span::START,
-                content: Content::Map(Vec::new()),
-            },
-        };
-        let mut builder = Builder::new(text);
-        let root = builder.document();
-        let reports = match root {
-            Ok(root) if builder.duplicates.is_empty() => return Ok(Document { root, ..sketch }),
-            Ok(_) => builder.duplicates,
-            Err(fault) => vec![*fault],
-        };
-        let reports = reports
-            .into_iter()
-            .map(|fault| sketch.report_at(fault.span, fault.report));
-        Err(Error {
-            kind: Kind::Input,
-            reports: reports.collect(),
-        })
+            lines: text.lines().map(str::to_owned).collect(),
+            root,
+        }
     }
 
     /// Puts a report at the place of `path`, or of its nearest ancestor that is written.
@@ -176,7 +153,7 @@ impl Document {
         true
     }
 
-    fn report_at(&self, span: Span, mut report: Report) -> Report {
+    pub(super) fn report_at(&self, span: Span, mut report: Report) -> Report {
         report.place = Some(Place {
             file: self.file.clone(),
             line: span.line,
@@ -278,10 +255,11 @@ impl Span {
 
 #[cfg(test)]
 mod tests {
+    use super::super::marking::parse;
     use super::*;
 
     fn underlined(text: &str, path: &Path) -> String {
-        let document = Document::parse("x.yaml", text).unwrap();
+        let document = parse("x.yaml", text).unwrap();
         let place = document.report(path, Report::new("x")).place.unwrap();
         let chars = place
             .text
@@ -317,7 +295,7 @@ mod tests {
 
     #[test]
     fn duplicate_keys_are_all_told() {
-        let error = Document::parse("x.yaml", "a: 1\nb: 2\na: 3\nb: 4\n").unwrap_err();
+        let error = parse("x.yaml", "a: 1\nb: 2\na: 3\nb: 4\n").unwrap_err();
         let lines: Vec<usize> = error
             .reports
             .iter()
@@ -333,17 +311,17 @@ mod tests {
             let aliases = vec![format!("*a{}", i - 1); 10].join(", ");
             bomb.push_str(&format!("a{i}: &a{i} [{aliases}]\n"));
         }
-        let error = Document::parse("x.yaml", &bomb).unwrap_err();
+        let error = parse("x.yaml", &bomb).unwrap_err();
         assert!(error.reports[0].causes[0].contains("aliases included"));
         let deep = "[".repeat(100_000);
-        Document::parse("x.yaml", &deep).unwrap_err();
-        Document::parse("x.yaml", "a: &a [*a]").unwrap_err();
+        parse("x.yaml", &deep).unwrap_err();
+        parse("x.yaml", "a: &a [*a]").unwrap_err();
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "[ -~\n\t{}\\[\\]:,&*!|>'\"#%@-]{0,200}") {
-            let _ = Document::parse("x.yaml", &text);
+            let _ = parse("x.yaml", &text);
         }
     }
 }

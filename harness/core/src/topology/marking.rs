@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScanError, Span as YamlSpan};
 
-use super::marked::{Content, Node, Span};
-use crate::error::Report;
+use super::marked::{Content, Document, Node, Span};
+use crate::error::{Error, Kind, Report};
 
 /// Most keys and values in a file, those repeated by aliases included.
 const NODES_MAX: usize = 500_000;
@@ -16,28 +16,52 @@ const DEPTH_MAX: usize = 32;
 const SYNTAX_HINT: &str = "check indentation (spaces only), brackets and quotes on this line and the one above; \
                            inside { } and [ ] a value with any of , [ ] { } needs quotes";
 
+/// Parses YAML and finds duplicate keys.
+///
+/// # Errors
+/// [`Kind::Input`], with a place: a syntax error, the limits of this module, more than one
+/// document, keys that are no words, duplicate keys (all of them).
+pub fn parse(file: &str, text: &str) -> Result<Document, Error> {
+    let mut builder = Builder::new(text);
+    let faults = match builder.document() {
+        Ok(root) if builder.duplicates.is_empty() => return Ok(Document::new(file, text, root)),
+        Ok(_) => builder.duplicates,
+        Err(fault) => vec![*fault],
+    };
+    let nothing = Node {
+        span: Span::START,
+        content: Content::Map(Vec::new()),
+    };
+    let document = Document::new(file, text, nothing);
+    let reports = faults
+        .into_iter()
+        .map(|fault| document.report_at(fault.span, fault.report));
+    Err(Error {
+        kind: Kind::Input,
+        reports: reports.collect(),
+    })
+}
+
 /// A mistake whose file name is not known yet.
-pub struct Fault {
-    /// Where.
-    pub span: Span,
-    /// What, without a place.
-    pub report: Report,
+struct Fault {
+    span: Span,
+    /// Without a place.
+    report: Report,
 }
 
 type Built<T> = Result<T, Box<Fault>>;
 
 /// Reads one document.
-pub struct Builder<'a> {
+struct Builder<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
     /// Duplicate keys found so far.
-    pub duplicates: Vec<Fault>,
+    duplicates: Vec<Fault>,
 }
 
 impl<'a> Builder<'a> {
-    /// Of this text.
-    pub fn new(text: &'a str) -> Builder<'a> {
+    fn new(text: &'a str) -> Builder<'a> {
         Builder {
             parser: Parser::new_from_str(text),
             anchors: BTreeMap::new(),
@@ -50,7 +74,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// The first mistake that ends the reading.
-    pub fn document(&mut self) -> Built<Node> {
+    fn document(&mut self) -> Built<Node> {
         loop {
             match self.next()? {
                 (Event::StreamStart | Event::DocumentStart(_), _) => {}

@@ -233,7 +233,6 @@ fn flatten(tree: &UseTree, before: &mut Vec<String>, to: &mut Vec<(Option<String
                 flatten(tree, before, to);
             }
         }
-        _ => {}
     }
 }
 

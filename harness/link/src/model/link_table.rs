@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::id::NodeId;
+use crate::id::{NodeId, link_number};
 use crate::model::random_stream::mix;
 
 /// A table by `(from, to)`. Its order is never seen: [`LinkTable::sorted`] is the only way to read
@@ -57,12 +57,6 @@ impl<T> LinkTable<T> {
             })
             .collect()
     }
-}
-
-/// A directed link as one number.
-#[inline]
-pub(super) fn link_number(from: NodeId, to: NodeId) -> u64 {
-    (u64::from(from.0) << 32) | u64::from(to.0)
 }
 
 /// Hashes a link's number. Node ids come from the plan, so nobody can aim at collisions.

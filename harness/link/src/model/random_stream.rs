@@ -10,8 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use crate::change::Loss;
-use crate::id::NodeId;
-use crate::model::link_table::link_number;
+use crate::id::{NodeId, link_number};
 
 /// SplitMix64's increment: 2^64 divided by the golden ratio, made odd.
 const INCREMENT: u64 = 0x9e37_79b9_7f4a_7c15;

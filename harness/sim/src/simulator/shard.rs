@@ -23,7 +23,6 @@ use super::packet::{EndId, HEADER_BYTES, Packet};
 use super::program::{Programs, load};
 use super::queue::{Key, Queue};
 use super::work::Cpus;
-use super::worker_pool::Location;
 use peerlab_core::conduct::BlockFacts;
 use peerlab_core::error::Result;
 
@@ -104,6 +103,15 @@ impl SimEvent {
             | SimEvent::KeepAlive { node } => *node,
         }
     }
+}
+
+/// Where a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Index of the shard.
+    pub shard: u32,
+    /// Index among the shard's nodes.
+    pub slot: u32,
 }
 
 /// What nodes of one shard cause to happen to those of another.

@@ -12,7 +12,7 @@ use peerlab_link::proto::NodeCounters;
 use peerlab_link::{LinkModel, Nanos, Network, NodeId};
 
 use super::program::Programs;
-use super::shard::{CrossShardMessages, Observation, Shard, Simulated};
+use super::shard::{CrossShardMessages, Location, Observation, Shard, Simulated};
 use peerlab_core::error::{Error, Result};
 
 /// Below this a window holds too little to be worth waiting for each other.
@@ -24,15 +24,6 @@ const LOOKAHEAD_MAX: Nanos = Nanos::from_millis(150);
 const SPINS_MAX: u32 = 4_000;
 /// Fewer nodes than this are as fast on one thread.
 const NODES_MIN: usize = 64;
-
-/// Which shard has which node, and where in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// Index of the shard.
-    pub shard: u32,
-    /// Index among the shard's nodes.
-    pub slot: u32,
-}
 
 /// All shards.
 pub struct WorkerPool {

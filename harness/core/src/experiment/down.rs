@@ -1,6 +1,11 @@
 //! The ways in which a node leaves the network, by a fault or by churn.
 
+use peerlab_link::Nanos;
 use serde::{Deserialize, Serialize};
+
+/// Shortest time up or down that a plan holds. A program cannot start and stop faster, and
+/// heavy-tailed distributions draw many very short times.
+pub const PERIOD_MIN: Nanos = Nanos::from_millis(500);
 
 /// How a node goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ mod expectation;
 mod fault;
 mod program;
 
-pub use down::Down;
+pub use down::{Down, PERIOD_MIN};
 pub use expectation::{Disturbance, Expectation, NodeQuantile};
 pub use fault::{FaultKey, FaultKind, Nodes};
 pub use program::{Ability, Image, Probe};

@@ -7,8 +7,9 @@
 use peerlab_link::{Nanos, NodeId};
 
 use super::chance::Chance;
-use super::down::{PERIOD_MIN, Span};
+use super::down::Span;
 use super::sample::{draw, residual};
+use crate::experiment::PERIOD_MIN;
 use crate::plan::spec::Down;
 use crate::topology::Renewal;
 

@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 use peerlab_link::proto::{Action, ProcessOp, Timed};
 use peerlab_link::{Change, Nanos, NodeId};
 
-use super::spec::{Down, Outage};
+use super::spec::Outage;
+use crate::experiment::{Down, PERIOD_MIN};
 
 /// How long after its link a vanishing node dies: its packets under way are gone by then, and
 /// what its kernel still sends (FIN, RST) is dropped.
 const VANISH_KILL_DELAY: Nanos = Nanos::from_millis(100);
-/// Shortest time up or down that a plan holds. A program cannot start and stop faster, and
-/// heavy-tailed distributions draw many very short times.
-pub const PERIOD_MIN: Nanos = Nanos::from_millis(500);
 
 /// One cause for one node to be down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

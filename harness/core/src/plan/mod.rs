@@ -21,6 +21,6 @@ pub use arguments::{P2P_PORT, RPC_AUTH};
 pub use chance::Chance;
 pub use compile::compile;
 pub use disturb::draw_churn;
-pub use down::{Downtime, PERIOD_MIN};
+pub use down::Downtime;
 pub use place::Placement;
 pub use spec::Plan;

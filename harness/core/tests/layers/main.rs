@@ -90,15 +90,13 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         &[
             "clock log memory task store",
             "timer load rpc",
+            "rpc_server",
             "hub link",
             "run",
             "main",
         ],
     ),
 ];
-
-/// What is still to be mended. Exactly this is found: what has been mended must go from here.
-const KNOWN: &[&str] = &[];
 
 /// What is wrong in a package.
 fn wrongs(files: &Files, root: &str, order: &[&str]) -> Vec<String> {
@@ -127,7 +125,7 @@ fn every_package_keeps_its_layers() {
         let wrongs = wrongs(&sources(package), root, order);
         found.extend(wrongs.iter().map(|wrong| format!("{package}: {wrong}")));
     }
-    assert_eq!(found, KNOWN, "found on the left, known on the right");
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 /// What is wrong with `peerlab-core` when some code is added to some of its files.

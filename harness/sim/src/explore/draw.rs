@@ -8,8 +8,9 @@ use peerlab_node::io::KEEPALIVE_AFTER;
 
 use super::scenario::{Fault, Scenario};
 use peerlab_core::error::{Error, Result};
+use peerlab_core::experiment::PERIOD_MIN;
 use peerlab_core::experiment::{Disturbance, Down, Expectation, FaultKey, FaultKind, Nodes};
-use peerlab_core::plan::{Chance, PERIOD_MIN};
+use peerlab_core::plan::Chance;
 use peerlab_core::topology::Topology;
 
 /// Length of the phase for faults where the experiment has a shorter one: drawn faults need time

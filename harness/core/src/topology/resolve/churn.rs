@@ -8,7 +8,7 @@ use super::network::node_of;
 use super::nodes::Names;
 use super::problems::Problems;
 use super::selection::resolve_selection;
-use crate::plan::PERIOD_MIN;
+use crate::experiment::PERIOD_MIN;
 use crate::plan::spec::Down;
 use crate::topology::file;
 use crate::topology::listed::AwayAt;

@@ -16,7 +16,7 @@ use crate::topology::written::WordOr;
 /// The word in `across:` for the partition that is in force.
 const ACROSS_CURRENT: &str = "partition";
 /// Shortest fault but a double spend, which is an instant: a program cannot end and start faster.
-const LENGTH_MIN: Nanos = crate::plan::PERIOD_MIN;
+const LENGTH_MIN: Nanos = crate::experiment::PERIOD_MIN;
 
 /// Resolves the faults. The list keeps its length: a fault with mistakes is `None`.
 pub fn resolve_faults(

@@ -6,7 +6,7 @@ use peerlab_link::Nanos;
 
 use super::ROUND_TO;
 use crate::explore::scenario::{Away, Fault, Scenario};
-use peerlab_core::plan::PERIOD_MIN;
+use peerlab_core::experiment::PERIOD_MIN;
 use peerlab_core::topology::{Moment, Phases};
 
 /// What is left of the warm-up, so that real nodes start and find each other before anything is

@@ -24,16 +24,16 @@ const LIST_LINES: usize = 6;
 impl Machine {
     /// Calls `fetch` for what any input needs of the machine itself.
     pub fn prefetch(&self, fetch: impl Fn(*const u8)) {
-        let parts = self.relay.first_lines().chain(self.sync.first_lines());
-        let parts = parts.chain(self.peers.first_lines());
-        lines(self, MACHINE_BYTES).chain(parts).for_each(fetch);
+        let deadlines = [self.sync.first_line(), self.peers.first_line()];
+        let relay = self.relay.first_lines().into_iter().chain(deadlines);
+        lines(self, MACHINE_BYTES).chain(relay).for_each(fetch);
     }
 
     /// For what the machine needs of itself where transactions are.
     pub fn prefetch_relay(&self, fetch: impl Fn(*const u8)) {
         let both = lines(self, RELAY_BYTES);
         let ctx = both.skip(MACHINE_BYTES.div_ceil(LINE_BYTES));
-        ctx.chain(self.relay.next_lines()).for_each(fetch);
+        ctx.chain(self.relay.lines()).for_each(fetch);
     }
 
     /// For its table of connections. Reads what [`Machine::prefetch`] has had fetched.

@@ -9,7 +9,7 @@ use super::addresses::AddressBook;
 use super::bans::{BanList, Unwelcome};
 use super::dialer::{Dialer, TargetKind};
 use super::watched::Watched;
-use crate::context::{Config, Traffic, lines};
+use crate::context::{Config, Traffic};
 use crate::io::Time;
 
 /// Who one node is connected to.
@@ -42,8 +42,8 @@ impl Peers {
     }
 
     /// Where in memory that stands which any input asks for.
-    pub(crate) fn first_lines(&self) -> impl Iterator<Item = *const u8> + use<> {
-        lines(&self.dialer_due, size_of::<Time>() + 1)
+    pub(crate) fn first_line(&self) -> *const u8 {
+        std::ptr::from_ref(&self.dialer_due).cast()
     }
 
     /// Whether the dialer may have something to do.

@@ -20,13 +20,14 @@ const RECENT_TRANSACTIONS_MAX: u32 = 4_096;
 
 /// Own transactions that no block has yet.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(super) struct OwnTransactions {
-    pub(super) unconfirmed: BTreeMap<Txid, NamedTransaction>,
     pub(super) announce_at: Option<Time>,
+    pub(super) unconfirmed: BTreeMap<Txid, NamedTransaction>,
 }
 
-/// Transactions between one node and its peers. What every input asks for stands at the beginning,
-/// up to the first turn of `queue`; what follows is needed where transactions are.
+/// Transactions between one node and its peers. What every input asks for stands side by
+/// side: the end of `requests`, the beginnings of `own` and `queue`.
 #[repr(C)]
 pub(crate) struct Relay {
     pub(super) requests: TxRequests,

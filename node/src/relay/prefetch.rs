@@ -4,26 +4,22 @@
 use bitcoin::p2p::message_blockdata::Inventory;
 
 use super::Relay;
-use crate::context::{Context, LINE_BYTES, lines};
+use crate::context::{Context, lines};
 use crate::io::{PeerId, Time};
 
 /// Of a message, or of what waits for a connection, so many entries are looked up beforehand: there
 /// are seldom more, and a processor waits for no more than a dozen or two places at once.
 const ENTRIES_MAX: usize = 16;
 
-/// What any input asks for: up to the first turn of `queue`.
-const FIRST_BYTES: usize = std::mem::offset_of!(Relay, queue) + size_of::<Time>();
-
 impl Relay {
-    /// What any input asks for.
-    pub(crate) fn first_lines(&self) -> impl Iterator<Item = *const u8> + use<> {
-        lines(self, FIRST_BYTES)
+    /// What any input asks for: the deadlines, which stand side by side.
+    pub(crate) fn first_lines(&self) -> [*const u8; 2] {
+        [self.requests.line(), std::ptr::from_ref(&self.queue).cast()]
     }
 
-    /// What is needed next where transactions are.
-    pub(crate) fn next_lines(&self) -> impl Iterator<Item = *const u8> + use<> {
-        let both = lines(self, std::mem::offset_of!(Relay, orphans));
-        both.skip(FIRST_BYTES.div_ceil(LINE_BYTES))
+    /// What is needed where transactions are.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = *const u8> + use<> {
+        lines(self, std::mem::offset_of!(Relay, orphans))
     }
 
     /// Whose turn comes by then to have transactions announced to it.

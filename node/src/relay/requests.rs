@@ -45,11 +45,13 @@ struct Load {
 
 /// All wanted transactions.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct TxRequests {
     wants: BTreeMap<TxName, Want>,
     loads: BTreeMap<PeerId, Load>,
     deadlines: BTreeSet<(Time, TxName)>,
-    /// The first of them, which is asked for after every input.
+    /// The first of them. It stands last, beside the other deadlines of [`super::core::Relay`]: they are
+    /// asked for after every input.
     first_deadline: Option<Time>,
 }
 
@@ -153,6 +155,11 @@ impl TxRequests {
     /// When the next request is late.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.first_deadline
+    }
+
+    /// Where in memory the first deadline stands.
+    pub(super) fn line(&self) -> *const u8 {
+        std::ptr::from_ref(&self.first_deadline).cast()
     }
 
     fn find_first_deadline(&mut self) {

@@ -3,19 +3,20 @@
 
 use super::compact::CompactBlocks;
 use super::downloads::Downloads;
-use crate::context::{Config, Context, Peer, lines};
+use crate::context::{Config, Context, Peer};
 use crate::io::{PeerId, Time};
 use crate::wire::NamedTransaction;
 
 /// Headers and blocks of one node.
 #[repr(C)]
 pub(crate) struct Sync {
+    pub(super) compact: CompactBlocks,
+    pub(super) downloads: Downloads,
     /// The one peer that is asked for a long chain of headers.
     pub(super) header_sync: Option<PeerId>,
-    /// When the tip is announced, while that is held back.
+    /// When the tip is announced, while that is held back. It stands last, beside the first of
+    /// [`crate::peers`]: both are asked after every input.
     pub(super) announce_at: Option<Time>,
-    pub(super) downloads: Downloads,
-    pub(super) compact: CompactBlocks,
 }
 
 impl Sync {
@@ -29,8 +30,8 @@ impl Sync {
     }
 
     /// Where in memory that stands which any input asks for.
-    pub(crate) fn first_lines(&self) -> impl Iterator<Item = *const u8> + use<> {
-        lines(self, std::mem::offset_of!(Sync, downloads))
+    pub(crate) fn first_line(&self) -> *const u8 {
+        std::ptr::from_ref(&self.announce_at).cast()
     }
 
     /// A transaction was refused by the mempool, or let go; a block may still have it.

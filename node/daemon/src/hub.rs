@@ -1,5 +1,5 @@
 //! The machine in the midst of sockets, timers and RPC callers. Everything runs on one thread;
-//! whoever has news borrows the machine, tells it, and carries out what it answers before
+//! whoever has an event borrows the machine, gives it in, and carries out what it answers before
 //! anybody else gets to it.
 
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ use crate::timer::Timer;
 /// Read buffer that all connections share, bytes: they read one at a time.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// What callers are told until the node is loaded. Bitcoin Core's words.
+/// What callers are answered until the node is loaded. Bitcoin Core's words.
 const WARMUP_STATUS: &str = "Loading block index…";
 
 /// The daemon's heart.
@@ -54,7 +54,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Without a machine: callers are told that it is loading. `store` is its file.
+    /// Without a machine: callers are answered that it is loading. `store` is its file.
     pub fn new(clock: Clock, timer: Timer, store: PathBuf, first_nonce: u64) -> Rc<Hub> {
         let genesis = Tip {
             hash: genesis_block(bitcoin::Network::Regtest).block_hash(),
@@ -189,11 +189,11 @@ impl Hub {
                     self.stop(Some(Failure::new("cannot set a timer").cause(error)));
                 }
             }
-            Output::Event(event) => self.tell(event),
+            Output::Event(event) => self.report(event),
         }
     }
 
-    fn tell(&self, event: Event) {
+    fn report(&self, event: Event) {
         match event {
             Event::Tip {
                 hash,

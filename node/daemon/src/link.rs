@@ -29,7 +29,7 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// After a first keep-alive without an answer, the next ones come this soon.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
-/// The machine is told of a message half here no more often than this.
+/// The machine is notified of a message half here no more often than this.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What connections are of: the machine, and what it takes to run it.
@@ -176,8 +176,8 @@ fn set_up(stream: &TcpStream, inbound: bool, peer_timeout: Option<Duration>) {
     }
 }
 
-/// Serves a connection until it ends, and says why it did. The machine has been told of its
-/// start; the caller tells it of its end.
+/// Serves a connection until it ends, and says why it did. The machine has been notified of its
+/// start; the caller notifies it of its end.
 pub async fn run(
     stream: &TcpStream,
     peer: PeerId,
@@ -220,7 +220,7 @@ pub async fn run(
 #[derive(Default)]
 struct Incoming {
     decoder: Decoder,
-    /// When the machine was last told of a message half here.
+    /// When the machine was last notified of a message half here.
     progress_at: Option<Time>,
 }
 
@@ -286,7 +286,7 @@ fn read(
 }
 
 /// A buffer that was not filled says that there is no more: the next read waits for the kernel's
-/// word instead of trying. (An end that was told of already is not forgotten by this.)
+/// word instead of trying. (An end that was reported already is not forgotten by this.)
 fn note_drained(stream: &TcpStream) {
     let _ = stream.try_io(Interest::READABLE, || {
         Err::<(), _>(io::ErrorKind::WouldBlock.into())

@@ -35,14 +35,14 @@ pub fn load(settings: &Settings, now: Time) -> Result<Chain, Failure> {
     };
     let store = RedbStore::open(&path).map_err(|error| unusable(&error))?;
     let (mut chain, report) = Chain::open(Box::new(store)).map_err(|error| unusable(&error))?;
-    tell(&report);
+    log_damage(&report);
     for file in &settings.load_blocks {
         take_in(&mut chain, file, now)?;
     }
     Ok(chain)
 }
 
-fn tell(report: &OpenReport) {
+fn log_damage(report: &OpenReport) {
     for damage in &report.damage {
         warn!("the store was damaged: {damage}");
     }

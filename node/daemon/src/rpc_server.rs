@@ -51,7 +51,7 @@ pub trait Backend {
     /// Carries a call out, to its end, without blocking.
     ///
     /// # Errors
-    /// What the caller is told.
+    /// What the caller is answered.
     fn call(&self, call: Call) -> Result<Reply, RpcError>;
     /// The best block, as it changes.
     fn tip(&self) -> watch::Receiver<Tip>;
@@ -246,7 +246,7 @@ async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, Rp
     let mut tip = shared.backend.tip();
     let mut stopping = shared.backend.stopping();
     let changed = async {
-        // An error means that the daemon is gone; the last tip is told.
+        // An error means that the daemon is gone; the last tip is answered.
         let _ = tip.wait_for(|tip| wait.is_over(tip)).await;
     };
     let timeout = async {
@@ -260,8 +260,8 @@ async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, Rp
         () = timeout => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
-    let told = shared.backend.tip().borrow().to_json();
-    Ok(told)
+    let tip = shared.backend.tip().borrow().to_json();
+    Ok(tip)
 }
 
 fn json_reply(status: u16, value: &Value) -> Response<Full<Bytes>> {

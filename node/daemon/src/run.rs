@@ -61,7 +61,7 @@ async fn live(settings: Arc<Settings>) -> Result<(), Failure> {
     );
     let mut rpc_servers = JoinSet::new();
     let _cookie = start_rpc(&settings, &hub, &mut rpc_servers).await?;
-    // Bound before loading, so that a port taken is told at once; listening comes later.
+    // Bound before loading, so that a port taken is reported at once; listening comes later.
     let sockets = settings
         .listen
         .iter()

@@ -57,7 +57,7 @@ impl Timer {
         Ok(())
     }
 
-    /// Whether the time that was set has come. If so, it is told once.
+    /// Whether the time that was set has come. If so, it is reported once.
     fn take_expired(&self, now: Time) -> bool {
         let expired = self.set.get().is_some_and(|time| time <= now);
         if expired {

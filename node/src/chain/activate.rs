@@ -72,7 +72,7 @@ impl Chain {
         })
     }
 
-    /// Takes a block in: checks it, stores it, and moves to the best chain if that changed. What
+    /// Takes a block in: checks it, stores it, and activates the best chain if that changed. What
     /// it returns is durable. On an error the active chain is what it was.
     pub fn accept_block(
         &mut self,

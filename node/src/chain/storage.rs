@@ -1,6 +1,6 @@
 //! The storage backend of a chain: where its data goes to and comes from. The one here gathers changes
 //! into durable batches for a [`Store`]; another may be shared by many chains and know more than one of
-//! them has told it.
+//! them has stored.
 
 use std::sync::Arc;
 

@@ -242,11 +242,11 @@ impl HeaderTree {
 
     /// Notes that the store has, or will have, an entry. Returns whether that is new.
     pub fn note(&mut self, hash: &BlockHash) -> bool {
-        let news = self.entries.get(hash).is_some_and(|entry| !entry.noted);
-        if news {
+        let unsaved = self.entries.get(hash).is_some_and(|entry| !entry.noted);
+        if unsaved {
             self.change(hash, |entry| entry.noted = true);
         }
-        news
+        unsaved
     }
 
     /// Puts back what the store knew, parents first.

@@ -1,4 +1,4 @@
-//! Why the daemon cannot go on, told in three lines: what, why, what to do.
+//! Why a node cannot start or go on, in three lines: what, why, what to do.
 
 use std::fmt::{self, Display};
 

@@ -36,7 +36,7 @@ pub enum Request {
 /// How a node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What the machine is told.
+    /// The machine's configuration.
     pub config: Config,
     /// Least fee for 1,000 virtual bytes.
     pub relay_fee_min: Amount,
@@ -142,7 +142,7 @@ fn listen(line: &CommandLine) -> Vec<SocketAddr> {
     }
 }
 
-/// What the machine is told.
+/// The machine's part of it.
 fn config(line: &CommandLine, listen: &[SocketAddr]) -> Config {
     let mut config = Config {
         listen_port: listen.first().map(SocketAddr::port),
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_a_hint() {
-        for (argument, told) in [
+        for (argument, reported) in [
             ("-adnode=1.2.3.4", "unknown option -adnode"),
             ("-frobnicate", "unknown option -frobnicate"),
             ("-port=99999", "-port=99999 is no valid value"),
@@ -321,7 +321,10 @@ mod tests {
             ("-peertimeout=0", "-peertimeout=0 is no valid value"),
         ] {
             let failure = run(&[argument]).unwrap_err().to_string();
-            assert!(failure.starts_with(&format!("Error: {told}")), "{failure}");
+            assert!(
+                failure.starts_with(&format!("Error: {reported}")),
+                "{failure}"
+            );
             assert!(failure.contains("\nHint: "), "{failure}");
         }
         let typo = run(&["-adnode=1.2.3.4"]).unwrap_err().to_string();

@@ -91,7 +91,7 @@ const OPTIONS: &[Opt] = &[
     switch("listen", "Accept connections [default: 1 unless -connect]", |line| &mut line.listen),
     opt("port", "PORT", "Port to accept peers on; 0 lets the system choose [default: 18444]", |line| &mut line.port),
     opt("bind", "IP[:PORT]", "Address to accept peers on; may be repeated [default: 0.0.0.0]", |line| &mut line.bind),
-    opt("externalip", "IP[:PORT]", "Own address to tell peers [default: the one they see]", |line| &mut line.externalip),
+    opt("externalip", "IP[:PORT]", "Own address to announce to peers [default: the one they see]", |line| &mut line.externalip),
     opt("peertimeout", "SECS", "Seconds that a peer may say nothing, though pinged [default: 15]", |line| &mut line.peertimeout),
     opt("timeout", "MS", "Milliseconds that opening a connection may take [default: 4000]", |line| &mut line.timeout),
     switch("blocksonly", "Neither ask for transactions nor pass them on [default: 0]", |line| &mut line.blocksonly),

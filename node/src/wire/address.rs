@@ -9,12 +9,12 @@ pub const ADDRESSES_PER_MESSAGE_MAX: usize = 1_000;
 /// Time, services, network, an empty address, port.
 const ENTRY_V2_BYTES_MIN: usize = 4 + 1 + 1 + 1 + 2;
 
-/// A peer that somebody tells of.
+/// A peer that somebody announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerAddress {
     /// When it was last seen, seconds since the Unix epoch.
     pub last_seen_secs: u32,
-    /// Its service bits, as told.
+    /// Its service bits, as announced.
     pub services: u64,
     /// Where it listens.
     pub addr: SocketAddr,

@@ -18,7 +18,7 @@ use super::codec::{Payload, PayloadError, Reader, Writer, compact_size_bytes};
 /// The version that is spoken: short ids are made of wtxids, and witnesses are sent. Version 1 is
 /// from before segregated witness.
 pub const COMPACT_VERSION: u64 = 2;
-/// Transactions of a block that can be told of in this form: they are counted in 16 bits.
+/// Transactions of a block in this form at most: they are counted in 16 bits.
 pub const COMPACT_TRANSACTIONS_MAX: usize = u16::MAX as usize;
 /// Bytes of a short id.
 const SHORT_ID_BYTES: usize = 6;
@@ -124,7 +124,7 @@ impl CompactBlock {
     /// A block in this form, its coinbase prefilled: nobody can have that beforehand.
     ///
     /// # Errors
-    /// When the block has more transactions than can be told of, or none.
+    /// When the block has more transactions than fit in this form, or none.
     pub fn of(block: &Block, nonce: u64) -> Result<CompactBlock, PayloadError> {
         let keys = ShortId::calculate_siphash_keys(&block.header, nonce);
         let others = block.txdata.iter().skip(1);

@@ -12,7 +12,7 @@ use super::codec::{Payload, PayloadError, Reader, Writer, list_bytes};
 pub const HEADERS_PER_MESSAGE_MAX: usize = 2_000;
 /// Most entries of `inv`, `getdata` and `notfound` (`MAX_INV_SZ`).
 pub const INVENTORY_PER_MESSAGE_MAX: usize = 50_000;
-/// Most hashes in a locator (`MAX_LOCATOR_SZ`): beyond 101 they would tell nothing new.
+/// Most hashes in a locator (`MAX_LOCATOR_SZ`): beyond 101 they would say nothing new.
 pub const LOCATOR_HASHES_MAX: usize = 101;
 /// The version field before a locator, which nobody reads.
 const LOCATOR_VERSION: u32 = 70_016;

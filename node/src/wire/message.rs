@@ -149,7 +149,7 @@ messages! {
     GetAddr = "getaddr", 0;
     /// Asks for the hashes of the blocks that follow the first known hash of the locator.
     GetBlocks(Box<LocatorRequest>) = "getblocks", LOCATOR_BYTES_MAX;
-    /// Asks for transactions of a block that was told of in the compact form, BIP152.
+    /// Asks for transactions of a block that came in the compact form, BIP152.
     // A hash, a count, and as many places as there can be, each in its longest form.
     GetBlockTxn(Box<BlockTransactionsRequest>) = "getblocktxn", 32 + 3 + 65_535 * 3;
     /// Asks for blocks and transactions.

@@ -1,4 +1,4 @@
-//! Methods about the chain as a whole, its unspent outputs, and waiting for it to move.
+//! Methods about the chain as a whole, its unspent outputs, and waiting for it to change.
 
 use std::time::Duration;
 

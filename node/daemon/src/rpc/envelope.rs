@@ -1,7 +1,7 @@
 //! JSON-RPC requests and replies, apart from what the methods mean: versions 1.0, 1.1 and 2.0,
 //! single and in batches, with the HTTP status that Bitcoin Core gives each.
 //!
-//! Version 1 tells a failure by its HTTP status too (500, 404, 400); version 2 and batches
+//! Version 1 reports a failure by its HTTP status too (500, 404, 400); version 2 and batches
 //! answer 200 whatever happened. A version 2 request without an `id` is a notification, which
 //! is carried out and not answered.
 

@@ -1,4 +1,4 @@
-//! Errors as JSON-RPC tells them: Bitcoin Core's codes, by Bitcoin Core's names.
+//! Errors as JSON-RPC reports them: Bitcoin Core's codes, by Bitcoin Core's names.
 
 use std::fmt::Display;
 

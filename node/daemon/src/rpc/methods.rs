@@ -100,7 +100,7 @@ pub(super) const METHODS: &[Method] = methods! {
     network::getnodeaddresses([count network]) "Addresses of peers that are known.";
     network::getpeerinfo() "The peers.";
     network::listbanned() "The bans.";
-    network::ping() "Pings all peers; getpeerinfo tells how long they take.";
+    network::ping() "Pings all peers; getpeerinfo says how long they take.";
     network::setban(subnet command [bantime absolute]) "Bans an address ('add') or lifts its ban ('remove').";
     "Rawtransactions":
     raw_transactions::decoderawtransaction(hexstring [iswitness]) "A transaction's parts.";
@@ -117,7 +117,7 @@ fn find(name: &str) -> Option<&'static Method> {
 /// Carries a call out.
 ///
 /// # Errors
-/// What the caller is told, with Bitcoin Core's codes and words.
+/// What the caller is answered, with Bitcoin Core's codes and words.
 pub fn call(context: &mut Context<'_>, call: Call) -> Result<Reply, RpcError> {
     let method = find(&call.method)
         .ok_or_else(|| RpcError::new(Code::MethodNotFound, "Method not found"))?;

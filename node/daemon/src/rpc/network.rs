@@ -17,7 +17,7 @@ use super::tx_json::btc;
 
 /// What `-bantime` is in Bitcoin Core by default.
 const BAN_TIME_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Addresses that getnodeaddresses tells by default. Bitcoin Core's.
+/// Addresses that getnodeaddresses returns by default. Bitcoin Core's.
 const NODE_ADDRESSES_DEFAULT: i64 = 1;
 /// Nanoseconds in a millisecond.
 const NANOS_PER_MILLI: u64 = 1_000_000;

@@ -20,7 +20,7 @@ const SERVICE_NAMES: [(u32, &str); 6] = [
     (11, "P2P_V2"),
 ];
 
-/// All that is told of a peer. What the node does not have (packages, permissions) is told
+/// All that is reported of a peer. What the node does not have (packages, permissions) is reported
 /// as absent.
 pub fn peer_json(peer: &Peer, chain: &Chain, now: Time) -> Value {
     let mut shown = Map::new();

@@ -37,7 +37,7 @@ pub enum Until {
 pub struct TipWait {
     /// For what.
     pub until: Until,
-    /// After which the tip of that moment is told anyway; `None` waits for ever.
+    /// After which the tip of that moment is answered anyway; `None` waits for ever.
     pub timeout: Option<Duration>,
 }
 

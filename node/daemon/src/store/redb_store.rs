@@ -43,7 +43,7 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the file, or makes a new one. A damaged file is no error: `load` tells.
+    /// Opens the file, or makes a new one. A damaged file is no error: `load` reports it.
     pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
         let mut store = RedbStore {
             path: path.to_owned(),

@@ -160,7 +160,7 @@ impl CachedChain {
         if let Some(known) = chain.entry(&hash)
             && !known.status.is_invalid()
         {
-            // As it would come out below, by far the most often: every peer tells of it.
+            // As it would come out below, by far the most often: every peer announces it.
             return Ok(HeadersAccepted {
                 new: 0,
                 last: Some(known.hash),

@@ -1,5 +1,6 @@
 //! Numbers modulo the prime 2^3072 - 1103717, as MuHash3072 needs them: multiplication in fixed
-//! memory (two for every coin that comes or goes), and the inverse (once for every hash that is asked for).
+//! memory (two for every coin that comes or goes), and the inverse (once for every hash that is asked
+//! for).
 
 use std::sync::LazyLock;
 

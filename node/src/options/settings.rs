@@ -9,7 +9,7 @@ use bitcoin::Amount;
 
 use super::failure::Failure;
 use super::table::{self, CommandLine};
-use super::value::Address;
+use super::value::{Address, Switch};
 use crate::chain::CachedChain;
 use crate::mempool::Mempool;
 use crate::time::Time;
@@ -83,10 +83,10 @@ pub fn parse(
     home: Option<PathBuf>,
 ) -> Result<Request, Failure> {
     let line = table::read(arguments)?;
-    if line.help == Some(true) {
+    if line.help.is_some_and(|on| on.0) {
         return Ok(Request::Print(table::help()));
     }
-    if line.version == Some(true) {
+    if line.version.is_some_and(|on| on.0) {
         let version = env!("CARGO_PKG_VERSION");
         return Ok(Request::Print(format!("peerlab-node version {version}\n")));
     }
@@ -94,18 +94,18 @@ pub fn parse(
 }
 
 fn resolve(line: CommandLine, home: Option<PathBuf>) -> Result<Settings, Failure> {
-    if line.regtest == Some(false) {
+    if line.regtest == Some(Switch(false)) {
         return Err(Failure::new("-regtest=0 asks for another network")
             .hint("this node speaks regtest only; leave the option out"));
     }
-    if line.server == Some(false) {
+    if line.server == Some(Switch(false)) {
         return Err(Failure::new("-server=0 asks for no JSON-RPC")
             .hint("this node always answers JSON-RPC, on loopback; leave the option out"));
     }
     let listen = listen(&line);
     Ok(Settings {
         config: config(&line, &listen),
-        relay_fee_min: line.minrelaytxfee.unwrap_or(RELAY_FEE_MIN),
+        relay_fee_min: line.minrelaytxfee.map_or(RELAY_FEE_MIN, |fee| fee.0),
         listen,
         rpc: match line.rpcbind.as_slice() {
             [] => vec![SocketAddr::from((
@@ -134,7 +134,8 @@ fn listen(line: &CommandLine) -> Vec<SocketAddr> {
     let port = line.port.unwrap_or(P2P_PORT);
     let listening = line
         .listen
-        .unwrap_or(line.connect.0.is_none() || !line.bind.is_empty());
+        .as_ref()
+        .map_or(line.connect.0.is_none() || !line.bind.is_empty(), |on| on.0);
     match (listening, line.bind.as_slice()) {
         (false, _) => Vec::new(),
         (true, []) => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))],
@@ -154,7 +155,7 @@ fn config(line: &CommandLine, listen: &[SocketAddr]) -> Config {
         connect: addresses(line.connect.0.as_deref().unwrap_or_default(), P2P_PORT),
         add_nodes: addresses(&line.addnode, P2P_PORT),
         seed_nodes: addresses(&line.seednode, P2P_PORT),
-        relay_transactions: line.blocksonly != Some(true),
+        relay_transactions: line.blocksonly != Some(Switch(true)),
         #[cfg(feature = "planted-bugs")]
         planted_bug: line.plantedbug,
         ..Config::default()
@@ -173,7 +174,7 @@ fn config(line: &CommandLine, listen: &[SocketAddr]) -> Config {
 
 fn log_level(line: &CommandLine) -> LogLevel {
     let off = |category: &String| category == "0" || category == "none";
-    if line.printtoconsole == Some(false) {
+    if line.printtoconsole == Some(Switch(false)) {
         LogLevel::Off
     } else if line.debug.iter().all(off) {
         LogLevel::Info
@@ -314,8 +315,11 @@ mod tests {
             ("-frobnicate", "unknown option -frobnicate"),
             ("-port=99999", "-port=99999 is no valid value"),
             ("-listen=maybe", "-listen=maybe is no valid value"),
-            ("-addnode=example.org", "-addnode=example.org is no address"),
-            ("-minrelaytxfee=x", "-minrelaytxfee=x is no amount"),
+            (
+                "-addnode=example.org",
+                "-addnode=example.org is no valid value",
+            ),
+            ("-minrelaytxfee=x", "-minrelaytxfee=x is no valid value"),
             ("-regtest=0", "-regtest=0 asks for another network"),
             ("-rpcuser=a", "-rpcuser is given without -rpcpassword"),
             ("-peertimeout=0", "-peertimeout=0 is no valid value"),

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-use bitcoin::Amount;
-
 use super::failure::Failure;
-use super::value::{Address, ConnectTo, Slot};
+use super::value::{Address, Bitcoins, ConnectTo, Slot, Switch};
 
 /// How alike (Jaro) an unknown name and an option must be for the option to be meant.
 const SIMILARITY_MIN: f64 = 0.7;
+
+/// The end of every hint.
+const HELP: &str = "peerlab-node -help lists all options";
 
 /// What an argument list states; what it leaves out has no value.
 #[derive(Default)]
@@ -21,27 +22,27 @@ pub struct CommandLine {
     pub addnode: Vec<Address>,
     pub seednode: Vec<Address>,
     pub maxconnections: Option<u16>,
-    pub listen: Option<bool>,
+    pub listen: Option<Switch>,
     pub port: Option<u16>,
     pub bind: Vec<Address>,
     pub externalip: Option<Address>,
     pub peertimeout: Option<NonZeroU64>,
     pub timeout: Option<NonZeroU64>,
-    pub blocksonly: Option<bool>,
-    pub minrelaytxfee: Option<Amount>,
+    pub blocksonly: Option<Switch>,
+    pub minrelaytxfee: Option<Bitcoins>,
     pub rpcport: Option<u16>,
     pub rpcbind: Vec<Address>,
     pub rpcuser: Option<String>,
     pub rpcpassword: Option<String>,
     pub loadblock: Vec<PathBuf>,
     pub debug: Vec<String>,
-    pub printtoconsole: Option<bool>,
-    pub regtest: Option<bool>,
-    pub server: Option<bool>,
+    pub printtoconsole: Option<Switch>,
+    pub regtest: Option<Switch>,
+    pub server: Option<Switch>,
     #[cfg(feature = "planted-bugs")]
     pub plantedbug: Option<crate::PlantedBug>,
-    pub version: Option<bool>,
-    pub help: Option<bool>,
+    pub version: Option<Switch>,
+    pub help: Option<Switch>,
 }
 
 /// One option.
@@ -126,11 +127,16 @@ pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<CommandLine, 
             .or_else(|| option.alone.map(str::to_owned))
             .ok_or_else(|| {
                 Failure::new(format!("-{} is given without a value", option.name))
-                    .hint(format!("write -{}={}", option.name, option.value))
+                    .hint(format!("write -{}={}; {HELP}", option.name, option.value))
             })?;
-        (option.slot)(&mut line)
-            .put(&value)
-            .map_err(|invalid| invalid.of(option.name, &value))?;
+        (option.slot)(&mut line).put(&value).map_err(|cause| {
+            let Opt {
+                name, value: form, ..
+            } = option;
+            Failure::new(format!("-{name}={value} is no valid value"))
+                .cause(cause)
+                .hint(format!("write -{name}={form}; {HELP}"))
+        })?;
     }
     Ok(line)
 }
@@ -168,10 +174,8 @@ fn unknown(argument: &str) -> Failure {
         .filter(|(similarity, _)| *similarity > SIMILARITY_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match similar {
-        Some((_, similar)) => failure.hint(format!(
-            "did you mean -{similar}? peerlab-node -help lists all options"
-        )),
-        None => failure.hint("peerlab-node -help lists all options"),
+        Some((_, similar)) => failure.hint(format!("did you mean -{similar}? {HELP}")),
+        None => failure.hint(HELP),
     }
 }
 
@@ -214,7 +218,10 @@ mod tests {
         let Ok(line) = read(words) else {
             panic!("not read");
         };
-        assert_eq!((line.listen, line.blocksonly), (Some(false), Some(true)));
+        assert_eq!(
+            (line.listen, line.blocksonly),
+            (Some(Switch(false)), Some(Switch(true)))
+        );
         assert_eq!(line.datadir, Some(PathBuf::from("/a")));
         for words in [&["-datadir", "-listen"][..], &["-nolisten", "1"]] {
             assert!(read(words.iter().map(|word| (*word).to_owned())).is_err());

@@ -132,17 +132,16 @@ impl Payload for Vec<PeerAddress> {
     }
 
     fn write(&self, writer: &mut Writer) {
-        writer.compact_size(self.len() as u64);
-        self.iter().for_each(|address| address.write_v1(writer));
+        writer.list(self, |writer, address| address.write_v1(writer));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Vec<PeerAddress>, PayloadError> {
-        let count = reader.count(
+        reader.list(
             ADDRESSES_PER_MESSAGE_MAX,
             4 + ADDRESS_BYTES,
             "more than 1000 addresses",
-        )?;
-        (0..count).map(|_| PeerAddress::read_v1(reader)).collect()
+            PeerAddress::read_v1,
+        )
     }
 }
 
@@ -156,20 +155,16 @@ impl Payload for AddressesV2 {
     }
 
     fn write(&self, writer: &mut Writer) {
-        writer.compact_size(self.0.len() as u64);
-        self.0.iter().for_each(|address| address.write_v2(writer));
+        writer.list(&self.0, |writer, address| address.write_v2(writer));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<AddressesV2, PayloadError> {
-        let count = reader.count(
+        let list = reader.list(
             ADDRESSES_PER_MESSAGE_MAX,
             ENTRY_V2_BYTES_MIN,
             "more than 1000 addresses",
+            PeerAddress::read_v2,
         )?;
-        let mut list = Vec::new();
-        for _ in 0..count {
-            list.extend(PeerAddress::read_v2(reader)?);
-        }
-        Ok(AddressesV2(list))
+        Ok(AddressesV2(list.into_iter().flatten().collect()))
     }
 }

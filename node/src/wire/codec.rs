@@ -110,6 +110,18 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    /// A list with its count, bounded as [`Reader::count`] says.
+    pub fn list<T>(
+        &mut self,
+        max: usize,
+        entry_bytes_min: usize,
+        what: &'static str,
+        mut read: impl FnMut(&mut Reader<'a>) -> Result<T, PayloadError>,
+    ) -> Result<Vec<T>, PayloadError> {
+        let count = self.count(max, entry_bytes_min, what)?;
+        (0..count).map(|_| read(self)).collect()
+    }
+
     pub fn consensus<T: Decodable>(&mut self, what: &'static str) -> Result<T, PayloadError> {
         T::consensus_decode_from_finite_reader(&mut self.rest).map_err(|error| {
             PayloadError::Consensus {
@@ -163,6 +175,12 @@ impl Writer {
                 self.bytes(&value.to_le_bytes());
             }
         }
+    }
+
+    /// A list with its count.
+    pub fn list<T>(&mut self, list: &[T], mut write: impl FnMut(&mut Writer, &T)) {
+        self.compact_size(list.len() as u64);
+        list.iter().for_each(|entry| write(self, entry));
     }
 
     pub fn consensus<T: Encodable>(&mut self, value: &T) {

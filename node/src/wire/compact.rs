@@ -217,10 +217,7 @@ impl Payload for CompactBlock {
     fn write(&self, writer: &mut Writer) {
         writer.consensus(&self.header);
         writer.bytes(&self.nonce.to_le_bytes());
-        writer.compact_size(self.short_ids.len() as u64);
-        for id in &self.short_ids {
-            writer.bytes(id.as_bytes());
-        }
+        writer.list(&self.short_ids, |writer, id| writer.bytes(id.as_bytes()));
         writer.compact_size(self.prefilled.len() as u64);
         let gaps = gaps(self.prefilled.iter().map(|(place, _)| *place));
         for (gap, (_, tx)) in gaps.zip(&self.prefilled) {
@@ -232,25 +229,22 @@ impl Payload for CompactBlock {
     fn read(reader: &mut Reader<'_>) -> Result<CompactBlock, PayloadError> {
         let header = reader.consensus("header")?;
         let nonce = reader.u64()?;
-        let count = reader.count(
+        let short_ids = reader.list(
             COMPACT_TRANSACTIONS_MAX,
             SHORT_ID_BYTES,
             "more than 65535 short ids",
+            |reader| reader.consensus("short id"),
         )?;
-        let short_ids = (0..count)
-            .map(|_| reader.consensus("short id"))
-            .collect::<Result<Vec<_>, _>>()?;
-        let count = reader.count(
+        let mut next = 0;
+        let prefilled = reader.list(
             COMPACT_TRANSACTIONS_MAX,
             1 + TX_BYTES_MIN,
             "more than 65535 prefilled transactions",
+            |reader| {
+                let place = read_place(reader, &mut next)?;
+                Ok((place, Arc::new(reader.consensus("transaction")?)))
+            },
         )?;
-        let mut prefilled = Vec::new();
-        let mut next = 0;
-        for _ in 0..count {
-            let place = read_place(reader, &mut next)?;
-            prefilled.push((place, Arc::new(reader.consensus("transaction")?)));
-        }
         CompactBlock::new(header, nonce, short_ids, prefilled)
     }
 }
@@ -297,10 +291,10 @@ impl Payload for TxPlaces {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<TxPlaces, PayloadError> {
-        let count = reader.count(COMPACT_TRANSACTIONS_MAX, 1, "more than 65535 places")?;
         let mut next = 0;
-        let places = (0..count).map(|_| read_place(reader, &mut next));
-        places.collect::<Result<_, _>>().map(TxPlaces)
+        let read = |reader: &mut Reader<'_>| read_place(reader, &mut next);
+        let places = reader.list(COMPACT_TRANSACTIONS_MAX, 1, "more than 65535 places", read);
+        places.map(TxPlaces)
     }
 }
 
@@ -375,23 +369,18 @@ impl Payload for BlockTransactions {
 
     fn write(&self, writer: &mut Writer) {
         writer.consensus(&self.block);
-        writer.compact_size(self.transactions.len() as u64);
-        for tx in &self.transactions {
-            writer.consensus(&**tx);
-        }
+        writer.list(&self.transactions, |writer, tx| writer.consensus(&**tx));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<BlockTransactions, PayloadError> {
-        let block = reader.consensus("block hash")?;
-        let count = reader.count(
-            COMPACT_TRANSACTIONS_MAX,
-            TX_BYTES_MIN,
-            "more than 65535 transactions",
-        )?;
-        let transactions = (0..count).map(|_| reader.consensus("transaction").map(Arc::new));
         Ok(BlockTransactions {
-            block,
-            transactions: transactions.collect::<Result<_, _>>()?,
+            block: reader.consensus("block hash")?,
+            transactions: reader.list(
+                COMPACT_TRANSACTIONS_MAX,
+                TX_BYTES_MIN,
+                "more than 65535 transactions",
+                |reader| reader.consensus("transaction").map(Arc::new),
+            )?,
         })
     }
 }

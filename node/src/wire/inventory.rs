@@ -38,19 +38,21 @@ impl Payload for LocatorRequest {
 
     fn write(&self, writer: &mut Writer) {
         writer.bytes(&LOCATOR_VERSION.to_le_bytes());
-        writer.compact_size(self.locator.len() as u64);
-        self.locator.iter().for_each(|hash| writer.consensus(hash));
+        writer.list(&self.locator, Writer::consensus);
         writer.consensus(&self.stop);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<LocatorRequest, PayloadError> {
         let _version = reader.u32()?;
-        let count = reader.count(LOCATOR_HASHES_MAX, 32, "more than 101 locator hashes")?;
-        let locator = (0..count)
-            .map(|_| reader.consensus("block hash"))
-            .collect::<Result<Vec<_>, _>>()?;
-        let stop = reader.consensus("block hash")?;
-        Ok(LocatorRequest { locator, stop })
+        Ok(LocatorRequest {
+            locator: reader.list(
+                LOCATOR_HASHES_MAX,
+                32,
+                "more than 101 locator hashes",
+                |reader| reader.consensus("block hash"),
+            )?,
+            stop: reader.consensus("block hash")?,
+        })
     }
 }
 
@@ -60,26 +62,25 @@ impl Payload for Arc<[Header]> {
     }
 
     fn write(&self, writer: &mut Writer) {
-        writer.compact_size(self.len() as u64);
-        for header in self.iter() {
+        writer.list(self, |writer, header| {
             writer.consensus(header);
             writer.compact_size(0);
-        }
+        });
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Arc<[Header]>, PayloadError> {
-        let count = reader.count(
+        let list = reader.list(
             HEADERS_PER_MESSAGE_MAX,
             HEADER_ENTRY_BYTES,
             "more than 2000 headers",
+            |reader| {
+                let header = reader.consensus("header")?;
+                match reader.compact_size()? {
+                    0 => Ok(header),
+                    _ => Err(PayloadError::Invalid("header with transactions")),
+                }
+            },
         )?;
-        let mut list = Vec::with_capacity(count);
-        for _ in 0..count {
-            list.push(reader.consensus("header")?);
-            if reader.compact_size()? != 0 {
-                return Err(PayloadError::Invalid("header with transactions"));
-            }
-        }
         Ok(list.into())
     }
 }
@@ -90,18 +91,15 @@ impl Payload for Vec<Inventory> {
     }
 
     fn write(&self, writer: &mut Writer) {
-        writer.compact_size(self.len() as u64);
-        self.iter().for_each(|entry| writer.consensus(entry));
+        writer.list(self, Writer::consensus);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Vec<Inventory>, PayloadError> {
-        let count = reader.count(
+        reader.list(
             INVENTORY_PER_MESSAGE_MAX,
             INVENTORY_BYTES,
             "more than 50000 inventory entries",
-        )?;
-        (0..count)
-            .map(|_| reader.consensus("inventory entry"))
-            .collect()
+            |reader| reader.consensus("inventory entry"),
+        )
     }
 }

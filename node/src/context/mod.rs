@@ -5,6 +5,8 @@
 mod config;
 mod core;
 mod fact;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod memory;
 mod peer;
 mod peer_gossip;

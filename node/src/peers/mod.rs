@@ -11,6 +11,8 @@ mod eviction;
 mod gossip;
 mod handshake;
 mod liveness;
+#[cfg(test)]
+mod tests;
 mod watched;
 
 pub(crate) use self::core::{Peers, services};

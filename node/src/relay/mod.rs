@@ -12,6 +12,8 @@ mod rebroadcast;
 mod receive;
 mod recent;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::core::Relay;
 pub(crate) use requests::TxName;

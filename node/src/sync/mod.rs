@@ -12,5 +12,7 @@ mod downloads;
 mod headers;
 mod high_bandwidth;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::core::Sync;

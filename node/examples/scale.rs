@@ -53,15 +53,15 @@ struct Link {
 }
 
 /// Something that arrives at a node over a connection.
-struct Arrival {
+struct Delivery {
     link: u32,
     at: u32,
     message: Message,
 }
 
-/// Arrivals by millisecond: a ring that is longer than the longest delay.
+/// Deliveries by millisecond: a ring that is longer than the longest delay.
 struct Wire {
-    ring: Vec<VecDeque<Arrival>>,
+    ring: Vec<VecDeque<Delivery>>,
     now_ms: u64,
     waiting: usize,
 }
@@ -226,7 +226,7 @@ impl Network {
                     let slots = self.wire.ring.len() as u64;
                     let slot = (self.wire.now_ms + u64::from(link.delay_ms)) % slots;
                     self.wire.waiting += 1;
-                    self.wire.ring[slot as usize].push_back(Arrival {
+                    self.wire.ring[slot as usize].push_back(Delivery {
                         link: peer.0 as u32,
                         at,
                         message,
@@ -255,23 +255,23 @@ impl Network {
                 self.connect_dialled();
             }
             let slot = (self.wire.now_ms % self.wire.ring.len() as u64) as usize;
-            let mut arrivals = std::mem::take(&mut self.wire.ring[slot]);
-            self.wire.waiting -= arrivals.len();
-            for arrival in arrivals.drain(..) {
-                let wire_bytes = arrival.message.wire_size();
+            let mut deliveries = std::mem::take(&mut self.wire.ring[slot]);
+            self.wire.waiting -= deliveries.len();
+            for delivery in deliveries.drain(..) {
+                let wire_bytes = delivery.message.wire_size();
                 self.bytes += u64::from(wire_bytes);
-                let peer = PeerId(u64::from(arrival.link));
+                let peer = PeerId(u64::from(delivery.link));
                 self.input(
-                    arrival.at,
+                    delivery.at,
                     Input::Received {
                         peer,
-                        message: arrival.message,
+                        message: delivery.message,
                         wire_bytes,
                     },
                 );
             }
-            if arrivals.capacity() < 1_024 {
-                self.wire.ring[slot] = arrivals;
+            if deliveries.capacity() < 1_024 {
+                self.wire.ring[slot] = deliveries;
             }
         }
     }

@@ -1,5 +1,5 @@
 //! A full node of the Bitcoin protocol for private networks (regtest rules), as a sans-IO
-//! library: it is told what happened and what time it is, and answers with what is to be done.
+//! library: it takes in what happened and what time it is, and answers with what is to be done.
 //! Drivers (the tokio daemon, the simulator) own sockets, clocks and processes.
 
 pub mod chain;

@@ -3,7 +3,7 @@
 use std::ops::Add;
 use std::time::Duration;
 
-/// Nanoseconds since the Unix epoch, as the driver tells it; never goes back.
+/// Nanoseconds since the Unix epoch, as the driver says; never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
 

@@ -36,7 +36,7 @@ fn add(world: &mut World, bug: Option<PlantedBug>, peers: &[Node]) -> Node {
     })
 }
 
-/// A peer tells a node of a block and does not deliver it, and goes away in the end; another has
+/// A peer announces a block to a node and does not deliver it, and goes away in the end; another has
 /// it all the time. Returns whether the node gets it.
 fn gets_a_stalled_block(bug: Option<PlantedBug>) -> bool {
     let mut world = World::new(1);
@@ -93,7 +93,7 @@ fn first_seen_for_ever_keeps_the_branch_with_less_work() {
 }
 
 /// A line of three; the two on the left lose a race during a partition. Returns whether the one
-/// at the end, which only the one in the middle can tell, has the winner's tip: soon after the
+/// at the end, which only the one in the middle knows, has the winner's tip: soon after the
 /// partition, and after it connected anew.
 fn the_end_of_the_line_hears(bug: Option<PlantedBug>) -> (bool, bool) {
     let mut world = World::new(3);

@@ -174,7 +174,7 @@ fn callers_who_wait_for_a_block_are_told_when_it_comes_or_when_the_node_ends() {
         lab::send(&mut stream, Some(&login), &body, "keep-alive");
         BufReader::new(stream)
     };
-    let told = |mut stream: BufReader<std::net::TcpStream>| {
+    let answer = |mut stream: BufReader<std::net::TcpStream>| {
         let (status, reply) = lab::read_reply(&mut stream);
         assert_eq!(status, 200);
         serde_json::from_str::<Value>(&reply).unwrap()["result"].clone()
@@ -187,7 +187,7 @@ fn callers_who_wait_for_a_block_are_told_when_it_comes_or_when_the_node_ends() {
     assert_eq!(in_time, json!({ "hash": genesis, "height": 0 }));
     let mined = node.mine(1);
     for stream in waiting {
-        assert_eq!(told(stream), json!({ "hash": mined[0], "height": 1 }));
+        assert_eq!(answer(stream), json!({ "hash": mined[0], "height": 1 }));
     }
     // A caller who says which tip it knows hears of a later one at once.
     let behind = node.call("waitfornewblock", json!([0, genesis]));
@@ -198,7 +198,7 @@ fn callers_who_wait_for_a_block_are_told_when_it_comes_or_when_the_node_ends() {
     }
     let last = park("waitforblockheight", json!([1_000]));
     node.call("stop", json!([]));
-    assert_eq!(told(last), json!({ "hash": mined[0], "height": 1 }));
+    assert_eq!(answer(last), json!({ "hash": mined[0], "height": 1 }));
     assert!(node.ended().success());
 }
 
@@ -377,7 +377,7 @@ fn what_cannot_start_says_why_and_what_to_do() {
     node.call("getblockcount", json!([]));
     let taken = format!("-rpcport={}", node.rpc.port());
     let other = lab::folder();
-    for (folder, option, told) in [
+    for (folder, option, expected) in [
         (&folder, "-debug", "another node is running there"),
         (&other, taken.as_str(), "cannot answer JSON-RPC on"),
         (&other, "-bogus=1", "unknown option -bogus"),
@@ -393,7 +393,7 @@ fn what_cannot_start_says_why_and_what_to_do() {
             .unwrap();
         assert_eq!(output.status.code(), Some(1), "{option}");
         let text = String::from_utf8(output.stderr).unwrap();
-        for words in ["Error: ", told, "\nHint: "] {
+        for words in ["Error: ", expected, "\nHint: "] {
             assert!(text.contains(words), "{option}: {text}");
         }
     }

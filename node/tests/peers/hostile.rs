@@ -190,14 +190,14 @@ fn a_message_with_a_wrong_checksum() {
 fn a_flood_of_addresses() {
     let reasons = reasons_for(|world, puppet, link| {
         for batch in 0..25u8 {
-            let told = (0..1_000u16)
+            let addresses = (0..1_000u16)
                 .map(|n| PeerAddress {
                     last_seen_secs: START.unix_secs(),
                     services: 9,
                     addr: ([11, batch, (n >> 8) as u8, n as u8], 18_444).into(),
                 })
                 .collect();
-            world.say(puppet, link, Message::Addr(told));
+            world.say(puppet, link, Message::Addr(addresses));
         }
     });
     assert_eq!(reasons, ["flood of addresses"]);
@@ -212,14 +212,14 @@ fn a_liar_about_addresses_fills_a_quarter_of_the_book() {
     });
     let puppet = world.add_puppet();
     let link = world.puppet_joins(puppet, node, 0);
-    let told = (0..1_000u16)
+    let addresses = (0..1_000u16)
         .map(|n| PeerAddress {
             last_seen_secs: START.unix_secs(),
             services: 9,
             addr: ([11, 0, (n >> 8) as u8, n as u8], 18_444).into(),
         })
         .collect();
-    world.say(puppet, link, Message::Addr(told));
+    world.say(puppet, link, Message::Addr(addresses));
     world.run(secs(1));
     assert_eq!(world.machine(node).known_addresses().count(), 25);
 }

@@ -161,20 +161,20 @@ fn what_comes_before_the_handshake_is_ignored() {
 fn addresses_come_in_the_form_that_was_asked_for() {
     let mut world = World::new(8);
     let node = world.add(Config::default());
-    let teller = world.add_puppet();
-    let told = PeerAddress {
+    let sender = world.add_puppet();
+    let address = PeerAddress {
         last_seen_secs: START.unix_secs(),
         services: 9,
         addr: "10.7.7.7:18444".parse().unwrap(),
     };
-    let link = world.puppet_joins(teller, node, 0);
-    world.say(teller, link, Message::Addr(vec![told, told]));
+    let link = world.puppet_joins(sender, node, 0);
+    world.say(sender, link, Message::Addr(vec![address, address]));
     world.run(secs(1));
     let old = world.add_puppet();
     let link = world.puppet_joins(old, node, 0);
     world.say(old, link, Message::GetAddr);
     world.run(secs(1));
-    assert!(world.heard(old).contains(&Message::Addr(vec![told])));
+    assert!(world.heard(old).contains(&Message::Addr(vec![address])));
 
     let new = world.add_puppet();
     let link = world.join(new, node);
@@ -186,7 +186,7 @@ fn addresses_come_in_the_form_that_was_asked_for() {
     assert!(
         world
             .heard(new)
-            .contains(&Message::AddrV2(AddressesV2(vec![told])))
+            .contains(&Message::AddrV2(AddressesV2(vec![address])))
     );
 }
 

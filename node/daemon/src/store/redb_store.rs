@@ -217,7 +217,7 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::
     })
 }
 
-/// Tells damage from failure.
+/// Parts damage from failure.
 fn damage_of(error: redb::Error) -> Result<Damage, StoreError> {
     let damaged = match &error {
         redb::Error::Io(cause) => {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Guards against hanging only; nothing here takes nearly as long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks at something that is not pushed.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -80,7 +80,7 @@ impl Node {
         loop {
             let line = self
                 .log
-                .recv_timeout(PATIENCE)
+                .recv_timeout(TIMEOUT)
                 .unwrap_or_else(|_| panic!("no line with {words:?} in {:#?}", self.seen));
             let address = line
                 .split_once(words)
@@ -123,7 +123,7 @@ impl Node {
 
     fn ask(&self, method: &str, params: Value) -> Value {
         let body = json!({ "jsonrpc": "1.0", "id": 1, "method": method, "params": params });
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let (_, reply) = post(self.rpc, Some(&self.cookie()), &body.to_string());
             let reply: Value = serde_json::from_str(&reply).unwrap();
@@ -139,7 +139,7 @@ impl Node {
     pub fn reach(&self, height: u64) -> Value {
         let tip = self.call(
             "waitforblockheight",
-            json!([height, PATIENCE.as_millis() as u64]),
+            json!([height, TIMEOUT.as_millis() as u64]),
         );
         assert_eq!(tip["height"], height);
         tip["hash"].clone()
@@ -153,7 +153,7 @@ impl Node {
 
     /// Waits until this holds.
     pub fn until(&self, what: &str, holds: impl Fn(&Node) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !holds(self) {
             assert!(Instant::now() < deadline, "never: {what}");
             std::thread::sleep(GLANCE);
@@ -215,11 +215,11 @@ pub fn post(to: SocketAddr, login: Option<&str>, body: &str) -> (u16, String) {
     read_reply(&mut BufReader::new(stream))
 }
 
-/// A connection that gives up after [`PATIENCE`].
+/// A connection that gives up after [`TIMEOUT`].
 pub fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 

@@ -34,7 +34,10 @@ fn high_bandwidth_is_for_the_three_that_were_last_first_with_a_block() {
     assert!(give(&mut world, 3, 4));
     let names = |list: &[usize]| list.iter().map(|n| puppets[*n].0).collect::<Vec<_>>();
     assert_eq!(chosen(&world, node), names(&[0, 2, 3]));
-    assert!(world.heard(puppets[1].0).contains(&LOW), "it is told");
+    assert!(
+        world.heard(puppets[1].0).contains(&LOW),
+        "it has it announced"
+    );
     // Who comes second with a block is not chosen.
     let (late, link) = puppets[4];
     world.say(late, link, Message::Block(Arc::clone(&blocks[4])));

@@ -1,4 +1,4 @@
-//! How a block is told on: at once in the compact form, by headers, or by its old name; and which
+//! How a block is announced on: at once in the compact form, by headers, or by its old name; and which
 //! form of a block is asked for and given.
 
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn who_asked_for_high_bandwidth_hears_at_once_and_others_by_headers() {
     world.mine(*node);
     world.run(secs(1));
     let heard = world.heard(*puppet);
-    // It was told of the parent.
+    // The parent was announced to it.
     assert!(matches!(&heard[..], [Message::CmpctBlock(_)]), "{heard:?}");
     world.say(*puppet, *link, LOW);
     world.run(secs(1));
@@ -126,7 +126,7 @@ fn without_sendheaders_and_wtxidrelay_the_old_names_are_told() {
     world.run(secs(1));
     let heard = world.heard(puppet);
     assert_eq!(heard, [Message::Inv(vec![Inventory::Block(block)])]);
-    // BIP339 beside it: who said wtxidrelay is told by wtxid.
+    // BIP339 beside it: to who said wtxidrelay all is announced by wtxid.
     let modern = world.add_puppet();
     world.puppet_joins(modern, node, PAST_BLOCKS as i32);
     let tx = spend_past(1, 0);

@@ -63,7 +63,7 @@ fn transactions_that_never_come_are_asked_for_elsewhere() {
     stage
         .world
         .command(friend, |m| m.submit_block(now, friends).unwrap());
-    // The friend told of it by headers: it is awaited of the puppet still.
+    // The friend announced it by headers: it is awaited of the puppet still.
     stage.world.run(secs(2));
     assert!(!stage.has(&block));
     stage.world.run_answering(secs(8), stage.puppet);

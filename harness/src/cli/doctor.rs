@@ -11,8 +11,8 @@ use crate::engine::capacity::{self, Capacity, Limit, Load};
 use crate::engine::docker::{connect, daemon};
 use crate::engine::programs::Programs;
 use crate::ui::Ui;
-use peerlab_core::check::words;
 use peerlab_core::error::{Error, Kind, Result};
+use peerlab_core::words;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]

@@ -23,13 +23,13 @@ use crate::engine::drive::{CarriedOut, Drive, Logs};
 use crate::engine::local::LocalEngine;
 use crate::engine::programs::Programs;
 use crate::ui::Ui;
-use peerlab_core::check::words;
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::event::RunEvent;
 use peerlab_core::plan::Plan;
 use peerlab_core::report::files;
 use peerlab_core::topology;
+use peerlab_core::words;
 use peerlab_sim::simulator as sim;
 
 /// Folder of the nodes' logs in a run's directory.

@@ -9,7 +9,7 @@ use peerlab_link::proto::{DropReason, Lateness};
 use serde::Serialize;
 
 use super::record::Record;
-use super::words;
+use crate::words;
 
 /// The share of packets, percent, that may be later than [`Lateness::LATE`] in a run that counts:
 /// the p99 of lateness is then at most that.

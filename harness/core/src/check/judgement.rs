@@ -25,10 +25,10 @@ use super::record::{Partition, Record};
 use super::timeline::Timeline;
 use super::tree::BlockTree;
 use super::verdict::{Evidence, Status, Verdict};
-use super::words;
 use crate::event::{HostFacts, RunEvent};
 use crate::plan::Plan;
 use crate::plan::spec::Disturbance;
+use crate::words;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -25,7 +25,6 @@ pub mod story;
 mod timeline;
 mod tree;
 mod verdict;
-pub mod words;
 
 pub use bandwidth::{Bandwidth, MessageShare, NodeRate, Quantiles};
 pub use charts::{BlockDot, Branch, Charts, NodeRow, RateSample, Stretch, TipSpan};

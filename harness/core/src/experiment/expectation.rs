@@ -1,9 +1,12 @@
-//! What can be expected of a run.
+//! The table of expectations: of each its key in a file, its bounds, what it measures and how that
+//! is said, and whether `explore` may judge by it. How it is written in a file is
+//! `topology::expect`; how it is measured, `check::verdict`.
 
 use peerlab_link::Nanos;
 use serde::{Deserialize, Serialize};
 
 use super::Ability;
+use crate::words;
 
 /// What must hold for exit code 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +73,106 @@ impl Expectation {
             Expectation::Bandwidth { .. } | Expectation::NodesUp { .. } => Ability::Up,
         }
     }
+
+    /// Its key in an experiment file, and the name of its check in reports.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Expectation::Converged { .. } => "converged",
+            Expectation::SameLedger => "same_ledger",
+            Expectation::DoubleSpend { .. } => "double_spend",
+            Expectation::ReorgDepth { .. } => "reorg_depth",
+            Expectation::Propagation { .. } => "propagation",
+            Expectation::Bandwidth { .. } => "bandwidth",
+            Expectation::NodesUp { .. } => "nodes_up",
+        }
+    }
+
+    /// What is measured, in words.
+    pub fn title(&self) -> String {
+        match self {
+            Expectation::Converged { within, of, .. } => {
+                let after = match of {
+                    Disturbance::Heal => "each heal",
+                    Disturbance::Settle => "settle",
+                };
+                format!("agreement within {} of {after}", words::duration(*within))
+            }
+            Expectation::SameLedger => "one tip and one ledger state at the end".to_owned(),
+            Expectation::DoubleSpend { confirmed } => {
+                format!("{confirmed} of two conflicting transactions confirmed")
+            }
+            Expectation::ReorgDepth { .. } => {
+                format!("deepest reorganisation {} blocks", self.bound())
+            }
+            Expectation::Propagation {
+                quantile, phase, ..
+            } => {
+                let within = in_phase(phase.as_deref());
+                format!("a block reaches {quantile} % of nodes{within}")
+            }
+            Expectation::Bandwidth { of, phase, .. } => {
+                let within = in_phase(phase.as_deref());
+                format!("{} bandwidth of a node{within}", of.title())
+            }
+            Expectation::NodesUp { min } => format!("nodes up at the end: at least {min}"),
+        }
+    }
+
+    /// What the measure has to be, in words.
+    pub fn bound(&self) -> String {
+        match self {
+            Expectation::Converged { within, .. } => format!("<= {}", words::duration(*within)),
+            Expectation::SameLedger => "all equal".to_owned(),
+            Expectation::DoubleSpend { confirmed } => format!("exactly {confirmed}"),
+            Expectation::ReorgDepth { min, max } => match (min, max) {
+                (Some(min), Some(max)) => format!("{min} to {max}"),
+                (Some(min), None) => format!(">= {min}"),
+                (None, Some(max)) => format!("<= {max}"),
+                (None, None) => "any".to_owned(),
+            },
+            Expectation::Propagation { below, .. } => format!("< {}", words::duration(*below)),
+            Expectation::Bandwidth { below, .. } => format!("< {}", words::rate(*below)),
+            Expectation::NodesUp { min } => format!(">= {min}"),
+        }
+    }
+
+    /// Whether it must hold after any faults: `explore` judges by these alone. It speaks of the
+    /// end of the run, or of a time before any fault.
+    pub fn holds_after_any_faults(&self) -> bool {
+        match self {
+            Expectation::Converged { of, .. } => *of == Disturbance::Settle,
+            Expectation::SameLedger
+            | Expectation::DoubleSpend { .. }
+            | Expectation::NodesUp { .. } => true,
+            Expectation::ReorgDepth { .. } => false,
+            Expectation::Propagation { phase, .. } | Expectation::Bandwidth { phase, .. } => {
+                phase.as_deref() == Some("warmup")
+            }
+        }
+    }
+
+    /// What is left of it where there are no faults. That they have an effect is then not expected.
+    pub fn without_faults(&self) -> Option<Expectation> {
+        let mut left = self.clone();
+        match &mut left {
+            Expectation::Converged { of, .. } => *of = Disturbance::Settle,
+            Expectation::DoubleSpend { .. } => return None,
+            Expectation::ReorgDepth { min, max } => {
+                *min = None;
+                (*max)?;
+            }
+            Expectation::SameLedger
+            | Expectation::Propagation { .. }
+            | Expectation::Bandwidth { .. }
+            | Expectation::NodesUp { .. } => {}
+        }
+        Some(left)
+    }
+}
+
+/// ` in PHASE`, or nothing for the whole run.
+pub fn in_phase(phase: Option<&str>) -> String {
+    phase.map_or_else(String::new, |phase| format!(" in {phase}"))
 }
 
 /// The end of which disturbance.
@@ -94,4 +197,34 @@ pub enum NodeQuantile {
     P95,
     /// Greatest.
     Max,
+}
+
+impl Disturbance {
+    /// As experiment files name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Disturbance::Heal => "heal",
+            Disturbance::Settle => "settle",
+        }
+    }
+}
+
+impl NodeQuantile {
+    /// As experiment files name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            NodeQuantile::Mean => "mean",
+            NodeQuantile::P50 => "p50",
+            NodeQuantile::P95 => "p95",
+            NodeQuantile::Max => "max",
+        }
+    }
+
+    /// As reports name it.
+    pub fn title(self) -> &'static str {
+        match self {
+            NodeQuantile::Max => "greatest",
+            NodeQuantile::Mean | NodeQuantile::P50 | NodeQuantile::P95 => self.word(),
+        }
+    }
 }

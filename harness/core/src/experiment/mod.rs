@@ -8,6 +8,6 @@ mod fault;
 mod program;
 
 pub use down::{Down, PERIOD_MIN};
-pub use expectation::{Disturbance, Expectation, NodeQuantile};
+pub use expectation::{Disturbance, Expectation, NodeQuantile, in_phase};
 pub use fault::{FaultKey, FaultKind, Nodes};
 pub use program::{Ability, Image, Probe};

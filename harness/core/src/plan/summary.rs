@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use peerlab_link::Nanos;
 
-use super::spec::{Disturbance, Expectation, Fault, Image, NodeQuantile, Plan, Work};
+use super::spec::{Fault, Image, Plan, Work};
 
 impl Plan {
     /// The experiment on one screen: nodes, phases, faults, expectations.
@@ -86,7 +86,7 @@ impl Plan {
         if !self.expect.is_empty() {
             writeln!(text, "\nexpected:")?;
             for expectation in &self.expect {
-                writeln!(text, "  {}", expectation.sentence())?;
+                writeln!(text, "  {} ({})", expectation.title(), expectation.bound())?;
             }
         }
         Ok(())
@@ -165,71 +165,6 @@ impl Plan {
             writeln!(text, "  {:>9.3}s  {line}", at.as_secs_f64())?;
         }
         Ok(())
-    }
-}
-
-impl Expectation {
-    /// What must hold, in words.
-    pub fn sentence(&self) -> String {
-        let during = |phase: &Option<String>| {
-            phase
-                .as_ref()
-                .map_or(String::new(), |phase| format!(" during {phase}"))
-        };
-        match self {
-            Expectation::Converged {
-                within, of, lag, ..
-            } => {
-                let of = match of {
-                    Disturbance::Heal => "each partition's heal",
-                    Disturbance::Settle => "the start of the settle phase",
-                };
-                let within = within.show();
-                let behind = match lag {
-                    0 => "on the same block".to_owned(),
-                    1 => "up to 1 block behind".to_owned(),
-                    lag => format!("up to {lag} blocks behind"),
-                };
-                format!("all live nodes agree within {within} of {of} ({behind})")
-            }
-            Expectation::SameLedger => "at the end all live nodes have the same ledger".into(),
-            Expectation::DoubleSpend { confirmed } => {
-                format!("of each double spend's two transactions {confirmed} confirmed")
-            }
-            Expectation::ReorgDepth { min, max } => match (min, max) {
-                (Some(min), Some(max)) => {
-                    format!("deepest reorganisation between {min} and {max} blocks")
-                }
-                (Some(min), None) => format!("deepest reorganisation at least {min} blocks"),
-                (None, Some(max)) => format!("deepest reorganisation at most {max} blocks"),
-                (None, None) => "reorganisations of any depth".into(),
-            },
-            Expectation::Propagation {
-                quantile,
-                below,
-                phase,
-            } => {
-                let below = below.show();
-                format!(
-                    "a block reaches {quantile}% of the live nodes in less than {below}{}",
-                    during(phase)
-                )
-            }
-            Expectation::Bandwidth { of, below, phase } => {
-                let of = match of {
-                    NodeQuantile::Mean => "mean",
-                    NodeQuantile::P50 => "median",
-                    NodeQuantile::P95 => "95th percentile",
-                    NodeQuantile::Max => "busiest",
-                };
-                let below = *below as f64 / 1000.0;
-                format!(
-                    "{of} bandwidth of the nodes below {below} kB/s{}",
-                    during(phase)
-                )
-            }
-            Expectation::NodesUp { min } => format!("at least {min} nodes live at the end"),
-        }
     }
 }
 

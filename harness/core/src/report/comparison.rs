@@ -2,7 +2,8 @@
 
 use peerlab_link::Nanos;
 
-use crate::check::{Comparison, Row, Unit, words};
+use crate::check::{Comparison, Row, Unit};
+use crate::words;
 
 /// The whole text, ending in a newline. `names` are what the reader called the sides.
 pub fn comparison(comparison: &Comparison, names: [&str; 2]) -> String {

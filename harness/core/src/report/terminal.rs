@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use peerlab_link::Nanos;
 
 use super::run_report::files;
-use crate::check::words;
 use crate::check::{
     Bandwidth, DoubleSpend, GroupDelay, Judgement, Outcome, PartitionStory, Propagation, SpendSide,
     Status, Verdict,
 };
+use crate::words;
 
 /// Least and greatest width, columns: below, tables break; above, lines are hard to read.
 const WIDTH: (usize, usize) = (80, 100);

@@ -87,7 +87,7 @@ impl Base {
     /// # Errors
     /// [`peerlab_core::error::Kind::Input`]: no expectation is left, or there are too few nodes.
     pub fn new(mut topology: Topology, intensity: Intensity) -> Result<Base> {
-        topology.expect.retain(is_fair);
+        topology.expect.retain(Expectation::holds_after_any_faults);
         if topology.expect.is_empty() {
             return Err(Error::input(format!("there is nothing to look for in `{}`", topology.name))
                 .because("none of its expectations speaks of what must hold after any faults")
@@ -130,20 +130,6 @@ impl Base {
         miners.dedup();
         scenario.make_fair(&miners, &mut Chance::new(seed, "explore/finish"));
         Ok(scenario)
-    }
-}
-
-/// Whether an expectation is fair whatever the faults were.
-fn is_fair(expectation: &Expectation) -> bool {
-    match expectation {
-        Expectation::Converged { of, .. } => *of == Disturbance::Settle,
-        Expectation::SameLedger | Expectation::DoubleSpend { .. } | Expectation::NodesUp { .. } => {
-            true
-        }
-        Expectation::ReorgDepth { .. } => false,
-        Expectation::Propagation { phase, .. } | Expectation::Bandwidth { phase, .. } => {
-            phase.as_deref() == Some("warmup")
-        }
     }
 }
 

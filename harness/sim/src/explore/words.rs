@@ -3,7 +3,7 @@
 use super::reduce::Size;
 use super::search::{FailingSeed, Found};
 use super::shrink::Shrunk;
-use peerlab_core::check::words;
+use peerlab_core::words;
 
 /// Failing seeds that are listed; more would hide the first ones.
 const SEEDS_SHOWN_MAX: usize = 12;

@@ -124,7 +124,7 @@ fn notes(daemon: &Daemon) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use peerlab_core::check::words;
+    use peerlab_core::words;
 
     fn daemon() -> Daemon {
         Daemon {

@@ -1,7 +1,7 @@
 //! A limit, and what all limits of an engine come to.
 
-use peerlab_core::check::words;
 use peerlab_core::error::{Error, Result};
+use peerlab_core::words;
 
 /// Something of which a machine has only so much.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,24 +4,21 @@ use peerlab_link::Nanos;
 
 use super::{Evidence, Verdict};
 use crate::check::convergence::{self, Convergence, Ending, Terms};
-use crate::check::words;
 use crate::plan::spec::Disturbance;
+use crate::words;
 
 /// What is said of agreement where there was nothing new to agree on.
 pub(super) const NOTHING_MINED: &str =
     "The plan mines blocks, but none was ever seen: there was nothing new to agree on.";
 
 impl Evidence<'_> {
-    pub(super) fn converged(&self, within: Nanos, of: Disturbance, terms: Terms) -> Verdict {
-        let after = match of {
-            Disturbance::Heal => "each heal",
-            Disturbance::Settle => "settle",
-        };
-        let verdict = Verdict::new(
-            "converged",
-            format!("agreement within {} of {after}", words::duration(within)),
-            format!("<= {}", words::duration(within)),
-        );
+    pub(super) fn converged(
+        &self,
+        verdict: Verdict,
+        within: Nanos,
+        of: Disturbance,
+        terms: Terms,
+    ) -> Verdict {
         if self.nothing_mined() {
             return verdict.not_measured(NOTHING_MINED);
         }

@@ -5,17 +5,18 @@ use peerlab_link::Nanos;
 use super::{Evidence, Verdict};
 use crate::check::bandwidth::{self, NodeRate};
 use crate::check::propagation::{self, Reach, Spread};
-use crate::check::words;
-use crate::plan::spec::NodeQuantile;
+use crate::experiment::{NodeQuantile, in_phase};
+use crate::words;
 
 impl Evidence<'_> {
-    pub(super) fn propagation(&self, quantile: u8, below: Nanos, phase: Option<&str>) -> Verdict {
+    pub(super) fn propagation(
+        &self,
+        verdict: Verdict,
+        quantile: u8,
+        below: Nanos,
+        phase: Option<&str>,
+    ) -> Verdict {
         let within = in_phase(phase);
-        let verdict = Verdict::new(
-            "propagation",
-            format!("a block reaches {quantile} % of nodes{within}"),
-            format!("< {}", words::duration(below)),
-        );
         let chosen: Vec<&Spread> = self
             .spreads
             .iter()
@@ -53,19 +54,15 @@ impl Evidence<'_> {
         }
     }
 
-    pub(super) fn bandwidth(&self, of: NodeQuantile, below: u64, phase: Option<&str>) -> Verdict {
+    pub(super) fn bandwidth(
+        &self,
+        verdict: Verdict,
+        of: NodeQuantile,
+        below: u64,
+        phase: Option<&str>,
+    ) -> Verdict {
         let within = in_phase(phase);
-        let figure = match of {
-            NodeQuantile::Mean => "mean",
-            NodeQuantile::P50 => "p50",
-            NodeQuantile::P95 => "p95",
-            NodeQuantile::Max => "greatest",
-        };
-        let verdict = Verdict::new(
-            "bandwidth",
-            format!("{figure} bandwidth of a node{within}"),
-            format!("< {}", words::rate(below)),
-        );
+        let figure = of.title();
         let measured = match bandwidth::measure(self.plan, self.record, self.timeline, phase) {
             Ok(measured) => measured,
             Err(why) => {
@@ -98,8 +95,4 @@ impl Evidence<'_> {
                 format!("{story}, {missed} over the budget (over it: {most})."),
             )
     }
-}
-
-fn in_phase(phase: Option<&str>) -> String {
-    phase.map_or_else(String::new, |p| format!(" in {p}"))
 }

@@ -10,8 +10,9 @@ use crate::check::forks::{FinalChain, Forks};
 use crate::check::propagation::Spread;
 use crate::check::record::Record;
 use crate::check::timeline::Timeline;
+use crate::experiment::Expectation;
 use crate::plan::Plan;
-use crate::plan::spec::{Expectation, Work, WorkloadAction};
+use crate::plan::spec::{Work, WorkloadAction};
 
 /// Everything measured that expectations are held against.
 pub struct Evidence<'a> {
@@ -34,6 +35,7 @@ pub struct Evidence<'a> {
 impl Evidence<'_> {
     /// The verdict on one expectation.
     pub fn judge(&self, expectation: &Expectation) -> Verdict {
+        let verdict = Verdict::on(expectation);
         match expectation {
             Expectation::Converged {
                 within,
@@ -45,20 +47,20 @@ impl Evidence<'_> {
                     lag: *lag,
                     hold: *hold,
                 };
-                self.converged(*within, *of, terms)
+                self.converged(verdict, *within, *of, terms)
             }
-            Expectation::SameLedger => self.same_ledger(),
-            Expectation::DoubleSpend { confirmed } => self.double_spend(*confirmed),
-            Expectation::ReorgDepth { min, max } => self.reorg_depth(*min, *max),
+            Expectation::SameLedger => self.same_ledger(verdict),
+            Expectation::DoubleSpend { confirmed } => self.double_spend(verdict, *confirmed),
+            Expectation::ReorgDepth { min, max } => self.reorg_depth(verdict, *min, *max),
             Expectation::Propagation {
                 quantile,
                 below,
                 phase,
-            } => self.propagation(*quantile, *below, phase.as_deref()),
+            } => self.propagation(verdict, *quantile, *below, phase.as_deref()),
             Expectation::Bandwidth { of, below, phase } => {
-                self.bandwidth(*of, *below, phase.as_deref())
+                self.bandwidth(verdict, *of, *below, phase.as_deref())
             }
-            Expectation::NodesUp { min } => self.nodes_up(*min),
+            Expectation::NodesUp { min } => self.nodes_up(verdict, *min),
         }
     }
 

@@ -7,15 +7,10 @@ use super::agreement::NOTHING_MINED;
 use super::{Evidence, Verdict};
 use crate::check::double_spend::DoubleSpend;
 use crate::check::state::{self, LedgerState};
-use crate::check::words;
+use crate::words;
 
 impl Evidence<'_> {
-    pub(super) fn same_ledger(&self) -> Verdict {
-        let verdict = Verdict::new(
-            "same_ledger",
-            "one tip and one ledger state at the end".to_owned(),
-            "all equal".to_owned(),
-        );
+    pub(super) fn same_ledger(&self, verdict: Verdict) -> Verdict {
         if self.nothing_mined() {
             return verdict.not_measured(NOTHING_MINED);
         }
@@ -61,12 +56,7 @@ impl Evidence<'_> {
             .failed(format!("{count} {fault}"), sentence)
     }
 
-    pub(super) fn double_spend(&self, expected: u32) -> Verdict {
-        let verdict = Verdict::new(
-            "double_spend",
-            format!("{expected} of two conflicting transactions confirmed"),
-            format!("exactly {expected}"),
-        );
+    pub(super) fn double_spend(&self, verdict: Verdict, expected: u32) -> Verdict {
         let missed = |d: &&DoubleSpend| d.confirmed.abs_diff(expected);
         let flawed = self.double_spends.iter().find(|d| d.flaw.is_some());
         let Some(worst) = flawed.or(self.double_spends.iter().max_by_key(missed)) else {
@@ -111,18 +101,12 @@ impl Evidence<'_> {
             .failed(measured, format!("{story}, instead of {expected}."))
     }
 
-    pub(super) fn reorg_depth(&self, min: Option<u32>, max: Option<u32>) -> Verdict {
-        let bound = match (min, max) {
-            (Some(min), Some(max)) => format!("{min} to {max}"),
-            (Some(min), None) => format!(">= {min}"),
-            (None, Some(max)) => format!("<= {max}"),
-            (None, None) => "any".to_owned(),
-        };
-        let verdict = Verdict::new(
-            "reorg_depth",
-            format!("deepest reorganisation {bound} blocks"),
-            bound,
-        );
+    pub(super) fn reorg_depth(
+        &self,
+        verdict: Verdict,
+        min: Option<u32>,
+        max: Option<u32>,
+    ) -> Verdict {
         let Some(deepest) = &self.forks.deepest_reorg else {
             return verdict.not_measured("No node ever told its tip.");
         };
@@ -158,7 +142,7 @@ impl Evidence<'_> {
         verdict.held(depth.to_string(), format!("{story}."))
     }
 
-    pub(super) fn nodes_up(&self, min: u32) -> Verdict {
+    pub(super) fn nodes_up(&self, verdict: Verdict, min: u32) -> Verdict {
         let states = self.timeline.at_end();
         let live = states.iter().filter(|s| s.live()).count() as u64;
         let missing: Vec<NodeId> = states
@@ -168,11 +152,6 @@ impl Evidence<'_> {
             .map(|(i, _)| NodeId(i as u32))
             .collect();
         let missing = self.names(&missing);
-        let verdict = Verdict::new(
-            "nodes_up",
-            format!("nodes up at the end: at least {min}"),
-            format!(">= {min}"),
-        );
         if self.record.started.is_none() {
             return verdict.not_measured("The run never started.");
         }

@@ -3,6 +3,8 @@
 use peerlab_link::Nanos;
 use serde::Serialize;
 
+use crate::experiment::Expectation;
+
 /// What came of an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,13 +44,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn new(check: &'static str, expectation: String, bound: String) -> Verdict {
+    /// On this expectation, with nothing measured yet.
+    pub(super) fn on(expectation: &Expectation) -> Verdict {
         Verdict {
-            check,
-            expectation,
+            check: expectation.key(),
+            expectation: expectation.title(),
             status: Status::NotMeasured,
             measured: None,
-            bound,
+            bound: expectation.bound(),
             missed_by: None,
             nodes: Vec::new(),
             at_ns: None,

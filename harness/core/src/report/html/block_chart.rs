@@ -2,7 +2,8 @@
 //! left it.
 
 use super::svg::{Drawing, LEFT, TimeAxis, branch_class};
-use crate::check::{BlockDot, Branch, Charts, words};
+use crate::check::{BlockDot, Branch, Charts};
+use crate::words;
 
 /// The middle of the lane of the final chain.
 const FIRST_LANE: f64 = 30.0;

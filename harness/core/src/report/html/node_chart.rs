@@ -2,7 +2,8 @@
 //! is down.
 
 use super::svg::{Drawing, LEFT, RIGHT, TimeAxis, branch_class};
-use crate::check::{Branch, Charts, NodeRow, words};
+use crate::check::{Branch, Charts, NodeRow};
+use crate::words;
 
 /// Room above the rows for the names of phases and partitions.
 const TOP: f64 = 40.0;

@@ -4,7 +4,8 @@
 use peerlab_link::Nanos;
 
 use super::svg::{Drawing, ticks};
-use crate::check::{Propagation, words};
+use crate::check::Propagation;
+use crate::words;
 
 /// Width of the drawing, and where the plot in it begins and ends.
 const WIDTH: f64 = 480.0;

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use peerlab_link::Nanos;
 
-use crate::check::{Branch, Stretch, words};
+use crate::check::{Branch, Stretch};
+use crate::words;
 
 /// Width of the charts over time in drawing units; the page scales it.
 pub const WIDTH: f64 = 1000.0;

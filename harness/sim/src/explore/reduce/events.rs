@@ -3,31 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::explore::scenario::{Fault, Scenario};
-use peerlab_core::experiment::{Disturbance, Expectation};
+use peerlab_core::experiment::Expectation;
 
 impl Scenario {
     /// Without any fault or absence: what must hold then. What is expected of faults is left out.
     #[must_use]
     pub fn calm(&self) -> Scenario {
-        let expect = self
-            .expect
-            .iter()
-            .filter_map(|expectation| match expectation.clone() {
-                Expectation::Converged {
-                    within, lag, hold, ..
-                } => Some(Expectation::Converged {
-                    within,
-                    of: Disturbance::Settle,
-                    lag,
-                    hold,
-                }),
-                Expectation::DoubleSpend { .. } => None,
-                Expectation::ReorgDepth { max: None, .. } => None,
-                Expectation::ReorgDepth { max, .. } => {
-                    Some(Expectation::ReorgDepth { min: None, max })
-                }
-                other => Some(other),
-            });
+        let expect = self.expect.iter().filter_map(Expectation::without_faults);
         Scenario {
             expect: expect.collect(),
             faults: Vec::new(),

@@ -1,26 +1,28 @@
 //! The experiment file as written: one type per section, with what each key means, its values
 //! and its default. serde reads them, schemars makes the JSON Schema for editors of them, and
-//! `resolve` turns them into a [`super::Topology`].
+//! `resolve` turns them into a [`super::Topology`]. They are written back by `to_yaml`, for what
+//! `explore` finds.
 
 use indexmap::IndexMap;
-use peerlab_link::{Loss, Nanos, PathDelay};
+use peerlab_link::{Loss, Nanos, NodeId, PathDelay};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
+use super::expect::Expect;
 use super::listed::{AwayAt, BlockAt, ListOr, TransactionAt};
 use super::network_values::{Framing, Graph, Mode};
-use super::units::{Amount, Below, Count, Number, Rate, Seed, Share, Size};
-use super::words::{DisturbanceWord, DownWay, EndWord, ProbeWay, Until};
+use super::units::{Count, Number, Rate, Seed, Share, Size};
+use super::words::{DownWay, ProbeWay, Until};
 use super::written::{WordOr, Written};
-use crate::experiment::{Down, FaultKey};
+use crate::experiment::{Down, FaultKey, FaultKind, Nodes};
 
 /// A Peerlab experiment: a network of ledger nodes, what is done to it, and what must hold.
 ///
 /// All times count from the start of the run. The run goes through three phases: `warmup`,
 /// `faults`, `settle`. When `settle` begins, everything is healed and every node is brought
 /// back (except what is `until: never`), and the ledger has until the end to converge.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of an experiment")]
 pub struct File {
     /// Name of the experiment: letters, digits and dashes. Run directories are named after it.
@@ -43,18 +45,18 @@ pub struct File {
     #[serde(default)]
     pub ledger: Ledger,
     /// Peers that come and go, from the start of the run until the settle phase. Default: none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub churn: Vec<Churn>,
     /// What is done to the network in the phase `faults`. Default: nothing.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// What must hold for the run to succeed. Default: nothing, and then the run always does.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expect>,
 }
 
 /// How long the three phases last.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "the keys of `phases`: warmup, faults, settle"
@@ -73,7 +75,7 @@ pub struct Phases {
 }
 
 /// Nodes that run the same program under the same limits.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a node group")]
 pub struct NodeGroup {
     /// How many nodes.
@@ -92,7 +94,7 @@ pub struct NodeGroup {
     /// (a file of blocks for `-loadblock`) and `{{ bootstrap[0] }}` (address of the first peer
     /// that discovery gives the node) are replaced; an argument with `{{ peer }}` is repeated for
     /// each such peer. Default: none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// The group's part in the mining lottery against other groups, divided evenly among its
     /// nodes. Default: 0, does not mine.
@@ -126,7 +128,7 @@ pub type Regions = WordOr<ListOr<IndexMap<String, Written<Share>>>>;
 pub type Bootstrap = WordOr<ListOr<IndexMap<String, Vec<String>>>>;
 
 /// A node's link to the network.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "the keys of `access`: up, down, queue"
@@ -147,7 +149,7 @@ pub struct Access {
 pub type LatencyMap = IndexMap<String, IndexMap<String, Written<PathDelay>>>;
 
 /// The emulated network between the nodes.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `network`")]
 pub struct Network {
     /// One-way delays: one for all (`50ms`, `50ms jitter 5ms`); `internet-2019`, measured between
@@ -177,7 +179,7 @@ pub struct Network {
 }
 
 /// How nodes find each other.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "the keys of `discovery`: mode, bootstrap, graph, edges"
@@ -207,7 +209,7 @@ pub struct Discovery {
 }
 
 /// What the ledger does.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `ledger`")]
 pub struct Ledger {
     /// Mean time between blocks; they arrive at random, and each one's miner is drawn by hash
@@ -231,7 +233,7 @@ pub struct Ledger {
 
 /// Peers that come and go: either at random (`nodes`, `session` and `offline`), or at the times
 /// listed in `away`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a churn rule")]
 pub struct Churn {
     /// Who. No node is in two rules.
@@ -261,7 +263,7 @@ pub struct Churn {
 
 /// Something done to the network. Exactly one of `partition`, `kill`, `stop`, `vanish`,
 /// `freeze`, `replace`, `shape` and `double_spend` says what.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a fault")]
 pub struct Fault {
     /// When it begins, counted from the start of the run. It lies in the phase `faults`.
@@ -317,6 +319,46 @@ impl Fault {
         }
     }
 
+    /// A fault of this kind that says nothing else. `choice` names nodes, and `split` partitions.
+    pub fn of(
+        kind: &FaultKind<Nodes>,
+        choice: impl Fn(&[NodeId]) -> Vec<String>,
+        split: impl Fn(usize) -> String,
+    ) -> Fault {
+        let mut fault = Fault::default();
+        let choice = |nodes: &Nodes| WordOr::Long(choice(nodes));
+        match kind {
+            FaultKind::Partition { sides, one_way } => {
+                fault.partition = Some(sides.iter().map(choice).collect());
+                fault.one_way = one_way.then(|| Written::of(true));
+            }
+            FaultKind::Down { nodes, how } => {
+                let key = match how {
+                    Down::Kill => &mut fault.kill,
+                    Down::Vanish => &mut fault.vanish,
+                    Down::Stop => &mut fault.stop,
+                    Down::Freeze => &mut fault.freeze,
+                    Down::Replace => &mut fault.replace,
+                };
+                *key = Some(choice(nodes));
+            }
+            FaultKind::Shape { nodes, shape } => {
+                fault.shape = Some(Shape {
+                    nodes: choice(nodes),
+                    rate: shape.rate_bps.map(|bps| Written::of(Rate { bps })),
+                    loss: shape.loss.map(Written::of),
+                    delay: shape.delay.map(Written::of),
+                    jitter: shape.jitter.map(Written::of),
+                });
+            }
+            FaultKind::DoubleSpend { partition } => {
+                let across = split(*partition);
+                fault.double_spend = Some(DoubleSpend { across });
+            }
+        }
+        fault
+    }
+
     /// The nodes that go down in this way.
     pub fn down(&self, how: Down) -> &Option<WordOr<Vec<String>>> {
         match how {
@@ -330,7 +372,7 @@ impl Fault {
 }
 
 /// A worsening of links. What is not written stays as it is.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `shape`")]
 pub struct Shape {
     /// Whose links.
@@ -350,141 +392,10 @@ pub struct Shape {
 }
 
 /// Where the two transactions of a double spend go.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `double_spend`: across")]
 pub struct DoubleSpend {
     /// `partition`, for the partition that is in force at that time, or a partition's name. The
     /// transactions go to its first two sides.
     pub across: String,
-}
-
-/// Something that must hold. Exactly one key says what.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "an expectation")]
-pub struct Expect {
-    /// After a disturbance all live nodes agree on a tip within a time.
-    #[serde(default)]
-    pub converged: Option<Converged>,
-    /// At the end all live nodes have the same tip and the same set of unspent outputs.
-    #[serde(default)]
-    pub same_ledger: Option<SameLedger>,
-    /// What becomes of double spends.
-    #[serde(default)]
-    pub double_spend: Option<DoubleSpendOutcome>,
-    /// Depth of the deepest reorganisation of any node, blocks.
-    #[serde(default)]
-    pub reorg_depth: Option<ReorgDepth>,
-    /// Time until a part of the nodes have a block; the median over the blocks counts.
-    #[serde(default)]
-    pub propagation: Option<Propagation>,
-    /// Bytes per second on each node's wire, sent and received together.
-    #[serde(default)]
-    pub bandwidth: Option<Bandwidth>,
-    /// Nodes that live at the end.
-    #[serde(default)]
-    pub nodes_up: Option<NodesUp>,
-}
-
-/// All live nodes agree.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "the keys of `converged`")]
-pub struct Converged {
-    /// From the end of the disturbance to the start of the agreement, at most.
-    pub within: Written<Nanos>,
-    /// The disturbance: `heal`, each partition that heals; or `settle`, the start of the settle
-    /// phase. Default: `settle`.
-    #[serde(default)]
-    pub of: Option<Written<DisturbanceWord>>,
-    /// How many blocks a node may be behind and still agree. Default: 1.
-    #[serde(default)]
-    pub lag: Option<Written<Count>>,
-    /// How long the agreement must last. Default: one block interval, or 5 s without mining.
-    #[serde(default)]
-    pub hold: Option<Written<Nanos>>,
-}
-
-/// The same ledger everywhere.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "the keys of `same_ledger`: at")]
-pub struct SameLedger {
-    /// When: `end`. Default: `end`.
-    #[serde(default)]
-    pub at: Option<Written<EndWord>>,
-}
-
-/// What becomes of double spends.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "the keys of `double_spend`: confirmed"
-)]
-pub struct DoubleSpendOutcome {
-    /// How many of the two conflicting transactions are in the final chain: 0, 1 or 2. (A ledger
-    /// that works confirms 1.)
-    pub confirmed: Written<Count>,
-}
-
-/// Depth of reorganisations.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "the keys of `reorg_depth`: min, max")]
-pub struct ReorgDepth {
-    /// At least so deep: the fault had an effect. Default: no bound.
-    #[serde(default)]
-    pub min: Option<Written<Count>>,
-    /// At most so deep. Default: no bound.
-    #[serde(default)]
-    pub max: Option<Written<Count>>,
-}
-
-/// Time for a block to spread. At least one of `p50`, `p90` and `p99`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "the keys of `propagation`: p50, p90, p99, phase"
-)]
-pub struct Propagation {
-    /// Until half of the live nodes have it.
-    #[serde(default)]
-    pub p50: Option<Written<Below<Nanos>>>,
-    /// Until 90 % of the live nodes have it.
-    #[serde(default)]
-    pub p90: Option<Written<Below<Nanos>>>,
-    /// Until 99 % of the live nodes have it.
-    #[serde(default)]
-    pub p99: Option<Written<Below<Nanos>>>,
-    /// Only blocks born in this phase. Default: all.
-    #[serde(default)]
-    pub phase: Option<String>,
-}
-
-/// Bytes per second of a node. At least one of `mean`, `p50`, `p95` and `max`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "the keys of `bandwidth`: mean, p50, p95, max, phase"
-)]
-pub struct Bandwidth {
-    /// Mean over the nodes.
-    #[serde(default)]
-    pub mean: Option<Written<Below<Rate>>>,
-    /// Median over the nodes.
-    #[serde(default)]
-    pub p50: Option<Written<Below<Rate>>>,
-    /// 95th percentile over the nodes.
-    #[serde(default)]
-    pub p95: Option<Written<Below<Rate>>>,
-    /// The busiest node.
-    #[serde(default)]
-    pub max: Option<Written<Below<Rate>>>,
-    /// Only in this phase. Default: the whole run.
-    #[serde(default)]
-    pub phase: Option<String>,
-}
-
-/// Nodes that live at the end.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "the keys of `nodes_up`: min")]
-pub struct NodesUp {
-    /// At least so many, or such a part, as `12` or `90%`.
-    pub min: Written<Amount>,
 }

@@ -6,14 +6,14 @@ use std::marker::PhantomData;
 
 use peerlab_link::Nanos;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::written::Written;
 
 /// A block that is mined.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a block: at, by")]
 pub struct BlockAt {
     /// When, counted from the start of the run.
@@ -23,7 +23,7 @@ pub struct BlockAt {
 }
 
 /// A transaction that is submitted.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a transaction: at, to")]
 pub struct TransactionAt {
     /// When, counted from the start of the run.
@@ -33,7 +33,7 @@ pub struct TransactionAt {
 }
 
 /// A time that a node is away.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of an absence: at, for")]
 pub struct AwayAt {
     /// From when, counted from the start of the run.
@@ -44,7 +44,8 @@ pub struct AwayAt {
 }
 
 /// A list of names, or a map.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum ListOr<M> {
     /// The names.
     List(Vec<String>),

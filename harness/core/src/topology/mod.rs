@@ -5,12 +5,13 @@
 //! `marked` (places) and `file` (sections) → `resolve` (names, defaults, rules) → [`Topology`].
 
 mod distribution;
-mod file;
-mod listed;
+pub mod expect;
+pub mod file;
+pub mod listed;
 mod load;
 mod marked;
 mod marking;
-mod network_values;
+pub mod network_values;
 mod phrase;
 mod preset;
 mod resolve;
@@ -19,15 +20,16 @@ mod schema;
 mod select;
 mod suggest;
 pub mod template;
-mod units;
-mod words;
-mod written;
+pub mod units;
+pub mod words;
+pub mod written;
+mod yaml;
 
 pub use distribution::Distribution;
 pub use load::parse;
 pub use marked::{FILE_BYTES_MAX, Path};
+pub use network_values::ETHERNET_FRAMING_BYTES;
 pub use network_values::Graph;
-pub use network_values::{ETHERNET_FRAMING_BYTES, loss_from_percent};
 pub use preset::{INTERNET_2019, is_internet_2019};
 pub use resolve::{MTU_DEFAULT, QUEUE_BYTES_DEFAULT, REGION_DEFAULT};
 pub use resolved::*;

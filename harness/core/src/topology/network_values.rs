@@ -5,7 +5,7 @@ use peerlab_link::{Loss, Nanos, PathDelay};
 
 use super::phrase::Phrase;
 use super::units::{Count, Share, Size};
-use super::written::{BadValue, Value};
+use super::written::{BadValue, ToText, Value};
 
 /// Ethernet: 14 bytes of header, 4 of check sum, 8 of preamble, 12 of gap.
 pub const ETHERNET_FRAMING_BYTES: u16 = 38;
@@ -63,9 +63,47 @@ impl Value for Loss {
     }
 }
 
-/// The chance that a percentage, written without its sign, stands for; no chance where it is none.
-pub fn loss_from_percent(number: &str) -> u32 {
-    Share::parse(&format!("{number}%")).map_or(0, chance)
+/// Digits after the point with which every chance of 32 bits can be written as a percentage.
+const PERCENT_DIGITS_MAX: usize = 12;
+
+impl ToText for PathDelay {
+    fn to_text(&self) -> String {
+        let base = self.base.to_text();
+        match self.jitter {
+            Nanos::ZERO => base,
+            jitter => format!("{base} jitter {}", jitter.to_text()),
+        }
+    }
+}
+
+impl ToText for Loss {
+    fn to_text(&self) -> String {
+        match *self {
+            Loss::None => "0%".into(),
+            Loss::Bernoulli { chance } => percent(chance),
+            Loss::GilbertElliott {
+                enter,
+                leave,
+                good,
+                bad,
+            } => format!(
+                "gilbert-elliott(enter {} leave {} good {} bad {})",
+                percent(enter),
+                percent(leave),
+                percent(good),
+                percent(bad)
+            ),
+        }
+    }
+}
+
+/// The shortest percentage that is read as this chance.
+fn percent(wanted: u32) -> String {
+    let share = f64::from(wanted) / f64::from(Loss::ONE) * 100.0;
+    let texts = (0..=PERCENT_DIGITS_MAX).map(|digits| format!("{share:.digits$}%"));
+    let right = |text: &String| Share::parse(text).is_ok_and(|share| chance(share) == wanted);
+    let mut right = texts.filter(right);
+    right.next().unwrap_or_else(|| format!("{share}%"))
 }
 
 fn chance(share: Share) -> u32 {
@@ -91,6 +129,12 @@ impl Value for Framing {
                 _ => Err(BadValue::new("it is more than 1,000 bytes a packet")),
             },
         }
+    }
+}
+
+impl ToText for Framing {
+    fn to_text(&self) -> String {
+        format!("{} B", self.0)
     }
 }
 
@@ -120,6 +164,17 @@ impl Value for Mode {
                 &["pure", "hybrid", "static"],
             )),
         }
+    }
+}
+
+impl ToText for Mode {
+    fn to_text(&self) -> String {
+        let word = match self {
+            Mode::Pure => "pure",
+            Mode::Hybrid => "hybrid",
+            Mode::Static => "static",
+        };
+        word.to_owned()
     }
 }
 

@@ -38,7 +38,8 @@ fn refuse_null(schema: &mut Schema) {
             }
         }
     }
-    if object.get("default") == Some(&Value::Null) {
+    // The default of a section is that of each of its keys.
+    if let Some(Value::Null | Value::Object(_)) = object.get("default") {
         object.remove("default");
     }
 }

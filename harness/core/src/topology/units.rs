@@ -3,7 +3,7 @@
 
 use peerlab_link::Nanos;
 
-use super::written::{BadValue, Value};
+use super::written::{BadValue, ToText, Value};
 
 /// Longest time a file may name: a run is hours at most, and sums stay far from overflow.
 pub const TIME_MAX: Nanos = Nanos::from_secs(30 * 24 * 3600);
@@ -13,14 +13,14 @@ const RATE_BPS_MAX: f64 = 1e12;
 const SIZE_BYTES_MAX: f64 = 1e13;
 
 /// A transfer rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate {
     /// Bits per second.
     pub bps: u64,
 }
 
 /// A size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// Bytes.
     pub bytes: u64,
@@ -38,15 +38,15 @@ pub struct Frequency {
 }
 
 /// A whole number from 0 up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(pub u32);
 
 /// A number from 0 up, without a unit.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Number(pub f64);
 
 /// A seed: any whole number of 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
 /// An upper bound, as `< 2s`.
@@ -272,6 +272,107 @@ impl Value for Below<Rate> {
 
     fn parse(text: &str) -> Result<Self, BadValue> {
         below(text)
+    }
+}
+
+impl ToText for Nanos {
+    fn to_text(&self) -> String {
+        const MILLI: u64 = 1_000_000;
+        const SECOND: u64 = 1_000_000_000;
+        if self.0 > 0 && self.0 < SECOND && self.0.is_multiple_of(MILLI) {
+            return format!("{}ms", self.0 / MILLI);
+        }
+        let (whole, part) = (self.0 / SECOND, self.0 % SECOND);
+        if part == 0 {
+            return format!("{whole}s");
+        }
+        format!("{whole}.{}s", format!("{part:09}").trim_end_matches('0'))
+    }
+}
+
+impl ToText for Rate {
+    fn to_text(&self) -> String {
+        in_units(
+            self.bps,
+            &[("Mbit/s", 1_000_000), ("kbit/s", 1_000)],
+            "bit/s",
+        )
+    }
+}
+
+impl ToText for Size {
+    fn to_text(&self) -> String {
+        const UNITS: [(&str, u64); 4] = [
+            ("MiB", 1 << 20),
+            ("MB", 1_000_000),
+            ("KiB", 1 << 10),
+            ("kB", 1_000),
+        ];
+        in_units(self.bytes, &UNITS, "B")
+    }
+}
+
+impl ToText for Count {
+    fn to_text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl ToText for Number {
+    fn to_text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl ToText for Seed {
+    fn to_text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl ToText for bool {
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl ToText for Amount {
+    fn to_text(&self) -> String {
+        match self {
+            Amount::Count(count) => count.to_string(),
+            Amount::Share(share) => format!("{}%", share * 100.0),
+        }
+    }
+}
+
+impl Default for Amount {
+    fn default() -> Amount {
+        Amount::Count(0)
+    }
+}
+
+impl ToText for Below<Nanos> {
+    fn to_text(&self) -> String {
+        format!("< {}", self.0.to_text())
+    }
+}
+
+impl ToText for Below<Rate> {
+    fn to_text(&self) -> String {
+        // Bandwidth is counted in bytes.
+        match self.0.bps {
+            bps if bps.is_multiple_of(8) => format!("< {} B/s", bps / 8),
+            _ => format!("< {}", self.0.to_text()),
+        }
+    }
+}
+
+/// In the first unit of which it is a whole number.
+fn in_units(amount: u64, units: &[(&str, u64)], base: &str) -> String {
+    let whole = |(_, factor): &&(&str, u64)| amount > 0 && amount.is_multiple_of(*factor);
+    match units.iter().find(whole) {
+        Some((unit, factor)) => format!("{} {unit}", amount / factor),
+        None => format!("{amount} {base}"),
     }
 }
 

@@ -4,7 +4,7 @@ use peerlab_link::Nanos;
 
 use super::phrase::{Phrase, unknown_choice};
 use super::units::Count;
-use super::written::{BadValue, Value};
+use super::written::{BadValue, ToText, Value};
 use crate::experiment::{Disturbance, Down, Probe};
 
 /// When a fault ends, as written.
@@ -111,5 +111,42 @@ impl Value for EndWord {
             "end" => Ok(EndWord),
             _ => Err(unknown_choice(text, Self::EXAMPLES)),
         }
+    }
+}
+
+impl ToText for Until {
+    fn to_text(&self) -> String {
+        match self {
+            Until::Time(time) => time.to_text(),
+            Until::Settle => "settle".to_owned(),
+            Until::Never => "never".to_owned(),
+        }
+    }
+}
+
+impl ToText for DownWay {
+    fn to_text(&self) -> String {
+        self.0.word().to_owned()
+    }
+}
+
+impl ToText for ProbeWay {
+    fn to_text(&self) -> String {
+        match self.0 {
+            Probe::BitcoinRpc { port: RPC_PORT } => "bitcoin-rpc".to_owned(),
+            Probe::BitcoinRpc { port } => format!("bitcoin-rpc(port {port})"),
+        }
+    }
+}
+
+impl ToText for DisturbanceWord {
+    fn to_text(&self) -> String {
+        self.0.word().to_owned()
+    }
+}
+
+impl ToText for EndWord {
+    fn to_text(&self) -> String {
+        "end".to_owned()
     }
 }

@@ -10,6 +10,7 @@ use serde::de::{
     Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
     value::MapAccessDeserializer, value::SeqAccessDeserializer,
 };
+use serde::{Serialize, Serializer};
 
 /// A value that a person writes as one word or phrase, as `30s` or `weibull(mean 60s shape 0.6)`.
 pub trait Value: Sized {
@@ -28,6 +29,12 @@ pub trait Value: Sized {
     /// # Errors
     /// Why the text is no such value.
     fn parse(text: &str) -> Result<Self, BadValue>;
+}
+
+/// A value that can be written back: what is read from the text is the same.
+pub trait ToText: Value {
+    /// As a person would write it.
+    fn to_text(&self) -> String;
 }
 
 /// Why a text is not the value asked for.
@@ -64,6 +71,36 @@ pub struct Written<T> {
     pub text: String,
     /// What it means.
     pub value: Result<T, BadValue>,
+}
+
+impl<T: ToText> Written<T> {
+    /// A value, written out.
+    pub fn of(value: T) -> Written<T> {
+        Written {
+            text: value.to_text(),
+            value: Ok(value),
+        }
+    }
+}
+
+impl<T: ToText + Default> Default for Written<T> {
+    fn default() -> Written<T> {
+        Written::of(T::default())
+    }
+}
+
+impl<T: Value> Serialize for Written<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Ok(number) = self.text.parse::<u64>() {
+            number.serialize(serializer)
+        } else if let Ok(number) = self.text.parse::<f64>() {
+            number.serialize(serializer)
+        } else if let Ok(choice) = self.text.parse::<bool>() {
+            choice.serialize(serializer)
+        } else {
+            self.text.serialize(serializer)
+        }
+    }
 }
 
 impl<'de, T: Value> Deserialize<'de> for Written<T> {
@@ -151,7 +188,8 @@ impl<T: Value> JsonSchema for Written<T> {
 }
 
 /// A short form, written as one word, or the long form `T`, a map or a list.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum WordOr<T> {
     /// The short form.
     Word(String),
@@ -196,6 +234,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for WordOrVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map)).map(WordOr::Long)
+    }
+}
+
+impl<T: Default> Default for WordOr<T> {
+    fn default() -> WordOr<T> {
+        WordOr::Long(T::default())
     }
 }
 

@@ -3,10 +3,11 @@
 //!
 //! `draw` gives each seed a [`Scenario`] with faults of its own, `search` judges many of them,
 //! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `finish` keeps it fair and
-//! `steady` keeps it from hanging on a moment, `yaml` writes it. Every plan that is judged is that of a written file.
+//! `steady` keeps it from hanging on a moment, `file` writes it. Every plan that is judged is that of a written file.
 
 mod ddmin;
 mod draw;
+mod file;
 mod finish;
 mod judge;
 mod reduce;
@@ -18,9 +19,9 @@ mod steady;
 #[cfg(test)]
 mod tests;
 mod words;
-mod yaml;
 
 pub use draw::{Base, Intensity};
+pub use file::yaml;
 pub use judge::{Failure, Judge, failures_of};
 pub use reduce::Size;
 pub use scenario::{Away, Fault, Known, Scenario};
@@ -28,4 +29,3 @@ pub use search::{Audience, FailingSeed, Found, Limits, search};
 pub use shrink::{Shrunk, Watch, plan_of, shrink};
 pub use simulated::Simulator;
 pub use words::{Telling, head, summary};
-pub use yaml::yaml;

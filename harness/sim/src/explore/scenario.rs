@@ -1,6 +1,6 @@
 //! One experiment with nothing left to chance: every node with its region and first peers, every
 //! block, payment, absence and fault with its time. It is drawn from an experiment and a seed
-//! (`of`), written as a file (`yaml`), and made smaller (`reduce`). What engines run is always the
+//! (`of`), written as a file (`file`), and made smaller (`reduce`). What engines run is always the
 //! plan of its file, never this.
 
 use peerlab_link::Nanos;

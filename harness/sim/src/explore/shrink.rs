@@ -16,10 +16,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ddmin::ddmin;
+use super::file::yaml;
 use super::judge::{Failure, Judge};
 use super::reduce::Size;
 use super::scenario::Scenario;
-use super::yaml::yaml;
 use peerlab_core::error::{Error, Kind, Result};
 use peerlab_core::plan::{Plan, compile};
 use peerlab_core::topology;

@@ -6,15 +6,13 @@ use super::abilities::require;
 use super::faults::seconds;
 use super::problems::Problems;
 use crate::experiment::{Disturbance, Expectation, NodeQuantile};
-use crate::topology::file::{self, Expect};
+use crate::topology::expect::{self as file, Expect, LAG_DEFAULT};
 use crate::topology::marked::Path;
 use crate::topology::resolved::{Fault, Group, Ledger, Phases};
 use crate::topology::suggest::closest;
 use crate::topology::units::{Amount, Count};
 use crate::topology::words::DisturbanceWord;
 
-/// How far a live node may be behind and still agree.
-const LAG_DEFAULT: u32 = 1;
 /// How long agreement lasts when no block interval says it.
 const HOLD_DEFAULT: Nanos = Nanos::from_secs(5);
 

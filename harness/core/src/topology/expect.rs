@@ -1,0 +1,208 @@
+//! Expectations as written in the file: what each key means, its values and its default; and a
+//! resolved one written back. What an expectation is in itself, `experiment::expectation` has.
+
+use peerlab_link::Nanos;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::{Amount, Below, Count, Rate};
+use super::words::{DisturbanceWord, EndWord};
+use super::written::Written;
+use crate::experiment::{Expectation, NodeQuantile};
+
+/// How far a live node may be behind and still agree.
+pub const LAG_DEFAULT: u32 = 1;
+
+/// Something that must hold. Exactly one key says what.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "an expectation")]
+pub struct Expect {
+    /// After a disturbance all live nodes agree on a tip within a time.
+    #[serde(default)]
+    pub converged: Option<Converged>,
+    /// At the end all live nodes have the same tip and the same set of unspent outputs.
+    #[serde(default)]
+    pub same_ledger: Option<SameLedger>,
+    /// What becomes of double spends.
+    #[serde(default)]
+    pub double_spend: Option<DoubleSpendOutcome>,
+    /// Depth of the deepest reorganisation of any node, blocks.
+    #[serde(default)]
+    pub reorg_depth: Option<ReorgDepth>,
+    /// Time until a part of the nodes have a block; the median over the blocks counts.
+    #[serde(default)]
+    pub propagation: Option<Propagation>,
+    /// Bytes per second on each node's wire, sent and received together.
+    #[serde(default)]
+    pub bandwidth: Option<Bandwidth>,
+    /// Nodes that live at the end.
+    #[serde(default)]
+    pub nodes_up: Option<NodesUp>,
+}
+
+/// All live nodes agree.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `converged`")]
+pub struct Converged {
+    /// From the end of the disturbance to the start of the agreement, at most.
+    pub within: Written<Nanos>,
+    /// The disturbance: `heal`, each partition that heals; or `settle`, the start of the settle
+    /// phase. Default: `settle`.
+    #[serde(default)]
+    pub of: Option<Written<DisturbanceWord>>,
+    /// How many blocks a node may be behind and still agree. Default: 1.
+    #[serde(default)]
+    pub lag: Option<Written<Count>>,
+    /// How long the agreement must last. Default: one block interval, or 5 s without mining.
+    #[serde(default)]
+    pub hold: Option<Written<Nanos>>,
+}
+
+/// The same ledger everywhere.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `same_ledger`: at")]
+pub struct SameLedger {
+    /// When: `end`. Default: `end`.
+    #[serde(default)]
+    pub at: Option<Written<EndWord>>,
+}
+
+/// What becomes of double spends.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `double_spend`: confirmed"
+)]
+pub struct DoubleSpendOutcome {
+    /// How many of the two conflicting transactions are in the final chain: 0, 1 or 2. (A ledger
+    /// that works confirms 1.)
+    pub confirmed: Written<Count>,
+}
+
+/// Depth of reorganisations.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `reorg_depth`: min, max")]
+pub struct ReorgDepth {
+    /// At least so deep: the fault had an effect. Default: no bound.
+    #[serde(default)]
+    pub min: Option<Written<Count>>,
+    /// At most so deep. Default: no bound.
+    #[serde(default)]
+    pub max: Option<Written<Count>>,
+}
+
+/// Time for a block to spread. At least one of `p50`, `p90` and `p99`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `propagation`: p50, p90, p99, phase"
+)]
+pub struct Propagation {
+    /// Until half of the live nodes have it.
+    #[serde(default)]
+    pub p50: Option<Written<Below<Nanos>>>,
+    /// Until 90 % of the live nodes have it.
+    #[serde(default)]
+    pub p90: Option<Written<Below<Nanos>>>,
+    /// Until 99 % of the live nodes have it.
+    #[serde(default)]
+    pub p99: Option<Written<Below<Nanos>>>,
+    /// Only blocks born in this phase. Default: all.
+    #[serde(default)]
+    pub phase: Option<String>,
+}
+
+/// Bytes per second of a node. At least one of `mean`, `p50`, `p95` and `max`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `bandwidth`: mean, p50, p95, max, phase"
+)]
+pub struct Bandwidth {
+    /// Mean over the nodes.
+    #[serde(default)]
+    pub mean: Option<Written<Below<Rate>>>,
+    /// Median over the nodes.
+    #[serde(default)]
+    pub p50: Option<Written<Below<Rate>>>,
+    /// 95th percentile over the nodes.
+    #[serde(default)]
+    pub p95: Option<Written<Below<Rate>>>,
+    /// The busiest node.
+    #[serde(default)]
+    pub max: Option<Written<Below<Rate>>>,
+    /// Only in this phase. Default: the whole run.
+    #[serde(default)]
+    pub phase: Option<String>,
+}
+
+/// Nodes that live at the end.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `nodes_up`: min")]
+pub struct NodesUp {
+    /// At least so many, or such a part, as `12` or `90%`.
+    pub min: Written<Amount>,
+}
+
+impl From<&Expectation> for Expect {
+    fn from(expectation: &Expectation) -> Expect {
+        let mut expect = Expect::default();
+        match expectation {
+            Expectation::Converged {
+                within,
+                of,
+                lag,
+                hold,
+            } => {
+                expect.converged = Some(Converged {
+                    within: Written::of(*within),
+                    of: Some(Written::of(DisturbanceWord(*of))),
+                    lag: (*lag != LAG_DEFAULT).then(|| Written::of(Count(*lag))),
+                    hold: Some(Written::of(*hold)),
+                });
+            }
+            Expectation::SameLedger => {
+                let at = Some(Written::of(EndWord));
+                expect.same_ledger = Some(SameLedger { at });
+            }
+            Expectation::DoubleSpend { confirmed } => {
+                let confirmed = Written::of(Count(*confirmed));
+                expect.double_spend = Some(DoubleSpendOutcome { confirmed });
+            }
+            Expectation::ReorgDepth { min, max } => {
+                let bound = |depth: &Option<u32>| depth.map(|depth| Written::of(Count(depth)));
+                let (min, max) = (bound(min), bound(max));
+                expect.reorg_depth = Some(ReorgDepth { min, max });
+            }
+            Expectation::Propagation {
+                quantile,
+                below,
+                phase,
+            } => {
+                let bound = |of: u8| (of == *quantile).then(|| Written::of(Below(*below)));
+                expect.propagation = Some(Propagation {
+                    p50: bound(50),
+                    p90: bound(90),
+                    p99: bound(99),
+                    phase: phase.clone(),
+                });
+            }
+            Expectation::Bandwidth { of, below, phase } => {
+                let below = Below(Rate { bps: below * 8 });
+                let bound = |it: NodeQuantile| (it == *of).then(|| Written::of(below));
+                expect.bandwidth = Some(Bandwidth {
+                    mean: bound(NodeQuantile::Mean),
+                    p50: bound(NodeQuantile::P50),
+                    p95: bound(NodeQuantile::P95),
+                    max: bound(NodeQuantile::Max),
+                    phase: phase.clone(),
+                });
+            }
+            Expectation::NodesUp { min } => {
+                let min = Written::of(Amount::Count(*min));
+                expect.nodes_up = Some(NodesUp { min });
+            }
+        }
+        expect
+    }
+}

@@ -51,7 +51,7 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         "harness/core",
         "lib.rs",
         &[
-            "error",
+            "error words",
             "experiment",
             "event",
             "ledger",

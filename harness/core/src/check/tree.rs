@@ -1,7 +1,7 @@
 //! The block tree as the events tell it: parent links, ancestry, what a switch of tips leaves
 //! behind. It knows nothing of nodes and time.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use peerlab_link::{Nanos, NodeId};
 
@@ -39,7 +39,7 @@ struct Row {
 /// ancestors of it.
 #[derive(Debug, Default)]
 pub struct BlockTree {
-    by_hash: HashMap<String, BlockId>,
+    by_hash: BTreeMap<String, BlockId>,
     rows: Vec<Row>,
     base: Option<BlockId>,
     /// Blocks whose parent link was refused.

@@ -1,7 +1,7 @@
 //! Puts what was seen of the ledger into the order of the record: a block's line comes before
 //! the first tip on it and after its parent's. Sans-IO: it says which block must be asked for.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use peerlab_link::{Nanos, NodeId};
@@ -15,7 +15,7 @@ const ASKED_MAX: usize = 5;
 
 /// Blocks whose line is written. Shared with the tasks that ask for blocks, which stop at one.
 #[derive(Clone, Debug, Default)]
-pub struct KnownBlocks(Arc<RwLock<HashMap<String, u32>>>);
+pub struct KnownBlocks(Arc<RwLock<BTreeMap<String, u32>>>);
 
 impl KnownBlocks {
     /// Whether the block's line is written.
@@ -57,8 +57,8 @@ struct Awaited {
 pub struct Sequencer {
     known: KnownBlocks,
     awaited: BTreeMap<String, Awaited>,
-    first_seen: HashMap<String, Nanos>,
-    miners: HashMap<String, NodeId>,
+    first_seen: BTreeMap<String, Nanos>,
+    miners: BTreeMap<String, NodeId>,
     /// Winners that have been asked and have not answered.
     mining: usize,
     ready: VecDeque<RunEvent>,
@@ -74,8 +74,8 @@ impl Sequencer {
         Sequencer {
             known,
             awaited: BTreeMap::new(),
-            first_seen: HashMap::new(),
-            miners: HashMap::new(),
+            first_seen: BTreeMap::new(),
+            miners: BTreeMap::new(),
             mining: 0,
             ready: VecDeque::new(),
         }

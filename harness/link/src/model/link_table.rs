@@ -1,6 +1,11 @@
 //! Something per directed link, kept only for the links that were used: of the hundred million
 //! pairs of 10,000 nodes few ever speak.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "this map's hasher is fixed, and its order is never seen"
+)]
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 

@@ -17,6 +17,10 @@ mod shrink;
 mod simulated;
 mod steady;
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests read experiments that ship"
+)]
 mod tests;
 mod words;
 

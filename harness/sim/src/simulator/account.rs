@@ -1,6 +1,6 @@
 //! What a simulated node tells of itself when it is asked, as the probe would hear it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use peerlab_node::Machine;
 use peerlab_node::peers::BytesByCommand;
@@ -25,7 +25,7 @@ pub fn peers(machine: &Machine) -> PeerSums {
 
 /// Tip and hash of the coins by state: most nodes hold the very same one, and a hash costs a
 /// division of large numbers.
-pub type KnownStates = HashMap<usize, (Tip, String)>;
+pub type KnownStates = BTreeMap<usize, (Tip, String)>;
 
 /// Its ledger's state.
 pub fn ledger(machine: &Machine, known: &mut KnownStates) -> LedgerState {

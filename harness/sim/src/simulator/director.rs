@@ -1,7 +1,7 @@
 //! Answers the conductor's orders in virtual time, and says what happened there. It decides nothing
 //! and draws nothing from chance; what nodes do is in `shard`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bitcoin::{Address, BlockHash, ScriptBuf, Transaction};
@@ -57,8 +57,8 @@ pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Resu
         stop: &options.stop,
         pool: WorkerPool::new(&plan.network, &programs, options.threads)?,
         conductor: Conductor::new(Setup::of(plan, premined, count_interval(plan))),
-        names: HashMap::new(),
-        payouts: HashMap::new(),
+        names: BTreeMap::new(),
+        payouts: BTreeMap::new(),
     };
     let result = director.run();
     let interrupted = matches!(&result, Err(error) if error.kind == Kind::Interrupted);
@@ -80,8 +80,8 @@ struct Director<'a> {
     pool: WorkerPool,
     conductor: Conductor<'a>,
     /// Blocks' hashes as the record writes them.
-    names: HashMap<BlockHash, String>,
-    payouts: HashMap<NodeId, ScriptBuf>,
+    names: BTreeMap<BlockHash, String>,
+    payouts: BTreeMap<NodeId, ScriptBuf>,
 }
 
 impl Director<'_> {

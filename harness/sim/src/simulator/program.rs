@@ -1,7 +1,7 @@
 //! The programs of the simulated nodes: our node's library, told by the same command line that
 //! the daemon gets, with the pre-mined chain on a disk that all share.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub const EPOCH_SECS: u32 = 1_767_225_600;
 /// See the module.
 pub struct Programs {
     nodes: Vec<Program>,
-    addresses: HashMap<Ipv4Addr, NodeId>,
+    addresses: BTreeMap<Ipv4Addr, NodeId>,
     premined: Arc<Premined>,
     filler_bytes: u32,
     cpus: Option<u16>,

@@ -6,7 +6,7 @@
 //! source's shard when they are sent, and at their destination's when they arrive, and the model
 //! keeps what belongs to a source and what belongs to a destination apart.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -188,7 +188,7 @@ pub struct Shard {
     pub(super) unread: VecDeque<Input>,
     pub(super) counters: Counters,
     pub(super) observations: Vec<Observation>,
-    pub(super) known_blocks: HashSet<BlockHash>,
+    pub(super) known_blocks: BTreeSet<BlockHash>,
     pub(super) mining: Option<NodeId>,
     pub(super) simulated: Simulated,
     /// Whether anything has happened yet that can leave a connection with one end.

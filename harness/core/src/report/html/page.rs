@@ -450,6 +450,10 @@ fn place(j: &Judgement) -> String {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "writes samples where it is asked to"
+)]
 mod tests {
     use super::*;
     use crate::report::samples;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use peerlab_core::{plan, topology};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 fn shipped(name: &str) -> String {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies");
@@ -66,7 +67,12 @@ fn slip(text: &mut String, at: usize, remove: usize, piece: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig {
+        cases: 600,
+        // Beside this file: its program has no folder of its own that the default could find.
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn slips_are_read_or_refused_with_a_place(
         file in prop_oneof![Just("quickstart.yaml"), Just("churn-partition.yaml"), Just("p2p-graph.yaml")],

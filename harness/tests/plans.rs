@@ -13,6 +13,7 @@ use peerlab_core::topology::{self, Topology};
 use peerlab_link::proto::{Action, ProcessOp};
 use peerlab_link::{Change, Nanos};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 fn shipped() -> Vec<PathBuf> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies");
@@ -258,7 +259,12 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        // Beside this file: its program has no folder of its own that the default could find.
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn any_experiment_gives_a_sound_plan(text in experiment(), seed: u64) {
         let topology = topology::parse("x.yaml", &text).unwrap_or_else(|error| panic!("{}", error.render()));

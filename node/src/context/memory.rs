@@ -5,16 +5,15 @@ pub(crate) const LINE_BYTES: usize = 64;
 
 /// All lines of a list.
 pub(crate) fn lines_of<T>(list: &[T]) -> impl Iterator<Item = *const u8> + use<T> {
-    let first = list.as_ptr().cast::<u8>();
-    (0..std::mem::size_of_val(list))
-        .step_by(LINE_BYTES)
-        .map(move |at| first.wrapping_add(at))
+    steps(list.as_ptr().cast(), size_of_val(list))
 }
 
 /// The lines of a value's first bytes.
 pub(crate) fn lines<T>(value: &T, bytes: usize) -> impl Iterator<Item = *const u8> + use<T> {
-    let first = std::ptr::from_ref(value).cast::<u8>();
-    (0..bytes.min(std::mem::size_of::<T>()))
-        .step_by(LINE_BYTES)
-        .map(move |at| first.wrapping_add(at))
+    steps(std::ptr::from_ref(value).cast(), bytes)
+}
+
+fn steps(first: *const u8, bytes: usize) -> impl Iterator<Item = *const u8> {
+    let steps = (0..bytes).step_by(LINE_BYTES);
+    steps.map(move |at| first.wrapping_add(at))
 }

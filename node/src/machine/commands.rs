@@ -15,7 +15,7 @@ impl Machine {
     /// already.
     pub fn add_node(&mut self, now: Time, addr: SocketAddr) -> bool {
         self.command_begins(now);
-        let added = self.peers.add_target(addr);
+        let added = self.peers.dialer.add(addr, TargetKind::AddNode);
         self.command_ends();
         added
     }
@@ -23,7 +23,7 @@ impl Machine {
     /// Keeps it no longer (`addnode ADDR remove`); false if it was not kept. A connection that
     /// exists stays.
     pub fn remove_node(&mut self, addr: SocketAddr) -> bool {
-        self.peers.remove_target(&addr)
+        self.peers.dialer.remove(&addr)
     }
 
     /// Tries a connection once (`addnode ADDR onetry`).
@@ -36,7 +36,7 @@ impl Machine {
     /// Addresses to which connections are kept or seeds are asked at, by address, with whether
     /// such a connection exists.
     pub fn added_nodes(&self) -> impl Iterator<Item = (SocketAddr, TargetKind, bool)> + '_ {
-        let targets = self.peers.targets();
+        let targets = self.peers.dialer.targets();
         targets.map(|(addr, kind)| (addr, kind, self.ctx.peers.has_address(&addr)))
     }
 

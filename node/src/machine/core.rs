@@ -165,7 +165,8 @@ impl Machine {
                 Fact::PeerReady(id) => self.peer_is_ready(id),
                 Fact::PeerMisbehaved(id) => self.peers.shun(&self.ctx, id),
                 Fact::PeerClosing(id) => {
-                    self.peers.place_is_free();
+                    // Its place is free.
+                    self.peers.dialer.touch();
                     self.release(id);
                 }
                 Fact::BlockAccepted {
@@ -336,7 +337,7 @@ impl Machine {
 
     /// Bytes of all connections that there were.
     pub fn totals(&self) -> Traffic {
-        let mut totals = self.peers.former().clone();
+        let mut totals = self.peers.former.clone();
         self.peers().for_each(|peer| totals.add(&peer.traffic));
         totals
     }

@@ -7,7 +7,7 @@ use bitcoin::p2p::ServiceFlags;
 
 use super::addresses::AddressBook;
 use super::bans::{BanList, Unwelcome};
-use super::dialer::{Dialer, TargetKind};
+use super::dialer::Dialer;
 use super::watched::Watched;
 use crate::context::{Config, Traffic};
 use crate::io::Time;
@@ -18,14 +18,14 @@ pub(crate) struct Peers {
     /// The dialer needs nothing before, unless it was in hand. It stands first: it is asked after
     /// every input.
     pub(super) dialer_due: Time,
-    pub(super) dialer: Watched<Dialer>,
+    pub(crate) dialer: Watched<Dialer>,
     pub(crate) bans: BanList,
     pub(super) unwelcome: Unwelcome,
     pub(crate) addresses: AddressBook,
     /// Addresses that turned out to be this node's.
     pub(super) own_addrs: BTreeSet<SocketAddr>,
     /// Bytes of connections that are gone.
-    pub(super) former: Traffic,
+    pub(crate) former: Traffic,
 }
 
 impl Peers {
@@ -49,31 +49,6 @@ impl Peers {
     /// Whether the dialer may have something to do.
     pub(super) fn dialer_is_due(&self, now: Time) -> bool {
         self.dialer.is_touched() || self.dialer_due <= now
-    }
-
-    /// A connection is being closed: its place is free.
-    pub(crate) fn place_is_free(&mut self) {
-        self.dialer.touch();
-    }
-
-    /// Keeps a connection to an address from now on; false if it is kept already.
-    pub(crate) fn add_target(&mut self, addr: SocketAddr) -> bool {
-        self.dialer.add(addr, TargetKind::AddNode)
-    }
-
-    /// Keeps it no longer; false if it was not kept.
-    pub(crate) fn remove_target(&mut self, addr: &SocketAddr) -> bool {
-        self.dialer.remove(addr)
-    }
-
-    /// Addresses to which connections are kept or seeds are asked at, by address.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = (SocketAddr, TargetKind)> + '_ {
-        self.dialer.targets()
-    }
-
-    /// Bytes of connections that are gone.
-    pub(crate) fn former(&self) -> &Traffic {
-        &self.former
     }
 }
 

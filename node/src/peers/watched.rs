@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 /// Data that notes when it was in hand for a change.
 #[derive(Clone, Debug)]
 #[repr(C)]
-pub(super) struct Watched<T> {
+pub(crate) struct Watched<T> {
     /// First: it is asked after every input.
     touched: bool,
     value: T,
@@ -30,7 +30,7 @@ impl<T> Watched<T> {
     }
 
     /// Something that it depends on has changed.
-    pub(super) fn touch(&mut self) {
+    pub(crate) fn touch(&mut self) {
         self.touched = true;
     }
 }

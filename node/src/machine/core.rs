@@ -22,7 +22,7 @@ const ROUNDS_MAX: usize = 8;
 const RESUME_AFTER: Duration = Duration::from_millis(1);
 
 /// A node without sockets and clock. See [`crate::io`] for how it is driven. What most inputs need
-/// stands at the beginning of each part (see [`super::prefetch`]).
+/// stands at the beginning of each part (see `machine/prefetch.rs`).
 #[repr(C)]
 pub struct Machine {
     /// The time for which the driver was last asked to wake the machine.

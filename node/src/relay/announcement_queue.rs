@@ -28,7 +28,7 @@ pub(super) struct Announcement {
     pub(super) tx: NamedTransaction,
     /// What it pays.
     pub(super) fee: Amount,
-    /// Under which [`super::KnownTransactions`] has it.
+    /// Under which `KnownTransactions` has it.
     pub(super) index_key: u64,
     /// How many had left the mempool when it was there.
     pub(super) departures: u64,

@@ -1,6 +1,6 @@
 //! The wire: what a message is, its bytes, and how a byte stream is cut into messages. It knows
 //! no peer and no ledger; whether a message makes sense is decided elsewhere. To add a message is to
-//! add a row to the table in `message`, with a content that is a [`codec::Payload`].
+//! add a row to the table in `message`, with a content that is a `codec::Payload`.
 
 mod address;
 mod codec;

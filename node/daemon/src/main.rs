@@ -1,6 +1,7 @@
 //! The node's program, around the machine of [`peerlab_node`]: command line, sockets, timers,
 //! signals, JSON-RPC, and the store on disk. Reads the command line, runs, says why it ended.
 
+mod ask;
 mod clock;
 mod hub;
 mod link;
@@ -39,6 +40,11 @@ fn start() -> Result<(), Failure> {
     match parse(arguments, home.map(PathBuf::from))? {
         Request::Print(text) => {
             let _ = write!(std::io::stdout(), "{text}");
+            Ok(())
+        }
+        Request::Ask { method, settings } => {
+            let answer = ask::ask(&settings, &method)?;
+            let _ = writeln!(std::io::stdout(), "{answer}");
             Ok(())
         }
         Request::Run(settings) => {

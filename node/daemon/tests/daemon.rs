@@ -5,6 +5,7 @@
 mod lab;
 
 use std::io::{BufReader, Read, Write};
+use std::process::Stdio;
 use std::time::Duration;
 
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
@@ -44,6 +45,29 @@ fn the_longer_branch_wins_when_two_networks_meet() {
     };
     assert_eq!(status(&won[2]), Some((json!("active"), json!(0))));
     assert_eq!(status(&lost[1]), Some((json!("valid-fork"), json!(2))));
+}
+
+#[test]
+fn a_node_that_runs_is_asked_by_a_second_process() {
+    let node_folder = folder();
+    let node = start(&node_folder, &["-connect=0"]);
+    node.mine(1);
+    let port = format!("-rpcport={}", node.rpc.port());
+    let ask = |method: &str| {
+        let ask = format!("-ask={method}");
+        let mut command = lab::command(&node_folder, &[&ask, &port]);
+        command.stdout(Stdio::piped()).output().unwrap()
+    };
+    let best = ask("getbestblockhash");
+    let hash = node.call("getbestblockhash", json!([]));
+    assert_eq!(String::from_utf8(best.stdout).unwrap().trim(), hash);
+    let refused = ask("nosuchmethod");
+    assert!(!refused.status.success());
+    assert!(
+        String::from_utf8(refused.stderr)
+            .unwrap()
+            .contains("nosuchmethod")
+    );
 }
 
 /// Spends the coinbase of this block, to everybody again, paying this fee.

@@ -31,6 +31,13 @@ pub enum Request {
     Run(Box<Settings>),
     /// Print this text and end.
     Print(String),
+    /// Ask the node that runs with these settings, and end.
+    Ask {
+        /// A JSON-RPC method that needs no parameters.
+        method: String,
+        /// How that node runs.
+        settings: Box<Settings>,
+    },
 }
 
 /// How a node runs.
@@ -82,7 +89,7 @@ pub fn parse(
     arguments: impl IntoIterator<Item = String>,
     home: Option<PathBuf>,
 ) -> Result<Request, Failure> {
-    let line = table::read(arguments)?;
+    let mut line = table::read(arguments)?;
     if line.help.is_some_and(|on| on.0) {
         return Ok(Request::Print(table::help()));
     }
@@ -90,7 +97,12 @@ pub fn parse(
         let version = env!("CARGO_PKG_VERSION");
         return Ok(Request::Print(format!("peerlab-node version {version}\n")));
     }
-    resolve(line, home).map(|settings| Request::Run(Box::new(settings)))
+    let ask = line.ask.take();
+    let settings = Box::new(resolve(line, home)?);
+    Ok(match ask {
+        Some(method) => Request::Ask { method, settings },
+        None => Request::Run(settings),
+    })
 }
 
 fn resolve(line: CommandLine, home: Option<PathBuf>) -> Result<Settings, Failure> {
@@ -210,7 +222,7 @@ mod tests {
         let arguments = arguments.iter().map(|a| (*a).to_owned());
         match parse(arguments, Some(PathBuf::from("/home/me")))? {
             Request::Run(settings) => Ok(*settings),
-            Request::Print(text) => panic!("{text}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -41,6 +41,7 @@ pub struct CommandLine {
     pub server: Option<Switch>,
     #[cfg(feature = "planted-bugs")]
     pub plantedbug: Option<crate::PlantedBug>,
+    pub ask: Option<String>,
     pub version: Option<Switch>,
     pub help: Option<Switch>,
 }
@@ -111,6 +112,7 @@ const OPTIONS: &[Opt] = &[
     switch("server", "Answer JSON-RPC; accepted for Bitcoin Core's sake, always on", |line| &mut line.server),
     #[cfg(feature = "planted-bugs")]
     opt("plantedbug", "NAME", "Run with this fault, put in on purpose", |line| &mut line.plantedbug),
+    opt("ask", "METHOD", "Ask the node that already runs with these options, print what it answers to this JSON-RPC method, and end", |line| &mut line.ask),
     switch("version", "Print the version and end", |line| &mut line.version),
     switch("help", "Print this help and end", |line| &mut line.help),
 ];

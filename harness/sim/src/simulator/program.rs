@@ -167,7 +167,9 @@ impl Programs {
 fn settings(args: &[String]) -> Result<Settings> {
     match options::parse(args.iter().cloned(), Some(PathBuf::from("/"))) {
         Ok(Request::Run(settings)) => Ok(*settings),
-        Ok(Request::Print(_)) => Err(Error::input("a node was asked to print, not to run")),
+        Ok(Request::Print(_) | Request::Ask { .. }) => {
+            Err(Error::input("a node was asked to print, not to run"))
+        }
         Err(failure) => Err(Error::input(failure.to_string())),
     }
 }

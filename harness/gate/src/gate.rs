@@ -16,6 +16,7 @@ use crate::dial::{Dialed, Dials};
 use crate::fabric_link::{FabricLink, Read, packet_buffer};
 use crate::privileges::{self, ProgramRights};
 use crate::program::Program;
+use crate::runs::Runs;
 use crate::signals::Signals;
 use crate::supervisor::{Effect, Input, Supervisor, exit_code};
 use crate::users::Identity;
@@ -120,6 +121,7 @@ fn serve(args: Args, signals: Signals, mut link: FabricLink) -> Result<i32> {
             confine,
             rights: None,
             dials: Dials::default(),
+            runs: Runs::default(),
             stage: Stage::Greeted,
             buffer: packet_buffer(),
         },
@@ -185,6 +187,7 @@ struct Gate {
     /// Known once the device is open.
     rights: Option<ProgramRights>,
     dials: Dials,
+    runs: Runs,
     stage: Stage,
     buffer: Vec<u8>,
 }
@@ -199,6 +202,10 @@ impl Gate {
         }
         for dialed in self.dials.finish(now, &dialed) {
             self.answer_dial(dialed)?;
+        }
+        for run in self.runs.overdue(now) {
+            // Its whole process group.
+            send_signal(-run, libc::SIGKILL);
         }
         if self.supervisor.next_timer().is_some_and(|at| at <= now) {
             self.supervisor.handle(now, Input::Timer);
@@ -233,7 +240,11 @@ impl Gate {
                 .sockets()
                 .map(|s| PollFd::from_borrowed_fd(s, PollFlags::OUT)),
         );
-        let timers = [self.supervisor.next_timer(), self.dials.next_timer()];
+        let timers = [
+            self.supervisor.next_timer(),
+            self.dials.next_timer(),
+            self.runs.next_timer(),
+        ];
         let timer = timers.into_iter().flatten().min();
         wait(
             &mut sources,
@@ -288,6 +299,7 @@ impl Gate {
                         None => status.exit_status().unwrap_or(0),
                     };
                     let pid = pid.as_raw_nonzero().get();
+                    self.runs.reaped(pid);
                     self.supervisor.handle(now, Input::Reaped { pid, status });
                     if let Turn::End(code) = self.carry_out()? {
                         return Ok(Turn::End(code));
@@ -355,6 +367,16 @@ impl Gate {
                 if let Some(dialed) = self.dials.begin(now, id, port) {
                     self.answer_dial(dialed)?;
                 }
+            }
+            (ToGate::Run { id, command }, _) => {
+                let dialed = match (&self.rights, self.supervisor.program()) {
+                    (Some(rights), Some(_)) => {
+                        self.runs.begin(now, id, command, &self.program, rights)
+                    }
+                    // There is nothing to ask.
+                    _ => (id, Err(Errno::CONNREFUSED)),
+                };
+                self.answer_dial(dialed)?;
             }
             (ToGate::Usage, _) => {
                 let helper = self.supervisor.helper();

@@ -17,6 +17,7 @@ mod gate;
 mod netlink;
 mod privileges;
 mod program;
+mod runs;
 mod signals;
 mod starter;
 mod supervisor;

@@ -4,8 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -72,11 +74,45 @@ impl Program {
     /// # Errors
     /// When it cannot be started, with a shell's exit code for it.
     pub fn start(&self, rights: &ProgramRights) -> Result<Pid, StartError> {
-        let mut command = Command::new(&self.file);
+        self.spawn(&self.file, &self.command, None, rights)
+    }
+
+    /// Runs another program beside it, just as it is started itself; what that one writes to its
+    /// standard output comes out of the socket.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(
+        &self,
+        command: &[OsString],
+        rights: &ProgramRights,
+    ) -> io::Result<(Pid, UnixStream)> {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+        let errno = io::Error::from_raw_os_error;
+        let name = command.first().ok_or_else(|| errno(libc::EINVAL))?;
+        let file =
+            find_file(name, self.workdir.as_deref(), &path).map_err(|_| errno(libc::ENOENT))?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let started = self.spawn(&file, command, Some(theirs), rights);
+        let pid = started.map_err(|_| errno(libc::ENOEXEC))?;
+        Ok((pid, ours))
+    }
+
+    fn spawn(
+        &self,
+        file: &Path,
+        words: &[OsString],
+        output: Option<UnixStream>,
+        rights: &ProgramRights,
+    ) -> Result<Pid, StartError> {
+        let mut command = Command::new(file);
         command
-            .arg0(&self.command[0])
-            .args(&self.command[1..])
+            .arg0(&words[0])
+            .args(&words[1..])
             .stdin(Stdio::null());
+        if let Some(output) = output {
+            command.stdout(OwnedFd::from(output));
+        }
         if let Some(workdir) = &self.workdir {
             command.current_dir(workdir);
         }
@@ -106,7 +142,7 @@ impl Program {
                 } else {
                     STATUS_NOT_RUNNABLE
                 },
-                reason: format!("cannot start {}: {e}", self.file.display()),
+                reason: format!("cannot start {}: {e}", file.display()),
             }),
         }
     }

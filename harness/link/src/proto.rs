@@ -289,6 +289,13 @@ pub enum StreamOpen {
         /// TCP port.
         port: u16,
     },
+    /// What a program writes to its standard output, run beside a node's own and as its user.
+    Run {
+        /// Beside whose.
+        node: NodeId,
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
 }
 
 /// Answer to [`StreamOpen`].
@@ -315,7 +322,7 @@ pub enum FromGate {
         /// Why, for people.
         reason: String,
     },
-    /// Answer to [`ToGate::Dial`]; on success the connected socket is beside this packet.
+    /// Answer to [`ToGate::Dial`] and [`ToGate::Run`]; on success the socket is beside this packet.
     Dialed {
         /// As asked.
         id: u32,
@@ -370,6 +377,13 @@ pub enum ToGate {
         id: u32,
         /// TCP port.
         port: u16,
+    },
+    /// Run a program and pass a socket that has its output; answered by [`FromGate::Dialed`].
+    Run {
+        /// Echoed there.
+        id: u32,
+        /// The program and its arguments.
+        command: Vec<String>,
     },
     /// Measure.
     Usage,

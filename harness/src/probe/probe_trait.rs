@@ -72,4 +72,7 @@ pub trait Reach: Send + Sync + 'static {
 
     /// A TCP connection to 127.0.0.1:`port` there.
     fn dial(&self, port: u16) -> Answer<'_, Self::Stream>;
+
+    /// What a program prints that is run there, beside the node's own.
+    fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, Self::Stream>;
 }

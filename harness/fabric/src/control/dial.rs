@@ -1,8 +1,9 @@
-//! A further stream of the harness: a connection into a node's namespace, carried as it is.
+//! A further stream of the harness: a connection into a node's namespace, or the output of a
+//! program that is run there, carried as it is.
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerlab_link::framing::{Deframer, frame};
-use peerlab_link::proto::{StreamAnswer, StreamOpen};
+use peerlab_link::proto::{StreamAnswer, StreamOpen, ToGate};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
@@ -15,10 +16,16 @@ const COPY_BYTES: usize = 16 << 10;
 
 /// Serves a stream to its end. Whatever goes wrong ends this stream only.
 pub(super) async fn serve(mut stream: Stream, gates: &GateTable) {
-    let Some((StreamOpen::Dial { node, port }, early)) = opening(&mut stream).await else {
+    let Some((open, early)) = opening(&mut stream).await else {
         return;
     };
-    match connect(gates.dial(node, port).await) {
+    let dialed = match open {
+        StreamOpen::Dial { node, port } => gates.dial(node, |id| ToGate::Dial { id, port }).await,
+        StreamOpen::Run { node, command } => {
+            gates.dial(node, |id| ToGate::Run { id, command }).await
+        }
+    };
+    match connect(dialed) {
         Ok(connection) => {
             if answer(&mut stream, &StreamAnswer::Open).await {
                 carry(stream, connection, &early).await;
@@ -53,7 +60,7 @@ async fn answer(stream: &mut Stream, answer: &StreamAnswer) -> bool {
     sent.is_ok() && stream.flush().await.is_ok()
 }
 
-/// Makes a connection of what the gate passed.
+/// Makes a connection of the socket that the gate passed, of whatever family.
 fn connect(dialed: Dialed) -> Result<TcpStream, String> {
     let socket = std::net::TcpStream::from(dialed?);
     let ready = socket.set_nonblocking(true);

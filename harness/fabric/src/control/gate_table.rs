@@ -78,10 +78,10 @@ impl GateTable {
         sent.map_err(|e| format!("the gate of node {node} cannot be told: {e}"))
     }
 
-    /// Asks a gate for a connection.
-    pub(super) async fn dial(&self, node: NodeId, port: u16) -> Dialed {
+    /// Asks a gate for a connection, with a message that has this number.
+    pub(super) async fn dial(&self, node: NodeId, ask: impl FnOnce(u32) -> ToGate) -> Dialed {
         let (id, answer) = self.expect_dial(node)?;
-        let asked = self.send(node, &ToGate::Dial { id, port });
+        let asked = self.send(node, &ask(id));
         if let Err(reason) = asked {
             self.dialed(node, id, Err(reason));
         }

@@ -10,3 +10,4 @@ mod device;
 mod ending;
 mod measure;
 mod rights;
+mod runs;

@@ -66,6 +66,11 @@ impl Reach for NodeReach {
         let node = self.node;
         Box::pin(self.open(StreamOpen::Dial { node, port }))
     }
+
+    fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, MuxStream> {
+        let (node, command) = (self.node, command.to_vec());
+        Box::pin(self.open(StreamOpen::Run { node, command }))
+    }
 }
 
 impl NodeReach {

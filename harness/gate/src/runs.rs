@@ -1,0 +1,68 @@
+//! Programs that are run beside the node's own to ask it something: few at once, and not for long.
+//! Their output goes to whoever asked; the gate only starts them, and ends what takes too long.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::dial::Dialed;
+use crate::privileges::ProgramRights;
+use crate::program::Program;
+use crate::supervisor::Pid;
+
+/// Programs that may run at once: a probe's, one that it gave up and that ends by itself, and room.
+const RUNS_MAX: usize = 8;
+/// How long one may run.
+const RUN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Those that run.
+#[derive(Default)]
+pub struct Runs {
+    running: Vec<(Pid, Instant)>,
+}
+
+impl Runs {
+    /// Starts one; the socket has its output.
+    pub fn begin(
+        &mut self,
+        now: Instant,
+        id: u32,
+        command: Vec<String>,
+        program: &Program,
+        rights: &ProgramRights,
+    ) -> Dialed {
+        if self.running.len() >= RUNS_MAX {
+            return (id, Err(Errno::AGAIN));
+        }
+        let command: Vec<OsString> = command.into_iter().map(OsString::from).collect();
+        let started = program.run(&command, rights).map(|(pid, output)| {
+            self.running.push((pid, now + RUN_TIMEOUT));
+            OwnedFd::from(output)
+        });
+        let errno = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO);
+        (id, started.map_err(errno))
+    }
+
+    /// A child was reaped.
+    pub fn reaped(&mut self, pid: Pid) {
+        self.running.retain(|(running, _)| *running != pid);
+    }
+
+    /// When the next one has run for too long.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.running.iter().map(|(_, deadline)| *deadline).min()
+    }
+
+    /// The process groups that have run for too long, each named once.
+    pub fn overdue(&mut self, now: Instant) -> Vec<Pid> {
+        let (overdue, running) = self
+            .running
+            .drain(..)
+            .partition(|(_, deadline)| *deadline <= now);
+        self.running = running;
+        let overdue: Vec<(Pid, Instant)> = overdue;
+        overdue.into_iter().map(|(pid, _)| pid).collect()
+    }
+}

@@ -4,10 +4,12 @@
 
 mod bitcoin_rpc;
 mod error;
+mod exec;
 mod probe_trait;
 
 pub use bitcoin_rpc::BitcoinRpc;
 pub use error::ProbeError;
+pub use exec::Exec;
 pub use probe_trait::{Answer, Chain, Ledger, Probe, Reach, Said};
 
 use peerlab_core::experiment::Probe as Kind;
@@ -18,6 +20,7 @@ use peerlab_core::experiment::Probe as Kind;
 /// When the node does not take it: it is down, or not yet ready.
 pub async fn open(kind: &Kind, reach: impl Reach) -> Result<Box<dyn Probe>, ProbeError> {
     Ok(match kind {
+        Kind::Exec { command } => Box::new(Exec::new(reach, command.clone())),
         Kind::BitcoinRpc { port } => Box::new(BitcoinRpc::connect(reach.dial(*port).await?).await?),
     })
 }

@@ -23,6 +23,12 @@ pub enum Probe {
         /// TCP port.
         port: u16,
     },
+    /// A program that is run beside the node's own, again and again: what it prints is what the
+    /// node says.
+    Exec {
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
 }
 
 /// What can be asked of a node. Each step includes those before it.
@@ -43,6 +49,7 @@ impl Probe {
     pub fn ability(&self) -> Ability {
         match self {
             Probe::BitcoinRpc { .. } => Ability::Ledger,
+            Probe::Exec { .. } => Ability::Value,
         }
     }
 
@@ -50,6 +57,7 @@ impl Probe {
     pub fn word(&self) -> &'static str {
         match self {
             Probe::BitcoinRpc { .. } => "bitcoin-rpc",
+            Probe::Exec { .. } => "exec",
         }
     }
 }

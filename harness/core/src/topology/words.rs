@@ -60,13 +60,20 @@ pub const RPC_PORT: u16 = 18443;
 
 impl Value for ProbeWay {
     const WHAT: &'static str = "a probe";
-    const FORM: &'static str = "`bitcoin-rpc` or `bitcoin-rpc(port 18443)`";
-    const EXAMPLES: &'static [&'static str] = &["bitcoin-rpc", "bitcoin-rpc(port 18443)"];
+    const FORM: &'static str =
+        "`bitcoin-rpc`, `bitcoin-rpc(port 18443)` or `exec(PROGRAM ARGUMENTS)`";
+    const EXAMPLES: &'static [&'static str] = &[
+        "bitcoin-rpc",
+        "bitcoin-rpc(port 18443)",
+        "exec(/bin/cat /data/value)",
+    ];
 
     fn parse(text: &str) -> Result<ProbeWay, BadValue> {
         let phrase = Phrase::parse(text)?;
-        if phrase.name != "bitcoin-rpc" {
-            return Err(phrase.unknown(&["bitcoin-rpc"]));
+        match phrase.name {
+            "bitcoin-rpc" => {}
+            "exec" => return exec(text).map(ProbeWay),
+            _ => return Err(phrase.unknown(&["bitcoin-rpc", "exec"])),
         }
         let port = match phrase.parameters(&["port"])?.optional::<Count>("port")? {
             None => RPC_PORT,
@@ -77,6 +84,20 @@ impl Value for ProbeWay {
         };
         Ok(ProbeWay(Probe::BitcoinRpc { port }))
     }
+}
+
+/// The words in brackets are the command, as they stand there.
+fn exec(text: &str) -> Result<Probe, BadValue> {
+    let inner = text.split_once('(').map_or("", |(_, rest)| rest);
+    let words = inner.strip_suffix(')').unwrap_or(inner).split_whitespace();
+    let command: Vec<String> = words.map(str::to_owned).collect();
+    if command.is_empty() {
+        return Err(BadValue::with_hint(
+            "`exec` needs a program",
+            "write `exec(/bin/cat /data/value)`",
+        ));
+    }
+    Ok(Probe::Exec { command })
 }
 
 /// `heal` or `settle`, as written.
@@ -132,9 +153,10 @@ impl ToText for DownWay {
 
 impl ToText for ProbeWay {
     fn to_text(&self) -> String {
-        match self.0 {
+        match &self.0 {
             Probe::BitcoinRpc { port: RPC_PORT } => "bitcoin-rpc".to_owned(),
             Probe::BitcoinRpc { port } => format!("bitcoin-rpc(port {port})"),
+            Probe::Exec { command } => format!("exec({})", command.join(" ")),
         }
     }
 }

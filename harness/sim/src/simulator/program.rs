@@ -15,10 +15,10 @@ use peerlab_node::options::{self, Request, Settings};
 use peerlab_node::time::Time;
 
 use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::experiment::{Image, Probe};
 use peerlab_core::ledger::Premined;
 use peerlab_core::plan::Plan;
 use peerlab_core::plan::chance::Chance;
-use peerlab_core::plan::spec::Image;
 
 /// Wall clock at `go` in every simulation, seconds since the Unix epoch: the first of 2026. Later
 /// than every block of the pre-mined chain.
@@ -70,6 +70,16 @@ impl Programs {
                     group.name
                 ))
                 .hint("take --engine docker or --engine local for it"));
+            }
+            match group.probe {
+                Probe::BitcoinRpc { .. } => {}
+                Probe::Exec { .. } => {
+                    return Err(Error::input(format!(
+                        "group {} is asked by a program, and the simulator runs none",
+                        group.name
+                    ))
+                    .hint("take --engine docker or --engine local for it"));
+                }
             }
             let settings = settings(&node.args)
                 .map_err(|error| error.because(format!("command line of {}", node.name)))?;

@@ -8,6 +8,7 @@ use peerlab_link::{Nanos, NodeId};
 
 use super::tree::{BlockId, BlockTree, Described};
 use crate::event::{HostFacts, RunEvent, Tip, What};
+use crate::experiment::Ability;
 use crate::plan::Plan;
 use crate::plan::spec::{Down, Fault};
 
@@ -20,6 +21,8 @@ pub struct Record {
     pub host: HostFacts,
     /// All blocks.
     pub tree: BlockTree,
+    /// What nodes said, where that is asked for: names of which none is another's parent.
+    pub values: BlockTree,
     /// What nodes did, in the order of the file.
     pub moves: Vec<Move>,
     /// When each fault began and ended, by its index in the plan.
@@ -50,6 +53,13 @@ pub struct Record {
     pub ended: Option<bool>,
     /// The latest instant of all lines: the end of what was observed.
     pub end: Nanos,
+}
+
+/// What is kept only where something rests on it.
+#[derive(Clone, Copy)]
+struct Keep {
+    txids: bool,
+    values: bool,
 }
 
 /// What the first line said.
@@ -88,6 +98,8 @@ pub enum MoveKind {
     },
     /// The best block changed.
     Tip(BlockId),
+    /// What the node says changed, by its name in [`Record::values`].
+    Said(BlockId),
     /// The plan wants the program to run, or not.
     Meant(bool),
 }
@@ -208,15 +220,21 @@ impl Record {
                 }
             }
         }
-        let keep_txids = plan.faults.iter().any(Fault::is_double_spend);
+        let keep = Keep {
+            txids: plan.faults.iter().any(Fault::is_double_spend),
+            values: plan
+                .expect
+                .iter()
+                .any(|expectation| expectation.needs() == Ability::Value),
+        };
         for event in events {
-            record.take(event, keep_txids);
+            record.take(event, keep);
         }
         record.traffic.sums.sort_unstable();
         record
     }
 
-    fn take(&mut self, event: RunEvent, keep_txids: bool) {
+    fn take(&mut self, event: RunEvent, keep: Keep) {
         let t = event.t;
         self.end = self.end.max(t);
         match event.what {
@@ -274,7 +292,7 @@ impl Record {
                     txs,
                 };
                 self.tree.describe(&tip, &prev, described);
-                if keep_txids {
+                if keep.txids {
                     let block = self.tree.name(&tip);
                     for txid in txids {
                         self.blocks_of_tx.entry(txid).or_default().push(block);
@@ -283,11 +301,14 @@ impl Record {
             }
             What::MineMissed { .. } => self.mine_missed += 1,
             // For readers of the log; no verdict rests on it.
-            What::Usage { .. } | What::Value { .. } => {}
+            What::Usage { .. } => {}
             What::Tip { node, tip } => {
                 let block = self.tree.name(&tip);
                 self.moved(t, node, MoveKind::Tip(block));
+                // That is what a node with a chain says.
+                self.said(t, node, tip.hash, keep);
             }
+            What::Value { node, value } => self.said(t, node, value, keep),
             What::Transaction {
                 node,
                 txid,
@@ -332,6 +353,14 @@ impl Record {
                 self.ledgers.insert(node, (tip, muhash));
             }
             What::Ended { interrupted } => self.ended = Some(interrupted),
+        }
+    }
+
+    fn said(&mut self, t: Nanos, node: NodeId, value: String, keep: Keep) {
+        if keep.values {
+            let (hash, height) = (value, 0);
+            let value = self.values.name(&Tip { hash, height });
+            self.moved(t, node, MoveKind::Said(value));
         }
     }
 

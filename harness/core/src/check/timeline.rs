@@ -57,6 +57,7 @@ impl NodeState {
                 self.tip = None;
             }
             MoveKind::Tip(block) => self.tip = Some(block),
+            MoveKind::Said(_) => {}
             MoveKind::Meant(meant) => self.meant = meant,
         }
     }
@@ -81,6 +82,24 @@ impl Timeline {
             moves,
             start,
             end: record.end,
+        }
+    }
+
+    /// The same with what nodes say in the place of their tips.
+    #[must_use]
+    pub fn of_values(&self) -> Timeline {
+        let moves = self.moves.iter().filter_map(|m| match m.kind {
+            MoveKind::Tip(_) => None,
+            MoveKind::Said(value) => Some(Move {
+                kind: MoveKind::Tip(value),
+                ..*m
+            }),
+            MoveKind::Up | MoveKind::Down { .. } | MoveKind::Meant(_) => Some(*m),
+        });
+        Timeline {
+            moves: moves.collect(),
+            start: self.start.clone(),
+            end: self.end,
         }
     }
 

@@ -23,6 +23,15 @@ pub enum Expectation {
         /// How long agreement must last.
         hold: Nanos,
     },
+    /// Live nodes say the same within a time of a disturbance's end, for as long as `hold`.
+    Agree {
+        /// Bound on the time to agree.
+        within: Nanos,
+        /// The disturbance whose end is meant.
+        of: Disturbance,
+        /// How long agreement must last.
+        hold: Nanos,
+    },
     /// At the end all live nodes have the same tip and the same ledger state (muhash).
     SameLedger,
     /// Of every double spend exactly this many of the two transactions are in the final chain.
@@ -69,6 +78,7 @@ impl Expectation {
             Expectation::Converged { .. }
             | Expectation::ReorgDepth { .. }
             | Expectation::Propagation { .. } => Ability::Chain,
+            Expectation::Agree { .. } => Ability::Value,
             Expectation::SameLedger | Expectation::DoubleSpend { .. } => Ability::Ledger,
             Expectation::Bandwidth { .. } | Expectation::NodesUp { .. } => Ability::Up,
         }
@@ -78,6 +88,7 @@ impl Expectation {
     pub fn key(&self) -> &'static str {
         match self {
             Expectation::Converged { .. } => "converged",
+            Expectation::Agree { .. } => "agree",
             Expectation::SameLedger => "same_ledger",
             Expectation::DoubleSpend { .. } => "double_spend",
             Expectation::ReorgDepth { .. } => "reorg_depth",
@@ -91,11 +102,18 @@ impl Expectation {
     pub fn title(&self) -> String {
         match self {
             Expectation::Converged { within, of, .. } => {
-                let after = match of {
-                    Disturbance::Heal => "each heal",
-                    Disturbance::Settle => "settle",
-                };
-                format!("agreement within {} of {after}", words::duration(*within))
+                format!(
+                    "agreement within {} of {}",
+                    words::duration(*within),
+                    of.title()
+                )
+            }
+            Expectation::Agree { within, of, .. } => {
+                format!(
+                    "one value within {} of {}",
+                    words::duration(*within),
+                    of.title()
+                )
             }
             Expectation::SameLedger => "one tip and one ledger state at the end".to_owned(),
             Expectation::DoubleSpend { confirmed } => {
@@ -121,7 +139,9 @@ impl Expectation {
     /// What the measure has to be, in words.
     pub fn bound(&self) -> String {
         match self {
-            Expectation::Converged { within, .. } => format!("<= {}", words::duration(*within)),
+            Expectation::Converged { within, .. } | Expectation::Agree { within, .. } => {
+                format!("<= {}", words::duration(*within))
+            }
             Expectation::SameLedger => "all equal".to_owned(),
             Expectation::DoubleSpend { confirmed } => format!("exactly {confirmed}"),
             Expectation::ReorgDepth { min, max } => match (min, max) {
@@ -140,7 +160,9 @@ impl Expectation {
     /// end of the run, or of a time before any fault.
     pub fn holds_after_any_faults(&self) -> bool {
         match self {
-            Expectation::Converged { of, .. } => *of == Disturbance::Settle,
+            Expectation::Converged { of, .. } | Expectation::Agree { of, .. } => {
+                *of == Disturbance::Settle
+            }
             Expectation::SameLedger
             | Expectation::DoubleSpend { .. }
             | Expectation::NodesUp { .. } => true,
@@ -155,7 +177,9 @@ impl Expectation {
     pub fn without_faults(&self) -> Option<Expectation> {
         let mut left = self.clone();
         match &mut left {
-            Expectation::Converged { of, .. } => *of = Disturbance::Settle,
+            Expectation::Converged { of, .. } | Expectation::Agree { of, .. } => {
+                *of = Disturbance::Settle;
+            }
             Expectation::DoubleSpend { .. } => return None,
             Expectation::ReorgDepth { min, max } => {
                 *min = None;
@@ -204,6 +228,14 @@ impl Disturbance {
     pub fn word(self) -> &'static str {
         match self {
             Disturbance::Heal => "heal",
+            Disturbance::Settle => "settle",
+        }
+    }
+
+    /// As reports name it.
+    fn title(self) -> &'static str {
+        match self {
+            Disturbance::Heal => "each heal",
             Disturbance::Settle => "settle",
         }
     }

@@ -20,6 +20,9 @@ pub struct Expect {
     /// After a disturbance all live nodes agree on a tip within a time.
     #[serde(default)]
     pub converged: Option<Converged>,
+    /// After a disturbance all live nodes say the same within a time.
+    #[serde(default)]
+    pub agree: Option<Agree>,
     /// At the end all live nodes have the same tip and the same set of unspent outputs.
     #[serde(default)]
     pub same_ledger: Option<SameLedger>,
@@ -53,6 +56,23 @@ pub struct Converged {
     /// How many blocks a node may be behind and still agree. Default: 1.
     #[serde(default)]
     pub lag: Option<Written<Count>>,
+    /// How long the agreement must last. Default: one block interval, or 5 s without mining.
+    #[serde(default)]
+    pub hold: Option<Written<Nanos>>,
+}
+
+/// All live nodes say the same: their probe's value, or their best block.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of `agree`: within, of, hold"
+)]
+pub struct Agree {
+    /// From the end of the disturbance to the start of the agreement, at most.
+    pub within: Written<Nanos>,
+    /// The disturbance, as for `converged`. Default: `settle`.
+    #[serde(default)]
+    pub of: Option<Written<DisturbanceWord>>,
     /// How long the agreement must last. Default: one block interval, or 5 s without mining.
     #[serde(default)]
     pub hold: Option<Written<Nanos>>,
@@ -158,6 +178,13 @@ impl From<&Expectation> for Expect {
                     within: Written::of(*within),
                     of: Some(Written::of(DisturbanceWord(*of))),
                     lag: (*lag != LAG_DEFAULT).then(|| Written::of(Count(*lag))),
+                    hold: Some(Written::of(*hold)),
+                });
+            }
+            Expectation::Agree { within, of, hold } => {
+                expect.agree = Some(Agree {
+                    within: Written::of(*within),
+                    of: Some(Written::of(DisturbanceWord(*of))),
                     hold: Some(Written::of(*hold)),
                 });
             }

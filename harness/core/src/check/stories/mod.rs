@@ -11,3 +11,4 @@ mod outcome;
 mod propagation;
 mod properties;
 mod told;
+mod values;

@@ -4,6 +4,8 @@ use peerlab_link::Nanos;
 
 use super::{Evidence, Verdict};
 use crate::check::convergence::{self, Convergence, Ending, Terms};
+use crate::check::timeline::Timeline;
+use crate::check::tree::BlockTree;
 use crate::plan::spec::Disturbance;
 use crate::words;
 
@@ -11,9 +13,39 @@ use crate::words;
 pub(super) const NOTHING_MINED: &str =
     "The plan mines blocks, but none was ever seen: there was nothing new to agree on.";
 
+/// What is to be agreed on, and who said what of it when.
+struct On<'a> {
+    tree: &'a BlockTree,
+    timeline: &'a Timeline,
+}
+
 impl Evidence<'_> {
     pub(super) fn converged(
         &self,
+        verdict: Verdict,
+        within: Nanos,
+        of: Disturbance,
+        terms: Terms,
+    ) -> Verdict {
+        let (tree, timeline) = (&self.record.tree, self.timeline);
+        self.agreement(&On { tree, timeline }, verdict, within, of, terms)
+    }
+
+    pub(super) fn agree(
+        &self,
+        verdict: Verdict,
+        within: Nanos,
+        of: Disturbance,
+        hold: Nanos,
+    ) -> Verdict {
+        let (tree, timeline) = (&self.record.values, &self.timeline.of_values());
+        let terms = Terms { lag: 0, hold };
+        self.agreement(&On { tree, timeline }, verdict, within, of, terms)
+    }
+
+    fn agreement(
+        &self,
+        on: &On<'_>,
         verdict: Verdict,
         within: Nanos,
         of: Disturbance,
@@ -29,7 +61,7 @@ impl Evidence<'_> {
         let measures: Vec<(Ending, Convergence)> = endings
             .into_iter()
             .map(|e| {
-                let c = convergence::measure(&self.record.tree, self.timeline, &e, terms);
+                let c = convergence::measure(on.tree, on.timeline, &e, terms);
                 (e, c)
             })
             .collect();
@@ -53,7 +85,7 @@ impl Evidence<'_> {
                     .look_at(Vec::new(), Some(ending.t))
                     .held(words::duration(t), sentence)
             }
-            _ => self.disagreed(verdict, ending, worst, within, terms),
+            _ => self.disagreed(on, verdict, ending, worst, within, terms),
         }
     }
 
@@ -113,16 +145,16 @@ impl Evidence<'_> {
 
     fn disagreed(
         &self,
+        on: &On<'_>,
         verdict: Verdict,
         ending: &Ending,
         worst: &Convergence,
         within: Nanos,
         terms: Terms,
     ) -> Verdict {
-        let deadline = ending.t.saturating_add(within).min(self.timeline.end);
-        let tree = &self.record.tree;
+        let deadline = ending.t.saturating_add(within).min(on.timeline.end);
         let (at, nodes) =
-            convergence::dissenters_from(tree, self.timeline, ending, terms.lag, deadline);
+            convergence::dissenters_from(on.tree, on.timeline, ending, terms.lag, deadline);
         let nodes = self.names(&nodes);
         let what = match ending.of {
             Disturbance::Heal => format!("the partition healed at {}", words::instant(ending.t)),

@@ -49,6 +49,7 @@ impl Evidence<'_> {
                 };
                 self.converged(verdict, *within, *of, terms)
             }
+            Expectation::Agree { within, of, hold } => self.agree(verdict, *within, *of, *hold),
             Expectation::SameLedger => self.same_ledger(verdict),
             Expectation::DoubleSpend { confirmed } => self.double_spend(verdict, *confirmed),
             Expectation::ReorgDepth { min, max } => self.reorg_depth(verdict, *min, *max),

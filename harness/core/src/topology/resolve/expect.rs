@@ -12,6 +12,7 @@ use crate::topology::resolved::{Fault, Group, Ledger, Phases};
 use crate::topology::suggest::closest;
 use crate::topology::units::{Amount, Count};
 use crate::topology::words::DisturbanceWord;
+use crate::topology::written::Written;
 
 /// How long agreement lasts when no block interval says it.
 const HOLD_DEFAULT: Nanos = Nanos::from_secs(5);
@@ -67,6 +68,7 @@ fn resolve_one(
 ) {
     let keys = [
         expect.converged.is_some(),
+        expect.agree.is_some(),
         expect.same_ledger.is_some(),
         expect.double_spend.is_some(),
         expect.reorg_depth.is_some(),
@@ -84,13 +86,33 @@ fn resolve_one(
         );
         return;
     }
-    if let Some(converged) = expect.converged {
-        resolved.extend(resolve_converged(
-            problems,
-            &path.key("converged"),
-            converged,
-            circumstances,
-        ));
+    if let Some(file::Converged {
+        within,
+        of,
+        lag,
+        hold,
+    }) = expect.converged
+    {
+        let path = path.key("converged");
+        let lag = problems.optional(&path.key("lag"), lag);
+        let time = resolve_time(problems, &path, within, of, hold, circumstances);
+        resolved.extend(
+            time.map(|Time { within, of, hold }| Expectation::Converged {
+                within,
+                of,
+                lag: lag.map_or(LAG_DEFAULT, |Count(lag)| lag),
+                hold,
+            }),
+        );
+    }
+    if let Some(file::Agree { within, of, hold }) = expect.agree {
+        let path = path.key("agree");
+        let time = resolve_time(problems, &path, within, of, hold, circumstances);
+        resolved.extend(time.map(|Time { within, of, hold }| Expectation::Agree {
+            within,
+            of,
+            hold,
+        }));
     }
     if let Some(same_ledger) = expect.same_ledger {
         problems.optional(&path.key("same_ledger").key("at"), same_ledger.at);
@@ -135,18 +157,26 @@ fn resolve_one(
     }
 }
 
-fn resolve_converged(
+/// When nodes must agree, and for how long.
+struct Time {
+    within: Nanos,
+    of: Disturbance,
+    hold: Nanos,
+}
+
+fn resolve_time(
     problems: &Problems,
     path: &Path,
-    converged: file::Converged,
+    within: Written<Nanos>,
+    of: Option<Written<DisturbanceWord>>,
+    hold: Option<Written<Nanos>>,
     circumstances: &Circumstances<'_>,
-) -> Option<Expectation> {
-    let within = problems.value(&path.key("within"), converged.within);
+) -> Option<Time> {
+    let within = problems.value(&path.key("within"), within);
     let of = problems
-        .optional(&path.key("of"), converged.of)
+        .optional(&path.key("of"), of)
         .map_or(Disturbance::Settle, |DisturbanceWord(of)| of);
-    let lag = problems.optional(&path.key("lag"), converged.lag);
-    let hold = problems.optional(&path.key("hold"), converged.hold);
+    let hold = problems.optional(&path.key("hold"), hold);
     let hold = hold
         .or(circumstances.ledger.block_interval())
         .unwrap_or(HOLD_DEFAULT);
@@ -194,12 +224,7 @@ fn resolve_converged(
             "lengthen `phases.settle`, or lower `within` or `hold`",
         );
     }
-    Some(Expectation::Converged {
-        within,
-        of,
-        lag: lag.map_or(LAG_DEFAULT, |Count(lag)| lag),
-        hold,
-    })
+    Some(Time { within, of, hold })
 }
 
 fn resolve_double_spend(

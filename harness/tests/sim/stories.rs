@@ -109,26 +109,34 @@ fn what_is_sent_and_not_dropped_is_delivered() {
 }
 
 #[test]
-fn an_image_of_somebody_else_is_refused() {
-    let text = "name: story\nphases: { warmup: 5s, settle: 10s }\n\
-                nodes: { peers: { count: 2, image: 'other:1' } }\n";
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("other.yaml");
-    std::fs::write(&file, text).unwrap();
-    let output = assert_cmd::Command::cargo_bin("peerlab")
-        .unwrap()
-        .args(["run", "--engine", "sim"])
-        .arg(&file)
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains("the simulator runs our own node only"),
-        "{said}"
-    );
-    assert!(said.contains("--engine docker"), "{said}");
+fn what_is_not_simulated_is_refused() {
+    let cases = [
+        ("image: 'other:1'", "the simulator runs our own node only"),
+        (
+            "probe: exec(/bin/cat /data/value)",
+            "the simulator runs none",
+        ),
+    ];
+    for (key, refusal) in cases {
+        let text = format!(
+            "name: story\nphases: {{ warmup: 5s, settle: 10s }}\n\
+             nodes: {{ peers: {{ count: 2, {key} }} }}\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("other.yaml");
+        std::fs::write(&file, text).unwrap();
+        let output = assert_cmd::Command::cargo_bin("peerlab")
+            .unwrap()
+            .args(["run", "--engine", "sim"])
+            .arg(&file)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(refusal), "{said}");
+        assert!(said.contains("--engine docker"), "{said}");
+    }
 }
 
 /// Blocks that reach sixty nodes of one place at the same time.

@@ -85,8 +85,10 @@ pub struct NodeGroup {
     /// counted from the folder of this file. Default: `peerlab`.
     #[serde(default)]
     pub image: Option<String>,
-    /// How their ledger is read: `bitcoin-rpc` (JSON-RPC as Bitcoin Core answers it, user and
-    /// password `peerlab`), with another port as `bitcoin-rpc(port 18443)`. Default: `bitcoin-rpc`.
+    /// How they are asked: `bitcoin-rpc` (JSON-RPC as Bitcoin Core answers it, user and password
+    /// `peerlab`), with another port as `bitcoin-rpc(port 18443)`; or `exec(PROGRAM ARGUMENTS)`, a
+    /// program of the image that is run beside each node about twice a second and as its user:
+    /// what it prints is what the node says (see `agree`). Default: `bitcoin-rpc`.
     #[serde(default)]
     pub probe: Option<Written<ProbeWay>>,
     /// Arguments for the image's entrypoint. For `peerlab` they are added to those that it gets

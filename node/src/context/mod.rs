@@ -5,8 +5,6 @@
 mod config;
 mod core;
 mod fact;
-#[cfg(test)]
-pub(crate) mod fixture;
 mod memory;
 mod peer;
 mod peer_gossip;
@@ -17,6 +15,8 @@ mod ping;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod randomness;
+#[cfg(test)]
+pub(crate) mod samples;
 mod table;
 mod traffic;
 

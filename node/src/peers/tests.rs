@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Peers;
 use crate::chain::fixture::Ledger;
 use crate::context::Fact;
-use crate::context::fixture::{context, take_facts, take_sent, version};
+use crate::context::samples::{context, take_facts, take_sent, version};
 use crate::io::PeerId;
 use crate::wire::Command;
 

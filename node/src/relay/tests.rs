@@ -4,7 +4,7 @@ use bitcoin::p2p::message_blockdata::Inventory;
 
 use super::{Relay, TxName};
 use crate::chain::fixture::Ledger;
-use crate::context::fixture::{context, ready_peer, take_facts, take_sent};
+use crate::context::samples::{context, ready_peer, take_facts, take_sent};
 use crate::context::{Context, Fact};
 use crate::io::PeerId;
 use crate::wire::{Message, NamedTransaction};

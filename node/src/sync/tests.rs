@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Sync;
 use crate::chain::fixture::Ledger;
 use crate::context::Fact;
-use crate::context::fixture::{context, ready_peer, take_facts, take_sent};
+use crate::context::samples::{context, ready_peer, take_facts, take_sent};
 
 #[test]
 fn a_block_is_noted_before_anything_follows_from_it() {

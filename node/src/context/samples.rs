@@ -33,7 +33,7 @@ pub(crate) fn version(ctx: &Context) -> Version {
         receiver: addr,
         sender: addr,
         nonce: 1,
-        user_agent: "/fixture/".into(),
+        user_agent: "/samples/".into(),
         start_height: 0,
         relay: true,
     }

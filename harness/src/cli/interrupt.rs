@@ -1,6 +1,7 @@
 //! Signals: the first asks the run to stop and remove everything, the second ends the process
 //! at once (what is left then ends with the fabric's stream).
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use peerlab_core::conduct::Stop;
@@ -29,46 +30,25 @@ pub fn stop_asked_by(token: &CancellationToken) -> Stop {
     Stop::when(move || token.is_cancelled())
 }
 
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
+/// What ends a run: Ctrl-C, `kill`, and a terminal that goes away.
+struct Signals([Signal; 3]);
 
-#[cfg(unix)]
 impl Signals {
     fn new() -> Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| signal(kind).or_environment(|| "cannot listen to signals".into());
-        Ok(Signals {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
+        Ok(Signals([
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::hangup())?,
+        ]))
     }
 
     async fn next(&mut self) {
+        let Signals([interrupt, terminate, hangup]) = self;
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> Result<Signals> {
-        Ok(Signals)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     }
 }

@@ -147,7 +147,7 @@ async fn carry_out(
     match place {
         RealPlace::Docker(docker) => {
             let images = or_stop(&stop, Images::ensure(&docker, &programs, recorder)).await?;
-            let run = RunId::new();
+            let run = RunId::random();
             tracing::info!("run {run}, seed {}", plan.seed);
             let guard = Guard::start(&run);
             let engine = DockerEngine::prepare(docker, run, plan.clone(), images, recorder).await?;

@@ -16,55 +16,10 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 /// What is written out at once, unless a phase border comes first.
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
 
-/// The log could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The file could not be made.
-    #[error("cannot create {path}: {source}")]
-    Create {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A write failed, most often because the disk is full. The log stays failed: what comes
-    /// after would have a hole before it.
-    #[error("cannot write the run's events to {path}: {reason}")]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why, for people.
-        reason: String,
-    },
-    /// The file could not be opened.
-    #[error("cannot open {path}: {source}")]
-    Open {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file could not be read on.
-    #[error("cannot read {path} at line {line}: {source}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line is no event.
-    #[error("{path}, line {line}: {reason}")]
-    Malformed {
-        /// Which file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
+/// The log could not be written or read: which file, where, and why, for people.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LogError(String);
 
 /// Writes events to disk as they come.
 ///
@@ -75,7 +30,7 @@ pub struct EventLog {
     path: PathBuf,
     out: BufWriter<File>,
     /// Why the log stopped; every later write repeats it.
-    failed: Option<String>,
+    failed: Option<LogError>,
 }
 
 impl EventLog {
@@ -84,10 +39,8 @@ impl EventLog {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(path: &Path) -> Result<EventLog, LogError> {
-        let file = File::create(path).map_err(|source| LogError::Create {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = File::create(path)
+            .map_err(|e| LogError(format!("cannot create {}: {e}", path.display())))?;
         Ok(EventLog {
             path: path.to_owned(),
             out: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
@@ -137,25 +90,15 @@ impl EventLog {
     }
 
     fn unfailed(&self) -> Result<(), LogError> {
-        match &self.failed {
-            None => Ok(()),
-            Some(reason) => Err(self.error(reason.clone())),
-        }
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     fn note(&mut self, result: io::Result<()>) -> Result<(), LogError> {
         result.map_err(|e| {
-            let reason = e.to_string();
-            self.failed = Some(reason.clone());
-            self.error(reason)
+            let path = self.path.display();
+            let error = LogError(format!("cannot write the run's events to {path}: {e}"));
+            self.failed.insert(error).clone()
         })
-    }
-
-    fn error(&self, reason: String) -> LogError {
-        LogError::Write {
-            path: self.path.clone(),
-            reason,
-        }
     }
 }
 
@@ -178,10 +121,8 @@ impl EventReader {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> Result<EventReader, LogError> {
-        let file = File::open(path).map_err(|source| LogError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = File::open(path)
+            .map_err(|e| LogError(format!("cannot open {}: {e}", path.display())))?;
         Ok(EventReader::new(path, BufReader::new(file)))
     }
 }
@@ -208,8 +149,7 @@ impl<R: BufRead> EventReader<R> {
 
     /// SHA-256 of all that was read, in hex: at the end, what `sha256sum` says of the file.
     pub fn sha256(&self) -> String {
-        let digest = self.digest.clone().finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", self.digest.clone().finalize())
     }
 
     /// Reads one line and says whether it has its end.
@@ -242,13 +182,11 @@ impl<R: BufRead> Iterator for EventReader<R> {
         }
         let whole = match self.read_line() {
             Ok(whole) => whole,
-            Err(source) => {
+            Err(e) => {
                 self.ended = true;
-                return Some(Err(LogError::Read {
-                    path: self.path.clone(),
-                    line: self.line,
-                    source,
-                }));
+                let (path, line) = (self.path.display(), self.line);
+                let error = format!("cannot read {path} at line {line}: {e}");
+                return Some(Err(LogError(error)));
             }
         };
         if self.buffer.is_empty() && !whole {
@@ -264,11 +202,8 @@ impl<R: BufRead> Iterator for EventReader<R> {
             }
             Err(e) => {
                 self.ended = true;
-                Some(Err(LogError::Malformed {
-                    path: self.path.clone(),
-                    line: self.line,
-                    reason: e.to_string(),
-                }))
+                let (path, line) = (self.path.display(), self.line);
+                Some(Err(LogError(format!("{path}, line {line}: {e}"))))
             }
         }
     }

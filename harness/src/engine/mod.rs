@@ -8,9 +8,11 @@ pub mod archive;
 pub mod capacity;
 pub mod docker;
 pub mod drive;
+mod last_lines;
 #[cfg(target_os = "linux")]
 pub mod local;
 pub mod programs;
 mod provider;
 
+pub use last_lines::LastLines;
 pub use provider::{ByteStream, Engine};

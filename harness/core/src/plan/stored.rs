@@ -72,8 +72,7 @@ impl Plan {
 
     /// SHA-256 over the JSON, in hex: equal for equal plans.
     pub fn digest(&self) -> String {
-        let hash = Sha256::digest(self.to_json());
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", Sha256::digest(self.to_json()))
     }
 
     /// Whether an engine can carry it out.

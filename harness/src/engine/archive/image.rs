@@ -4,12 +4,11 @@
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest};
+use oci_spec::image::{Arch, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, Os};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::blobs::Blobs;
-use super::platform;
 use peerlab_core::error::{Error, Explain, Result};
 
 /// Indexes within indexes.
@@ -68,22 +67,17 @@ impl Archive {
             of_saved(&blobs)?
         };
         let config = blobs.document(&config_name)?;
-        let digest = hex(&Sha256::digest(&config));
+        let digest = format!("{:x}", Sha256::digest(&config));
         if let Some(stated) = config_name.strip_prefix("blobs/sha256/")
             && stated != digest
         {
             return Err(wrong(&blobs, "the configuration does not have its digest"));
         }
         let parsed: ImageConfiguration = parse(&blobs, &config)?;
-        let architecture = parsed.architecture().to_string();
-        if architecture != platform::architecture() {
-            return Err(wrong(
-                &blobs,
-                &format!(
-                    "it is for {architecture}, and this machine is {}",
-                    platform::architecture()
-                ),
-            ));
+        let (its, ours) = (parsed.architecture(), Arch::default());
+        if *its != ours {
+            let why = format!("it is for {its}, and this machine is {ours}");
+            return Err(wrong(&blobs, &why));
         }
         let diff_ids: Vec<String> = parsed
             .rootfs()
@@ -152,7 +146,7 @@ impl Checked {
     /// When they differ.
     pub fn finish(mut self) -> io::Result<()> {
         io::copy(&mut self, &mut io::sink())?;
-        if hex(&self.hasher.finalize()) == self.stated {
+        if format!("{:x}", self.hasher.finalize()) == self.stated {
             Ok(())
         } else {
             Err(io::Error::other("a layer does not have its digest"))
@@ -183,8 +177,7 @@ fn of_layout(blobs: &Blobs) -> Result<(String, Vec<String>)> {
 fn choose(manifests: &[Descriptor]) -> Option<&Descriptor> {
     manifests.iter().find(|manifest| {
         manifest.platform().as_ref().is_none_or(|platform| {
-            platform.architecture().to_string() == platform::architecture()
-                && platform.os().to_string() == "linux"
+            *platform.architecture() == Arch::default() && *platform.os() == Os::Linux
         })
     })
 }
@@ -250,9 +243,4 @@ fn decompressed(piece: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
     } else {
         Box::new(whole)
     })
-}
-
-/// Bytes in hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

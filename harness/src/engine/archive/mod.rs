@@ -5,7 +5,6 @@
 mod blobs;
 mod image;
 mod pack;
-mod platform;
 #[cfg(target_os = "linux")]
 mod store;
 #[cfg(target_os = "linux")]

@@ -42,22 +42,16 @@ fn unpacked_in(images: &Path, archive: &Archive) -> Result<Unpacked> {
     }
     let what = || format!("cannot keep unpacked images in {}", images.display());
     fs::create_dir_all(images).or_environment(what)?;
-    let growing = images.join(format!(
-        ".{}-{}",
-        std::process::id(),
-        &archive.digest[..archive.digest.len().min(12)]
-    ));
-    let made = fill(&growing, archive);
+    // Removed again, unless it gets its name.
+    let growing = tempfile::tempdir_in(images).or_environment(what)?;
+    fill(growing.path(), archive)?;
+    let moved = fs::rename(growing.path(), &place);
     // Where another run was faster, what it made is the same.
-    let moved = made.and_then(|()| match fs::rename(&growing, &place) {
-        Err(_) if load(&place).is_some() => Ok(()),
-        other => other.or_environment(what),
-    });
-    if growing.exists() {
-        let _ = fs::remove_dir_all(&growing);
+    if let Some(unpacked) = load(&place) {
+        return Ok(unpacked);
     }
-    moved?;
-    load(&place).ok_or_else(|| Error::environment(what()).because("the image is not there"))
+    moved.or_environment(what)?;
+    Err(Error::environment(what()).because("the image is not there"))
 }
 
 /// Unpacks into a new folder.

@@ -1,8 +1,6 @@
 //! The calls that a run makes on containers: create and start, attach, logs.
 
-use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::Docker;
 use bollard::container::LogOutput;
@@ -15,36 +13,11 @@ use futures::{StreamExt, TryStreamExt};
 use hyper::body::Bytes;
 use tokio_util::io::StreamReader;
 
-use crate::engine::ByteStream;
+use crate::engine::{ByteStream, LastLines};
 use peerlab_core::error::{Explain, Result};
 
-/// Lines of the fabric's stderr that are kept for error messages.
-const FABRIC_LINES_MAX: usize = 30;
 /// Lines of a node's log that are asked for: more than the bytes that are kept.
 const LOG_LINES_MAX: &str = "20000";
-
-/// The last lines that the fabric wrote.
-#[derive(Clone, Debug, Default)]
-pub struct FabricLog(Arc<Mutex<VecDeque<String>>>);
-
-impl FabricLog {
-    /// A copy.
-    pub fn lines(&self) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().cloned().collect()
-    }
-
-    fn take_in(&self, bytes: &[u8]) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in String::from_utf8_lossy(bytes).lines() {
-            tracing::info!(target: "peerlab::fabric", "{line}");
-            if lines.len() == FABRIC_LINES_MAX {
-                lines.pop_front();
-            }
-            lines.push_back(line.to_owned());
-        }
-    }
-}
 
 /// Creates a container; it is not running.
 ///
@@ -78,7 +51,7 @@ pub async fn start(docker: &Docker, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// As the engine says.
-pub async fn attach(docker: &Docker, name: &str, log: FabricLog) -> Result<ByteStream> {
+pub async fn attach(docker: &Docker, name: &str, log: LastLines) -> Result<ByteStream> {
     let options = AttachContainerOptionsBuilder::default()
         .stdin(true)
         .stdout(true)
@@ -93,7 +66,10 @@ pub async fn attach(docker: &Docker, name: &str, log: FabricLog) -> Result<ByteS
         let bytes = match piece {
             Ok(LogOutput::StdOut { message }) => Some(Ok::<Bytes, io::Error>(message)),
             Ok(other) => {
-                log.take_in(other.as_ref());
+                for line in String::from_utf8_lossy(other.as_ref()).lines() {
+                    tracing::info!(target: "peerlab::fabric", "{line}");
+                    log.push(line.to_owned());
+                }
                 None
             }
             Err(e) => Some(Err(io::Error::other(e))),

@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::containers::{self, FabricLog};
+use super::containers;
 use super::images::Images;
 use super::label::{self, RunId};
 use super::{connect, removal, specification};
-use crate::engine::{ByteStream, Engine};
+use crate::engine::{ByteStream, Engine, LastLines};
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::event::HostFacts;
@@ -48,7 +48,7 @@ pub struct DockerEngine {
     /// Creates and starts under way: removal waits for them, or it would miss some.
     launches: TaskTracker,
     removing: CancellationToken,
-    fabric_log: FabricLog,
+    fabric_log: LastLines,
     ended: Mutex<mpsc::Receiver<(NodeId, String)>>,
     _events: AbortOnDropHandle<()>,
 }
@@ -105,7 +105,7 @@ impl DockerEngine {
             host,
             launches: TaskTracker::new(),
             removing,
-            fabric_log: FabricLog::default(),
+            fabric_log: LastLines::default(),
             ended: Mutex::new(ended),
             _events: AbortOnDropHandle::new(events),
         })

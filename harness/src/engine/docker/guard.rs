@@ -46,7 +46,6 @@ impl Guard {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
             // Signals that a terminal sends to the harness' group are not for the guard.
-            #[cfg(unix)]
             command.process_group(0);
             command.spawn()
         };

@@ -138,8 +138,7 @@ impl Context {
         let tar = tar
             .into_inner()
             .or_environment(|| "cannot make a build context".into())?;
-        let digest = Sha256::digest(&tar);
-        let mut tag: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut tag = format!("{:x}", Sha256::digest(&tar));
         tag.truncate(TAG_DIGITS);
         Ok(Context {
             reference: format!("{repository}:{tag}"),

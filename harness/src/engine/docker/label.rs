@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::hash::{BuildHasher, RandomState};
 
 use peerlab_link::NodeId;
-use sha2::{Digest, Sha256};
 
 /// The run, on every container.
 pub const RUN: &str = "peerlab.run";
@@ -21,18 +20,9 @@ pub const IMAGE: &str = "peerlab.image";
 pub struct RunId(String);
 
 impl RunId {
-    /// A new one, from the clock and the process.
-    pub fn new() -> RunId {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let mut hash = Sha256::new();
-        hash.update(now.as_nanos().to_le_bytes());
-        hash.update(std::process::id().to_le_bytes());
-        // In containers every harness may be PID 1; the address of a local differs.
-        hash.update((&raw const now as usize).to_le_bytes());
-        let digest = hash.finalize();
-        RunId(digest[..4].iter().map(|b| format!("{b:02x}")).collect())
+    /// A new one: 32 random bits, from what the standard library seeds its hash maps with.
+    pub fn random() -> RunId {
+        RunId(format!("{:08x}", RandomState::new().hash_one(()) as u32))
     }
 
     /// From its text, as `guard` gets it and as labels hold it.
@@ -66,12 +56,6 @@ impl RunId {
         labels.insert(NODE.into(), node.to_string());
         labels.insert(NAME.into(), name.to_owned());
         labels
-    }
-}
-
-impl Default for RunId {
-    fn default() -> RunId {
-        RunId::new()
     }
 }
 

@@ -9,10 +9,10 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::host;
 use super::images::Images;
-use super::starter::{Channels, NODE_PROGRAM, Starter, Words};
+use super::starter::{Channels, NODE_PROGRAM, Starter};
 use crate::engine::archive::RunConfig;
 use crate::engine::programs::Programs;
-use crate::engine::{ByteStream, Engine};
+use crate::engine::{ByteStream, Engine, LastLines};
 use peerlab_core::conduct::Observer;
 use peerlab_core::error::{Error, Result};
 use peerlab_core::event::HostFacts;
@@ -31,7 +31,7 @@ pub struct LocalEngine {
     fabric: StdMutex<Option<UnixStream>>,
     started: Mutex<mpsc::UnboundedReceiver<NodeId>>,
     ended: Mutex<mpsc::UnboundedReceiver<(NodeId, i32)>>,
-    words: Words,
+    words: LastLines,
     images: Images,
 }
 

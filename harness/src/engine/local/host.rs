@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::engine::capacity::Machine;
 use peerlab_core::event::HostFacts;
 
 /// This machine. What cannot be read is left empty.
@@ -11,7 +12,7 @@ pub fn facts() -> HostFacts {
         os: os_name(&read("/etc/os-release")),
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         cpus: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
-        memory_bytes: memory_bytes(&read("/proc/meminfo")),
+        memory_bytes: Machine::read().memory.unwrap_or(0),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
@@ -21,12 +22,6 @@ fn os_name(release: &str) -> String {
         .lines()
         .find_map(|line| line.strip_prefix("PRETTY_NAME="));
     line.unwrap_or_default().trim_matches('"').to_owned()
-}
-
-fn memory_bytes(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"));
-    let kilobytes = line.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse().ok());
-    kilobytes.map_or(0, |kb: u64| kb.saturating_mul(1024))
 }
 
 #[cfg(test)]
@@ -39,7 +34,6 @@ mod tests {
             os_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n"),
             "Debian GNU/Linux 12"
         );
-        assert_eq!(memory_bytes("MemTotal:  1024 kB\nMemFree: 1 kB\n"), 1 << 20);
-        assert_eq!(memory_bytes(""), 0);
+        assert_eq!(os_name(""), "");
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::engine::LastLines;
 use crate::engine::programs::Programs;
 use peerlab_core::error::{Error, Explain, Result};
 
@@ -28,28 +29,15 @@ pub const NODE_PROGRAM: &str = "/peerlab-node";
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long everything may take to end before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
-/// Last lines of the fabric's and the starter's own words that are kept.
-const LINES_KEPT: usize = 50;
 /// Bytes read from the starter at once.
 const READ_BYTES: usize = 64 << 10;
-
-/// What the fabric and the starter wrote on standard error last.
-#[derive(Clone, Default)]
-pub struct Words(Arc<Mutex<VecDeque<String>>>);
-
-impl Words {
-    /// The lines.
-    pub fn lines(&self) -> Vec<String> {
-        lock(&self.0).iter().cloned().collect()
-    }
-}
 
 /// A starter that is ready. When it is dropped, it and everything that it started is killed.
 pub struct Starter {
     process: Child,
     socket: OwnedWriteHalf,
     said: Arc<Mutex<Said>>,
-    words: Words,
+    words: LastLines,
     _reader: AbortOnDropHandle<()>,
     _listener: AbortOnDropHandle<()>,
 }
@@ -72,7 +60,7 @@ pub struct Channels {
     /// Gates that ended: whose, and exit code or minus the signal.
     pub ended: mpsc::UnboundedReceiver<(NodeId, i32)>,
     /// Standard error of both.
-    pub words: Words,
+    pub words: LastLines,
 }
 
 impl Starter {
@@ -106,7 +94,7 @@ impl Starter {
             ended: ended_sender,
         };
         let stderr = process.stderr.take();
-        let words = Words::default();
+        let words = LastLines::default();
         let mut starter = Starter {
             process,
             socket: write,
@@ -294,17 +282,13 @@ impl Reader {
 }
 
 /// Keeps the last lines of standard error.
-async fn listen(stderr: Option<ChildStderr>, words: Words) {
+async fn listen(stderr: Option<ChildStderr>, words: LastLines) {
     let Some(stderr) = stderr else {
         return;
     };
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         tracing::debug!("starter: {line}");
-        let mut kept = lock(&words.0);
-        if kept.len() == LINES_KEPT {
-            kept.pop_front();
-        }
-        kept.push_back(line);
+        words.push(line);
     }
 }

@@ -46,6 +46,17 @@ pub enum ProcessOp {
     Wipe,
 }
 
+impl ProcessOp {
+    /// Whether the program runs once this is done; `None` leaves it as it was.
+    pub fn leaves_running(self) -> Option<bool> {
+        match self {
+            ProcessOp::Kill | ProcessOp::Stop | ProcessOp::Freeze => Some(false),
+            ProcessOp::Start | ProcessOp::Thaw => Some(true),
+            ProcessOp::Wipe => None,
+        }
+    }
+}
+
 /// How long a program may take to stop politely.
 pub const STOP_GRACE: Nanos = Nanos::from_secs(10);
 

@@ -64,14 +64,18 @@ impl Faults {
 }
 
 fn process(plan: &Plan, node: NodeId, op: ProcessOp, at: Nanos) -> Effect {
-    let way = match op {
-        ProcessOp::Kill => Down::Kill,
-        ProcessOp::Stop => Down::Stop,
-        ProcessOp::Freeze => Down::Freeze,
-        ProcessOp::Start | ProcessOp::Thaw => return Effect::Started(node),
-        ProcessOp::Wipe => return Effect::Nothing,
-    };
-    Effect::Down(node, meant_way(plan, node, at).unwrap_or(way))
+    match op.leaves_running() {
+        Some(true) => Effect::Started(node),
+        Some(false) => {
+            let by_hand = match op {
+                ProcessOp::Freeze => Down::Freeze,
+                ProcessOp::Stop => Down::Stop,
+                _ => Down::Kill,
+            };
+            Effect::Down(node, meant_way(plan, node, at).unwrap_or(by_hand))
+        }
+        None => Effect::Nothing,
+    }
 }
 
 /// How the plan means a node to be down at this moment.

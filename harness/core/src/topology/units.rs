@@ -27,7 +27,7 @@ pub struct Size {
 }
 
 /// A part of a whole, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Share(pub f64);
 
 /// How often something happens on average.
@@ -336,11 +336,22 @@ impl ToText for bool {
     }
 }
 
+impl ToText for Share {
+    /// The shortest percentage that is read as this share.
+    fn to_text(&self) -> String {
+        const DIGITS_MAX: usize = 17;
+        let percent = self.0 * 100.0;
+        let mut texts = (0..=DIGITS_MAX).map(|digits| format!("{percent:.digits$}%"));
+        let right = |text: &String| Share::parse(text).is_ok_and(|share| share == *self);
+        texts.find(right).unwrap_or_else(|| self.0.to_string())
+    }
+}
+
 impl ToText for Amount {
     fn to_text(&self) -> String {
         match self {
             Amount::Count(count) => count.to_string(),
-            Amount::Share(share) => format!("{}%", share * 100.0),
+            Amount::Share(share) => Share(*share).to_text(),
         }
     }
 }
@@ -443,6 +454,14 @@ mod tests {
         assert_eq!(Frequency::parse("30/min").unwrap().per_second, 0.5);
         assert_eq!(Below::parse("< 2s"), Ok(Below(Nanos::from_secs(2))));
         assert_eq!(Amount::parse("10%").unwrap().of(95), 10);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_share_is_read_back(parts in 0u32..=10_000) {
+            let share = Share(f64::from(parts) / 10_000.0);
+            proptest::prop_assert_eq!(Share::parse(&share.to_text()), Ok(share));
+        }
     }
 
     #[test]

@@ -213,6 +213,8 @@ fn check_program_control(plan: &Plan) {
             }
             ProcessOp::Wipe => assert!(!running[&node.0]),
             ProcessOp::Freeze | ProcessOp::Thaw => assert!(running[&node.0]),
+            // So is a node that is down when it comes back.
+            ProcessOp::Slow { .. } | ProcessOp::Unslow { .. } => {}
         }
     }
     let for_good = |node: u32| {

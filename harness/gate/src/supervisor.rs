@@ -8,11 +8,12 @@
 //!
 //! Orders are obeyed in the order they came; one that must wait (a start while the program is
 //! still stopping) is queued. A kill hastens whatever is ending even where it is queued itself.
+//! How slow the program is to be is no state of it, and is obeyed at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use peerlab_link::proto::{FromGate, ProcessOp, STOP_GRACE};
+use peerlab_link::proto::{FromGate, ProcessOp, SLOW_PERIOD, STOP_GRACE};
 
 /// Orders that may wait for the program's end; the plan never comes near it, and more than this
 /// is a fabric gone mad.
@@ -108,10 +109,21 @@ enum State {
     Wiping { pid: Option<Pid>, tag: u32 },
 }
 
+/// A slow program runs and stands still by turns.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    stopped: bool,
+    until: Instant,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Supervisor {
     state: State,
+    /// What the program gets of a core, in thousandths, by the order that says so.
+    slow: BTreeMap<u32, u32>,
+    /// The turn, while the program is slow and runs.
+    turn: Option<Turn>,
     has_data: bool,
     orders: VecDeque<(u32, ProcessOp)>,
     effects: VecDeque<Effect>,
@@ -126,6 +138,8 @@ impl Supervisor {
     pub fn new(has_data: bool) -> Supervisor {
         Supervisor {
             state: State::Closed,
+            slow: BTreeMap::new(),
+            turn: None,
             has_data,
             orders: VecDeque::new(),
             effects: VecDeque::new(),
@@ -143,7 +157,7 @@ impl Supervisor {
     pub fn next_timer(&self) -> Option<Instant> {
         match self.state {
             State::Ending { kill_at, .. } => kill_at,
-            _ => None,
+            _ => self.turn.map(|turn| turn.until),
         }
     }
 
@@ -177,6 +191,7 @@ impl Supervisor {
             Input::Terminate => self.terminate(now),
         }
         self.advance(now);
+        self.take_turns(now);
     }
 
     fn went(&mut self, run: bool) {
@@ -197,8 +212,21 @@ impl Supervisor {
         if self.orders.len() >= ORDERS_QUEUED_MAX {
             return self.done(tag, Err("too many orders wait".to_owned()));
         }
-        if op == ProcessOp::Kill {
-            self.hasten();
+        match op {
+            ProcessOp::Slow { id, cpu_millis } => {
+                self.slow.insert(id, cpu_millis);
+                return self.done(tag, Ok(()));
+            }
+            ProcessOp::Unslow { id } => {
+                self.slow.remove(&id);
+                return self.done(tag, Ok(()));
+            }
+            ProcessOp::Kill => self.hasten(),
+            ProcessOp::Stop
+            | ProcessOp::Start
+            | ProcessOp::Freeze
+            | ProcessOp::Thaw
+            | ProcessOp::Wipe => {}
         }
         self.orders.push_back((tag, op));
     }
@@ -296,8 +324,42 @@ impl Supervisor {
     }
 
     fn timer_expired(&mut self, now: Instant) {
+        // A turn that is over is seen to after every input.
         if self.next_timer().is_some_and(|at| at <= now) {
             self.hasten();
+        }
+    }
+
+    /// Lets a slow program run and stand still by turns. When it is frozen, it stands still anyway;
+    /// while it ends, it has all its time.
+    fn take_turns(&mut self, now: Instant) {
+        let runs = matches!(self.state, State::Up { frozen: false, .. });
+        let part = self.slow.values().min().filter(|_| runs);
+        let stopped = self.turn.is_some_and(|turn| turn.stopped);
+        let Some(part) = part else {
+            if self.turn.take().is_some() && stopped && runs {
+                self.effects.push_back(Effect::SignalAll(libc::SIGCONT));
+            }
+            return;
+        };
+        let stop = match self.turn {
+            Some(turn) if now < turn.until => return,
+            Some(turn) => !turn.stopped,
+            None => false,
+        };
+        let run = Duration::from(SLOW_PERIOD) * *part / 1000;
+        let lasts = if stop {
+            Duration::from(SLOW_PERIOD).saturating_sub(run)
+        } else {
+            run
+        };
+        self.turn = Some(Turn {
+            stopped: stop,
+            until: now + lasts,
+        });
+        if stop != stopped {
+            let signal = if stop { libc::SIGSTOP } else { libc::SIGCONT };
+            self.effects.push_back(Effect::SignalAll(signal));
         }
     }
 
@@ -324,8 +386,8 @@ impl Supervisor {
     fn stop(&mut self, now: Instant, pid: Pid, frozen: bool, asked: bool, waiters: Vec<u32>) {
         self.effects
             .push_back(Effect::SignalProgram(pid, libc::SIGTERM));
-        if frozen {
-            // Frozen processes cannot stop politely.
+        if frozen || self.turn.is_some_and(|turn| turn.stopped) {
+            // Processes that stand still cannot stop politely.
             self.effects.push_back(Effect::SignalAll(libc::SIGCONT));
         }
         self.state = State::Ending {
@@ -386,6 +448,8 @@ impl Supervisor {
                 self.state = State::Wiping { pid: None, tag };
                 self.effects.push_back(Effect::Wipe);
             }
+            // Obeyed when it came.
+            ProcessOp::Slow { .. } | ProcessOp::Unslow { .. } => {}
         }
     }
 
@@ -410,6 +474,7 @@ impl Supervisor {
                 self.done(tag, Ok(()));
             }
             ProcessOp::Wipe => self.done(tag, Err("the program is running".to_owned())),
+            ProcessOp::Slow { .. } | ProcessOp::Unslow { .. } => {}
         }
     }
 

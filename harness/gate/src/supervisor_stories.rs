@@ -266,3 +266,64 @@ fn queued_orders_are_bounded() {
         [refused(9999, "too many orders wait")]
     );
 }
+
+/// The signals to a slow program over so many turns, each with the milliseconds that it took.
+fn turns(story: &mut Story, count: usize) -> Vec<(u128, Vec<Effect>)> {
+    let mut turns = Vec::new();
+    for _ in 0..count {
+        let began = story.now;
+        story.now = story.supervisor.next_timer().unwrap();
+        let effects = story.input(Input::Timer);
+        turns.push(((story.now - began).as_millis(), effects));
+    }
+    turns
+}
+
+const STOP_ALL: Effect = Effect::SignalAll(libc::SIGSTOP);
+const CONTINUE_ALL: Effect = Effect::SignalAll(libc::SIGCONT);
+
+fn slow(id: u32, cpu_millis: u32) -> ProcessOp {
+    Slow { id, cpu_millis }
+}
+
+#[test]
+fn a_slow_program_runs_and_stands_still_by_turns_until_nothing_slows_it() {
+    let mut story = Story::running();
+    assert_eq!(story.order(1, slow(7, 100)), [done(1)]);
+    let expected = [
+        (10, vec![STOP_ALL]),
+        (90, vec![CONTINUE_ALL]),
+        (10, vec![STOP_ALL]),
+    ];
+    assert_eq!(turns(&mut story, 3), expected);
+    // Of two the slower counts.
+    assert_eq!(story.order(2, slow(8, 500)), [done(2)]);
+    assert_eq!(turns(&mut story, 1), [(90, vec![CONTINUE_ALL])]);
+    assert_eq!(story.order(3, Unslow { id: 7 }), [done(3)]);
+    let expected = [(10, vec![STOP_ALL]), (50, vec![CONTINUE_ALL])];
+    assert_eq!(turns(&mut story, 2), expected);
+    assert_eq!(turns(&mut story, 1), [(50, vec![STOP_ALL])]);
+    assert_eq!(story.order(4, Unslow { id: 8 }), [done(4), CONTINUE_ALL]);
+    assert_eq!(story.supervisor.next_timer(), None);
+}
+
+#[test]
+fn a_slow_program_that_stands_still_can_be_frozen_stopped_and_started_anew() {
+    let mut story = Story::running();
+    story.order(1, slow(7, 100));
+    turns(&mut story, 1);
+    assert_eq!(story.order(2, Freeze), [STOP_ALL, done(2)]);
+    assert_eq!(story.supervisor.next_timer(), None);
+    assert_eq!(story.order(3, Thaw), [CONTINUE_ALL, done(3)]);
+    assert_eq!(turns(&mut story, 1), [(10, vec![STOP_ALL])]);
+    let pid = story.pid;
+    let stopped = [Effect::SignalProgram(pid, libc::SIGTERM), CONTINUE_ALL];
+    assert_eq!(story.order(4, Stop), stopped);
+    // It has all its time to end in.
+    assert_eq!(story.input(Input::Timer), []);
+    story.dies(0);
+    assert_eq!(story.order(5, Start), [Effect::Start, done(5)]);
+    assert_eq!(turns(&mut story, 1), [(10, vec![STOP_ALL])]);
+    assert_eq!(story.order(6, Kill), [KILL_ALL]);
+    assert_eq!(story.supervisor.next_timer(), None);
+}

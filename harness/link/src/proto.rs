@@ -44,7 +44,24 @@ pub enum ProcessOp {
     Thaw,
     /// Empty the data directory (the program must be down): the next start is a new node.
     Wipe,
+    /// Slow it down: of every [`SLOW_PERIOD`] its processes stand still for all but a part. It
+    /// stays so when the program starts anew. Of several at once the slowest counts.
+    Slow {
+        /// Name of this slowing, for ending it.
+        id: u32,
+        /// The part in which they run, in thousandths.
+        cpu_millis: u32,
+    },
+    /// Ends one slowing.
+    Unslow {
+        /// Its name.
+        id: u32,
+    },
 }
+
+/// A slow node runs and stands still in turns that are so long together: longer, and its peers
+/// would see a node that freezes; much shorter, and signalling would be what it is busy with.
+pub const SLOW_PERIOD: Nanos = Nanos::from_millis(100);
 
 impl ProcessOp {
     /// Whether the program runs once this is done; `None` leaves it as it was.
@@ -52,7 +69,7 @@ impl ProcessOp {
         match self {
             ProcessOp::Kill | ProcessOp::Stop | ProcessOp::Freeze => Some(false),
             ProcessOp::Start | ProcessOp::Thaw => Some(true),
-            ProcessOp::Wipe => None,
+            ProcessOp::Wipe | ProcessOp::Slow { .. } | ProcessOp::Unslow { .. } => None,
         }
     }
 }

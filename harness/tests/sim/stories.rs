@@ -74,6 +74,39 @@ fn a_miner_that_is_down_mines_nothing() {
 }
 
 #[test]
+fn a_slow_node_hears_of_blocks_later_and_misses_none() {
+    let run = heals("  - { at: 12s, for: 20s, slow: { nodes: peers-1, cpu: 2% } }");
+    let slow = run.node("peers-1");
+    // From a block's birth to the node's tip, mean over those that were born while it was slow.
+    let blocks: Vec<(String, f64)> = run
+        .events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Block { tip, .. } => Some((tip.hash.clone(), event.t.as_secs_f64())),
+            _ => None,
+        })
+        .filter(|(_, born)| (12.0..31.0).contains(born))
+        .collect();
+    assert!(blocks.len() >= 3, "{blocks:?}");
+    let delay = |wanted| {
+        let delays: Vec<f64> = blocks
+            .iter()
+            .filter_map(|(hash, born)| {
+                let tips = |what: &What| matches!(what, What::Tip { node, tip } if *node == wanted && tip.hash == *hash);
+                run.times(tips).first().map(|at| at - born)
+            })
+            .collect();
+        delays.iter().sum::<f64>() / delays.len() as f64
+    };
+    let (slow, other) = (delay(slow), delay(run.node("peers-2")));
+    assert!(slow > other + 0.04, "{slow} against {other}");
+    assert!(
+        run.times(|what| matches!(what, What::FaultBegan { .. } | What::FaultEnded { .. }))
+            == [12.0, 32.0]
+    );
+}
+
+#[test]
 fn lossy_and_thin_links_slow_a_network_down_and_do_not_stop_it() {
     let run =
         heals("  - { at: 12s, for: 20s, shape: { nodes: all, loss: 10%, rate: 200 kbit/s } }");

@@ -2,7 +2,7 @@
 //! it does to links and nodes and when, who records its begin and end, what people read of it,
 //! and how `explore` makes it smaller. Adding a kind begins here; the compiler names the rest.
 
-use peerlab_link::proto::{Action, Timed};
+use peerlab_link::proto::{Action, ProcessOp, Timed};
 use peerlab_link::{Change, Nanos, NodeId, Shape};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,13 @@ pub enum FaultKind<N> {
         /// In which way.
         shape: Shape,
     },
+    /// Programs get little processor time.
+    Slow {
+        /// Whose.
+        nodes: N,
+        /// Of one core, in thousandths.
+        cpu_millis: u32,
+    },
     /// Two conflicting transactions, on two sides of a partition, at one instant.
     DoubleSpend {
         /// Index of the partition among the faults.
@@ -53,6 +60,8 @@ pub enum FaultKey {
     Down(Down),
     /// `shape`
     Shape,
+    /// `slow`
+    Slow,
     /// `double_spend`
     DoubleSpend,
 }
@@ -60,7 +69,7 @@ pub enum FaultKey {
 impl FaultKey {
     /// All of them, in the order of the documentation. That it is whole is tested against the
     /// file's own keys.
-    pub const ALL: [FaultKey; 8] = [
+    pub const ALL: [FaultKey; 9] = [
         FaultKey::Partition,
         FaultKey::Down(Down::Kill),
         FaultKey::Down(Down::Stop),
@@ -68,6 +77,7 @@ impl FaultKey {
         FaultKey::Down(Down::Freeze),
         FaultKey::Down(Down::Replace),
         FaultKey::Shape,
+        FaultKey::Slow,
         FaultKey::DoubleSpend,
     ];
 
@@ -77,6 +87,7 @@ impl FaultKey {
             FaultKey::Partition => "partition",
             FaultKey::Down(how) => how.word(),
             FaultKey::Shape => "shape",
+            FaultKey::Slow => "slow",
             FaultKey::DoubleSpend => "double_spend",
         }
     }
@@ -89,6 +100,7 @@ impl<N> FaultKind<N> {
             FaultKind::Partition { .. } => FaultKey::Partition,
             FaultKind::Down { how, .. } => FaultKey::Down(*how),
             FaultKind::Shape { .. } => FaultKey::Shape,
+            FaultKind::Slow { .. } => FaultKey::Slow,
             FaultKind::DoubleSpend { .. } => FaultKey::DoubleSpend,
         }
     }
@@ -97,9 +109,9 @@ impl<N> FaultKind<N> {
     pub fn node_sets(&self) -> &[N] {
         match self {
             FaultKind::Partition { sides, .. } => sides,
-            FaultKind::Down { nodes, .. } | FaultKind::Shape { nodes, .. } => {
-                std::slice::from_ref(nodes)
-            }
+            FaultKind::Down { nodes, .. }
+            | FaultKind::Shape { nodes, .. }
+            | FaultKind::Slow { nodes, .. } => std::slice::from_ref(nodes),
             FaultKind::DoubleSpend { .. } => &[],
         }
     }
@@ -108,9 +120,9 @@ impl<N> FaultKind<N> {
     pub fn node_sets_mut(&mut self) -> &mut [N] {
         match self {
             FaultKind::Partition { sides, .. } => sides,
-            FaultKind::Down { nodes, .. } | FaultKind::Shape { nodes, .. } => {
-                std::slice::from_mut(nodes)
-            }
+            FaultKind::Down { nodes, .. }
+            | FaultKind::Shape { nodes, .. }
+            | FaultKind::Slow { nodes, .. } => std::slice::from_mut(nodes),
             FaultKind::DoubleSpend { .. } => &mut [],
         }
     }
@@ -139,6 +151,10 @@ impl<N> FaultKind<N> {
                 nodes: one(sets),
                 shape: *shape,
             },
+            FaultKind::Slow { cpu_millis, .. } => FaultKind::Slow {
+                nodes: one(sets),
+                cpu_millis: *cpu_millis,
+            },
             FaultKind::DoubleSpend { partition } => FaultKind::DoubleSpend {
                 partition: *partition,
             },
@@ -149,9 +165,10 @@ impl<N> FaultKind<N> {
     pub fn sides(&self) -> Option<&[N]> {
         match self {
             FaultKind::Partition { sides, .. } => Some(sides),
-            FaultKind::Down { .. } | FaultKind::Shape { .. } | FaultKind::DoubleSpend { .. } => {
-                None
-            }
+            FaultKind::Down { .. }
+            | FaultKind::Shape { .. }
+            | FaultKind::Slow { .. }
+            | FaultKind::DoubleSpend { .. } => None,
         }
     }
 
@@ -160,7 +177,10 @@ impl<N> FaultKind<N> {
     pub fn across(&self) -> Option<usize> {
         match self {
             FaultKind::DoubleSpend { partition } => Some(*partition),
-            FaultKind::Partition { .. } | FaultKind::Down { .. } | FaultKind::Shape { .. } => None,
+            FaultKind::Partition { .. }
+            | FaultKind::Down { .. }
+            | FaultKind::Shape { .. }
+            | FaultKind::Slow { .. } => None,
         }
     }
 
@@ -168,7 +188,10 @@ impl<N> FaultKind<N> {
     pub fn across_mut(&mut self) -> Option<&mut usize> {
         match self {
             FaultKind::DoubleSpend { partition } => Some(partition),
-            FaultKind::Partition { .. } | FaultKind::Down { .. } | FaultKind::Shape { .. } => None,
+            FaultKind::Partition { .. }
+            | FaultKind::Down { .. }
+            | FaultKind::Shape { .. }
+            | FaultKind::Slow { .. } => None,
         }
     }
 
@@ -178,6 +201,7 @@ impl<N> FaultKind<N> {
             FaultKind::Down { how, .. } => Some(*how),
             FaultKind::Partition { .. }
             | FaultKind::Shape { .. }
+            | FaultKind::Slow { .. }
             | FaultKind::DoubleSpend { .. } => None,
         }
     }
@@ -187,7 +211,9 @@ impl<N> FaultKind<N> {
     pub fn is_recorded_when_applied(&self) -> bool {
         match self {
             FaultKind::Partition { .. } | FaultKind::Shape { .. } => true,
-            FaultKind::Down { .. } | FaultKind::DoubleSpend { .. } => false,
+            FaultKind::Down { .. } | FaultKind::Slow { .. } | FaultKind::DoubleSpend { .. } => {
+                false
+            }
         }
     }
 }
@@ -214,32 +240,44 @@ impl FaultKind<Nodes> {
     /// among them: that a node is down can have several causes at once.
     pub fn fault_schedule(&self, index: u32, start: Nanos, end: Option<Nanos>) -> Vec<Timed> {
         let id = index;
-        let (begin, heal) = match self {
-            FaultKind::Partition { sides, one_way } => {
-                let groups = sides.clone();
-                let one_way = *one_way;
-                (
-                    Change::Partition {
-                        id,
-                        groups,
-                        one_way,
-                    },
-                    Change::Heal { id },
-                )
-            }
+        let link = |begin, heal| vec![(Action::Link(begin), Action::Link(heal))];
+        let changes = match self {
+            FaultKind::Partition { sides, one_way } => link(
+                Change::Partition {
+                    id,
+                    groups: sides.clone(),
+                    one_way: *one_way,
+                },
+                Change::Heal { id },
+            ),
             FaultKind::Shape { nodes, shape } => {
                 let (nodes, shape) = (nodes.clone(), *shape);
-                (Change::Shape { id, nodes, shape }, Change::Unshape { id })
+                link(Change::Shape { id, nodes, shape }, Change::Unshape { id })
             }
-            FaultKind::Down { .. } | FaultKind::DoubleSpend { .. } => return Vec::new(),
+            FaultKind::Slow { nodes, cpu_millis } => {
+                let cpu_millis = *cpu_millis;
+                let order = |node, op| Action::Process { node, op };
+                let slow = |node: &NodeId| {
+                    (
+                        order(*node, ProcessOp::Slow { id, cpu_millis }),
+                        order(*node, ProcessOp::Unslow { id }),
+                    )
+                };
+                nodes.iter().map(slow).collect()
+            }
+            FaultKind::Down { .. } | FaultKind::DoubleSpend { .. } => Vec::new(),
         };
-        let line = |at, change| Timed {
-            at,
-            action: Action::Link(change),
-        };
-        let mut lines = vec![line(start, begin)];
-        lines.extend(end.map(|end| line(end, heal)));
-        lines
+        let lines = changes.into_iter().flat_map(|(begin, heal)| {
+            let heal = end.map(|at| Timed { at, action: heal });
+            [
+                Some(Timed {
+                    at: start,
+                    action: begin,
+                }),
+                heal,
+            ]
+        });
+        lines.flatten().collect()
     }
 
     /// What it is, for people; `names` tells nodes.
@@ -252,6 +290,10 @@ impl FaultKind<Nodes> {
             }
             FaultKind::Down { nodes, how } => format!("{} of {}", how.word(), names(nodes)),
             FaultKind::Shape { nodes, .. } => format!("worse links for {}", names(nodes)),
+            FaultKind::Slow { nodes, cpu_millis } => {
+                let percent = f64::from(*cpu_millis) / 10.0;
+                format!("{percent}% of a core for {}", names(nodes))
+            }
             FaultKind::DoubleSpend { .. } => "double spend across the partition".into(),
         }
     }
@@ -264,7 +306,7 @@ impl FaultKind<Nodes> {
         match self {
             // How the nodes are spread over the sides is no detail; their number is.
             FaultKind::Partition { sides, one_way } => sides.len() + usize::from(*one_way),
-            FaultKind::Down { nodes, .. } => nodes.len(),
+            FaultKind::Down { nodes, .. } | FaultKind::Slow { nodes, .. } => nodes.len(),
             FaultKind::Shape { nodes, shape } => nodes.len() + properties(shape),
             FaultKind::DoubleSpend { .. } => 0,
         }
@@ -273,7 +315,9 @@ impl FaultKind<Nodes> {
     /// The nodes of which any part will do.
     pub fn victims_mut(&mut self) -> Option<&mut Nodes> {
         match self {
-            FaultKind::Down { nodes, .. } | FaultKind::Shape { nodes, .. } => Some(nodes),
+            FaultKind::Down { nodes, .. }
+            | FaultKind::Shape { nodes, .. }
+            | FaultKind::Slow { nodes, .. } => Some(nodes),
             FaultKind::Partition { .. } | FaultKind::DoubleSpend { .. } => None,
         }
     }
@@ -312,7 +356,9 @@ impl FaultKind<Nodes> {
                     })
                     .collect()
             }
-            FaultKind::Down { .. } | FaultKind::DoubleSpend { .. } => Vec::new(),
+            FaultKind::Down { .. } | FaultKind::Slow { .. } | FaultKind::DoubleSpend { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -335,7 +381,7 @@ impl FaultKind<Nodes> {
                 sides.retain(|side| !side.is_empty());
                 sides.len() >= 2
             }
-            FaultKind::Down { nodes, .. } => !nodes.is_empty(),
+            FaultKind::Down { nodes, .. } | FaultKind::Slow { nodes, .. } => !nodes.is_empty(),
             FaultKind::Shape { nodes, shape } => !nodes.is_empty() && properties(shape) > 0,
             FaultKind::DoubleSpend { .. } => true,
         }

@@ -303,7 +303,8 @@ mod tests {
                         Action::Process { op: ProcessOp::Wipe, .. } => prop_assert!(!running),
                         Action::Link(Change::Silence { .. }) => silent = true,
                         Action::Link(Change::Unsilence { .. }) => silent = false,
-                        Action::Link(_) => prop_assert!(false),
+                        Action::Process { op: ProcessOp::Slow { .. } | ProcessOp::Unslow { .. }, .. }
+                        | Action::Link(_) => prop_assert!(false),
                     }
                 }
                 let up = running && !frozen && !silent;

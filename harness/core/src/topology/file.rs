@@ -264,7 +264,7 @@ pub struct Churn {
 }
 
 /// Something done to the network. Exactly one of `partition`, `kill`, `stop`, `vanish`,
-/// `freeze`, `replace`, `shape` and `double_spend` says what.
+/// `freeze`, `replace`, `shape`, `slow` and `double_spend` says what.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a fault")]
 pub struct Fault {
@@ -305,6 +305,9 @@ pub struct Fault {
     /// The links of some nodes get worse.
     #[serde(default)]
     pub shape: Option<Shape>,
+    /// The programs of some nodes get little processor time.
+    #[serde(default)]
+    pub slow: Option<Slow>,
     /// Two conflicting transactions are given to the two sides of a partition.
     #[serde(default)]
     pub double_spend: Option<DoubleSpend>,
@@ -317,6 +320,7 @@ impl Fault {
             FaultKey::Partition => self.partition.is_some(),
             FaultKey::Down(how) => self.down(how).is_some(),
             FaultKey::Shape => self.shape.is_some(),
+            FaultKey::Slow => self.slow.is_some(),
             FaultKey::DoubleSpend => self.double_spend.is_some(),
         }
     }
@@ -352,6 +356,11 @@ impl Fault {
                     delay: shape.delay.map(Written::of),
                     jitter: shape.jitter.map(Written::of),
                 });
+            }
+            FaultKind::Slow { nodes, cpu_millis } => {
+                let cpu = Written::of(Share(f64::from(*cpu_millis) / 1000.0));
+                let nodes = choice(nodes);
+                fault.slow = Some(Slow { nodes, cpu });
             }
             FaultKind::DoubleSpend { partition } => {
                 let across = split(*partition);
@@ -391,6 +400,17 @@ pub struct Shape {
     /// Added to the jitter of what they send.
     #[serde(default)]
     pub jitter: Option<Written<Nanos>>,
+}
+
+/// A lack of processor time.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `slow`: nodes, cpu")]
+pub struct Slow {
+    /// Whose programs.
+    pub nodes: WordOr<Vec<String>>,
+    /// What they get of one core, from 1% on, as `10%`: in every 100 ms they run for that part,
+    /// and stand still for the rest. A node that starts meanwhile is slow from its start.
+    pub cpu: Written<Share>,
 }
 
 /// Where the two transactions of a double spend go.

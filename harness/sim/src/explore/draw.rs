@@ -34,6 +34,8 @@ const VICTIMS_PART: usize = 3;
 const DELAY_MS: (u64, u64) = (50, 5_000);
 const LOSS_PERCENT: (u64, u64) = (1, 50);
 const RATE_KBPS: (u64, u64) = (20, 2_000);
+/// What slow programs get of a core: with less they are frozen, or nearly as fast as others.
+const CPU_PERCENT: (u64, u64) = (2, 50);
 
 /// How much is done to the network: 1 is usual, 0 nothing, 2 twice as much.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,6 +68,7 @@ fn ways(key: FaultKey) -> &'static [Draw] {
             ("loss", |drawing| drawing.loss()),
             ("rate", |drawing| drawing.rate()),
         ],
+        FaultKey::Slow => &[("slow", |drawing| drawing.slow())],
         // Of the experiment's own: which outcome is right, only its author knows.
         FaultKey::DoubleSpend => &[],
     }
@@ -223,6 +226,13 @@ impl Drawing<'_> {
 
     fn rate(&mut self) -> FaultKind<Nodes> {
         self.shape(|chance, shape| shape.rate_bps = Some(1_000 * spread(RATE_KBPS, chance)))
+    }
+
+    fn slow(&mut self) -> FaultKind<Nodes> {
+        FaultKind::Slow {
+            cpu_millis: 10 * spread(CPU_PERCENT, self.chance) as u32,
+            nodes: self.victims(),
+        }
     }
 
     fn shape(&mut self, worsen: impl FnOnce(&mut Chance, &mut Shape)) -> FaultKind<Nodes> {

@@ -188,11 +188,13 @@ fn drawn_faults_lie_in_their_phase_and_the_finish_is_fair() {
                     shape.loss.is_some(),
                     shape.rate_bps.is_some()
                 ),
-                FaultKind::DoubleSpend { .. } => "double spend".into(),
+                FaultKind::Slow { .. } | FaultKind::DoubleSpend { .. } => {
+                    fault.kind.key().word().to_owned()
+                }
             });
         }
     }
-    assert_eq!(kinds.len(), 10, "{kinds:?}");
+    assert_eq!(kinds.len(), 11, "{kinds:?}");
 }
 
 #[test]

@@ -43,6 +43,8 @@ impl Shard {
                     node.disk = Some(disk);
                 }
             }
+            ProcessOp::Slow { id, cpu_millis } => self.cpus.slow(node, id, Some(cpu_millis)),
+            ProcessOp::Unslow { id } => self.cpus.slow(node, id, None),
         }
     }
 
@@ -200,6 +202,10 @@ impl Shard {
         if state.frozen || state.busy_until > now {
             return;
         }
+        if let Some(still_until) = self.cpus.still_until(now, node) {
+            self.be_busy(node, still_until);
+            return;
+        }
         // Whatever is told to the node meanwhile waits until it is its turn.
         let Some(mut machine) = self.node(node).machine.take() else {
             return;
@@ -260,12 +266,16 @@ impl Shard {
         machine.handle(self.time(), input);
         let chain = machine.chain();
         let block = (chain.tip_hash() != tip).then(|| chain.tip().tx_count.unwrap_or(0));
-        let Some(done) = self.cpus.done(self.now, Work { message, block }) else {
+        let Some(done) = self.cpus.done(self.now, node, Work { message, block }) else {
             return false;
         };
-        self.node(node).busy_until = done;
-        self.cause(node, done, SimEvent::Done { node });
+        self.be_busy(node, done);
         true
+    }
+
+    fn be_busy(&mut self, node: NodeId, until: Nanos) {
+        self.node(node).busy_until = until;
+        self.cause(node, until, SimEvent::Done { node });
     }
 
     /// A message's size on the wire, with what blocks weigh more.

@@ -10,11 +10,14 @@ use crate::topology::file;
 use crate::topology::marked::Path;
 use crate::topology::resolved::{Fault, Phases, Selection};
 use crate::topology::suggest::closest;
+use crate::topology::units::Share;
 use crate::topology::words::Until;
 use crate::topology::written::WordOr;
 
 /// The word in `across:` for the partition that is in force.
 const ACROSS_CURRENT: &str = "partition";
+/// Least part of a core, in thousandths: a turn of 1 ms, which a timer can still keep.
+const SLOW_CPU_MILLIS_MIN: u32 = 10;
 /// Shortest fault but a double spend, which is an instant: a program cannot end and start faster.
 const LENGTH_MIN: Nanos = crate::experiment::PERIOD_MIN;
 
@@ -230,6 +233,7 @@ fn resolve_kind(
             Some(FaultKind::Down { nodes, how })
         }
         FaultKey::Shape => resolve_shape(problems, &key_path, fault.shape?, names),
+        FaultKey::Slow => resolve_slow(problems, &key_path, fault.slow?, names),
         // Which partition is found when all faults are known.
         FaultKey::DoubleSpend => Some(FaultKind::DoubleSpend { partition: 0 }),
     }
@@ -314,6 +318,35 @@ fn resolve_shape(
         nodes: nodes?,
         shape: resolved,
     })
+}
+
+fn resolve_slow(
+    problems: &Problems,
+    path: &Path,
+    slow: file::Slow,
+    names: &Names,
+) -> Option<FaultKind<Selection>> {
+    let nodes = resolve_selection(problems, &path.key("nodes"), slow.nodes, names, false);
+    let path = path.key("cpu");
+    let Share(cpu) = problems.value(&path, slow.cpu)?;
+    let cpu_millis = libm::round(cpu * 1000.0) as u32;
+    if cpu_millis >= 1000 {
+        problems.add(
+            &path,
+            "this slows nobody",
+            "a whole core is what a program of one thread has anyway",
+            "write less, as `cpu: 10%`",
+        );
+    } else if cpu_millis < SLOW_CPU_MILLIS_MIN {
+        problems.add(
+            &path,
+            "so little processor time cannot be given",
+            "it would be less than a millisecond at a time",
+            "write at least 1%, or `freeze` the nodes",
+        );
+    }
+    let nodes = nodes?;
+    Some(FaultKind::Slow { nodes, cpu_millis })
 }
 
 /// That names are unique, and only where something refers to them.

@@ -9,8 +9,8 @@
 //! computed anew (see [`super::cached_chain`]).
 //!
 //! Bounded: bodies and undo data are the ledger itself and stay; every other table forgets its older
-//! half when it is full, and holds states and transitions by weak references, so that a state dies with
-//! the last node that is in it. To forget costs a computation, no more.
+//! half when it is full, and holds states and transitions by weak references, so that a state dies
+//! with the last node that is in it. To forget costs a computation, no more.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -28,8 +28,8 @@ use crate::chain::scripts::ScriptCache;
 use crate::chain::storage::Storage;
 use crate::chain::store::{BlockUndo, StoreError};
 
-/// States, and transitions between them, of which half are remembered at least: with a hundred classes of
-/// nodes that saw forks differently, some forty blocks' worth.
+/// States, and transitions between them, of which half are remembered at least: with a hundred classes
+/// of nodes that saw forks differently, some forty blocks' worth.
 const TRANSITIONS_MAX: usize = 4_096;
 /// Coin sets remembered by their tip. Each holds on to what differs from its neighbours, so few:
 /// the tips of all branches that are alive, and a margin.

@@ -14,6 +14,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+use peerlab_core::error::{Explain as _, hint};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -68,7 +69,7 @@ impl Observer for Recorder {
     fn event(&self, event: &RunEvent) -> peerlab_core::error::Result<()> {
         let mut log = self.0.lock().unwrap_or_else(|e| e.into_inner());
         log.write(event)
-            .map_err(|e| peerlab_core::error::Error::environment(e.to_string()))
+            .or_environment(|| "cannot record the run".into(), hint::DISK)
     }
 }
 

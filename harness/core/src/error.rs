@@ -93,7 +93,7 @@ impl Report {
 
 impl Error {
     /// An error with one report.
-    pub fn new(kind: Kind, what: impl Into<String>) -> Error {
+    fn new(kind: Kind, what: impl Into<String>) -> Error {
         Error {
             kind,
             reports: vec![Report::new(what)],
@@ -105,9 +105,24 @@ impl Error {
         Error::new(Kind::Input, what)
     }
 
-    /// Engine or environment failed (exit code 3).
-    pub fn environment(what: impl Into<String>) -> Error {
-        Error::new(Kind::Environment, what)
+    /// Engine or environment failed (exit code 3). None is without a cause, and without a hint that
+    /// says what to do: the file and line that other errors have are not there to help.
+    ///
+    /// ```compile_fail,E0061
+    /// peerlab_core::error::Error::environment("the disk is full");
+    /// ```
+    pub fn environment(
+        what: impl Into<String>,
+        cause: impl Into<Box<dyn std::error::Error>>,
+        hint: impl Into<String>,
+    ) -> Error {
+        let error = Error::new(Kind::Environment, what);
+        error.caused_by(cause).hint(hint)
+    }
+
+    /// A signal ended the run.
+    pub fn interrupted(what: impl Into<String>) -> Error {
+        Error::new(Kind::Interrupted, what)
     }
 
     /// Adds a cause, and the chain of causes behind it, to the last report.
@@ -170,11 +185,11 @@ pub trait Explain<T> {
     /// The foreign error, explained.
     fn or_input(self, what: impl FnOnce() -> String) -> Result<T>;
 
-    /// As exit code 3: engine or environment.
+    /// As exit code 3: engine or environment, with what to do about it.
     ///
     /// # Errors
     /// The foreign error, explained.
-    fn or_environment(self, what: impl FnOnce() -> String) -> Result<T>;
+    fn or_environment(self, what: impl FnOnce() -> String, hint: &str) -> Result<T>;
 }
 
 impl<T, E: Into<Box<dyn std::error::Error>>> Explain<T> for std::result::Result<T, E> {
@@ -182,9 +197,18 @@ impl<T, E: Into<Box<dyn std::error::Error>>> Explain<T> for std::result::Result<
         self.map_err(|cause| Error::input(what()).caused_by(cause))
     }
 
-    fn or_environment(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error::environment(what()).caused_by(cause))
+    fn or_environment(self, what: impl FnOnce() -> String, hint: &str) -> Result<T> {
+        self.map_err(|cause| Error::environment(what(), cause, hint))
     }
+}
+
+/// What to do about failures that may come from many places.
+pub mod hint {
+    /// Of files and folders of this machine.
+    pub const DISK: &str = "is the disk full, the folder another user's, or the path too long?";
+    /// Of what cannot happen unless we made a mistake.
+    pub const BUG: &str = "this is a mistake in Peerlab: please report it, with the experiment and \
+                           what `RUST_LOG=debug` prints";
 }
 
 /// Columns of source text that a report shows; longer lines are cut to a window.
@@ -294,7 +318,8 @@ mod tests {
     #[test]
     fn the_chain_of_causes_is_kept_and_not_repeated() {
         let inner = std::io::Error::other("no space left");
-        let error = Err::<(), _>(inner).or_environment(|| "cannot write the log".into());
+        let error =
+            Err::<(), _>(inner).or_environment(|| "cannot write the log".into(), hint::DISK);
         let error = error.unwrap_err().because("no space left");
         assert_eq!(error.kind.exit_code(), 3);
         assert_eq!(error.reports[0].causes, ["no space left"]);

@@ -76,7 +76,11 @@ async fn local(load: Load, ui: &Ui) -> Result<Capacity> {
 
 #[cfg(not(target_os = "linux"))]
 async fn local(_: Load, _: &Ui) -> Result<Capacity> {
-    Err(Error::environment("the local engine needs Linux"))
+    Err(Error::environment(
+        "the local engine needs Linux",
+        format!("this machine runs {}", std::env::consts::OS),
+        "use --engine docker",
+    ))
 }
 
 /// What is said of an engine, and whether it can do what is asked.
@@ -201,11 +205,11 @@ mod tests {
             load: Load::default(),
             nodes: None,
         };
-        let error = Error::environment("no Docker Engine answers").hint("start one");
+        let error = Error::environment("no Docker Engine answers", "a test", "start one");
         let (text, fits) = answer("docker engine", Err(error), question);
         assert_eq!(
             text,
-            "docker engine: cannot be used\n  Error: no Docker Engine answers\n  Hint: start one\n"
+            "docker engine: cannot be used\n  Error: no Docker Engine answers\n  Caused by: a test\n  Hint: start one\n"
         );
         assert!(!fits);
     }

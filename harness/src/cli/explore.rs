@@ -2,6 +2,7 @@
 //! time, and shrinks the first failure to a small experiment that runs anywhere.
 
 use crate::disk::load_topology;
+use peerlab_core::error::hint::{BUG, DISK};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -99,7 +100,7 @@ pub async fn explore(args: Args, ui: &Ui) -> Result<Exit> {
     };
     tokio::task::spawn_blocking(move || exploration.run())
         .await
-        .or_environment(|| "the exploration broke off".into())?
+        .or_environment(|| "the exploration broke off".into(), BUG)?
 }
 
 fn telling(args: &Args, ui: &Ui, base: &Base) -> Telling {
@@ -229,7 +230,7 @@ impl Exploration {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).or_environment(|| format!("cannot write {}", path.display()))
+    std::fs::write(path, text).or_environment(|| format!("cannot write {}", path.display()), DISK)
 }
 
 /// Shows how far the search is.

@@ -1,6 +1,7 @@
 //! Signals: the first asks the run to stop and remove everything, the second ends the process
 //! at once (what is left then ends with the fabric's stream).
 
+use peerlab_core::error::hint::BUG;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ struct Signals([Signal; 3]);
 
 impl Signals {
     fn new() -> Result<Signals> {
-        let listen = |kind| signal(kind).or_environment(|| "cannot listen to signals".into());
+        let listen = |kind| signal(kind).or_environment(|| "cannot listen to signals".into(), BUG);
         Ok(Signals([
             listen(SignalKind::interrupt())?,
             listen(SignalKind::terminate())?,

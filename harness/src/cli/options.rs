@@ -1,5 +1,6 @@
 //! The options of every command, and which function carries each out.
 
+use crate::engine::hint::MACHINE;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -102,7 +103,7 @@ fn wait_for(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .or_environment(|| "cannot start".into())?;
+        .or_environment(|| "cannot start".into(), MACHINE)?;
     let result = runtime.block_on(command);
     // A thread that waits for stdin or a name server must not hold the process back.
     runtime.shutdown_background();

@@ -98,7 +98,11 @@ impl Place {
 
     #[cfg(not(target_os = "linux"))]
     fn local(_: &Plan) -> Result<Place> {
-        Err(Error::environment("the local engine needs Linux").hint("use --engine docker"))
+        Err(Error::environment(
+            "the local engine needs Linux",
+            format!("this machine runs {}", std::env::consts::OS),
+            "use --engine docker",
+        ))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `peerlab run FILE`: the main job. Carries an experiment out on an engine, judges it, and says
 //! what came of it.
 
+use peerlab_core::error::hint::DISK;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -108,7 +109,7 @@ pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
     let recorder = Recorder {
         log: Mutex::new(
             EventLog::create(&dir.file(files::EVENTS))
-                .or_environment(|| "cannot record the run".into())?,
+                .or_environment(|| "cannot record the run".into(), DISK)?,
         ),
         screen: Screen::for_plan(ui, &plan),
     };
@@ -125,7 +126,7 @@ pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
     let log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
     let written = log
         .finish()
-        .or_environment(|| "cannot record the run".into());
+        .or_environment(|| "cannot record the run".into(), DISK);
     match outcome.and(written) {
         Ok(()) => report::judge(dir.path(), ui),
         Err(error) => {
@@ -236,7 +237,7 @@ impl Observer for Recorder {
     fn event(&self, event: &RunEvent) -> Result<()> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.write(event)
-            .or_environment(|| "cannot record the run".into())?;
+            .or_environment(|| "cannot record the run".into(), DISK)?;
         self.screen.event(event)
     }
 }

@@ -1,5 +1,6 @@
 //! A run's directory, `runs/<time>-<name>/`: the whole record of one run.
 
+use peerlab_core::error::hint::DISK;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -49,7 +50,7 @@ impl RunDir {
     }
 
     fn create_new(name: &str) -> Result<RunDir> {
-        std::fs::create_dir_all(RUNS).or_environment(|| format!("cannot make {RUNS}/"))?;
+        std::fs::create_dir_all(RUNS).or_environment(|| format!("cannot make {RUNS}/"), DISK)?;
         let now = DateTime::<Utc>::from(SystemTime::now()).format(TIME_FORMAT);
         let stem = format!("{now}-{}", file_name(name));
         for attempt in 1..=SAME_SECOND_MAX {
@@ -61,11 +62,16 @@ impl RunDir {
                 Ok(()) => return Ok(RunDir { path }),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(e) => {
-                    return Err(e).or_environment(|| format!("cannot make {}", path.display()));
+                    return Err(e)
+                        .or_environment(|| format!("cannot make {}", path.display()), DISK);
                 }
             }
         }
-        Err(Error::environment(format!("{RUNS}/{stem} is taken")))
+        Err(Error::environment(
+            format!("cannot make {RUNS}/{stem}"),
+            format!("there are {SAME_SECOND_MAX} of that name and second"),
+            "name another one with --out",
+        ))
     }
 
     /// The directory.
@@ -91,7 +97,8 @@ impl RunDir {
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.file(name);
-        std::fs::write(&path, bytes).or_environment(|| format!("cannot write {}", path.display()))
+        std::fs::write(&path, bytes)
+            .or_environment(|| format!("cannot write {}", path.display()), DISK)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A run's report, made again from its directory, and written as files into it.
 
+use peerlab_core::error::hint::DISK;
 use std::path::Path;
 
 use peerlab_core::error::{Explain, Result};
@@ -47,7 +48,8 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
 pub fn write_report(report: &Report, dir: &Path) -> Result<()> {
     let write = |name: &str, text: String| {
         let path = dir.join(name);
-        std::fs::write(&path, text).or_environment(|| format!("cannot write {}", path.display()))
+        std::fs::write(&path, text)
+            .or_environment(|| format!("cannot write {}", path.display()), DISK)
     };
     write(files::REPORT_JSON, report.to_json()?)?;
     write(files::JUNIT_XML, junit::xml(&report.judgement)?)?;
@@ -88,7 +90,7 @@ expect:
 
         fn event(&self, event: &RunEvent) -> Result<()> {
             let mut log = self.0.lock().unwrap();
-            log.write(event).or_environment(|| "no record".into())
+            log.write(event).or_environment(|| "no record".into(), DISK)
         }
     }
 

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod capacity;
 pub mod docker;
 pub mod drive;
+pub mod hint;
 mod last_lines;
 #[cfg(target_os = "linux")]
 pub mod local;

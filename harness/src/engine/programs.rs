@@ -4,6 +4,8 @@
 //! own source tree is there (whether anything is stale is cargo's affair); the folder of the
 //! harness' own executable.
 
+use crate::engine::hint;
+use peerlab_core::error::hint::BUG;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -47,10 +49,14 @@ impl Programs {
         if let Some(folder) = std::env::var_os(PROGRAMS_VARIABLE) {
             let folder = PathBuf::from(folder);
             return Programs::in_folder(&folder).ok_or_else(|| {
-                Error::environment(format!(
-                    "{PROGRAMS_VARIABLE} names {}, which does not hold {NODE}, {FABRIC} and {GATE}",
-                    folder.display()
-                ))
+                Error::environment(
+                    format!("cannot find {NODE}, {FABRIC} and {GATE}"),
+                    format!(
+                        "{PROGRAMS_VARIABLE} names {}, which does not hold them",
+                        folder.display()
+                    ),
+                    "correct it, or leave it out: they are then built, or looked for beside peerlab",
+                )
             });
         }
         let workspace = Path::new(WORKSPACE);
@@ -65,11 +71,11 @@ impl Programs {
             .and_then(Path::parent)
             .and_then(Programs::in_folder)
             .ok_or_else(|| {
-                Error::environment(format!("cannot find {NODE}, {FABRIC} and {GATE}")).hint(
-                    format!(
-                        "put them beside the peerlab executable, or name their folder in \
-                         {PROGRAMS_VARIABLE}"
-                    ),
+                Error::environment(
+                    format!("cannot find {NODE}, {FABRIC} and {GATE}"),
+                    "they are not beside the peerlab executable, and the sources to build them from \
+                     are not where they were",
+                    format!("put them there, or name their folder in {PROGRAMS_VARIABLE}"),
                 )
             })
     }
@@ -112,25 +118,32 @@ async fn build(workspace: &Path, observer: &dyn Observer) -> Result<Option<Progr
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).or_environment(|| "cannot run cargo".into()),
+        Err(e) => return Err(e).or_environment(|| "cannot run cargo".into(), hint::PROGRAMS),
     };
     let (Some(mut stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-        return Err(Error::environment("cargo has no output"));
+        return Err(Error::environment(
+            "cannot read cargo's output",
+            "it has none",
+            BUG,
+        ));
     };
     let mut messages = String::new();
     let (read, said) = tokio::join!(
         stdout.read_to_string(&mut messages),
         follow(stderr, observer)
     );
-    read.or_environment(|| "cannot read cargo's output".into())?;
+    read.or_environment(|| "cannot read cargo's output".into(), hint::PROGRAMS)?;
     let status = child
         .wait()
         .await
-        .or_environment(|| "cannot wait for cargo".into())?;
+        .or_environment(|| "cannot wait for cargo".into(), hint::PROGRAMS)?;
     if !status.success() {
         let from = said.len().saturating_sub(BUILD_LINES_SHOWN);
-        return Err(Error::environment("cannot build the programs")
-            .because(format!("cargo says:\n{}", said[from..].join("\n"))));
+        return Err(Error::environment(
+            "cannot build the programs",
+            format!("cargo says:\n{}", said[from..].join("\n")),
+            hint::PROGRAMS,
+        ));
     }
     let mut built: BTreeMap<String, PathBuf> = messages
         .lines()
@@ -138,9 +151,13 @@ async fn build(workspace: &Path, observer: &dyn Observer) -> Result<Option<Progr
         .filter_map(|message| Some((message.target?.name, message.executable?)))
         .collect();
     let mut take = |name: &str| {
-        built
-            .remove(name)
-            .ok_or_else(|| Error::environment(format!("cargo built no {name}")))
+        built.remove(name).ok_or_else(|| {
+            Error::environment(
+                "cannot build the programs",
+                format!("cargo built no {name}"),
+                hint::PROGRAMS,
+            )
+        })
     };
     Ok(Some(Programs {
         node: take(NODE)?,

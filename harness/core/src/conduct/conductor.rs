@@ -446,8 +446,12 @@ impl<'a> Conductor<'a> {
         }
         if self.nodes.all_stillborn() {
             let name = self.plan.nodes.get(node.index()).map_or("?", |n| &n.name);
-            let error = Error::environment("no node could start")
-                .because(format!("{name} {}", ending(status)));
+            let error = Error::environment(
+                "no node could start",
+                format!("{name} {}", ending(status)),
+                "is the image's program right for this machine, and does it take the options of \
+                 `command`?",
+            );
             self.none_could_start = Some((node, error));
         }
     }

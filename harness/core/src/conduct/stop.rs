@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Says whether a run is to end early. Asked again and again while it goes on, from several
 /// threads.
@@ -35,5 +35,5 @@ impl fmt::Debug for Stop {
 
 /// What ends a run that was asked to stop.
 pub fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "interrupted; everything was removed")
+    Error::interrupted("interrupted; everything was removed")
 }

@@ -1,6 +1,7 @@
 //! `junit.xml`: one test case an expectation, and one for the host, so that a CI system shows
 //! what failed by name. An inconclusive run has an *error* there, not a failure.
 
+use crate::error::hint;
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
 use crate::check::{Judgement, Status, Verdict};
@@ -20,9 +21,10 @@ pub fn xml(judgement: &Judgement) -> Result<String> {
     suite.add_test_cases(judgement.verdicts.iter().map(case));
     let mut report = Junit::new("peerlab");
     report.add_test_suite(suite);
-    report
-        .to_string()
-        .or_environment(|| "cannot write the verdicts as JUnit XML".to_owned())
+    report.to_string().or_environment(
+        || "cannot write the verdicts as JUnit XML".to_owned(),
+        hint::BUG,
+    )
 }
 
 fn case(verdict: &Verdict) -> TestCase {

@@ -1,6 +1,7 @@
 //! A run's report, made of its plan and its events. The files that it is written to are the
 //! harness' affair.
 
+use crate::error::hint;
 use serde::Serialize;
 
 use crate::check::{Judgement, judge};
@@ -52,7 +53,7 @@ impl Report {
     /// Never in practice: all of its types can be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         let mut text = serde_json::to_string_pretty(self)
-            .or_environment(|| "cannot write the report as JSON".to_owned())?;
+            .or_environment(|| "cannot write the report as JSON".to_owned(), hint::BUG)?;
         text.push('\n');
         Ok(text)
     }

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_it() {
-        let error = || peerlab_core::error::Error::environment("no memory");
+        let error = || peerlab_core::error::Error::environment("no memory", "a test", "none");
         assert_eq!(ddmin(4, |_| Err(error())), Err(error()));
     }
 }

@@ -13,6 +13,7 @@
 //! shrinks to the same file. What comes out is minimal in that no single event, node or
 //! acquaintance can be left out of it, unless the simulations allowed ran out.
 
+use peerlab_core::error::hint;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ddmin::ddmin;
@@ -124,8 +125,11 @@ impl Shrinker<'_> {
     fn run(&mut self) -> Result<()> {
         let whole = self.best.clone();
         self.failure = self.judged(&whole)?.ok_or_else(|| {
-            Error::environment("the failure did not come again")
-                .because("the same scenario was judged twice, and the second time it held")
+            Error::environment(
+                "the failure did not come again",
+                "the same scenario was judged twice, and the second time it held",
+                hint::BUG,
+            )
         })?;
         self.guarded = self.holds_when_calm(&whole)?;
         self.steady = self.fails_when_shifted(&whole)?;

@@ -280,7 +280,7 @@ fn a_search_ends_by_time_by_an_interrupt_and_by_an_error() {
     let third = |plan: &Plan| -> Result<Vec<Failure>> {
         if asked.fetch_add(1, Ordering::SeqCst) == 2 {
             stopped.store(true, Ordering::SeqCst);
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
+            return Err(Error::interrupted("interrupted"));
         }
         Ok(fails(plan, "same_ledger"))
     };
@@ -289,9 +289,11 @@ fn a_search_ends_by_time_by_an_interrupt_and_by_an_error() {
     assert_eq!((found.judged, found.failing.len()), (2, 2));
 
     let stop = Stop::never();
-    let broken = |_: &Plan| -> Result<Vec<Failure>> { Err(Error::environment("no memory")) };
+    let broken = |_: &Plan| -> Result<Vec<Failure>> {
+        Err(Error::environment("no memory", "a test", "none"))
+    };
     let error = search(&base, &broken, 8, unlimited, 2, &stop, &Nobody).unwrap_err();
-    assert_eq!(error.reports[0].causes, ["this came of seed 8"]);
+    assert_eq!(error.reports[0].causes, ["a test", "this came of seed 8"]);
 }
 
 fn shrunk(scenario: &Scenario, judge: &dyn Judge) -> Shrunk {
@@ -414,7 +416,7 @@ fn an_interrupt_leaves_the_smallest_so_far_and_so_does_a_bound() {
     let asked = AtomicUsize::new(0);
     let judge = |plan: &Plan| -> Result<Vec<Failure>> {
         if asked.fetch_add(1, Ordering::SeqCst) > 8 {
-            return Err(Error::new(Kind::Interrupted, "interrupted"));
+            return Err(Error::interrupted("interrupted"));
         }
         Ok(fails(plan, "same_ledger"))
     };

@@ -1,6 +1,7 @@
 //! Answers the conductor's orders in virtual time, and says what happened there. It decides nothing
 //! and draws nothing from chance; what nodes do is in `shard`.
 
+use peerlab_core::error::hint;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -226,7 +227,7 @@ impl Director<'_> {
         }
         let address: Address<_> = ledger::payout_address(node)
             .parse()
-            .or_environment(|| "cannot mine".into())?;
+            .or_environment(|| "cannot mine".into(), hint::BUG)?;
         let script = address.assume_checked().script_pubkey();
         self.payouts.insert(node, script.clone());
         Ok(script)

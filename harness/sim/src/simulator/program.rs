@@ -1,6 +1,7 @@
 //! The programs of the simulated nodes: our node's library, told by the same command line that
 //! the daemon gets, with the pre-mined chain on a disk that all share.
 
+use peerlab_core::error::hint;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::net::Ipv4Addr;
@@ -52,7 +53,7 @@ pub fn load(premined: &Premined) -> Result<CachedChain> {
     let blocks = BlockFileReader::new(Cursor::new(&premined.file));
     chain
         .import(EPOCH_SECS, blocks)
-        .or_environment(|| "cannot load the pre-mined chain".into())?;
+        .or_environment(|| "cannot load the pre-mined chain".into(), hint::BUG)?;
     Ok(chain)
 }
 

@@ -1,6 +1,7 @@
 //! The named pieces of an archive: files of a folder, or entries of a tar. Nothing is unpacked;
 //! names that would leave the archive are not found.
 
+use crate::engine::hint;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
@@ -39,13 +40,14 @@ impl Blobs {
         if path.is_dir() {
             return Ok(Blobs::Folder(path.to_owned()));
         }
-        let file = File::open(path).or_environment(what)?;
+        let file = File::open(path).or_environment(what, hint::ARCHIVE)?;
         let mut archive = tar::Archive::new(file);
         let mut entries = BTreeMap::new();
-        for entry in archive.entries_with_seek().or_environment(what)? {
-            let entry = entry
-                .or_environment(what)
-                .map_err(|e| e.hint("it must be an OCI layout or what `docker save` writes, not compressed as a whole"))?;
+        for entry in archive
+            .entries_with_seek()
+            .or_environment(what, hint::ARCHIVE)?
+        {
+            let entry = entry.or_environment(what, hint::ARCHIVE)?;
             let Some(name) = entry.path().ok().and_then(|path| plain(&path)) else {
                 continue;
             };
@@ -86,18 +88,19 @@ impl Blobs {
     /// When there is none.
     pub fn open_piece(&self, name: &str) -> Result<(Box<dyn Read>, u64)> {
         let what = || format!("cannot read {name} of {}", self.path().display());
-        let missing = || Error::environment(what()).because("the archive does not hold it");
+        let missing = || Error::environment(what(), "the archive does not hold it", hint::ARCHIVE);
         match self {
             Blobs::Folder(folder) => {
                 let name = plain(Path::new(name)).ok_or_else(missing)?;
-                let file = File::open(folder.join(name)).or_environment(what)?;
-                let length = file.metadata().or_environment(what)?.len();
+                let file = File::open(folder.join(name)).or_environment(what, hint::ARCHIVE)?;
+                let length = file.metadata().or_environment(what, hint::ARCHIVE)?.len();
                 Ok((Box::new(file), length))
             }
             Blobs::Tar(path, entries) => {
                 let (at, length) = locate(entries, name).ok_or_else(missing)?;
-                let mut file = File::open(path).or_environment(what)?;
-                file.seek(SeekFrom::Start(at)).or_environment(what)?;
+                let mut file = File::open(path).or_environment(what, hint::ARCHIVE)?;
+                file.seek(SeekFrom::Start(at))
+                    .or_environment(what, hint::ARCHIVE)?;
                 Ok((Box::new(file.take(length)), length))
             }
         }
@@ -113,13 +116,17 @@ impl Blobs {
         let (piece, length) = self.open_piece(name)?;
         let what = || format!("cannot read {name} of {}", self.path().display());
         if length > BYTES_MAX {
-            return Err(Error::environment(what()).because("it is too long for what it is"));
+            return Err(Error::environment(
+                what(),
+                "it is too long for what it is",
+                hint::ARCHIVE,
+            ));
         }
         let mut bytes = Vec::new();
         piece
             .take(BYTES_MAX)
             .read_to_end(&mut bytes)
-            .or_environment(what)?;
+            .or_environment(what, hint::ARCHIVE)?;
         Ok(bytes)
     }
 }

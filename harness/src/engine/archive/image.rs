@@ -1,6 +1,7 @@
 //! An image in an archive: its configuration, and its layers as streams of tar, each checked
 //! against the digest that the configuration states.
 
+use crate::engine::hint;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -112,7 +113,7 @@ impl Archive {
         let (piece, _) = self.blobs.open_piece(name)?;
         let what = || format!("cannot read layer {name}");
         Ok(Checked {
-            inner: decompressed(piece).or_environment(what)?,
+            inner: decompressed(piece).or_environment(what, hint::ARCHIVE)?,
             hasher: Sha256::new(),
             stated: self.diff_ids[index].clone(),
         })
@@ -201,16 +202,15 @@ fn of_saved(blobs: &Blobs) -> Result<(String, Vec<String>)> {
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(blobs: &Blobs, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes)
-        .or_environment(|| format!("{} is no archive of an image", blobs.path().display()))
+    serde_json::from_slice(bytes).or_environment(
+        || format!("{} is no archive of an image", blobs.path().display()),
+        hint::ARCHIVE,
+    )
 }
 
 fn wrong(blobs: &Blobs, why: &str) -> Error {
-    Error::environment(format!(
-        "cannot use the image in {}",
-        blobs.path().display()
-    ))
-    .because(why)
+    let what = format!("cannot use the image in {}", blobs.path().display());
+    Error::environment(what, why, hint::ARCHIVE)
 }
 
 fn run_config(parsed: &ImageConfiguration) -> RunConfig {

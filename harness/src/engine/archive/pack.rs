@@ -1,5 +1,6 @@
 //! An archive's image in the form that every Docker Engine loads: older ones know no OCI layout.
 
+use peerlab_core::error::hint::DISK;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -12,21 +13,22 @@ use peerlab_core::error::{Explain, Result};
 /// When it cannot be read or written.
 pub fn for_docker(archive: &Archive, name: &str, file: &Path) -> Result<()> {
     let what = || format!("cannot write {} for the engine", archive.path().display());
-    let output = std::fs::File::create(file).or_environment(what)?;
+    let output = std::fs::File::create(file).or_environment(what, DISK)?;
     let mut tar = tar::Builder::new(output);
     let config = format!("{}.json", archive.digest);
-    append(&mut tar, &config, &archive.config).or_environment(what)?;
+    append(&mut tar, &config, &archive.config).or_environment(what, DISK)?;
     let mut names = Vec::new();
     for (index, piece) in archive.layers.iter().enumerate() {
         let name = format!("{index}.tar");
         let (bytes, length) = archive.blobs.open_piece(piece)?;
         tar.append_data(&mut header(length), &name, bytes.take(length))
-            .or_environment(what)?;
+            .or_environment(what, DISK)?;
         names.push(name);
     }
     let manifest = serde_json::json!([{ "Config": config, "RepoTags": [name], "Layers": names }]);
-    append(&mut tar, "manifest.json", manifest.to_string().as_bytes()).or_environment(what)?;
-    tar.finish().or_environment(what)
+    append(&mut tar, "manifest.json", manifest.to_string().as_bytes())
+        .or_environment(what, DISK)?;
+    tar.finish().or_environment(what, DISK)
 }
 
 fn append(tar: &mut tar::Builder<std::fs::File>, name: &str, bytes: &[u8]) -> std::io::Result<()> {

@@ -1,6 +1,7 @@
 //! Unpacked images, kept in the user's cache by their digest, so that each is unpacked once. Runs
 //! side by side do not disturb each other: a folder appears under its name only when it is whole.
 
+use peerlab_core::error::hint::DISK;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,27 +42,27 @@ fn unpacked_in(images: &Path, archive: &Archive) -> Result<Unpacked> {
         return Ok(unpacked);
     }
     let what = || format!("cannot keep unpacked images in {}", images.display());
-    fs::create_dir_all(images).or_environment(what)?;
+    fs::create_dir_all(images).or_environment(what, DISK)?;
     // Removed again, unless it gets its name.
-    let growing = tempfile::tempdir_in(images).or_environment(what)?;
+    let growing = tempfile::tempdir_in(images).or_environment(what, DISK)?;
     fill(growing.path(), archive)?;
     let moved = fs::rename(growing.path(), &place);
     // Where another run was faster, what it made is the same.
     if let Some(unpacked) = load(&place) {
         return Ok(unpacked);
     }
-    moved.or_environment(what)?;
-    Err(Error::environment(what()).because("the image is not there"))
+    moved.or_environment(what, DISK)?;
+    Err(Error::environment(what(), "the image is not there", DISK))
 }
 
 /// Unpacks into a new folder.
 fn fill(growing: &Path, archive: &Archive) -> Result<()> {
     let what = || format!("cannot unpack into {}", growing.display());
     let root = growing.join(ROOT);
-    fs::create_dir_all(&root).or_environment(what)?;
+    fs::create_dir_all(&root).or_environment(what, DISK)?;
     unpack(archive, &root)?;
-    let run = serde_json::to_vec(&archive.run).or_environment(what)?;
-    fs::write(growing.join(RUN), run).or_environment(what)
+    let run = serde_json::to_vec(&archive.run).or_environment(what, DISK)?;
+    fs::write(growing.join(RUN), run).or_environment(what, DISK)
 }
 
 fn load(place: &Path) -> Option<Unpacked> {
@@ -79,8 +80,11 @@ fn folder() -> Result<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))
         .ok_or_else(|| {
-            Error::environment("there is no folder to unpack images in")
-                .hint("set HOME or XDG_CACHE_HOME")
+            Error::environment(
+                "there is no folder to unpack images in",
+                "neither XDG_CACHE_HOME nor HOME is set",
+                "set one of them",
+            )
         })?;
     Ok(cache.join("peerlab").join("images"))
 }

@@ -2,6 +2,7 @@
 //! dropped. Archives may be hostile: every path is resolved by the kernel with the folder as its
 //! root (`openat2`, `RESOLVE_IN_ROOT`), so that neither `..` nor a link leads out of it.
 
+use peerlab_core::error::hint::DISK;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -31,15 +32,16 @@ const DEPTH_MAX: usize = 256;
 pub fn unpack(archive: &Archive, root: &Path) -> Result<()> {
     let what = || format!("cannot unpack {}", archive.path().display());
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(root, flags, Mode::empty()).or_environment(what)?;
+    let folder = rustix::fs::open(root, flags, Mode::empty()).or_environment(what, DISK)?;
     let root = Root { folder };
     for index in 0..archive.layer_count() {
         // What a layer deletes is deleted before anything of it is written: the marks may stand
         // anywhere in it.
-        root.delete(archive.layer(index)?).or_environment(what)?;
+        root.delete(archive.layer(index)?)
+            .or_environment(what, DISK)?;
         let mut layer = archive.layer(index)?;
-        root.write(&mut layer).or_environment(what)?;
-        layer.finish().or_environment(what)?;
+        root.write(&mut layer).or_environment(what, DISK)?;
+        layer.finish().or_environment(what, DISK)?;
     }
     Ok(())
 }

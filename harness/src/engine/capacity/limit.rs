@@ -69,18 +69,13 @@ impl Capacity {
         let too_low = |limit: &&Limit| !limit.estimate && limit.nodes < nodes as u64;
         let mut refusal: Option<Error> = None;
         for limit in self.limits.iter().filter(too_low) {
-            let error = Error::environment(format!(
-                "{} cannot carry {} here",
-                self.engine,
-                words::count(nodes as u64, "node")
-            ))
-            .because(format!(
-                "{}: {}, which carries {}",
-                limit.what,
-                limit.now,
-                words::count(limit.nodes, "node")
-            ))
-            .hint(limit.raise.clone());
+            let nodes = words::count(nodes as u64, "node");
+            let carried = words::count(limit.nodes, "node");
+            let error = Error::environment(
+                format!("{} cannot carry {nodes} here", self.engine),
+                format!("{}: {}, which carries {carried}", limit.what, limit.now),
+                limit.raise.clone(),
+            );
             match &mut refusal {
                 Some(first) => first.reports.extend(error.reports),
                 None => refusal = Some(error),

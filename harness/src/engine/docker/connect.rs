@@ -22,23 +22,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 pub async fn connect() -> Result<Docker> {
     let host = host();
     let unreachable = || format!("no Docker Engine answers at {host}");
-    let docker = Docker::connect_with_host(&host)
-        .or_environment(unreachable)
-        .map_err(|e| e.hint(advice(&host)))?;
+    let docker = Docker::connect_with_host(&host).or_environment(unreachable, &advice(&host))?;
     let version = match timeout(ANSWER_TIMEOUT, docker.version()).await {
-        Ok(answer) => answer
-            .or_environment(unreachable)
-            .map_err(|e| e.hint(advice(&host)))?,
+        Ok(answer) => answer.or_environment(unreachable, &advice(&host))?,
         Err(_) => {
-            return Err(Error::environment(unreachable())
-                .because(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
-                .hint(advice(&host)));
+            return Err(Error::environment(
+                unreachable(),
+                format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+                advice(&host),
+            ));
         }
     };
     let theirs = version.api_version.as_deref().and_then(parse_version);
     let theirs = theirs.ok_or_else(|| {
-        Error::environment(format!("what answers at {host} is no Docker Engine"))
-            .because("it tells no API version")
+        let what = format!("what answers at {host} is no Docker Engine");
+        Error::environment(what, "it tells no API version", advice(&host))
     })?;
     let ours = (
         API_DEFAULT_VERSION.major_version,

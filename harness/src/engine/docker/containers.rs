@@ -1,5 +1,6 @@
 //! The calls that a run makes on containers: create and start, attach, logs.
 
+use crate::engine::hint;
 use std::io;
 
 use bollard::Docker;
@@ -28,7 +29,7 @@ pub async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> R
     let created = docker
         .create_container(Some(options), body)
         .await
-        .or_environment(|| format!("cannot create container {name}"))?;
+        .or_environment(|| format!("cannot create container {name}"), hint::DOCKER)?;
     for warning in created.warnings {
         tracing::debug!("{name}: {warning}");
     }
@@ -43,7 +44,7 @@ pub async fn start(docker: &Docker, name: &str) -> Result<()> {
     docker
         .start_container(name, None::<StartContainerOptions>)
         .await
-        .or_environment(|| format!("cannot start container {name}"))
+        .or_environment(|| format!("cannot start container {name}"), hint::DOCKER)
 }
 
 /// Attaches to a container that is not running yet: its stdin and stdout become the stream, its
@@ -61,7 +62,10 @@ pub async fn attach(docker: &Docker, name: &str, log: LastLines) -> Result<ByteS
     let attached = docker
         .attach_container(name, Some(options))
         .await
-        .or_environment(|| format!("cannot attach to container {name}"))?;
+        .or_environment(
+            || format!("cannot attach to container {name}"),
+            hint::DOCKER,
+        )?;
     let stdout = attached.output.filter_map(move |piece| {
         let bytes = match piece {
             Ok(LogOutput::StdOut { message }) => Some(Ok::<Bytes, io::Error>(message)),
@@ -92,11 +96,10 @@ pub async fn log(docker: &Docker, name: &str, bytes_max: usize) -> Result<Vec<u8
         .build();
     let mut pieces = docker.logs(name, Some(options));
     let mut log = Vec::new();
-    while let Some(piece) = pieces
-        .try_next()
-        .await
-        .or_environment(|| format!("cannot read the log of container {name}"))?
-    {
+    while let Some(piece) = pieces.try_next().await.or_environment(
+        || format!("cannot read the log of container {name}"),
+        hint::DOCKER,
+    )? {
         log.extend_from_slice(piece.as_ref());
         if log.len() > 2 * bytes_max {
             log.drain(..log.len() - bytes_max);

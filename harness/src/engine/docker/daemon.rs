@@ -1,5 +1,6 @@
 //! What an engine says of itself, for the question what it can carry.
 
+use crate::engine::hint;
 use std::fs;
 
 use bollard::Docker;
@@ -16,10 +17,10 @@ const DAEMON_NAME: &str = "dockerd";
 /// # Errors
 /// When it does not answer.
 pub async fn daemon(docker: &Docker) -> Result<Daemon> {
-    let info = docker
-        .info()
-        .await
-        .or_environment(|| "cannot ask the engine about its host".into())?;
+    let info = docker.info().await.or_environment(
+        || "cannot ask the engine about its host".into(),
+        hint::DOCKER,
+    )?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     // Behind a local socket there may still be a virtual machine.
     let here = connect::is_local() && info.kernel_version.as_deref() == Some(kernel.trim());

@@ -1,5 +1,7 @@
 //! The engine of one run: [`Engine`] over the Docker API.
 
+use crate::engine::hint;
+use peerlab_core::error::hint::BUG;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,10 +79,10 @@ impl DockerEngine {
             let config = image_config(&docker, reference, image, observer).await?;
             configs.insert(reference.to_owned(), config);
         }
-        let info = docker
-            .info()
-            .await
-            .or_environment(|| "cannot ask the engine about its host".into())?;
+        let info = docker.info().await.or_environment(
+            || "cannot ask the engine about its host".into(),
+            hint::DOCKER,
+        )?;
         let host = HostFacts {
             os: info.operating_system.unwrap_or_default(),
             kernel: info.kernel_version.unwrap_or_default(),
@@ -121,7 +123,11 @@ impl DockerEngine {
         let group = &self.plan.groups[node.group as usize];
         let reference = specification::reference(&self.images, group);
         let config = self.configs.get(reference).ok_or_else(|| {
-            Error::environment(format!("image {reference} was not looked at before"))
+            Error::environment(
+                format!("image {reference} was not looked at before"),
+                "the images of all nodes are looked at before any is started",
+                BUG,
+            )
         })?;
         let body = specification::node(&self.run, &self.images, &self.plan, node, config);
         let name = self.run.node_name(&node.name);
@@ -136,7 +142,7 @@ impl DockerEngine {
         });
         launch
             .await
-            .or_environment(|| "a start was lost".into())??;
+            .or_environment(|| "a start was lost".into(), BUG)??;
         Ok(node.id)
     }
 }
@@ -167,7 +173,7 @@ impl Engine for DockerEngine {
         });
         launch
             .await
-            .or_environment(|| "the start was lost".into())?
+            .or_environment(|| "the start was lost".into(), BUG)?
     }
 
     async fn start_gates(&self, started: &(dyn Fn(NodeId) + Sync)) -> Result<()> {
@@ -223,14 +229,13 @@ async fn image_config(
             .build();
         let mut progress = docker.create_image(Some(options), None, None);
         while let Some(step) = progress.next().await {
-            step.or_environment(|| format!("cannot pull image {reference}"))
-                .map_err(|e| e.hint("build or load the image first, or correct its name"))?;
+            step.or_environment(|| format!("cannot pull image {reference}"), hint::IMAGE)?;
         }
     }
-    let image = docker
-        .inspect_image(reference)
-        .await
-        .or_environment(|| format!("the engine does not have image {reference}"))?;
+    let image = docker.inspect_image(reference).await.or_environment(
+        || format!("the engine does not have image {reference}"),
+        hint::IMAGE,
+    )?;
     Ok(image.config.unwrap_or_default())
 }
 

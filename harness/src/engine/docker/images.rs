@@ -2,6 +2,8 @@
 //! static programs, under a tag that is the digest of what went in; and those that an experiment
 //! brings in archives.
 
+use crate::engine::hint;
+use peerlab_core::error::hint::{BUG, DISK};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -15,7 +17,7 @@ use super::label;
 use crate::engine::archive::{self, Archive};
 use crate::engine::programs::Programs;
 use peerlab_core::conduct::{Observer, Stage};
-use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::error::{Explain, Result};
 use peerlab_core::plan::Plan;
 use peerlab_core::plan::spec::Image;
 
@@ -102,21 +104,21 @@ async fn load(docker: &Docker, path: &Path, observer: &dyn Observer) -> Result<S
     }
     observer.stage(Stage::Preparing(format!("loading {}", path.display())));
     let what = || format!("cannot load {}", path.display());
-    let file = tempfile::NamedTempFile::new().or_environment(what)?;
+    let file = tempfile::NamedTempFile::new().or_environment(what, DISK)?;
     archive::for_docker(&archive, &reference, file.path())?;
     let packed = tokio::fs::File::open(file.path())
         .await
-        .or_environment(what)?;
+        .or_environment(what, hint::DOCKER)?;
     let body = bollard::body_try_stream(ReaderStream::new(packed));
     let options = ImportImageOptionsBuilder::default().build();
     let mut progress = docker.import_image(options, body, None);
     while let Some(step) = progress.next().await {
-        step.or_environment(what)?;
+        step.or_environment(what, hint::DOCKER)?;
     }
     docker
         .inspect_image(&reference)
         .await
-        .or_environment(what)?;
+        .or_environment(what, hint::DOCKER)?;
     Ok(reference)
 }
 
@@ -131,13 +133,13 @@ impl Context {
         let mut tar = tar::Builder::new(Vec::new());
         append(&mut tar, "Dockerfile", dockerfile.as_bytes(), 0o644)?;
         for (name, path) in programs {
-            let bytes =
-                std::fs::read(path).or_environment(|| format!("cannot read {}", path.display()))?;
+            let bytes = std::fs::read(path)
+                .or_environment(|| format!("cannot read {}", path.display()), DISK)?;
             append(&mut tar, name, &bytes, 0o755)?;
         }
         let tar = tar
             .into_inner()
-            .or_environment(|| "cannot make a build context".into())?;
+            .or_environment(|| "cannot make a build context".into(), BUG)?;
         let mut tag = format!("{:x}", Sha256::digest(&tar));
         tag.truncate(TAG_DIGITS);
         Ok(Context {
@@ -163,15 +165,16 @@ impl Context {
         let body = bollard::body_full(self.tar.into());
         let mut progress = docker.build_image(options, None, Some(body));
         while let Some(step) = progress.next().await {
-            let step = step.or_environment(|| format!("cannot build image {reference}"))?;
+            let step =
+                step.or_environment(|| format!("cannot build image {reference}"), hint::DOCKER)?;
             if let Some(text) = step.stream {
                 tracing::debug!("{reference}: {}", text.trim_end());
             }
         }
-        docker
-            .inspect_image(&reference)
-            .await
-            .or_environment(|| format!("image {reference} was built and is not there"))?;
+        docker.inspect_image(&reference).await.or_environment(
+            || format!("image {reference} was built and is not there"),
+            hint::DOCKER,
+        )?;
         Ok(reference)
     }
 }
@@ -183,7 +186,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8], mode: u32) 
     header.set_mode(mode);
     header.set_mtime(0);
     tar.append_data(&mut header, name, bytes)
-        .map_err(|e| Error::environment("cannot make a build context").caused_by(e))
+        .or_environment(|| "cannot make a build context".into(), BUG)
 }
 
 #[cfg(test)]

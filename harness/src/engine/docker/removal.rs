@@ -1,5 +1,6 @@
 //! Removing containers, and making sure that they are gone.
 
+use crate::engine::hint;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -45,10 +46,10 @@ pub async fn list(docker: &Docker, run: Option<&RunId>) -> Result<Vec<ContainerS
         .all(true)
         .filters(&filter)
         .build();
-    docker
-        .list_containers(Some(options))
-        .await
-        .or_environment(|| "cannot list the engine's containers".into())
+    docker.list_containers(Some(options)).await.or_environment(
+        || "cannot list the engine's containers".into(),
+        hint::DOCKER,
+    )
 }
 
 /// Removes every container of a run with its anonymous volume, until none is left.
@@ -68,12 +69,14 @@ pub async fn remove_run(docker: &Docker, run: &RunId) -> Result<()> {
         left = list(docker, Some(run)).await?;
         if Instant::now() >= deadline && !left.is_empty() {
             let names: Vec<String> = left.iter().take(5).map(name_of).collect();
-            return Err(Error::environment(format!(
-                "{} containers of run {run} could not be removed",
-                left.len()
-            ))
-            .because(format!("still there: {}", names.join(", ")))
-            .hint("`peerlab clean` tries again"));
+            return Err(Error::environment(
+                format!(
+                    "{} containers of run {run} could not be removed",
+                    left.len()
+                ),
+                format!("still there: {}", names.join(", ")),
+                "`peerlab clean` tries again",
+            ));
         }
     }
     Ok(())
@@ -161,7 +164,7 @@ pub async fn remove_images(docker: &Docker) -> Result<Vec<String>> {
     let images = docker
         .list_images(Some(options))
         .await
-        .or_environment(|| "cannot list the engine's images".into())?;
+        .or_environment(|| "cannot list the engine's images".into(), hint::DOCKER)?;
     let tags: BTreeSet<String> = images.into_iter().flat_map(|i| i.repo_tags).collect();
     let mut removed = Vec::new();
     for tag in tags {

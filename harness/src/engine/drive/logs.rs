@@ -1,5 +1,6 @@
 //! The nodes' logs that are kept once the run is over.
 
+use peerlab_core::error::hint::DISK;
 use peerlab_link::NodeId;
 
 use super::run::Drive;
@@ -26,7 +27,7 @@ impl<E: Engine> Drive<'_, E> {
         }
         let folder = &self.logs.folder;
         std::fs::create_dir_all(folder)
-            .or_environment(|| format!("cannot create {}", folder.display()))?;
+            .or_environment(|| format!("cannot create {}", folder.display()), DISK)?;
         for group in wanted.chunks(LOGS_AT_ONCE) {
             let fetched = group.iter().map(|node| async move {
                 let log = self.engine.node_log(*node, LOG_BYTES_MAX).await;
@@ -36,7 +37,7 @@ impl<E: Engine> Drive<'_, E> {
                 let path = folder.join(format!("{}.log", self.plan.nodes[node.index()].name));
                 match log {
                     Ok(log) => std::fs::write(&path, log)
-                        .or_environment(|| format!("cannot write {}", path.display()))?,
+                        .or_environment(|| format!("cannot write {}", path.display()), DISK)?,
                     Err(error) => tracing::warn!("no log of node {node}: {error}"),
                 }
             }

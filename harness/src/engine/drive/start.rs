@@ -1,5 +1,6 @@
 //! Brings a network up: fabric, files, gates, and the one instant at which all nodes start.
 
+use crate::engine::hint;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -105,7 +106,7 @@ async fn open_fabric<E: Engine>(
     let mux = Mux::start(engine.start_fabric().await?);
     let mut control = Control::open(&mux)
         .await
-        .or_environment(|| "cannot talk to the fabric".into())?;
+        .or_environment(|| "cannot talk to the fabric".into(), hint::FABRIC)?;
     control
         .order(ToFabric::Setup(Box::new(plan.network.clone())))
         .await;
@@ -196,18 +197,24 @@ async fn open_gates<E: Engine>(
 /// The fabric's next message; an error when it has ended or says that it cannot go on.
 pub async fn told<E: Engine>(engine: &E, control: &mut Control) -> Result<FromFabric> {
     match control.told().await {
-        Some(FromFabric::Failed { reason }) => {
-            Err(Error::environment("the fabric failed").because(reason))
-        }
+        Some(FromFabric::Failed { reason }) => Err(Error::environment(
+            "the fabric failed",
+            reason,
+            hint::FABRIC,
+        )),
         Some(message) => Ok(message),
         None => {
-            let error = Error::environment("the fabric ended by itself");
             let log = engine.fabric_log();
-            Err(if log.is_empty() {
-                error
+            let cause = if log.is_empty() {
+                "its log is empty".into()
             } else {
-                error.because(format!("its last words:\n{}", log.join("\n")))
-            })
+                format!("the end of its log:\n{}", log.join("\n"))
+            };
+            Err(Error::environment(
+                "the fabric ended by itself",
+                cause,
+                hint::FABRIC,
+            ))
         }
     }
 }
@@ -215,7 +222,11 @@ pub async fn told<E: Engine>(engine: &E, control: &mut Control) -> Result<FromFa
 /// Says that a node cannot take part, with the end of its log.
 pub async fn gate_lost<E: Engine>(engine: &E, plan: &Plan, node: NodeId, reason: &str) -> Error {
     let name = plan.nodes.get(node.index()).map_or("?", |n| &n.name);
-    let error = Error::environment(format!("node {name} could not be started")).because(reason);
+    let error = Error::environment(
+        format!("node {name} could not be started"),
+        reason,
+        hint::FABRIC,
+    );
     quote_log(engine, node, error).await
 }
 
@@ -235,26 +246,29 @@ fn stalled(plan: &Plan, open: &BTreeSet<NodeId>) -> Error {
     let names: Vec<&str> = missing.map(|n| n.name.as_str()).collect();
     let shown = names.len().min(NAMES_MAX);
     let more = if names.len() > shown { ", ..." } else { "" };
-    Error::environment(format!(
-        "bring-up stands still: {} of {} nodes are ready",
-        open.len(),
-        plan.nodes.len()
-    ))
-    .because(format!(
-        "nothing came within {} s from {}{more}",
-        STALL_TIMEOUT.as_secs(),
-        names[..shown].join(", ")
-    ))
-    .hint("the host may be overloaded: try fewer nodes, or look at the engine's own log")
+    Error::environment(
+        format!(
+            "bring-up stands still: {} of {} nodes are ready",
+            open.len(),
+            plan.nodes.len()
+        ),
+        format!(
+            "nothing came within {} s from {}{more}",
+            STALL_TIMEOUT.as_secs(),
+            names[..shown].join(", ")
+        ),
+        "the host may be overloaded: try fewer nodes, or look at the engine's own log",
+    )
 }
 
 async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     match timeout(FABRIC_TIMEOUT, work).await {
         Ok(result) => result,
-        Err(_) => Err(Error::environment(format!(
-            "the fabric did not {what} within {} s",
-            FABRIC_TIMEOUT.as_secs()
-        ))),
+        Err(_) => Err(Error::environment(
+            format!("the fabric did not {what}"),
+            format!("nothing came of it within {} s", FABRIC_TIMEOUT.as_secs()),
+            hint::FABRIC,
+        )),
     }
 }
 

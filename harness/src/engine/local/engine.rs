@@ -1,5 +1,7 @@
 //! The engine of one run: [`Engine`] over a starter.
 
+use crate::engine::hint;
+use peerlab_core::error::hint::BUG;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use peerlab_link::NodeId;
@@ -151,7 +153,9 @@ impl Engine for LocalEngine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let stream = stream.ok_or_else(|| Error::environment("the fabric was started before"))?;
+        let stream = stream.ok_or_else(|| {
+            Error::environment("cannot start the fabric", "it was started before", BUG)
+        })?;
         self.starter
             .lock()
             .await
@@ -201,7 +205,11 @@ impl Engine for LocalEngine {
         let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
         let answer = self.starter.lock().await.ask_log(node, bytes_max).await?;
         answer.await.map_err(|_| {
-            Error::environment("the starter of the local engine ended before it gave a log")
+            Error::environment(
+                "no log of a node",
+                "the starter of the local engine ended before it gave one",
+                hint::FABRIC,
+            )
         })
     }
 

@@ -1,6 +1,8 @@
 //! The images that a plan's groups run, unpacked to folders: from archives, or from a Docker
 //! Engine's export. Each is unpacked once and kept by its digest.
 
+use crate::engine::hint;
+use peerlab_core::error::hint::{BUG, DISK};
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
@@ -10,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use crate::engine::archive::{self, Archive, RunConfig, Unpacked};
 use crate::engine::docker::connect;
 use peerlab_core::conduct::{Observer, Stage};
-use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::error::{Explain, Result};
 use peerlab_core::plan::Plan;
 use peerlab_core::plan::spec::{Group, Image};
 
@@ -75,7 +77,7 @@ async fn from_archive(path: &Path, observer: &dyn Observer) -> Result<Unpacked> 
     let unpack = move || archive::unpacked(&Archive::open(&path)?);
     tokio::task::spawn_blocking(unpack)
         .await
-        .or_environment(|| "cannot unpack an image".into())?
+        .or_environment(|| "cannot unpack an image".into(), BUG)?
 }
 
 /// An image that a Docker Engine has, exported unless it was before.
@@ -86,32 +88,30 @@ async fn from_engine(name: &str, observer: &dyn Observer) -> Result<Unpacked> {
              -o FILE` where there is one, and write `image: oci:FILE`"
         ))
     })?;
-    let image = docker
-        .inspect_image(name)
-        .await
-        .or_environment(|| format!("the Docker Engine does not have the image {name}"))
-        .map_err(|error| error.hint("build or pull it first, or correct its name"))?;
+    let image = docker.inspect_image(name).await.or_environment(
+        || format!("the Docker Engine does not have the image {name}"),
+        hint::IMAGE,
+    )?;
     let id = image.id.unwrap_or_default();
     if let Some(unpacked) = archive::find(id.trim_start_matches("sha256:")) {
         return Ok(unpacked);
     }
     observer.stage(Stage::Preparing(format!("exporting image {name}")));
     let file = tempfile::NamedTempFile::new()
-        .or_environment(|| format!("cannot keep the image {name}"))?;
+        .or_environment(|| format!("cannot keep the image {name}"), DISK)?;
     export(&docker, name, file.path()).await?;
     from_archive(file.path(), observer).await
 }
 
 async fn export(docker: &Docker, name: &str, place: &Path) -> Result<()> {
     let what = || format!("cannot export the image {name}");
-    let mut file = tokio::fs::File::create(place).await.or_environment(what)?;
+    let mut file = tokio::fs::File::create(place)
+        .await
+        .or_environment(what, DISK)?;
     let mut pieces = docker.export_image(name);
     while let Some(piece) = pieces.next().await {
-        let piece = piece.or_environment(what)?;
-        file.write_all(&piece).await.or_environment(what)?;
+        let piece = piece.or_environment(what, hint::DOCKER)?;
+        file.write_all(&piece).await.or_environment(what, DISK)?;
     }
-    match file.flush().await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(Error::environment(what()).caused_by(error)),
-    }
+    file.flush().await.or_environment(what, DISK)
 }

@@ -1,5 +1,7 @@
 //! The harness' end of a starter process: its two sockets, and what it says.
 
+use crate::engine::hint;
+use peerlab_core::error::hint::{BUG, DISK};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -71,8 +73,8 @@ impl Starter {
     /// When this machine does not allow what it needs, with advice.
     pub async fn start(programs: &Programs, images: &[PathBuf]) -> Result<(Starter, Channels)> {
         let cannot = || "cannot start nodes on this machine".to_owned();
-        let (socket, its_socket) = pair().or_environment(cannot)?;
-        let (fabric, its_fabric) = pair().or_environment(cannot)?;
+        let (socket, its_socket) = pair().or_environment(cannot, hint::MACHINE)?;
+        let (fabric, its_fabric) = pair().or_environment(cannot, hint::MACHINE)?;
         let mut process = Command::new(&programs.gate)
             .arg(STARTER_COMMAND)
             .env_clear()
@@ -81,7 +83,10 @@ impl Starter {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .or_environment(|| format!("cannot run {}", programs.gate.display()))?;
+            .or_environment(
+                || format!("cannot run {}", programs.gate.display()),
+                hint::PROGRAMS,
+            )?;
         let (read, write) = socket.into_split();
         let said = Arc::<Mutex<Said>>::default();
         let (ready, is_ready) = oneshot::channel();
@@ -115,16 +120,24 @@ impl Starter {
                 },
             )),
             Ok(Err(_)) => Err(starter.failure().await),
-            Err(_) => Err(Error::environment(cannot()).because("the starter does not get ready")),
+            Err(_) => Err(Error::environment(
+                cannot(),
+                "the starter does not get ready",
+                hint::MACHINE,
+            )),
         }
     }
 
     async fn setup(&mut self, programs: &Programs, images: &[PathBuf]) -> Result<()> {
         let text = |path: &Path| {
             let path = std::path::absolute(path)
-                .or_environment(|| format!("{} is no path", path.display()))?;
+                .or_environment(|| format!("{} is no path", path.display()), DISK)?;
             path.into_os_string().into_string().map_err(|path| {
-                Error::environment(format!("the path {} is not valid text", path.display()))
+                Error::environment(
+                    format!("cannot use the path {}", path.display()),
+                    "it is not valid UTF-8",
+                    "put the programs and images in another folder",
+                )
             })
         };
         let setup = ToStarter::Setup {
@@ -174,15 +187,17 @@ impl Starter {
         if let Some(failure) = lock(&self.said).failure.clone() {
             return failure;
         }
-        let mut error = Error::environment("the starter of the local engine ended by itself");
-        if let Ok(Ok(status)) = ended {
-            error = error.because(status.to_string());
-        }
+        let cause = match ended {
+            Ok(Ok(status)) => status.to_string(),
+            _ => "it does not say how".into(),
+        };
+        let what = "the starter of the local engine ended by itself";
+        let error = Error::environment(what, cause, hint::MACHINE);
         let lines = self.words.lines();
         if lines.is_empty() {
             error
         } else {
-            error.because(format!("its last words:\n{}", lines.join("\n")))
+            error.because(format!("the end of its log:\n{}", lines.join("\n")))
         }
     }
 
@@ -201,7 +216,11 @@ impl Starter {
         match timeout(END_TIMEOUT, self.process.wait()).await {
             Ok(_) => Ok(()),
             Err(_) => {
-                let error = Error::environment("the nodes do not end");
+                let error = Error::environment(
+                    "the nodes do not end",
+                    format!("nothing came of it within {} s", END_TIMEOUT.as_secs()),
+                    "`peerlab clean` tries again",
+                );
                 Err(match killed {
                     Ok(()) => error,
                     Err(e) => error.caused_by(e),
@@ -241,9 +260,11 @@ impl Reader {
                     Ok(Some(message)) => self.receive(message),
                     Ok(None) => break,
                     Err(error) => {
-                        lock(&self.said).failure = Some(
-                            Error::environment("the starter speaks nonsense").caused_by(error),
-                        );
+                        lock(&self.said).failure = Some(Error::environment(
+                            "cannot read what the starter says",
+                            error,
+                            BUG,
+                        ));
                         return;
                     }
                 }
@@ -260,12 +281,9 @@ impl Reader {
                 let _ = self.ready.take().map(|ready| ready.send(()));
             }
             FromStarter::Failed { reason, hint } => {
-                let error =
-                    Error::environment("cannot start nodes on this machine").because(reason);
-                lock(&self.said).failure = Some(match hint {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                });
+                let hint = hint.unwrap_or_else(|| hint::MACHINE.into());
+                let error = Error::environment("cannot start nodes on this machine", reason, hint);
+                lock(&self.said).failure = Some(error);
                 // Dropping it tells whoever waits.
                 self.ready = None;
             }

@@ -167,14 +167,14 @@ impl Loader<'_> {
     }
 }
 
-fn has_cfg_test(attributes: &[Attribute]) -> bool {
+pub fn has_cfg_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let text = attribute.to_token_stream().to_string();
         attribute.path().is_ident("test") || text.replace(' ', "").contains("cfg(test)")
     })
 }
 
-fn is_for_tests(item: &Item) -> bool {
+pub fn is_for_tests(item: &Item) -> bool {
     let attributes = match item {
         Item::Const(i) => &i.attrs,
         Item::Enum(i) => &i.attrs,

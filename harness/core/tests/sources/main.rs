@@ -8,6 +8,7 @@
     reason = "a test of sources reads them; the package itself has no files"
 )]
 
+mod environment_errors;
 mod rules;
 mod source;
 
@@ -118,9 +119,13 @@ fn wrongs(files: &Files, root: &str, order: &[&str]) -> Vec<String> {
     found
 }
 
+/// The top of the tree.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 fn sources(package: &str) -> Files {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    read(&root.join(package).join("src"))
+    read(&root().join(package).join("src"))
 }
 
 #[test]

@@ -61,3 +61,59 @@ impl<R: Reach> Probe for Exec<R> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use tokio::io::{AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    /// What the program prints, run after run.
+    struct Prints(Mutex<VecDeque<String>>);
+
+    impl Reach for Prints {
+        type Stream = DuplexStream;
+
+        fn dial(&self, _port: u16) -> Answer<'_, DuplexStream> {
+            unreachable!("nothing is dialled")
+        }
+
+        fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, DuplexStream> {
+            assert_eq!(command, ["/bin/tell"]);
+            let printed = self.0.lock().unwrap().pop_front();
+            Box::pin(async move {
+                let printed = printed.ok_or(ProbeError::Transport("down".into()))?;
+                let (mut program, ours) = tokio::io::duplex(1 << 16);
+                program.write_all(printed.as_bytes()).await.unwrap();
+                Ok(ours)
+            })
+        }
+    }
+
+    fn probe(printed: &[&str]) -> Exec<Prints> {
+        let printed = printed.iter().map(|text| (*text).to_owned()).collect();
+        Exec::new(Prints(Mutex::new(printed)), vec!["/bin/tell".into()])
+    }
+
+    #[tokio::test]
+    async fn it_is_run_again_until_it_prints_something_else() {
+        let mut probe = probe(&["one\n", "one\n", " one ", "two\n"]);
+        let one = probe.said().await.unwrap();
+        assert_eq!(one, Said::Value("one".into()));
+        let next = probe.said_after(&one, Duration::from_secs(30)).await;
+        assert_eq!(next, Ok(Said::Value("two".into())));
+        assert!(probe.said().await.is_err(), "the node is down");
+    }
+
+    #[tokio::test]
+    async fn what_prints_nothing_or_too_much_has_not_answered() {
+        let long = "x".repeat(VALUE_BYTES_MAX as usize + 1);
+        for printed in [" \n", &long] {
+            let error = probe(&[printed]).said().await.unwrap_err();
+            assert!(matches!(error, ProbeError::Malformed(_)), "{error}");
+        }
+    }
+}

@@ -141,7 +141,11 @@ pub fn spreads(
     for ((index, moves), own) in by_node.iter().enumerate().zip(&mut received_by_node) {
         let node = NodeId(index as u32);
         let had = first_had(tree, moves);
-        let stays = stays(timeline.start()[index], moves, timeline.end);
+        let start = timeline.start()[index];
+        if start.without_chain {
+            continue;
+        }
+        let stays = stays(start, moves, timeline.end);
         for (spread, origin) in &mut spreads {
             let audience_of = |p: &&Partition| origin.is_some_and(|o| p.separates(node, o));
             let cuts = partitions.iter().filter(audience_of);

@@ -12,6 +12,7 @@ use peerlab_link::{Nanos, NodeId};
 
 use super::record::{Move, MoveKind, Record};
 use super::tree::{BlockId, BlockTree};
+use crate::experiment::Ability;
 use crate::plan::Plan;
 
 /// All moves of all nodes, sorted by time.
@@ -28,6 +29,8 @@ pub struct Timeline {
 pub struct NodeState {
     meant: bool,
     up: bool,
+    /// Whether its probe has no chain to tell of: it is live, and asked about no block.
+    pub without_chain: bool,
     /// Its best block; `None` until told since it came up.
     pub tip: Option<BlockId>,
 }
@@ -75,6 +78,10 @@ impl Timeline {
             .iter()
             .map(|n| NodeState {
                 meant: n.starts_up,
+                without_chain: plan
+                    .groups
+                    .get(n.group as usize)
+                    .is_some_and(|group| group.probe.ability() < Ability::Chain),
                 ..NodeState::default()
             })
             .collect();
@@ -98,7 +105,14 @@ impl Timeline {
         });
         Timeline {
             moves: moves.collect(),
-            start: self.start.clone(),
+            start: self
+                .start
+                .iter()
+                .map(|state| NodeState {
+                    without_chain: false,
+                    ..*state
+                })
+                .collect(),
             end: self.end,
         }
     }
@@ -185,7 +199,10 @@ impl Crowd {
         Crowd::new(states, vec![true; states.len()], false)
     }
 
-    fn new(states: &[NodeState], member: Vec<bool>, leaves_for_good: bool) -> Crowd {
+    fn new(states: &[NodeState], mut member: Vec<bool>, leaves_for_good: bool) -> Crowd {
+        for (member, state) in member.iter_mut().zip(states) {
+            *member &= !state.without_chain;
+        }
         let mut crowd = Crowd {
             states: states.to_vec(),
             member,

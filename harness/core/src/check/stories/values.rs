@@ -1,9 +1,9 @@
 //! Agreement on what nodes say, whatever it is.
 
-use peerlab_link::NodeId;
+use peerlab_link::{Nanos, NodeId};
 
 use super::told::*;
-use crate::plan::spec::Disturbance;
+use crate::plan::spec::{Disturbance, Group};
 
 fn agree(within: f64) -> Expectation {
     Expectation::Agree {
@@ -47,6 +47,30 @@ fn who_says_something_else_is_named() {
     let v = s.verdict(agree(5.0));
     fails(&v, "never");
     assert_eq!(v.nodes, ["peers-3"]);
+}
+
+#[test]
+fn who_has_no_chain_is_asked_about_no_block() {
+    let mut s = story();
+    let program = crate::experiment::Probe::Exec {
+        command: vec!["/bin/true".into()],
+    };
+    s.plan.groups.push(Group {
+        probe: program,
+        ..s.plan.groups[0].clone()
+    });
+    for node in [2, 3] {
+        s.plan.nodes[node].group = 1;
+        says(&mut s, 30.5, node as u32, "a");
+    }
+    let judgement = s.expect(agree(5.0)).judge();
+    assert_eq!(judgement.figures.live_at_end, 4);
+    assert_eq!(judgement.figures.settle.unwrap().nodes, 2);
+    assert_eq!(
+        judgement.figures.propagation[0].p99_ns,
+        Some(Nanos(100_000_000))
+    );
+    assert_eq!(judgement.verdicts[0].status, Status::Held);
 }
 
 #[test]

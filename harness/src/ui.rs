@@ -18,7 +18,6 @@ const TICK: Duration = Duration::from_millis(120);
 /// Redraws a second, at most.
 const DRAWS_PER_SECOND: u8 = 10;
 
-/// The screen.
 #[derive(Clone, Debug)]
 pub struct Ui {
     bars: MultiProgress,
@@ -98,7 +97,6 @@ impl Ui {
         self.to_stderr(&format!("{line}\n"));
     }
 
-    /// Shows an error.
     pub fn error(&self, error: &Error) {
         self.to_stderr(&error.render());
     }

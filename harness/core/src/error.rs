@@ -62,7 +62,6 @@ pub struct Report {
     pub place: Option<Place>,
     /// Why, the nearest cause first.
     pub causes: Vec<String>,
-    /// What to do about it.
     pub hint: Option<String>,
 }
 

@@ -11,7 +11,6 @@ use crate::packet::VirtioHeader;
 /// What the gate must have opened the device with.
 const FLAGS_NEEDED: libc::c_int = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Device {
     fd: OwnedFd,

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use peerlab_link::proto::{ProcessOp, ToGate, encode};
 use rustix::net::{SendFlags, send};
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct GateLink {
     socket: Arc<OwnedFd>,

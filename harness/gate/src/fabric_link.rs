@@ -24,7 +24,6 @@ pub struct FabricLink {
 /// What was read.
 #[derive(Debug)]
 pub enum Read {
-    /// A message.
     Message(ToGate),
     /// Nothing more for now.
     Nothing,

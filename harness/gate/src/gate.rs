@@ -38,7 +38,6 @@ enum Stage {
     Greeted,
     /// The device is open and handed over; the barrier stands.
     Open,
-    /// Let go.
     Going,
 }
 

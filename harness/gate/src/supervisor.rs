@@ -22,7 +22,6 @@ pub const ORDERS_QUEUED_MAX: usize = 256;
 /// A process id in the node's namespace.
 pub type Pid = i32;
 
-/// What happened.
 #[derive(Debug)]
 pub enum Input {
     /// The barrier fell.
@@ -34,7 +33,6 @@ pub enum Input {
     Order {
         /// Echoed in the answer.
         tag: u32,
-        /// What.
         op: ProcessOp,
     },
     /// Answer to [`Effect::Start`].
@@ -43,7 +41,6 @@ pub enum Input {
     WipeStarted(Result<Pid, String>),
     /// A child ended and was reaped.
     Reaped {
-        /// Which.
         pid: Pid,
         /// Exit code, or minus the signal.
         status: i32,
@@ -61,7 +58,6 @@ pub enum Input {
 pub struct StartError {
     /// What a shell would have exited with: 127 not found, 126 otherwise.
     pub status: i32,
-    /// Why, for people.
     pub reason: String,
 }
 
@@ -76,7 +72,6 @@ pub enum Effect {
     SignalProgram(Pid, i32),
     /// Signal every process of the node but the gate.
     SignalAll(i32),
-    /// Tell the fabric.
     Send(FromGate),
     /// Say on the log.
     Log(String),
@@ -93,8 +88,10 @@ enum State {
     Down,
     /// [`Effect::Start`] is out; the order's tag, if an order it was.
     Starting(Option<u32>),
-    /// It runs.
-    Up { pid: Pid, frozen: bool },
+    Up {
+        pid: Pid,
+        frozen: bool,
+    },
     /// It is ending, or has ended and other processes of the node are.
     Ending {
         /// `None` once reaped.
@@ -106,7 +103,10 @@ enum State {
         waiters: Vec<u32>,
     },
     /// [`Effect::Wipe`] is out, or runs.
-    Wiping { pid: Option<Pid>, tag: u32 },
+    Wiping {
+        pid: Option<Pid>,
+        tag: u32,
+    },
 }
 
 /// A slow program runs and stands still by turns.
@@ -116,7 +116,6 @@ struct Turn {
     until: Instant,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Supervisor {
     state: State,

@@ -122,7 +122,6 @@ pub enum Change {
     Shape {
         /// Name of this shape, for ending it. Of several on one node the latest wins.
         id: u32,
-        /// Whose links.
         nodes: Vec<NodeId>,
         /// What changes.
         shape: Shape,

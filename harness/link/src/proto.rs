@@ -53,10 +53,7 @@ pub enum ProcessOp {
         cpu_millis: u32,
     },
     /// Ends one slowing.
-    Unslow {
-        /// Its name.
-        id: u32,
-    },
+    Unslow { id: u32 },
 }
 
 /// A slow node runs and stands still in turns that are so long together: longer, and its peers
@@ -85,7 +82,6 @@ pub enum Action {
     Link(Change),
     /// Control a node's program.
     Process {
-        /// Whose.
         node: NodeId,
         /// What is done.
         op: ProcessOp,
@@ -97,7 +93,6 @@ pub enum Action {
 pub struct Timed {
     /// Since `go`.
     pub at: Nanos,
-    /// What is due.
     pub action: Action,
 }
 
@@ -126,7 +121,6 @@ pub enum ToFabric {
     Apply {
         /// Chosen by the harness, from [`APPLY_TAG_MIN`] up.
         tag: u32,
-        /// What to do.
         action: Action,
     },
     /// Ask for [`FromFabric::Counters`] now.
@@ -134,10 +128,7 @@ pub enum ToFabric {
     /// Ask for [`FromFabric::Pairs`] now.
     CountPairs,
     /// Ask the gate of a node for [`FromFabric::Usage`].
-    Usage {
-        /// Whose.
-        node: NodeId,
-    },
+    Usage { node: NodeId },
 }
 
 /// Tags below this are indices into the fault schedule.
@@ -149,17 +140,12 @@ pub enum FromFabric {
     /// `Setup` is done: gates may connect.
     Listening,
     /// This node's gate is open: address set, TUN in hand, waiting for `go`.
-    GateOpen {
-        /// Which node.
-        node: NodeId,
-    },
+    GateOpen { node: NodeId },
     /// This node's gate has gone (its container died), or could not open.
     GateLost {
         /// When; zero before `go`.
         t: Nanos,
-        /// Which node.
         node: NodeId,
-        /// Why, for people.
         reason: String,
     },
     /// `Go` was carried out.
@@ -178,9 +164,7 @@ pub enum FromFabric {
     },
     /// A node's program ended.
     Exited {
-        /// When.
         t: Nanos,
-        /// Whose.
         node: NodeId,
         /// Exit code, or minus the signal.
         status: i32,
@@ -189,7 +173,6 @@ pub enum FromFabric {
     },
     /// Counters of every node, sums since `go`.
     Counters {
-        /// When.
         t: Nanos,
         /// One row per node.
         nodes: Vec<NodeCounters>,
@@ -198,25 +181,18 @@ pub enum FromFabric {
     },
     /// Bytes between each pair that spoke, sums since `go`.
     Pairs {
-        /// When.
         t: Nanos,
         /// `(from, to, packets, bytes)`.
         pairs: Vec<(NodeId, NodeId, u64, u64)>,
     },
     /// What a node's gate measured in its own namespace.
     Usage {
-        /// When.
         t: Nanos,
-        /// Whose.
         node: NodeId,
-        /// The figures.
         usage: NodeUsage,
     },
     /// The fabric cannot go on, and ends.
-    Failed {
-        /// Why, for people.
-        reason: String,
-    },
+    Failed { reason: String },
 }
 
 /// Traffic of one node on the emulated wire: IP packets with headers and framing, after TCP
@@ -244,7 +220,6 @@ pub struct NodeCounters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
-    /// Random loss.
     Loss,
     /// The sender's access queue was full (tail drop).
     QueueUp,
@@ -346,25 +321,19 @@ pub enum FromGate {
     /// The device is up; its descriptor is beside this packet.
     Tun,
     /// The gate could not open, and ends.
-    Failed {
-        /// Why, for people.
-        reason: String,
-    },
+    Failed { reason: String },
     /// Answer to [`ToGate::Dial`] and [`ToGate::Run`]; on success the socket is beside this packet.
     Dialed {
-        /// As asked.
         id: u32,
         /// `errno`, or zero.
         errno: i32,
     },
     /// Answer to [`ToGate::Process`].
     Done {
-        /// As asked.
         tag: u32,
         /// Why it could not be carried out, if so.
         error: Option<String>,
     },
-    /// The program ended.
     Exited {
         /// Exit code, or minus the signal.
         status: i32,
@@ -396,7 +365,6 @@ pub enum ToGate {
     Process {
         /// Echoed in [`FromGate::Done`].
         tag: u32,
-        /// What to do.
         op: ProcessOp,
     },
     /// Connect to 127.0.0.1:`port` and pass the socket.
@@ -413,7 +381,6 @@ pub enum ToGate {
         /// The program and its arguments.
         command: Vec<String>,
     },
-    /// Measure.
     Usage,
 }
 

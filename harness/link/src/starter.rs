@@ -27,13 +27,11 @@ pub enum ToStarter {
         /// Folders on this machine that are roots of images.
         images: Vec<String>,
     },
-    /// Start the fabric.
     StartFabric,
     /// Start a node's gate.
     StartNode(Box<NodeSpec>),
     /// Ask for the end of what a node's gate and program wrote.
     Log {
-        /// Whose.
         node: NodeId,
         /// At most so much.
         bytes_max: u32,
@@ -43,7 +41,6 @@ pub enum ToStarter {
 /// A node to start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
-    /// Which.
     pub node: NodeId,
     /// Its host name.
     pub name: String,
@@ -61,40 +58,31 @@ pub struct NodeSpec {
     pub workdir: Option<String>,
 }
 
-/// From the starter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromStarter {
     /// `Setup` is done.
     Ready,
     /// The starter cannot go on, and ends.
     Failed {
-        /// Why, for people.
         reason: String,
-        /// What to do about it.
         hint: Option<String>,
     },
     /// The fabric runs.
     FabricStarted,
-    /// The fabric ended.
     FabricEnded {
         /// Exit code, or minus the signal.
         status: i32,
     },
     /// A gate runs; that it is open is told by the fabric.
-    NodeStarted {
-        /// Whose.
-        node: NodeId,
-    },
+    NodeStarted { node: NodeId },
     /// A gate ended, and its node with it.
     NodeEnded {
-        /// Whose.
         node: NodeId,
         /// Exit code, or minus the signal.
         status: i32,
     },
     /// Answer to [`ToStarter::Log`].
     Log {
-        /// Whose.
         node: NodeId,
         /// The end of it; empty where there is none.
         bytes: Vec<u8>,

@@ -74,7 +74,6 @@ impl RunDir {
         ))
     }
 
-    /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Lines that are kept.
 const LINES_MAX: usize = 50;
 
-/// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
@@ -20,7 +19,6 @@ impl LastLines {
         lines.push_back(line);
     }
 
-    /// A copy.
     pub fn lines(&self) -> Vec<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()

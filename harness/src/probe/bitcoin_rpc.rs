@@ -154,7 +154,6 @@ impl BitcoinRpc {
         }
     }
 
-    /// One call.
     async fn call<T: DeserializeOwned>(
         &mut self,
         method: &str,

@@ -13,7 +13,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest output that is taken for a value.
 const VALUE_BYTES_MAX: u64 = 4 << 10;
 
-/// See the module.
 pub struct Exec<R> {
     reach: R,
     command: Vec<String>,

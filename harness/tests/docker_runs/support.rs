@@ -83,7 +83,6 @@ impl Running {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for the end.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {

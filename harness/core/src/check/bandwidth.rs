@@ -29,7 +29,6 @@ const MESSAGE_TYPES_SHOWN: usize = 8;
 /// One node's bandwidth in one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeRate {
-    /// Its name.
     pub node: String,
     /// Bytes per second that it sent.
     pub sent_bytes_per_s: u64,

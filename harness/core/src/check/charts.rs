@@ -48,11 +48,8 @@ pub struct Charts {
 /// A stretch of time with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// Start.
     pub from: Nanos,
-    /// End.
     pub to: Nanos,
-    /// What it is.
     pub label: String,
 }
 
@@ -68,7 +65,6 @@ pub enum Branch {
 /// One node over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRow {
-    /// Its name.
     pub name: String,
     /// While it was up: the branch that its tip was on. Gaps are down time.
     pub spans: Vec<TipSpan>,
@@ -79,9 +75,7 @@ pub struct NodeRow {
 /// A stretch in which one node was up and stayed on one branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TipSpan {
-    /// Start.
     pub from: Nanos,
-    /// End.
     pub to: Nanos,
     /// The branch; `None` before its tip was told.
     pub branch: Option<Branch>,
@@ -92,26 +86,20 @@ pub struct TipSpan {
 pub struct RateSample {
     /// Since the sample before.
     pub t: Nanos,
-    /// Sent.
     pub sent_bytes_per_s: u64,
-    /// Delivered.
     pub delivered_bytes_per_s: u64,
 }
 
-/// A block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockDot {
     /// Index of its parent in [`Charts::blocks`]; `None` for a child of the pre-mined chain.
     pub parent: Option<usize>,
     /// When it was first seen.
     pub t: Nanos,
-    /// Its height.
     pub height: u32,
-    /// Its branch.
     pub branch: Branch,
     /// Who mined it.
     pub miner: Option<String>,
-    /// Its hash.
     pub hash: String,
     /// Transactions, the coinbase included.
     pub txs: u32,

@@ -17,14 +17,12 @@ pub enum Unit {
     Time,
     /// Bytes per second.
     Rate,
-    /// Things.
     Count,
 }
 
 /// One figure of both sides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// What it is.
     pub what: String,
     /// What it counts.
     pub unit: Unit,
@@ -56,7 +54,6 @@ pub struct Comparison {
     pub engines: [String; 2],
     /// How many runs of each passed, failed, and were inconclusive.
     pub outcomes: [[usize; 3]; 2],
-    /// The figures.
     pub rows: Vec<Row>,
     /// See the module; `None` where a side has no block that spread.
     pub distance: Option<f64>,

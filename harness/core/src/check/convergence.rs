@@ -29,7 +29,6 @@ pub const SETTLE: &str = "settle";
 /// A disturbance that ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// Which kind.
     pub of: Disturbance,
     /// The partition, by index into the plan's faults; `None` at settle.
     pub fault: Option<u32>,
@@ -57,7 +56,6 @@ impl Terms {
     }
 }
 
-/// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Convergence {
     /// The partition that healed, by index into the plan's faults; `None` at settle.

@@ -14,7 +14,6 @@ use super::record::{Partition, Record, Spend};
 use super::tree::BlockId;
 use crate::plan::Plan;
 
-/// One double spend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DoubleSpend {
     /// Index into the plan's faults.
@@ -30,11 +29,9 @@ pub struct DoubleSpend {
 /// One of the two transactions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SpendSide {
-    /// Its id.
     pub txid: String,
     /// The node that it was given to.
     pub node: String,
-    /// When.
     pub submitted_ns: Nanos,
     /// Height of the block of the final chain that holds it.
     pub confirmed_height: Option<u32>,

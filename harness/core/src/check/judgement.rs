@@ -51,23 +51,18 @@ pub struct Judgement {
     pub inconclusive_because: Vec<String>,
     /// What else a reader should know: things that no expectation asks about.
     pub warnings: Vec<String>,
-    /// What was run.
     pub run: RunFacts,
     /// One for each of the plan's expectations, in their order.
     pub verdicts: Vec<Verdict>,
-    /// What was measured.
     pub figures: Figures,
     /// What is drawn.
     #[serde(skip)]
     pub charts: Charts,
 }
 
-/// What was run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RunFacts {
-    /// The experiment's name.
     pub name: String,
-    /// Its seed.
     pub seed: u64,
     /// `docker`, `local` or `sim`; empty when the run never started.
     pub engine: String,
@@ -91,7 +86,6 @@ pub struct RunFacts {
     pub trace: Option<String>,
 }
 
-/// What was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Nodes live at the end.
@@ -133,13 +127,10 @@ pub struct Figures {
 /// A node that went down unasked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadNode {
-    /// Its name.
     pub node: String,
-    /// When.
     pub at_ns: Nanos,
     /// Exit code, or minus the signal.
     pub status: Option<i32>,
-    /// Why, if told.
     pub reason: Option<String>,
 }
 

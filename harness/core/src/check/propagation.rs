@@ -42,7 +42,6 @@ const CURVE_POINTS: u8 = 100;
 /// One block's spread.
 #[derive(Clone, Debug)]
 pub struct Spread {
-    /// Which block.
     pub block: BlockId,
     /// When it was born.
     pub birth: Nanos,

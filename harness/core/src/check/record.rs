@@ -19,7 +19,6 @@ pub struct Record {
     pub started: Option<Started>,
     /// Where it ran.
     pub host: HostFacts,
-    /// All blocks.
     pub tree: BlockTree,
     /// What nodes said, where that is asked for: names of which none is another's parent.
     pub values: BlockTree,
@@ -78,11 +77,8 @@ pub struct Started {
 /// One thing that a node did.
 #[derive(Clone, Copy, Debug)]
 pub struct Move {
-    /// When.
     pub t: Nanos,
-    /// Who.
     pub node: NodeId,
-    /// What.
     pub kind: MoveKind,
 }
 
@@ -118,9 +114,7 @@ pub struct FaultSpan {
 pub struct Spend {
     /// When it was submitted.
     pub t: Nanos,
-    /// Where.
     pub node: NodeId,
-    /// Its id.
     pub txid: String,
     /// Why the node refused it, if it did.
     pub refused: Option<String>,
@@ -139,13 +133,10 @@ pub struct PeerCounters {
 /// A node that went down unasked.
 #[derive(Clone, Debug)]
 pub struct Death {
-    /// When.
     pub t: Nanos,
-    /// Who.
     pub node: NodeId,
     /// Exit code, or minus the signal.
     pub status: Option<i32>,
-    /// Why, if told.
     pub reason: Option<String>,
 }
 
@@ -163,7 +154,6 @@ pub struct Traffic {
 /// Counters of all nodes at one instant.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// When.
     pub t: Nanos,
     /// By node.
     pub nodes: Vec<NodeCounters>,

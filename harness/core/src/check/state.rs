@@ -10,7 +10,6 @@ use super::timeline::Timeline;
 /// What the live nodes' ledgers came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerState {
-    /// All the same.
     Same {
         /// How many live nodes.
         nodes: u32,

@@ -96,7 +96,6 @@ impl Story {
         self
     }
 
-    /// Any event.
     pub fn tell(&mut self, t: Nanos, what: What) {
         self.events.push(RunEvent { t, what });
     }

@@ -184,7 +184,6 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// All nodes.
     pub fn everybody(timeline: &Timeline) -> Crowd {
         Crowd::new(timeline.start(), vec![true; timeline.start().len()], false)
     }

@@ -15,7 +15,6 @@ use crate::plan::spec::Down;
 pub struct RunEvent {
     /// Nanoseconds since `go`.
     pub t: Nanos,
-    /// What happened.
     #[serde(flatten)]
     pub what: What,
 }
@@ -40,20 +39,13 @@ pub enum What {
     /// Where it runs. Second line.
     Host(HostFacts),
     /// A phase begins.
-    Phase {
-        /// Its name.
-        name: String,
-    },
+    Phase { name: String },
     /// A node's program runs, and answers its probe; or a frozen one runs again. A
     /// [`What::Tip`] of this node follows, even where its best block is the one it had before:
     /// until then its ledger counts as unknown.
-    NodeUp {
-        /// Which.
-        node: NodeId,
-    },
+    NodeUp { node: NodeId },
     /// A node's program is down or frozen, by plan or not.
     NodeDown {
-        /// Which.
         node: NodeId,
         /// The plan's way; `None` when nobody asked for it.
         how: Option<Down>,
@@ -92,28 +84,19 @@ pub enum What {
     MineMissed {
         /// The winner.
         node: NodeId,
-        /// Why.
         reason: String,
     },
     /// A node's best block changed (or is first known).
     Tip {
-        /// Whose.
         node: NodeId,
         /// The best block.
         tip: Tip,
     },
     /// What a node says changed (or is first known), of one that has no chain to tell of.
-    Value {
-        /// Whose.
-        node: NodeId,
-        /// The value.
-        value: String,
-    },
+    Value { node: NodeId, value: String },
     /// A transaction was submitted.
     Transaction {
-        /// Where.
         node: NodeId,
-        /// Its id.
         txid: String,
         /// The index of the double-spend fault that it belongs to.
         double_spend: Option<u32>,
@@ -128,7 +111,6 @@ pub enum What {
     },
     /// A node's own counters, near the end and now and then.
     Peers {
-        /// Whose.
         node: NodeId,
         /// Connections that it opened.
         outbound: u32,
@@ -141,7 +123,6 @@ pub enum What {
     },
     /// What a node's gate measured inside its node, at the end.
     Usage {
-        /// Whose.
         node: NodeId,
         /// The kernel's own counters of its interface, and what its program takes.
         usage: NodeUsage,
@@ -157,7 +138,6 @@ pub enum What {
     /// A live node's ledger state, read once the plan is over. A live node that does not answer
     /// has no such line, and fails the check.
     Ledger {
-        /// Whose.
         node: NodeId,
         /// Its best block.
         tip: Tip,

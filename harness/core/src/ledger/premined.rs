@@ -48,7 +48,6 @@ const REGTEST_BITS: u32 = 0x207f_ffff;
 pub struct Premined {
     /// The blocks after genesis as a block file: each with magic and length before it.
     pub file: Vec<u8>,
-    /// The last block.
     pub tip: Tip,
     /// Hashes by height, from genesis to the tip.
     pub hashes: Vec<BlockHash>,

@@ -13,7 +13,6 @@ use crate::plan::Plan;
 pub mod files {
     /// The plan that was carried out.
     pub const PLAN: &str = "plan.json";
-    /// What happened.
     pub const EVENTS: &str = "events.jsonl";
     /// The report, for programs.
     pub const REPORT_JSON: &str = "report.json";
@@ -29,7 +28,6 @@ pub mod files {
 pub struct Report {
     /// Format of `report.json`; [`Report::SCHEMA`].
     pub schema: u32,
-    /// The judgement.
     #[serde(flatten)]
     pub judgement: Judgement,
 }
@@ -39,7 +37,6 @@ impl Report {
     /// new fields may come without it.
     pub const SCHEMA: u32 = 2;
 
-    /// Judges a run.
     pub fn of(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Report {
         Report {
             schema: Report::SCHEMA,

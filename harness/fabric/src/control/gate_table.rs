@@ -14,7 +14,6 @@ use crate::gate_link::GateLink;
 /// A connected socket, or why there is none.
 pub(super) type Dialed = Result<OwnedFd, String>;
 
-/// One node.
 #[derive(Debug, Default)]
 struct Slot {
     /// A node is claimed once and for all: a gate that comes second is not the node's.

@@ -20,7 +20,6 @@ const SOCKET_MODE: u32 = 0o600;
 /// Every node may read files, none may write them.
 const FILE_MODE: u32 = 0o644;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct SharedDir {
     dir: PathBuf,

@@ -14,7 +14,6 @@ use tokio::io::unix::AsyncFd;
 
 use super::pollable::pollable;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Stdio {
     input: AsyncFd<Arc<OwnedFd>>,

@@ -29,7 +29,6 @@ impl Held {
     }
 }
 
-/// The pool.
 #[derive(Debug)]
 pub(super) struct Buffers {
     spare: [Vec<Box<[u8]>>; SIZES.len()],

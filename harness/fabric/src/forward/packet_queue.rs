@@ -16,7 +16,6 @@ pub(super) enum Due {
     Deliver,
 }
 
-/// A packet that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) src: NodeId,
@@ -45,7 +44,6 @@ impl PacketQueue {
         self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Adds a packet.
     pub(super) fn push(&mut self, at: Nanos, waiting: Waiting) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);

@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 
 use peerlab_link::NodeId;
 
-/// No node.
 const NOBODY: u32 = u32::MAX;
 /// Addresses per block of the table.
 const BLOCK: usize = 256;

@@ -51,7 +51,6 @@ impl Payload<'_> {
     }
 }
 
-/// See the module.
 pub(super) struct Switch {
     model: LinkModel,
     framing_bytes: u32,

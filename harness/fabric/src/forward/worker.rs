@@ -48,18 +48,12 @@ const WAKE: u64 = u64::MAX - 1;
 pub(crate) enum Command {
     /// A node's gate is open.
     Open {
-        /// Which node.
         node: NodeId,
-        /// Its device.
         device: Device,
-        /// Its gate.
         gate: Arc<GateLink>,
     },
     /// A node's gate is gone.
-    Lost {
-        /// Which node.
-        node: NodeId,
-    },
+    Lost { node: NodeId },
     /// Time zero is now.
     Go {
         /// Which nodes run from the start.
@@ -71,7 +65,6 @@ pub(crate) enum Command {
     Apply {
         /// Echoed in the answer.
         tag: u32,
-        /// What to do.
         action: Action,
     },
     /// Tell the counters.

@@ -51,7 +51,6 @@ pub enum Pipe {
 }
 
 impl Fabric {
-    /// Starts the program.
     pub fn start(program: &Path, dir: &Path, pipe: &Pipe) -> Fabric {
         let mut command = Command::new(program);
         command.arg("--dir").arg(dir);
@@ -97,7 +96,6 @@ impl Fabric {
         self.child.id()
     }
 
-    /// Sends a message.
     pub fn send(&self, message: ToFabric) {
         let request = Request::Send(message);
         assert!(self.requests.as_ref().unwrap().send(request).is_ok());

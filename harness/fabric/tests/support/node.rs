@@ -51,7 +51,6 @@ impl GateSocket {
         sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags)
     }
 
-    /// Sends a message.
     pub fn send(&self, message: &FromGate, fd: Option<BorrowedFd<'_>>) {
         // The fabric may be gone already.
         let _ = self.send_bytes(&encode(message), fd);

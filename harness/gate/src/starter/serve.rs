@@ -50,7 +50,6 @@ pub fn run() -> i32 {
     }
 }
 
-/// See the module.
 struct Starter {
     /// Descriptor 0.
     harness: OwnedFd,

@@ -33,7 +33,6 @@ pub enum NetworkError {
 /// A [`crate::Change`] that cannot be applied. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// No such node.
     #[error("there is no node {0}")]
     UnknownNode(NodeId),
     /// The groups of a partition overlap.

@@ -21,10 +21,7 @@ const MTU_MIN: u16 = 576;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It gets to the next point at this instant, which is never before the one it was asked at.
-    Deliver {
-        /// When.
-        at: Nanos,
-    },
+    Deliver { at: Nanos },
     /// It gets nowhere.
     Drop(DropReason),
 }

@@ -11,7 +11,6 @@ use peerlab_node::io::{Input, PeerId};
 
 use super::packet::{EndId, Load, Packet};
 
-/// One node.
 pub struct Node {
     /// Its program, when it runs.
     pub machine: Option<Box<Machine>>,
@@ -61,7 +60,6 @@ pub enum Stage {
     Dialling,
     /// A SYN came, and a SYN-ACK is out.
     Accepting,
-    /// Open.
     Open,
     /// The program has closed it, or died; what was written before is still being sent.
     Closing,
@@ -215,7 +213,6 @@ impl Node {
         self.ends.iter().filter_map(|slot| slot.end.as_deref())
     }
 
-    /// Their names.
     pub fn end_ids(&self) -> Vec<EndId> {
         let ends = self.ends.iter().enumerate();
         ends.filter(|(_, slot)| slot.end.is_some())

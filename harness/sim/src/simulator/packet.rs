@@ -25,11 +25,9 @@ pub struct EndId {
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Packet {
-    /// From which node.
     pub src: NodeId,
     /// From which of its connection ends.
     pub from: EndId,
-    /// To which node.
     pub dst: NodeId,
     /// To which of its connection ends; that of a SYN is not looked at.
     pub to: EndId,
@@ -43,7 +41,6 @@ pub struct Packet {
     pub first_sent: Nanos,
     /// How often its data were sent again.
     pub tries: u8,
-    /// What it is.
     pub body: Body,
 }
 
@@ -76,7 +73,6 @@ pub enum Body {
     },
     /// Is anybody there (TCP keep-alive)?
     Probe,
-    /// Yes.
     ProbeAnswer,
 }
 

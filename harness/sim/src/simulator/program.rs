@@ -25,7 +25,6 @@ use peerlab_core::plan::chance::Chance;
 /// than every block of the pre-mined chain.
 pub const EPOCH_SECS: u32 = 1_767_225_600;
 
-/// See the module.
 pub struct Programs {
     nodes: Vec<Program>,
     addresses: BTreeMap<Ipv4Addr, NodeId>,

@@ -10,7 +10,6 @@ use peerlab_link::Nanos;
 /// When and by whose doing something happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// When.
     pub at: Nanos,
     /// The node that caused it.
     pub origin: u32,
@@ -93,7 +92,6 @@ fn place_in_wheel(number: u64) -> usize {
 }
 
 impl<T> Queue<T> {
-    /// Adds a event.
     pub fn push(&mut self, key: Key, what: T) {
         if let Some(entry) = self.push_later(Entry { key, what }) {
             let place = self.current.partition_point(|other| other.key > key);

@@ -36,48 +36,27 @@ pub enum SimEvent {
     /// It is time to send again what was lost.
     Lost(Box<Packet>),
     /// A program has done its work.
-    Done {
-        /// Whose.
-        node: NodeId,
-    },
+    Done { node: NodeId },
     /// The program's timer goes off.
-    Wake {
-        /// Whose.
-        node: NodeId,
-    },
+    Wake { node: NodeId },
     /// A program is loaded.
     Loaded {
-        /// Whose.
         node: NodeId,
         /// In which of its lives.
         life: u32,
     },
     /// A handshake has taken as long as it may.
-    GiveUp {
-        /// Whose.
-        node: NodeId,
-        /// Which.
-        end: EndId,
-    },
+    GiveUp { node: NodeId, end: EndId },
     /// An address that no node has was dialled long enough.
-    NoRoute {
-        /// By whom.
-        node: NodeId,
-        /// Which.
-        addr: Box<SocketAddr>,
-    },
+    NoRoute { node: NodeId, addr: Box<SocketAddr> },
     /// A window may have opened.
     Look {
-        /// Whose.
         node: NodeId,
         /// Of which connection.
         end: EndId,
     },
     /// Idle connections are to be looked after.
-    KeepAlive {
-        /// Whose.
-        node: NodeId,
-    },
+    KeepAlive { node: NodeId },
 }
 
 impl SimEvent {
@@ -122,7 +101,6 @@ pub type CrossShardMessages = Vec<(Key, SimEvent)>;
 pub struct Observation {
     /// When, and in which order.
     pub key: Key,
-    /// What.
     pub what: Observed,
 }
 
@@ -160,7 +138,6 @@ impl std::iter::Sum for Simulated {
     }
 }
 
-/// See the module.
 pub struct Shard {
     pub(super) now: Nanos,
     /// Of the event that is being handled.

@@ -84,7 +84,6 @@ impl WorkerPool {
         &mut self.shards[location.shard as usize]
     }
 
-    /// All shards.
     pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.shards.iter_mut()
     }

@@ -12,10 +12,8 @@ use peerlab_core::error::{Error, Explain, Result};
 /// Steps from one link to the next before it is taken for a loop.
 const LINKS_MAX: usize = 8;
 
-/// See the module.
 #[derive(Debug)]
 pub enum Blobs {
-    /// A folder.
     Folder(PathBuf),
     /// A tar, and where its entries are.
     Tar(PathBuf, BTreeMap<String, Entry>),

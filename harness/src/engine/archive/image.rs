@@ -15,7 +15,6 @@ use peerlab_core::error::{Error, Explain, Result};
 /// Indexes within indexes.
 const INDEX_DEPTH_MAX: usize = 4;
 
-/// See the module.
 #[derive(Debug)]
 pub struct Archive {
     pub(super) blobs: Blobs,

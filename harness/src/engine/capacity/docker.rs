@@ -25,7 +25,6 @@ const BASE_INOTIFY: u64 = 8;
 /// What is known of an engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Daemon {
-    /// Its version.
     pub version: String,
     /// Its storage driver.
     pub storage: String,

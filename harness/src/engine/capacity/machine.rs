@@ -44,7 +44,6 @@ const NODE_NAMESPACES: [&str; 5] = ["net", "mnt", "pid", "ipc", "uts"];
 const GROUPS: &str = "/sys/fs/cgroup";
 
 impl Machine {
-    /// Reads this machine.
     pub fn read() -> Machine {
         Machine::read_with(|path| fs::read_to_string(path).ok())
     }

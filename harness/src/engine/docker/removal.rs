@@ -32,7 +32,6 @@ const CREATED_AGE_MAX: Duration = Duration::from_secs(120);
 pub struct Removed {
     /// Runs that had left something.
     pub runs: Vec<String>,
-    /// Containers of theirs.
     pub containers: usize,
 }
 

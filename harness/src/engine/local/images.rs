@@ -16,7 +16,6 @@ use peerlab_core::error::{Explain, Result};
 use peerlab_core::plan::Plan;
 use peerlab_core::plan::spec::{Group, Image};
 
-/// See the module.
 #[derive(Debug)]
 pub struct Images {
     /// Their root folders.

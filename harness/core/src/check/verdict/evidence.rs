@@ -16,9 +16,7 @@ use crate::plan::spec::{Work, WorkloadAction};
 
 /// Everything measured that expectations are held against.
 pub struct Evidence<'a> {
-    /// The plan.
     pub plan: &'a Plan,
-    /// The events.
     pub record: &'a Record,
     /// Who was live when.
     pub timeline: &'a Timeline,

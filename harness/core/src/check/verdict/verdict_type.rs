@@ -9,9 +9,7 @@ use crate::experiment::Expectation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It held.
     Held,
-    /// It did not.
     Failed,
     /// There was nothing to hold it against. Counts as failed.
     NotMeasured,
@@ -24,7 +22,6 @@ pub struct Verdict {
     pub check: &'static str,
     /// What was expected, for people.
     pub expectation: String,
-    /// What came of it.
     pub status: Status,
     /// What was measured, for people; `None` when nothing was.
     pub measured: Option<String>,

@@ -46,6 +46,11 @@ pub enum Expectation {
         /// At most.
         max: Option<u32>,
     },
+    /// Share of the blocks mined that are not in the final chain.
+    StaleRate {
+        /// At most, 0 to 1.
+        max: f64,
+    },
     /// Time from a block's birth until a share of the live nodes have it.
     Propagation {
         /// Share of nodes, percent: 50, 90 or 99.
@@ -77,6 +82,7 @@ impl Expectation {
         match self {
             Expectation::Converged { .. }
             | Expectation::ReorgDepth { .. }
+            | Expectation::StaleRate { .. }
             | Expectation::Propagation { .. } => Ability::Chain,
             Expectation::Agree { .. } => Ability::Value,
             Expectation::SameLedger | Expectation::DoubleSpend { .. } => Ability::Ledger,
@@ -92,6 +98,7 @@ impl Expectation {
             Expectation::SameLedger => "same_ledger",
             Expectation::DoubleSpend { .. } => "double_spend",
             Expectation::ReorgDepth { .. } => "reorg_depth",
+            Expectation::StaleRate { .. } => "stale_rate",
             Expectation::Propagation { .. } => "propagation",
             Expectation::Bandwidth { .. } => "bandwidth",
             Expectation::NodesUp { .. } => "nodes_up",
@@ -122,6 +129,7 @@ impl Expectation {
             Expectation::ReorgDepth { .. } => {
                 format!("deepest reorganisation {} blocks", self.bound())
             }
+            Expectation::StaleRate { .. } => "stale blocks of those mined".to_owned(),
             Expectation::Propagation {
                 quantile, phase, ..
             } => {
@@ -150,6 +158,7 @@ impl Expectation {
                 (None, Some(max)) => format!("<= {max}"),
                 (None, None) => "any".to_owned(),
             },
+            Expectation::StaleRate { max } => format!("<= {}", words::percent(*max)),
             Expectation::Propagation { below, .. } => format!("< {}", words::duration(*below)),
             Expectation::Bandwidth { below, .. } => format!("< {}", words::rate(*below)),
             Expectation::NodesUp { min } => format!(">= {min}"),
@@ -166,7 +175,7 @@ impl Expectation {
             Expectation::SameLedger
             | Expectation::DoubleSpend { .. }
             | Expectation::NodesUp { .. } => true,
-            Expectation::ReorgDepth { .. } => false,
+            Expectation::ReorgDepth { .. } | Expectation::StaleRate { .. } => false,
             Expectation::Propagation { phase, .. } | Expectation::Bandwidth { phase, .. } => {
                 phase.as_deref() == Some("warmup")
             }
@@ -186,6 +195,7 @@ impl Expectation {
                 (*max)?;
             }
             Expectation::SameLedger
+            | Expectation::StaleRate { .. }
             | Expectation::Propagation { .. }
             | Expectation::Bandwidth { .. }
             | Expectation::NodesUp { .. } => {}

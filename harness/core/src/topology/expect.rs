@@ -5,7 +5,7 @@ use peerlab_link::Nanos;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Amount, Below, Count, Rate};
+use super::units::{Amount, Below, Count, Rate, Share};
 use super::words::{DisturbanceWord, EndWord};
 use super::written::Written;
 use crate::experiment::{Expectation, NodeQuantile};
@@ -32,6 +32,9 @@ pub struct Expect {
     /// Depth of the deepest reorganisation of any node, blocks.
     #[serde(default)]
     pub reorg_depth: Option<ReorgDepth>,
+    /// Share of the blocks mined in the run that are not in the final chain.
+    #[serde(default)]
+    pub stale_rate: Option<StaleRate>,
     /// Time until a part of the nodes have a block; the median over the blocks counts.
     #[serde(default)]
     pub propagation: Option<Propagation>,
@@ -109,6 +112,14 @@ pub struct ReorgDepth {
     /// At most so deep. Default: no bound.
     #[serde(default)]
     pub max: Option<Written<Count>>,
+}
+
+/// Blocks that were mined in vain.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `stale_rate`: max")]
+pub struct StaleRate {
+    /// At most, as `5%`.
+    pub max: Written<Share>,
 }
 
 /// Time for a block to spread. At least one of `p50`, `p90` and `p99`.
@@ -200,6 +211,10 @@ impl From<&Expectation> for Expect {
                 let bound = |depth: &Option<u32>| depth.map(|depth| Written::of(Count(depth)));
                 let (min, max) = (bound(min), bound(max));
                 expect.reorg_depth = Some(ReorgDepth { min, max });
+            }
+            Expectation::StaleRate { max } => {
+                let max = Written::of(Share(*max));
+                expect.stale_rate = Some(StaleRate { max });
             }
             Expectation::Propagation {
                 quantile,

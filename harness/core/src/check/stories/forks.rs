@@ -106,3 +106,23 @@ fn without_a_tip_there_is_no_depth() {
     let no_events = judge(&s.plan, std::iter::empty());
     has_nothing_to_measure(&no_events.verdicts[0]);
 }
+
+#[test]
+fn stale_blocks_are_held_against_those_mined() {
+    let stale = |max| Expectation::StaleRate { max };
+    let s = fork_and_heal();
+    let held = s.verdict(stale(0.34));
+    holds(&held);
+    assert_eq!(held.bound, "<= 34 %");
+    let failed = s.verdict(stale(0.05));
+    fails(&failed, "33.3 %");
+    assert_eq!(
+        failed.sentence,
+        "2 of 6 blocks (33.3 %) are not in the final chain: too many."
+    );
+    has_nothing_to_measure(&Story::of(3).verdict(stale(0.05)));
+    let mut open = Story::of(3);
+    open.mines(70.0, 0, "a1", "base");
+    open.mines(71.0, 1, "b1", "base");
+    has_nothing_to_measure(&open.verdict(stale(1.0)));
+}

@@ -51,6 +51,7 @@ impl Evidence<'_> {
             Expectation::SameLedger => self.same_ledger(verdict),
             Expectation::DoubleSpend { confirmed } => self.double_spend(verdict, *confirmed),
             Expectation::ReorgDepth { min, max } => self.reorg_depth(verdict, *min, *max),
+            Expectation::StaleRate { max } => self.stale_rate(verdict, *max),
             Expectation::Propagation {
                 quantile,
                 below,

@@ -142,6 +142,29 @@ impl Evidence<'_> {
         verdict.held(depth.to_string(), format!("{story}."))
     }
 
+    pub(super) fn stale_rate(&self, verdict: Verdict, max: f64) -> Verdict {
+        let Some(rate) = self.forks.stale_rate else {
+            return verdict.not_measured("No block was mined, so none could become stale.");
+        };
+        if !self.chain.undisputed {
+            return verdict.not_measured(
+                "The live nodes ended on different chains, so no block is stale for good.",
+            );
+        }
+        let measured = words::percent(rate);
+        let story = format!(
+            "{} of {} ({measured}) are not in the final chain",
+            self.forks.stale_blocks,
+            words::count(u64::from(self.forks.mined_blocks), "block")
+        );
+        if rate <= max {
+            return verdict.held(measured, format!("{story}."));
+        }
+        verdict
+            .missed_by(words::percent(rate - max))
+            .failed(measured, format!("{story}: too many."))
+    }
+
     pub(super) fn nodes_up(&self, verdict: Verdict, min: u32) -> Verdict {
         let states = self.timeline.at_end();
         let live = states.iter().filter(|s| s.live()).count() as u64;

@@ -10,7 +10,7 @@ use crate::topology::expect::{self as file, Expect, LAG_DEFAULT};
 use crate::topology::marked::Path;
 use crate::topology::resolved::{Fault, Group, Ledger, Phases};
 use crate::topology::suggest::closest;
-use crate::topology::units::{Amount, Count};
+use crate::topology::units::{Amount, Count, Share};
 use crate::topology::words::DisturbanceWord;
 use crate::topology::written::Written;
 
@@ -72,6 +72,7 @@ fn resolve_one(
         expect.same_ledger.is_some(),
         expect.double_spend.is_some(),
         expect.reorg_depth.is_some(),
+        expect.stale_rate.is_some(),
         expect.propagation.is_some(),
         expect.bandwidth.is_some(),
         expect.nodes_up.is_some(),
@@ -128,6 +129,12 @@ fn resolve_one(
     }
     if let Some(depth) = expect.reorg_depth {
         resolved.extend(resolve_depth(problems, &path.key("reorg_depth"), depth));
+    }
+    if let Some(stale_rate) = expect.stale_rate {
+        let path = path.key("stale_rate");
+        need_blocks(problems, &path, "become stale", circumstances);
+        let max = problems.value(&path.key("max"), stale_rate.max);
+        resolved.extend(max.map(|Share(max)| Expectation::StaleRate { max }));
     }
     if let Some(propagation) = expect.propagation {
         resolve_propagation(
@@ -291,14 +298,7 @@ fn resolve_propagation(
     circumstances: &Circumstances<'_>,
     resolved: &mut Vec<Expectation>,
 ) {
-    if !circumstances.ledger.mines() {
-        problems.add(
-            path,
-            "there are no blocks to propagate",
-            "`ledger` has neither `block_interval` nor `blocks`",
-            "add `ledger: { block_interval: 10s }`, or remove the expectation",
-        );
-    }
+    need_blocks(problems, path, "propagate", circumstances);
     let phase = resolve_phase(
         problems,
         &path.key("phase"),
@@ -385,6 +385,23 @@ fn resolve_nodes_up(
     Some(Expectation::NodesUp {
         min: u32::try_from(min).unwrap_or(u32::MAX),
     })
+}
+
+/// That blocks are mined.
+fn need_blocks(
+    problems: &Problems,
+    path: &Path,
+    what_for: &str,
+    circumstances: &Circumstances<'_>,
+) {
+    if !circumstances.ledger.mines() {
+        problems.add(
+            path,
+            format!("there are no blocks to {what_for}"),
+            "`ledger` has neither `block_interval` nor `blocks`",
+            "add `ledger: { block_interval: 10s }`, or remove the expectation",
+        );
+    }
 }
 
 /// That the phase exists.

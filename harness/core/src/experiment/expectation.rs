@@ -51,6 +51,14 @@ pub enum Expectation {
         /// At most, 0 to 1.
         max: f64,
     },
+    /// Each miner's part of the final chain, against its part of the blocks that were mined. The
+    /// draw of who mines when is then no unfairness.
+    Rewards {
+        /// The miners: a group, by its name.
+        of: String,
+        /// How far the one may be from the other, as a share of the latter.
+        within: f64,
+    },
     /// Time from a block's birth until a share of the live nodes have it.
     Propagation {
         /// Share of nodes, percent: 50, 90 or 99.
@@ -83,6 +91,7 @@ impl Expectation {
             Expectation::Converged { .. }
             | Expectation::ReorgDepth { .. }
             | Expectation::StaleRate { .. }
+            | Expectation::Rewards { .. }
             | Expectation::Propagation { .. } => Ability::Chain,
             Expectation::Agree { .. } => Ability::Value,
             Expectation::SameLedger | Expectation::DoubleSpend { .. } => Ability::Ledger,
@@ -99,6 +108,7 @@ impl Expectation {
             Expectation::DoubleSpend { .. } => "double_spend",
             Expectation::ReorgDepth { .. } => "reorg_depth",
             Expectation::StaleRate { .. } => "stale_rate",
+            Expectation::Rewards { .. } => "rewards",
             Expectation::Propagation { .. } => "propagation",
             Expectation::Bandwidth { .. } => "bandwidth",
             Expectation::NodesUp { .. } => "nodes_up",
@@ -130,6 +140,9 @@ impl Expectation {
                 format!("deepest reorganisation {} blocks", self.bound())
             }
             Expectation::StaleRate { .. } => "stale blocks of those mined".to_owned(),
+            Expectation::Rewards { of, .. } => {
+                format!("part of the chain against part of the blocks mined, each of {of}")
+            }
             Expectation::Propagation {
                 quantile, phase, ..
             } => {
@@ -159,6 +172,7 @@ impl Expectation {
                 (None, None) => "any".to_owned(),
             },
             Expectation::StaleRate { max } => format!("<= {}", words::percent(*max)),
+            Expectation::Rewards { within, .. } => format!("within {}", words::percent(*within)),
             Expectation::Propagation { below, .. } => format!("< {}", words::duration(*below)),
             Expectation::Bandwidth { below, .. } => format!("< {}", words::rate(*below)),
             Expectation::NodesUp { min } => format!(">= {min}"),
@@ -175,7 +189,9 @@ impl Expectation {
             Expectation::SameLedger
             | Expectation::DoubleSpend { .. }
             | Expectation::NodesUp { .. } => true,
-            Expectation::ReorgDepth { .. } | Expectation::StaleRate { .. } => false,
+            Expectation::ReorgDepth { .. }
+            | Expectation::StaleRate { .. }
+            | Expectation::Rewards { .. } => false,
             Expectation::Propagation { phase, .. } | Expectation::Bandwidth { phase, .. } => {
                 phase.as_deref() == Some("warmup")
             }
@@ -196,6 +212,7 @@ impl Expectation {
             }
             Expectation::SameLedger
             | Expectation::StaleRate { .. }
+            | Expectation::Rewards { .. }
             | Expectation::Propagation { .. }
             | Expectation::Bandwidth { .. }
             | Expectation::NodesUp { .. } => {}

@@ -35,6 +35,9 @@ pub struct Expect {
     /// Share of the blocks mined in the run that are not in the final chain.
     #[serde(default)]
     pub stale_rate: Option<StaleRate>,
+    /// That no miner gets more or less of the chain than it mined.
+    #[serde(default)]
+    pub rewards: Option<Rewards>,
     /// Time until a part of the nodes have a block; the median over the blocks counts.
     #[serde(default)]
     pub propagation: Option<Propagation>,
@@ -120,6 +123,17 @@ pub struct ReorgDepth {
 pub struct StaleRate {
     /// At most, as `5%`.
     pub max: Written<Share>,
+}
+
+/// Each miner's part of the final chain, against its part of all blocks that were mined.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "the keys of `rewards`: of, within")]
+pub struct Rewards {
+    /// Which miners are judged: a group.
+    pub of: String,
+    /// How far the one may be from the other, as a share of the latter: with `10%` a miner of 20 %
+    /// of the blocks has from 18 % to 22 % of the chain.
+    pub within: Written<Share>,
 }
 
 /// Time for a block to spread. At least one of `p50`, `p90` and `p99`.
@@ -215,6 +229,12 @@ impl From<&Expectation> for Expect {
             Expectation::StaleRate { max } => {
                 let max = Written::of(Share(*max));
                 expect.stale_rate = Some(StaleRate { max });
+            }
+            Expectation::Rewards { of, within } => {
+                expect.rewards = Some(Rewards {
+                    of: of.clone(),
+                    within: Written::of(Share(*within)),
+                });
             }
             Expectation::Propagation {
                 quantile,

@@ -126,3 +126,29 @@ fn stale_blocks_are_held_against_those_mined() {
     open.mines(71.0, 1, "b1", "base");
     has_nothing_to_measure(&open.verdict(stale(1.0)));
 }
+
+#[test]
+fn a_miner_whose_blocks_do_not_stay_gets_less_than_its_part() {
+    let rewards = |within| Expectation::Rewards {
+        of: "peers".into(),
+        within,
+    };
+    let s = fork_and_heal();
+    let failed = s.verdict(rewards(0.5));
+    fails(&failed, "100 %");
+    assert_eq!(failed.nodes, ["peers-3"]);
+    assert_eq!(
+        failed.sentence,
+        "peers-3 mined 1 of 6 blocks and has 0 of the 4 in the final chain, 100 % less than its part."
+    );
+    holds(&s.verdict(rewards(1.0)));
+    let mut fair = Story::of(3);
+    fair.spreads(5.0, 0, "c1", "base");
+    fair.spreads(15.0, 1, "c2", "c1");
+    holds(&fair.verdict(rewards(0.0)));
+    has_nothing_to_measure(&Story::of(3).verdict(rewards(0.1)));
+    let mut open = Story::of(3);
+    open.mines(70.0, 0, "a1", "base");
+    open.mines(71.0, 1, "b1", "base");
+    has_nothing_to_measure(&open.verdict(rewards(1.0)));
+}

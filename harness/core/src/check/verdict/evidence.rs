@@ -52,6 +52,7 @@ impl Evidence<'_> {
             Expectation::DoubleSpend { confirmed } => self.double_spend(verdict, *confirmed),
             Expectation::ReorgDepth { min, max } => self.reorg_depth(verdict, *min, *max),
             Expectation::StaleRate { max } => self.stale_rate(verdict, *max),
+            Expectation::Rewards { of, within } => self.rewards(verdict, of, *within),
             Expectation::Propagation {
                 quantile,
                 below,

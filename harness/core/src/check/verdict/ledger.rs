@@ -1,6 +1,8 @@
 //! Whether the ledger is one at the end, and what it went through: states, double spends,
 //! reorganisations, nodes that are up.
 
+use std::collections::BTreeMap;
+
 use peerlab_link::NodeId;
 
 use super::agreement::NOTHING_MINED;
@@ -165,6 +167,67 @@ impl Evidence<'_> {
             .failed(measured, format!("{story}: too many."))
     }
 
+    pub(super) fn rewards(&self, verdict: Verdict, of: &str, within: f64) -> Verdict {
+        let group = self.plan.groups.iter().position(|group| group.name == of);
+        let is_judged = |miner: NodeId| {
+            let node = self.plan.nodes.get(miner.index());
+            node.is_some_and(|node| Some(node.group as usize) == group)
+        };
+        let mut mined: BTreeMap<NodeId, Earned> = BTreeMap::new();
+        let mut all = Earned::default();
+        for (block, described) in self.record.tree.mined() {
+            let Some(miner) = described.miner else {
+                continue;
+            };
+            let kept = u32::from(self.chain.blocks.contains(&block));
+            for sum in [&mut all, mined.entry(miner).or_default()] {
+                sum.mined += 1;
+                sum.kept += kept;
+            }
+        }
+        mined.retain(|miner, _| is_judged(*miner));
+        if !self.chain.undisputed {
+            return verdict.not_measured(
+                "The live nodes ended on different chains, so no block is rewarded for good.",
+            );
+        }
+        let off = |earned: &Earned| (earned.gain(&all) - 1.0).abs();
+        // Of equal ones the first.
+        let worst = mined
+            .iter()
+            .rev()
+            .max_by(|a, b| off(a.1).total_cmp(&off(b.1)));
+        let Some((miner, worst)) = worst else {
+            return verdict.not_measured(format!("No node of {of} mined a block."));
+        };
+        let off = off(worst);
+        let names = self.names(&[*miner]);
+        let story = format!(
+            "{} mined {} of {} and has {} of the {} in the final chain, {} {} than its part",
+            words::names(&names),
+            worst.mined,
+            words::count(u64::from(all.mined), "block"),
+            worst.kept,
+            all.kept,
+            words::percent(off),
+            if worst.gain(&all) < 1.0 {
+                "less"
+            } else {
+                "more"
+            },
+        );
+        let verdict = verdict.look_at(names, None);
+        if off <= within {
+            return verdict.held(
+                words::percent(off),
+                format!("{story}; no other is further off."),
+            );
+        }
+        verdict
+            .missed_by(words::percent(off - within))
+            .failed(words::percent(off), format!("{story}."))
+    }
+
     pub(super) fn nodes_up(&self, verdict: Verdict, min: u32) -> Verdict {
         let states = self.timeline.at_end();
         let live = states.iter().filter(|s| s.live()).count() as u64;
@@ -202,4 +265,20 @@ impl Evidence<'_> {
 fn were(nodes: u64) -> String {
     let verb = if nodes == 1 { "was" } else { "were" };
     format!("{} {verb}", words::count(nodes, "node"))
+}
+
+/// Blocks of a miner, or of all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Earned {
+    mined: u32,
+    /// Of these, blocks of the final chain.
+    kept: u32,
+}
+
+impl Earned {
+    /// Its part of the chain for its part of the blocks: 1 is fair.
+    fn gain(&self, all: &Earned) -> f64 {
+        let part = |own: u32, all: u32| f64::from(own) / f64::from(all.max(1));
+        part(self.kept, all.kept) / part(self.mined, all.mined)
+    }
 }

@@ -73,6 +73,7 @@ fn resolve_one(
         expect.double_spend.is_some(),
         expect.reorg_depth.is_some(),
         expect.stale_rate.is_some(),
+        expect.rewards.is_some(),
         expect.propagation.is_some(),
         expect.bandwidth.is_some(),
         expect.nodes_up.is_some(),
@@ -135,6 +136,16 @@ fn resolve_one(
         need_blocks(problems, &path, "become stale", circumstances);
         let max = problems.value(&path.key("max"), stale_rate.max);
         resolved.extend(max.map(|Share(max)| Expectation::StaleRate { max }));
+    }
+    if let Some(file::Rewards { of, within }) = expect.rewards {
+        let path = path.key("rewards");
+        need_blocks(problems, &path, "be rewarded for", circumstances);
+        let groups = circumstances.groups.iter().map(|group| group.name.as_str());
+        if !groups.clone().any(|group| group == of) {
+            problems.unknown(&path.key("of"), "group", &of, groups);
+        }
+        let within = problems.value(&path.key("within"), within);
+        resolved.extend(within.map(|Share(within)| Expectation::Rewards { of, within }));
     }
     if let Some(propagation) = expect.propagation {
         resolve_propagation(

@@ -22,9 +22,9 @@ pub fn churning(rule: &Renewal, nodes: &[NodeId], chance: &mut Chance) -> Vec<No
     going
 }
 
-/// When one node is away, from `go` until `end`. Its last absence ends there at the latest; one
+/// When one node is down, from `go` until `end`. Its last outage ends there at the latest; one
 /// that would be shorter than [`PERIOD_MIN`] for that is left out.
-pub fn absences(rule: &Renewal, how: Down, end: Nanos, chance: &mut Chance) -> Vec<Span> {
+pub fn draw_outages(rule: &Renewal, how: Down, end: Nanos, chance: &mut Chance) -> Vec<Span> {
     let (session, offline) = (rule.session.mean_ns(), rule.offline.mean_ns());
     let mut up = chance.unit() < session / (session + offline);
     let running = if up { &rule.session } else { &rule.offline };
@@ -96,7 +96,7 @@ mod tests {
         for rule in rules {
             let nodes: Vec<Vec<Span>> = (0..NODES)
                 .map(|node| {
-                    absences(
+                    draw_outages(
                         &rule,
                         Down::Kill,
                         secs(200),
@@ -106,12 +106,12 @@ mod tests {
                 .collect();
             let theory = rule.session.mean_ns() / (rule.session.mean_ns() + rule.offline.mean_ns());
             for at in [0, 1, 10, 60, 199] {
-                let away = |spans: &&Vec<Span>| {
+                let down = |spans: &&Vec<Span>| {
                     spans.iter().any(|span| {
                         span.start <= secs(at) && span.end.is_none_or(|end| secs(at) < end)
                     })
                 };
-                let share = 1.0 - nodes.iter().filter(away).count() as f64 / NODES as f64;
+                let share = 1.0 - nodes.iter().filter(down).count() as f64 / NODES as f64;
                 // Four standard deviations, and what the shortest period adds.
                 assert!(
                     (share - theory).abs() < 0.02,

@@ -4,7 +4,7 @@ use peerlab_link::proto::{Action, Timed};
 use peerlab_link::{Change, Nanos, NodeId};
 
 use super::chance::Chance;
-use super::churn::{absences, churning};
+use super::churn::{churning, draw_outages};
 use super::down::{Joined, Span, Spans};
 use super::place::{Chooser, Placement, node_name};
 use super::spec::{Cause, Down, Fault, FaultKind, Nodes, Outage};
@@ -130,10 +130,10 @@ fn add_churn(
     let end = topology.phases.settle_start();
     for rule in draw_churn(topology, placement, seed)? {
         let mut going = Vec::new();
-        for (node, absences) in rule.away {
+        for (node, outages) in rule.outages {
             all.churns[node.index()] = true;
             going.push(node);
-            for span in absences {
+            for span in outages {
                 spans.add(node, span);
             }
         }
@@ -162,11 +162,11 @@ fn add_churn(
 pub struct DrawnChurn {
     /// In which way nodes leave.
     pub how: Down,
-    /// Those that come and go, sorted, and when each is away.
-    pub away: Vec<(NodeId, Vec<Span>)>,
+    /// Those that come and go, sorted, and when each is down.
+    pub outages: Vec<(NodeId, Vec<Span>)>,
 }
 
-/// Draws who is away when, for every rule; what is listed is taken as it is.
+/// Draws who is down when, for every rule; what is listed is taken as it is.
 ///
 /// # Errors
 /// Choices of nodes that cannot be met, and nodes in two rules.
@@ -190,9 +190,9 @@ pub fn draw_churn(
     };
     let mut drawn = Vec::new();
     for (index, rule) in topology.churn.iter().enumerate() {
-        let mut away = Vec::new();
-        match &rule.goings {
-            topology::Goings::Listed(listed) => {
+        let mut outages = Vec::new();
+        match &rule.outages {
+            topology::Outages::Listed(listed) => {
                 for one in listed {
                     refuse_twice(NodeId(one.node), &one.path)?;
                     let span = |(start, end): &(Nanos, Nanos)| Span {
@@ -200,11 +200,11 @@ pub fn draw_churn(
                         end: Some(*end),
                         how: rule.how,
                     };
-                    away.push((NodeId(one.node), one.times.iter().map(span).collect()));
+                    outages.push((NodeId(one.node), one.times.iter().map(span).collect()));
                 }
-                away.sort_by_key(|(node, _)| *node);
+                outages.sort_by_key(|(node, _)| *node);
             }
-            topology::Goings::Drawn(renewal) => {
+            topology::Outages::Drawn(renewal) => {
                 let chance = Chance::new(seed, &format!("churn/{index}/nodes"));
                 let nodes = Chooser::new(topology, placement, chance).one(&renewal.nodes)?;
                 for node in &nodes {
@@ -214,13 +214,13 @@ pub fn draw_churn(
                 for node in churning(renewal, &nodes, &mut chance) {
                     let mut chance = Chance::new(seed, &format!("churn/{index}/node/{node}"));
                     let end = topology.phases.settle_start();
-                    away.push((node, absences(renewal, rule.how, end, &mut chance)));
+                    outages.push((node, draw_outages(renewal, rule.how, end, &mut chance)));
                 }
             }
         }
         drawn.push(DrawnChurn {
             how: rule.how,
-            away,
+            outages,
         });
     }
     Ok(drawn)

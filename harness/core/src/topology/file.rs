@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::expect::Expect;
-use super::listed::{AwayAt, BlockAt, ListOr, TransactionAt};
+use super::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use super::network_values::{Framing, Graph, Mode};
 use super::units::{Count, Number, Rate, Seed, Share, Size};
 use super::words::{DownWay, ProbeWay, Until};
@@ -234,7 +234,7 @@ pub struct Ledger {
 }
 
 /// Peers that come and go: either at random (`nodes`, `session` and `offline`), or at the times
-/// listed in `away`.
+/// listed in `outages`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of a churn rule")]
 pub struct Churn {
@@ -248,14 +248,14 @@ pub struct Churn {
     /// `exponential(mean 60s)` or `fixed(60s)`. (No comma inside: it would end the value.)
     #[serde(default)]
     pub session: Option<Written<Distribution>>,
-    /// How long it is away, likewise.
+    /// How long it is down, likewise.
     #[serde(default)]
     pub offline: Option<Written<Distribution>>,
-    /// In place of `nodes`, `session` and `offline`: when each node is away, as
-    /// `{ peers-3: [{ at: 0s, for: 7s }, { at: 31s, for: 5s }] }`. Away from `0s` on means that it
+    /// In place of `nodes`, `session` and `offline`: when each node is down, as
+    /// `{ peers-3: [{ at: 0s, for: 7s }, { at: 31s, for: 5s }] }`. An outage from `0s` on means that it
     /// does not start with the others.
     #[serde(default)]
-    pub away: Option<IndexMap<String, Vec<AwayAt>>>,
+    pub outages: Option<IndexMap<String, Vec<OutageAt>>>,
     /// How it leaves: `kill` (the process dies, its sockets close), `vanish` (its link goes silent
     /// first, so that its peers must time out), `stop` (politely), `freeze` (it stands still) or
     /// `replace` (it dies, and a new node with an empty disk comes in its place). Default: `kill`.

@@ -1,4 +1,4 @@
-//! What can be written out one by one in place of being drawn: blocks, transactions, absences, and
+//! What can be written out one by one in place of being drawn: blocks, transactions, outages, and
 //! the region or the first peers of each node. The rest of the file's sections are in `file`.
 
 use std::fmt;
@@ -32,10 +32,10 @@ pub struct TransactionAt {
     pub to: String,
 }
 
-/// A time that a node is away.
+/// A time that a node is down.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "the keys of an absence: at, for")]
-pub struct AwayAt {
+#[serde(deny_unknown_fields, expecting = "the keys of an outage: at, for")]
+pub struct OutageAt {
     /// From when, counted from the start of the run.
     pub at: Written<Nanos>,
     /// For how long. It is over when the settle phase begins, at the latest.

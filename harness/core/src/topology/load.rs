@@ -30,6 +30,9 @@ pub fn parse(file: &str, text: &str) -> Result<Topology> {
     resolve(file, Arc::new(document))
 }
 
+/// Keys that had another name, the old one first: what such a file wants is known.
+const RENAMED: [(&str, &str); 1] = [("away", "outages")];
+
 /// serde's message in our form.
 fn explain(document: &Document, error: &serde_yaml::Error) -> Report {
     let (line, column) = error
@@ -65,14 +68,18 @@ fn reword(message: &str) -> Report {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        let hint = match closest(key, known.iter().copied()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None if key.ends_with(')') => {
+        let renamed = RENAMED
+            .iter()
+            .find(|(old, new)| *old == key && known.contains(new));
+        let hint = match (renamed, closest(key, known.iter().copied())) {
+            (Some((_, new)), _) => format!("it is called `{new}` now"),
+            (None, Some(name)) => format!("did you mean `{name}`?"),
+            (None, None) if key.ends_with(')') => {
                 "inside { } a comma ends the value before it: separate parameters by spaces, as in \
                  `weibull(shape 0.6 mean 60s)`, or put the value in quotes"
                     .to_owned()
             }
-            None => format!("keys here: {}", list()),
+            (None, None) => format!("keys here: {}", list()),
         };
         return Report {
             causes: vec!["there is no such key here".into()],

@@ -252,21 +252,21 @@ pub struct Churn {
     /// In which way nodes leave.
     pub how: Down,
     /// Who leaves when.
-    pub goings: Goings,
+    pub outages: Outages,
 }
 
 /// Who leaves when.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Goings {
+pub enum Outages {
     /// Chance decides.
     Drawn(Renewal),
     /// These.
-    Listed(Vec<Away>),
+    Listed(Vec<NodeOutages>),
 }
 
-/// The absences of one node.
+/// The outages of one node.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Away {
+pub struct NodeOutages {
     /// Where they are written.
     pub path: Path,
     /// Who, by its index.
@@ -275,7 +275,7 @@ pub struct Away {
     pub times: Vec<(Nanos, Nanos)>,
 }
 
-/// Sessions and absences that follow each other.
+/// Sessions and outages that follow each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Renewal {
     /// Who.

@@ -20,7 +20,7 @@ const FAULTS_MIN: Nanos = Nanos::from_secs(10);
 /// word, while nothing was to be said, is missed by its keep-alive only; where that end cannot dial
 /// by itself (a static graph), it is as good as cut off until then. Then it is opened anew.
 const AGREE_MIN: Nanos = Nanos::from_secs(KEEPALIVE_AFTER.as_secs() + 4);
-/// Least length of the settle phase: its closing block comes a fifth before the end (`finish`), and
+/// Least length of the settle phase: its closing block comes a fifth before the end (`closing_phase`), and
 /// is not to be mined by a node that is still cut off.
 const SETTLE_MIN: Nanos = Nanos::from_secs(KEEPALIVE_AFTER.as_secs() + 9);
 /// At intensity 1 a kind of fault that is switched on comes up to once in this time, on average

@@ -4,12 +4,12 @@
 use indexmap::IndexMap;
 use peerlab_link::{Loss, NodeId};
 
-use super::scenario::{Away, Known, Scenario, region_in};
+use super::scenario::{Known, Outage, Scenario, region_in};
 use peerlab_core::experiment::{Down, Image, Probe};
 use peerlab_core::topology::file::{
     self, Bootstrap, Churn, Discovery, Fault, File, Ledger, Network, NodeGroup,
 };
-use peerlab_core::topology::listed::{AwayAt, BlockAt, ListOr, TransactionAt};
+use peerlab_core::topology::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use peerlab_core::topology::network_values::{Framing, Mode};
 use peerlab_core::topology::units::{Count, Number, Rate, Seed, Size};
 use peerlab_core::topology::words::{DownWay, ProbeWay, Until};
@@ -208,18 +208,18 @@ impl<'a> Writer<'a> {
     /// A rule for each way to leave.
     fn churn(&self) -> Vec<Churn> {
         let rule = |how: Down| {
-            let mut away: IndexMap<String, Vec<AwayAt>> = IndexMap::new();
-            let ours = |away: &&Away| away.how == how;
-            for one in self.scenario.away.iter().filter(ours) {
-                let at = AwayAt {
+            let mut outages: IndexMap<String, Vec<OutageAt>> = IndexMap::new();
+            let ours = |outages: &&Outage| outages.how == how;
+            for one in self.scenario.outages.iter().filter(ours) {
+                let at = OutageAt {
                     at: Written::of(one.start),
                     lasts: Written::of(one.end.saturating_sub(one.start)),
                 };
-                away.entry(self.name(one.node)).or_default().push(at);
+                outages.entry(self.name(one.node)).or_default().push(at);
             }
-            (!away.is_empty()).then(|| Churn {
+            (!outages.is_empty()).then(|| Churn {
                 how: Some(Written::of(DownWay(how))),
-                away: Some(away),
+                outages: Some(outages),
                 ..Churn::default()
             })
         };

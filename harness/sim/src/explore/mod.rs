@@ -2,13 +2,13 @@
 //! that still shows it. A [`Judge`] says what fails in a plan: [`Simulator`], or a script in tests.
 //!
 //! `draw` gives each seed a [`Scenario`] with faults of its own, `search` judges many of them,
-//! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `finish` keeps it fair and
+//! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `closing_phase` keeps it fair and
 //! `steady` keeps it from hanging on a moment, `file` writes it. Every plan that is judged is that of a written file.
 
+mod closing_phase;
 mod ddmin;
 mod draw;
 mod file;
-mod finish;
 mod judge;
 mod reduce;
 mod scenario;
@@ -28,7 +28,7 @@ pub use draw::{Base, Intensity};
 pub use file::yaml;
 pub use judge::{Failure, Judge, failures_of};
 pub use reduce::Size;
-pub use scenario::{Away, Fault, Known, Scenario};
+pub use scenario::{Fault, Known, Outage, Scenario};
 pub use search::{Audience, FailingSeed, Found, Limits, search};
 pub use shrink::{Shrunk, Watch, plan_of, shrink};
 pub use simulated::Simulator;

@@ -1,5 +1,5 @@
 //! One experiment with nothing left to chance: every node with its region and first peers, every
-//! block, payment, absence and fault with its time. It is drawn from an experiment and a seed
+//! block, payment, outage and fault with its time. It is drawn from an experiment and a seed
 //! (`of`), written as a file (`file`), and made smaller (`reduce`). What engines run is always the
 //! plan of its file, never this.
 
@@ -38,8 +38,8 @@ pub struct Scenario {
     pub blocks: Vec<Moment>,
     /// Who pays when, sorted by time.
     pub payments: Vec<Moment>,
-    /// Absences, sorted by node and start.
-    pub away: Vec<Away>,
+    /// Outages, sorted by node and start.
+    pub outages: Vec<Outage>,
     /// Faults.
     pub faults: Vec<Fault>,
     /// What must hold.
@@ -57,9 +57,9 @@ pub enum Known {
     Edges(Vec<(u32, u32)>),
 }
 
-/// A node is away for a while.
+/// A node is down for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Away {
+pub struct Outage {
     /// Who.
     pub node: u32,
     /// From when.
@@ -89,10 +89,10 @@ impl Scenario {
     pub fn of(topology: &Topology, seed: u64) -> Result<Scenario> {
         let plan = compile(topology, seed)?;
         let placement = Placement::new(topology, seed);
-        let mut away: Vec<Away> = Vec::new();
+        let mut outages: Vec<Outage> = Vec::new();
         for rule in draw_churn(topology, &placement, seed)? {
-            for (node, spans) in rule.away {
-                away.extend(spans.iter().map(|span| Away {
+            for (node, spans) in rule.outages {
+                outages.extend(spans.iter().map(|span| Outage {
                     node: node.0,
                     start: span.start,
                     end: span.end.unwrap_or(topology.phases.settle_start()),
@@ -100,7 +100,7 @@ impl Scenario {
                 }));
             }
         }
-        away.sort_by_key(|away| (away.node, away.start));
+        outages.sort_by_key(|outages| (outages.node, outages.start));
         let moments = |wanted: fn(&Work) -> Option<u32>| {
             let moment = |action: &spec::WorkloadAction| {
                 wanted(&action.work).map(|node| Moment {
@@ -129,7 +129,7 @@ impl Scenario {
                 Work::Transaction { node, .. } => Some(node.0),
                 _ => None,
             }),
-            away,
+            outages,
             faults: faults(topology, &plan),
             expect: topology.expect.clone(),
         })
@@ -145,9 +145,9 @@ impl Scenario {
         (0..self.node_count() as u32).collect()
     }
 
-    /// What happens: faults, absences, blocks and payments.
+    /// What happens: faults, outages, blocks and payments.
     pub fn event_count(&self) -> usize {
-        self.faults.len() + self.away.len() + self.blocks.len() + self.payments.len()
+        self.faults.len() + self.outages.len() + self.blocks.len() + self.payments.len()
     }
 
     /// The region of a node.

@@ -1,10 +1,10 @@
 //! Shrinking: a scenario that fails is made smaller, step by step, as long as the same expectation
 //! fails. A step is taken only when
 //!
-//! - what is left is smaller ([`Size`]), its graph is still in one piece, its finish is fair
-//!   (`finish`), and its *file* is a right experiment: what is written is what was judged;
+//! - what is left is smaller ([`Size`]), its graph is still in one piece, its closing phase is fair
+//!   (`closing_phase`), and its *file* is a right experiment: what is written is what was judged;
 //! - the same kind of expectation fails, and not for want of anything to measure;
-//! - and, if that was so at first, it holds again once all faults and absences are left out: else
+//! - and, if that was so at first, it holds again once all faults and outages are left out: else
 //!   the shrunk experiment would only show one that is impossible, as a graph in two pieces;
 //! - and, if that was so at first, it fails as well when blocks come a little earlier or later
 //!   (`steady`): else real nodes would not show it.
@@ -43,7 +43,7 @@ pub struct Shrunk {
     pub failure: Failure,
     /// Size at first.
     pub from: Size,
-    /// Whether it does not fail without its faults and absences.
+    /// Whether it does not fail without its faults and outages.
     pub needs_events: bool,
     /// Plans judged.
     pub simulations: usize,
@@ -192,11 +192,11 @@ impl Shrinker<'_> {
     }
 
     fn holds_when_calm(&mut self, scenario: &Scenario) -> Result<bool> {
-        let calm = scenario.calm();
-        if plan_of(&calm).is_err() {
+        let fault_free_control = scenario.fault_free_control();
+        if plan_of(&fault_free_control).is_err() {
             return Ok(false);
         }
-        Ok(self.judged(&calm)?.is_none() && !self.out_of_time)
+        Ok(self.judged(&fault_free_control)?.is_none() && !self.out_of_time)
     }
 
     /// The failure of the kind that is looked for. A file that is no right experiment has none.
@@ -238,7 +238,7 @@ impl Shrinker<'_> {
 
     fn fewer_events(&mut self) -> Result<()> {
         self.fewer(self.best.faults.len(), Scenario::keep_faults)?;
-        self.fewer(self.best.away.len(), Scenario::keep_away)?;
+        self.fewer(self.best.outages.len(), Scenario::keep_outages)?;
         self.fewer(self.best.payments.len(), Scenario::keep_payments)?;
         let spare = self.best.spare_blocks();
         self.fewer(spare.len(), |scenario, part| {

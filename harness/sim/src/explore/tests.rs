@@ -72,7 +72,7 @@ struct Script {
     payments: usize,
     partitions: usize,
     kills: usize,
-    absences: usize,
+    outages: usize,
     acquaintances: usize,
 }
 
@@ -96,7 +96,7 @@ impl Script {
             payments: tasks(|work| matches!(work, Work::Transaction { .. })),
             partitions: faults(|fault| fault.sides().is_some()),
             kills: faults(|fault| fault.kind().is_some_and(|kind| kind.down().is_some())),
-            absences: faults(|fault| fault.kind().is_none()),
+            outages: faults(|fault| fault.kind().is_none()),
             acquaintances: known.sum(),
         }
     }
@@ -108,7 +108,7 @@ impl Script {
             && there.payments >= self.payments
             && there.partitions >= self.partitions
             && there.kills >= self.kills
-            && there.absences >= self.absences
+            && there.outages >= self.outages
             && there.acquaintances >= self.acquaintances
     }
 }
@@ -166,7 +166,7 @@ proptest! {
 }
 
 #[test]
-fn drawn_faults_lie_in_their_phase_and_the_finish_is_fair() {
+fn drawn_faults_lie_in_their_phase_and_the_closing_phase_is_fair() {
     let base = base("quickstart.yaml");
     let mut kinds = std::collections::BTreeSet::new();
     for seed in 0..200 {
@@ -495,7 +495,9 @@ fn can_be_smaller(scenario: &Scenario, judge: &dyn Judge, guarded: bool) -> Opti
         scenario.is_fair()
             && scenario.is_connected()
             && of(scenario)
-            && (!guarded || (plan_of(&scenario.calm()).is_ok() && !of(&scenario.calm())))
+            && (!guarded
+                || (plan_of(&scenario.fault_free_control()).is_ok()
+                    && !of(&scenario.fault_free_control())))
     };
     let without = |count: usize, gone: usize| -> Vec<usize> {
         (0..count).filter(|index| *index != gone).collect()
@@ -508,8 +510,8 @@ fn can_be_smaller(scenario: &Scenario, judge: &dyn Judge, guarded: bool) -> Opti
     each("fault", it.faults.len(), &|gone| {
         it.keep_faults(&without(it.faults.len(), gone))
     });
-    each("absence", it.away.len(), &|gone| {
-        it.keep_away(&without(it.away.len(), gone))
+    each("outage", it.outages.len(), &|gone| {
+        it.keep_outages(&without(it.outages.len(), gone))
     });
     each("payment", it.payments.len(), &|gone| {
         it.keep_payments(&without(it.payments.len(), gone))
@@ -540,10 +542,10 @@ prop_compose! {
         payments in 0usize..4,
         partitions in 0usize..2,
         kills in 0usize..3,
-        absences in 0usize..2,
+        outages in 0usize..2,
         acquaintances in 0usize..6,
     ) -> Script {
-        Script { nodes, blocks, payments, partitions, kills, absences, acquaintances }
+        Script { nodes, blocks, payments, partitions, kills, outages, acquaintances }
     }
 }
 

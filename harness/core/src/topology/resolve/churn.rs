@@ -1,4 +1,4 @@
-//! Churn rules: either drawn, or with every absence listed.
+//! Churn rules: either drawn, or with every outage listed.
 
 use indexmap::IndexMap;
 use peerlab_link::Nanos;
@@ -11,9 +11,9 @@ use super::selection::resolve_selection;
 use crate::experiment::PERIOD_MIN;
 use crate::plan::spec::Down;
 use crate::topology::file;
-use crate::topology::listed::AwayAt;
+use crate::topology::listed::OutageAt;
 use crate::topology::marked::Path;
-use crate::topology::resolved::{Away, Churn, Goings, Phases, Renewal};
+use crate::topology::resolved::{Churn, NodeOutages, Outages, Phases, Renewal};
 use crate::topology::units::Share;
 use crate::topology::words::DownWay;
 
@@ -30,17 +30,17 @@ pub fn resolve_churn(
         let path = path.item(index);
         let how = problems.optional(&path.key("how"), rule.how.take());
         let how = how.map_or(Down::Kill, |DownWay(how)| how);
-        let goings = match rule.away.take() {
-            None => resolve_renewal(problems, &path, rule, names).map(Goings::Drawn),
-            Some(away) => {
+        let outages = match rule.outages.take() {
+            None => resolve_renewal(problems, &path, rule, names).map(Outages::Drawn),
+            Some(outages) => {
                 refuse_draws(problems, &path, &rule);
-                let path = path.key("away");
-                Some(Goings::Listed(resolve_away(
-                    problems, &path, away, names, phases,
+                let path = path.key("outages");
+                Some(Outages::Listed(resolve_outages(
+                    problems, &path, outages, names, phases,
                 )))
             }
         };
-        resolved.extend(goings.map(|goings| Churn { how, goings }));
+        resolved.extend(outages.map(|outages| Churn { how, outages }));
     }
     resolved
 }
@@ -60,7 +60,7 @@ fn resolve_renewal(
         problems.add(
             path,
             format!("`{key}` is missing"),
-            "churn is drawn from `nodes`, `session` and `offline`, or listed in `away`",
+            "churn is drawn from `nodes`, `session` and `offline`, or listed in `outages`",
             format!("add `{key}:`; `peerlab schema` describes every key"),
         );
     }
@@ -90,30 +90,30 @@ fn refuse_draws(problems: &Problems, path: &Path, rule: &file::Churn) {
         problems.add(
             &path.name(key),
             format!("`{key}` has no meaning here"),
-            "every absence is listed in `away`, so that nothing is drawn",
-            "remove it, or remove `away`",
+            "every outage is listed in `outages`, so that nothing is drawn",
+            "remove it, or remove `outages`",
         );
     }
 }
 
-fn resolve_away(
+fn resolve_outages(
     problems: &Problems,
     path: &Path,
-    away: IndexMap<String, Vec<AwayAt>>,
+    outages: IndexMap<String, Vec<OutageAt>>,
     names: &Names,
     phases: Option<Phases>,
-) -> Vec<Away> {
+) -> Vec<NodeOutages> {
     let mut resolved = Vec::new();
-    for (name, absences) in away {
+    for (name, outages) in outages {
         let node = node_of(problems, &path.name(&name), &name, names);
         let own = path.key(&name);
-        let times: Vec<Option<(Nanos, Nanos)>> = absences
+        let times: Vec<Option<(Nanos, Nanos)>> = outages
             .into_iter()
             .enumerate()
-            .map(|(index, absence)| resolve_absence(problems, &own.item(index), absence, phases))
+            .map(|(index, outage)| resolve_outage(problems, &own.item(index), outage, phases))
             .collect();
         if let Some(node) = node {
-            resolved.push(Away {
+            resolved.push(NodeOutages {
                 path: path.name(&name),
                 node,
                 times: times.into_iter().flatten().collect(),
@@ -123,20 +123,20 @@ fn resolve_away(
     resolved
 }
 
-fn resolve_absence(
+fn resolve_outage(
     problems: &Problems,
     path: &Path,
-    absence: AwayAt,
+    outage: OutageAt,
     phases: Option<Phases>,
 ) -> Option<(Nanos, Nanos)> {
-    let start = problems.value(&path.key("at"), absence.at);
-    let lasts = problems.value(&path.key("for"), absence.lasts);
+    let start = problems.value(&path.key("at"), outage.at);
+    let lasts = problems.value(&path.key("for"), outage.lasts);
     let (start, lasts) = (start?, lasts?);
     let end = start.saturating_add(lasts);
     if lasts < PERIOD_MIN {
         problems.add(
             &path.key("for"),
-            "the absence is too short",
+            "the outage is too short",
             format!(
                 "it lasts {}, and a program cannot end and start faster",
                 seconds(lasts)
@@ -149,7 +149,7 @@ fn resolve_absence(
     if end > settle {
         problems.add(
             &path.key("for"),
-            "the absence ends after churn does",
+            "the outage ends after churn does",
             format!(
                 "it ends at {}, and everybody is back when the settle phase begins, at {}",
                 seconds(end),

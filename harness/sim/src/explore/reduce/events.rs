@@ -1,4 +1,4 @@
-//! Fewer faults, absences, payments, blocks and expectations.
+//! Fewer faults, outages, payments, blocks and expectations.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use crate::explore::scenario::{Fault, Scenario};
 use peerlab_core::experiment::Expectation;
 
 impl Scenario {
-    /// Without any fault or absence: what must hold then. What is expected of faults is left out.
+    /// Without any fault or outage: what must hold then. What is expected of faults is left out.
     #[must_use]
-    pub fn calm(&self) -> Scenario {
+    pub fn fault_free_control(&self) -> Scenario {
         let expect = self.expect.iter().filter_map(Expectation::without_faults);
         Scenario {
             expect: expect.collect(),
             faults: Vec::new(),
-            away: Vec::new(),
+            outages: Vec::new(),
             ..self.clone()
         }
     }
@@ -47,11 +47,11 @@ impl Scenario {
         }
     }
 
-    /// With these absences only.
+    /// With these outages only.
     #[must_use]
-    pub fn keep_away(&self, kept: &[usize]) -> Scenario {
+    pub fn keep_outages(&self, kept: &[usize]) -> Scenario {
         Scenario {
-            away: kept.iter().map(|index| self.away[*index]).collect(),
+            outages: kept.iter().map(|index| self.outages[*index]).collect(),
             ..self.clone()
         }
     }

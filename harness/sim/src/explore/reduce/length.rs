@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use peerlab_link::Nanos;
 
 use super::ROUND_TO;
-use crate::explore::scenario::{Away, Fault, Scenario};
+use crate::explore::scenario::{Fault, Outage, Scenario};
 use peerlab_core::experiment::PERIOD_MIN;
 use peerlab_core::topology::{Moment, Phases};
 
@@ -15,7 +15,7 @@ const WARMUP_LEFT: Nanos = Nanos::from_secs(5);
 
 impl Scenario {
     /// Without a stretch of time that lies within one phase. What lay in it is gone; what reached
-    /// into it is shorter. The blocks that decide move with the finish.
+    /// into it is shorter. The blocks that decide move with the closing phase.
     #[must_use]
     pub fn cut(&self, from: Nanos, until: Nanos) -> Scenario {
         let length = until.saturating_sub(from);
@@ -51,10 +51,10 @@ impl Scenario {
             .filter(|block| !self.decides(block.at))
             .copied()
             .collect();
-        let away = self.away.iter().map(|away| Away {
-            start: moved(away.start),
-            end: moved(away.end),
-            ..*away
+        let outages = self.outages.iter().map(|outages| Outage {
+            start: moved(outages.start),
+            end: moved(outages.end),
+            ..*outages
         });
         let fault = |fault: &Fault| Fault {
             start: moved(fault.start),
@@ -65,8 +65,8 @@ impl Scenario {
             phases: cut_phases(self.phases, from, length),
             blocks: left(&others),
             payments: left(&self.payments),
-            away: away
-                .filter(|away| away.end.saturating_sub(away.start) >= PERIOD_MIN)
+            outages: outages
+                .filter(|outages| outages.end.saturating_sub(outages.start) >= PERIOD_MIN)
                 .collect(),
             faults: self.faults.iter().map(fault).collect(),
             ..self.clone()
@@ -84,7 +84,7 @@ impl Scenario {
         smaller
     }
 
-    /// Puts the blocks that decide where the finish wants them.
+    /// Puts the blocks that decide where the closing phase wants them.
     fn set_deciding(&mut self, miners: &[u32]) {
         self.clear_quiets();
         let at = self.deciding_times();
@@ -126,7 +126,7 @@ impl Scenario {
         let counts = [
             self.blocks.len(),
             self.payments.len(),
-            self.away.len(),
+            self.outages.len(),
             self.faults.len(),
         ];
         let all: Vec<usize> = (0..counts.iter().sum()).collect();
@@ -137,7 +137,7 @@ impl Scenario {
     }
 
     /// With the times of these events rounded to whole seconds: starts down, ends up. Blocks are
-    /// numbered first, then payments, absences and faults. Blocks that decide stay.
+    /// numbered first, then payments, outages and faults. Blocks that decide stay.
     #[must_use]
     pub fn round(&self, events: &[usize]) -> Scenario {
         let events: BTreeSet<usize> = events.iter().copied().collect();
@@ -161,9 +161,9 @@ impl Scenario {
                 payment.at = down(payment.at);
             }
         }
-        for away in &mut rounded.away {
+        for outages in &mut rounded.outages {
             if chosen() {
-                (away.start, away.end) = (down(away.start), up(away.end));
+                (outages.start, outages.end) = (down(outages.start), up(outages.end));
             }
         }
         for fault in &mut rounded.faults {
@@ -177,7 +177,9 @@ impl Scenario {
         }
         rounded.blocks.sort_by_key(|block| block.at);
         rounded.payments.sort_by_key(|payment| payment.at);
-        rounded.away.sort_by_key(|away| (away.node, away.start));
+        rounded
+            .outages
+            .sort_by_key(|outages| (outages.node, outages.start));
         rounded
     }
 }

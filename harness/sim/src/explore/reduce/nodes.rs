@@ -109,10 +109,10 @@ impl Scenario {
         self.payments
             .iter_mut()
             .for_each(|payment| payment.node = renamed(payment.node));
-        self.away.retain(|away| away.node != gone);
-        self.away
+        self.outages.retain(|outages| outages.node != gone);
+        self.outages
             .iter_mut()
-            .for_each(|away| away.node = renamed(away.node));
+            .for_each(|outages| outages.node = renamed(outages.node));
         for fault in &mut self.faults {
             let renamed = |node: NodeId| NodeId(renamed(node.0));
             fault.kind.remove_node(NodeId(gone), renamed);

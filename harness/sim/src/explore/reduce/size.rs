@@ -14,7 +14,7 @@ use peerlab_core::topology::{
 pub struct Size {
     /// Nodes.
     pub nodes: usize,
-    /// Faults, absences, blocks and payments.
+    /// Faults, outages, blocks and payments.
     pub events: usize,
     /// Expectations.
     pub expectations: usize,
@@ -78,12 +78,15 @@ impl Scenario {
             .iter()
             .chain(&self.payments)
             .map(|moment| moment.at);
-        let away = self.away.iter().flat_map(|away| [away.start, away.end]);
+        let outages = self
+            .outages
+            .iter()
+            .flat_map(|outages| [outages.start, outages.end]);
         let faults = self
             .faults
             .iter()
             .flat_map(|fault| [Some(fault.start), fault.end]);
         let phases = [self.phases.warmup, self.phases.faults, self.phases.settle];
-        moments.chain(away).chain(faults.flatten()).chain(phases)
+        moments.chain(outages).chain(faults.flatten()).chain(phases)
     }
 }

@@ -13,7 +13,7 @@ use bitcoin::{Block, BlockHash};
 use peerlab_node::chain::{
     Batch, BlockUndo, Damage, Loaded, Salvage, Store, StoreError, genesis_hash,
 };
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::record::{self, RecordError};
 use super::salvage;
@@ -100,10 +100,10 @@ impl RedbStore {
         key: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<T, RecordError>,
     ) -> Result<Option<T>, StoreError> {
+        let db = self.db()?;
         let read = || -> Result<Option<T>, redb::Error> {
-            let table = match self.db_ref().begin_read()?.open_table(table) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                table => table?,
+            let Some(table) = open_table(db, table)? else {
+                return Ok(None);
             };
             let Some(value) = table.get(key)? else {
                 return Ok(None);
@@ -112,15 +112,7 @@ impl RedbStore {
                 .map(Some)
                 .map_err(|error| redb::Error::Corrupted(error.to_string()))
         };
-        self.db()?;
         read().map_err(|error| redb_error("read", error))
-    }
-
-    /// Only after `db()` was `Ok`.
-    fn db_ref(&self) -> &Database {
-        self.db
-            .as_ref()
-            .unwrap_or_else(|| unreachable!("checked by the caller"))
     }
 }
 
@@ -254,38 +246,32 @@ fn io_error(doing: &'static str, cause: io::Error) -> StoreError {
 /// Reads and verifies every record; what is damaged is named. An error is damage, too, or a
 /// failure of the device.
 fn load_all(db: &Database) -> Result<Loaded, redb::Error> {
-    let mut loaded = Loaded::default();
     let mut damage = Vec::new();
-    let mut index = Vec::new();
-    for_each(db, INDEX, |key, value| {
-        let decoded = hash_of(key)
-            .and_then(|hash| record::decode_index(&hash, value).map(|record| (hash, record)));
-        index.extend(note(&mut damage, "index", key, decoded));
+    let index = read_all(db, INDEX, "index", &mut damage, |key, value| {
+        let hash = hash_of(key)?;
+        Ok((hash, record::decode_index(&hash, value)?))
     })?;
-    loaded.index.extend(index);
-    for_each(db, COINS, |key, value| {
-        let decoded = record::decode_coin(key, value);
-        loaded
-            .coins
-            .extend(note(&mut damage, "coins", key, decoded));
+    let coins = read_all(db, COINS, "coins", &mut damage, record::decode_coin)?;
+    let mut states: Vec<_> = read_all(db, STATE, "state", &mut damage, |key, value| {
+        let state = record::decode_state(key, value)?;
+        Ok((key == STATE_KEY).then_some(state))
     })?;
-    for_each(db, STATE, |key, value| {
-        let decoded = record::decode_state(key, value);
-        loaded.state = note(&mut damage, "state", key, decoded).filter(|_| key == STATE_KEY);
+    let bodies = read_all(db, BLOCKS, "blocks", &mut damage, |key, value| {
+        let hash = hash_of(key)?;
+        record::decode_block(&hash, value).map(|_| hash)
     })?;
-    let mut bodies = BTreeSet::new();
-    for_each(db, BLOCKS, |key, value| {
-        let decoded =
-            hash_of(key).and_then(|hash| record::decode_block(&hash, value).map(|_| hash));
-        bodies.extend(note(&mut damage, "blocks", key, decoded));
+    let undos = read_all(db, UNDOS, "undos", &mut damage, |key, value| {
+        let hash = hash_of(key)?;
+        record::decode_undo(&hash, value).map(|_| hash)
     })?;
-    let mut undos = BTreeSet::new();
-    for_each(db, UNDOS, |key, value| {
-        let decoded = hash_of(key).and_then(|hash| record::decode_undo(&hash, value).map(|_| hash));
-        undos.extend(note(&mut damage, "undos", key, decoded));
-    })?;
-    damage.extend(missing(&loaded, &bodies, &undos));
-    loaded.damage = damage;
+    let mut loaded = Loaded {
+        index,
+        coins,
+        state: states.pop().flatten(),
+        damage,
+    };
+    let missing = missing(&loaded, &bodies, &undos);
+    loaded.damage.extend(missing);
     Ok(loaded)
 }
 
@@ -320,38 +306,44 @@ fn missing(
     damage
 }
 
-fn note<T>(
-    damage: &mut Vec<Damage>,
-    part: &'static str,
-    key: &[u8],
-    decoded: Result<T, RecordError>,
-) -> Option<T> {
-    decoded
-        .map_err(|error| {
-            let name = hash_of(key).map_or_else(|_| String::new(), |hash| format!(" of {hash}"));
-            damage.push(Damage::new(part, format!("record{name}: {error}")));
-        })
-        .ok()
-}
-
 fn hash_of(key: &[u8]) -> Result<BlockHash, RecordError> {
     BlockHash::from_slice(key).map_err(|_| RecordError("key is no hash"))
 }
 
-fn for_each(
+/// The sound records of a table; the others are noted as damage.
+fn read_all<T, C: Default + Extend<T>>(
     db: &Database,
     table: Table,
-    mut visit: impl FnMut(&[u8], &[u8]),
-) -> Result<(), redb::Error> {
-    let table = match db.begin_read()?.open_table(table) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
-        table => table?,
+    part: &'static str,
+    damage: &mut Vec<Damage>,
+    decode: impl Fn(&[u8], &[u8]) -> Result<T, RecordError>,
+) -> Result<C, redb::Error> {
+    let mut sound = C::default();
+    let Some(table) = open_table(db, table)? else {
+        return Ok(sound);
     };
     for item in table.iter()? {
         let (key, value) = item?;
-        visit(key.value(), value.value());
+        match decode(key.value(), value.value()) {
+            Ok(record) => sound.extend([record]),
+            Err(error) => {
+                let name = hash_of(key.value()).map_or(String::new(), |hash| format!(" of {hash}"));
+                damage.push(Damage::new(part, format!("record{name}: {error}")));
+            }
+        }
     }
-    Ok(())
+    Ok(sound)
+}
+
+/// `None` if nothing was ever written to it.
+fn open_table(
+    db: &Database,
+    table: Table,
+) -> Result<Option<ReadOnlyTable<&'static [u8], &'static [u8]>>, redb::Error> {
+    match db.begin_read()?.open_table(table) {
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        table => Ok(Some(table?)),
+    }
 }
 
 fn write_batch(db: &Database, batch: &Batch) -> Result<(), redb::Error> {

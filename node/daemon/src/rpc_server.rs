@@ -2,7 +2,6 @@
 //! connections. What a call means is the business of [`crate::rpc::methods`]; here it is only passed
 //! on, and its caller parked where it waits for a block.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,9 +20,9 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
 use crate::rpc::auth::Credentials;
-use crate::rpc::context::Reply;
+use crate::rpc::context::{Answer, Reply};
 use crate::rpc::envelope::{self, Body, Call, Sender};
-use crate::rpc::error::{Code, RpcError};
+use crate::rpc::error::{Code, RpcError, fail};
 use crate::rpc::wait::{Tip, TipWait};
 use crate::task;
 
@@ -52,7 +51,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// What the caller is answered.
-    fn call(&self, call: Call) -> Result<Reply, RpcError>;
+    fn call(&self, call: Call) -> Answer;
     /// The best block, as it changes.
     fn tip(&self) -> watch::Receiver<Tip>;
     /// True once the daemon is to stop.
@@ -63,7 +62,7 @@ pub trait Backend {
 struct Shared<B> {
     backend: Rc<B>,
     credentials: Credentials,
-    waiters: Cell<usize>,
+    waiters: Semaphore,
 }
 
 /// Serves until the backend stops. Must run in a [`tokio::task::LocalSet`].
@@ -76,7 +75,7 @@ pub async fn serve<B: Backend + 'static>(
     let shared = Rc::new(Shared {
         backend,
         credentials,
-        waiters: Cell::new(0),
+        waiters: Semaphore::new(WAITERS_MAX),
     });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let accept = async {
@@ -218,46 +217,20 @@ async fn carry_out<B: Backend>(
     }
 }
 
-/// One parked caller; gives its place back when dropped, also when the client hangs up.
-struct Place<'a>(&'a Cell<usize>);
-
-impl<'a> Place<'a> {
-    fn take(taken: &'a Cell<usize>) -> Option<Place<'a>> {
-        (taken.get() < WAITERS_MAX).then(|| {
-            taken.set(taken.get() + 1);
-            Place(taken)
-        })
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
 async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, RpcError> {
-    let _place = Place::take(&shared.waiters).ok_or_else(|| {
-        RpcError::new(
+    // Given back when dropped, also when the client hangs up.
+    let Ok(_place) = shared.waiters.try_acquire() else {
+        return fail(
             Code::Misc,
             format!("Too many callers wait for a block (limit {WAITERS_MAX})"),
-        )
-    })?;
+        );
+    };
     let mut tip = shared.backend.tip();
     let mut stopping = shared.backend.stopping();
-    let changed = async {
-        // An error means that the daemon is gone; the last tip is answered.
-        let _ = tip.wait_for(|tip| wait.is_over(tip)).await;
-    };
-    let timeout = async {
-        match wait.timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
-        () = changed => {}
-        () = timeout => {}
+        // An error means that the daemon is gone; the last tip is answered.
+        _ = tip.wait_for(|tip| wait.is_over(tip)) => {}
+        () = tokio::time::sleep(wait.timeout.unwrap_or(Duration::MAX)) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
     let tip = shared.backend.tip().borrow().to_json();

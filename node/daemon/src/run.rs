@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::hub::{Hub, RpcBackend};
 use crate::load;
 use crate::memory;
-use crate::rpc::auth::{COOKIE_BYTES, Cookie, Credentials};
+use crate::rpc::auth::{Cookie, Credentials};
 use crate::rpc_server::{self, ACCEPT_RETRY_DELAY, Backend};
 use crate::task;
 use crate::timer::Timer;
@@ -48,12 +48,13 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
 }
 
 async fn live(settings: Arc<Settings>) -> Result<(), Failure> {
-    let mut signals = Signals::listen()?;
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
     let _lock = prepare_folder(&settings.folder)?;
     let store = load::store_path(&settings.folder);
     let timer =
         Timer::new().map_err(|error| Failure::new("the system gives no timer").cause(error))?;
-    let hub = Hub::new(Clock::start(), timer, store, random_number()?);
+    let hub = Hub::new(Clock::start(), timer, store, u64::from_le_bytes(random()?));
     info!(
         "peerlab-node {} starting, data in {}",
         env!("CARGO_PKG_VERSION"),
@@ -69,7 +70,8 @@ async fn live(settings: Arc<Settings>) -> Result<(), Failure> {
         .collect::<Result<Vec<TcpSocket>, Failure>>()?;
     let ended = tokio::select! {
         outcome = serve(&settings, &hub, sockets) => outcome,
-        () = signals.received() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
         () = stop_asked(&hub) => Ok(()),
     };
     info!("stopping");
@@ -106,7 +108,7 @@ async fn serve(
         .await
         .map_err(|_| Failure::new("loading ended without a result"))??;
     memory::give_back();
-    let machine = settings.machine(chain, random_number()?, hub.clock().now());
+    let machine = settings.machine(chain, u64::from_le_bytes(random()?), hub.clock().now());
     info!(
         height = machine.chain().tip().height,
         hash = %machine.chain().tip().hash,
@@ -159,9 +161,7 @@ async fn start_rpc(
     let (credentials, cookie) = match &settings.rpc_login {
         Some((user, password)) => (Credentials::new(user, password), None),
         None => {
-            let mut bytes = [0; COOKIE_BYTES];
-            random(&mut bytes)?;
-            let cookie = Cookie::create(&settings.folder, bytes).map_err(|error| {
+            let cookie = Cookie::create(&settings.folder, random()?).map_err(|error| {
                 Failure::new(format!(
                     "cannot write the RPC cookie into {}",
                     settings.folder.display()
@@ -230,15 +230,11 @@ fn bind(addr: SocketAddr) -> Result<TcpSocket, Failure> {
     })
 }
 
-fn random(bytes: &mut [u8]) -> Result<(), Failure> {
-    getrandom::fill(bytes)
-        .map_err(|error| Failure::new("the system gives no randomness").cause(error))
-}
-
-fn random_number() -> Result<u64, Failure> {
-    let mut bytes = [0; 8];
-    random(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], Failure> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::new("the system gives no randomness").cause(error))?;
+    Ok(bytes)
 }
 
 async fn stop_asked(hub: &Rc<Hub>) {
@@ -247,27 +243,6 @@ async fn stop_asked(hub: &Rc<Hub>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// The signals that ask for a clean end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Signals, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new("cannot listen for signals").cause(error))
-        };
-        Ok(Signals {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new("cannot listen for signals").cause(error))
 }

@@ -20,9 +20,9 @@ use tracing::{debug, error, info};
 
 use crate::clock::Clock;
 use crate::link::{self, Host, Link};
-use crate::rpc::context::{Context, Reply};
+use crate::rpc::context::{Answer, Context};
 use crate::rpc::envelope::Call;
-use crate::rpc::error::{Code, RpcError};
+use crate::rpc::error::{Code, fail};
 use crate::rpc::methods;
 use crate::rpc::wait::Tip;
 use crate::rpc_server::Backend;
@@ -268,11 +268,11 @@ impl Host for Hub {
 pub struct RpcBackend(pub Rc<Hub>);
 
 impl Backend for RpcBackend {
-    fn call(&self, call: Call) -> Result<Reply, RpcError> {
+    fn call(&self, call: Call) -> Answer {
         let hub = &self.0;
         let mut machine = hub.machine.borrow_mut();
         let Some(node) = machine.as_mut() else {
-            return Err(RpcError::new(Code::InWarmup, WARMUP_STATUS));
+            return fail(Code::InWarmup, WARMUP_STATUS);
         };
         let mut context = Context {
             machine: node,

@@ -4,12 +4,11 @@
 use std::str::FromStr;
 
 use bitcoin::consensus::Decodable;
-use bitcoin::hashes::Hash;
-use bitcoin::hex::FromHex;
+use bitcoin::consensus::encode::deserialize_hex;
 use bitcoin::{Amount, BlockHash, Txid};
 use serde_json::Value;
 
-use super::error::{Code, RpcError};
+use super::error::{Code, RpcError, fail};
 
 /// Hex digits of a hash.
 const HASH_HEX_DIGITS: usize = 64;
@@ -86,11 +85,7 @@ impl Arguments {
     /// # Errors
     /// `Type` if it is something else.
     pub fn text_opt(&self, index: usize) -> Result<Option<&str>, RpcError> {
-        if self.has(index) {
-            self.text(index).map(Some)
-        } else {
-            Ok(None)
-        }
+        self.has(index).then(|| self.text(index)).transpose()
     }
 
     /// A whole number.
@@ -158,7 +153,7 @@ impl Arguments {
     /// # Errors
     /// `Type`, or `InvalidParameter` if it is not 64 hex digits.
     pub fn block_hash(&self, index: usize) -> Result<BlockHash, RpcError> {
-        self.hash(index).map(BlockHash::from_byte_array)
+        parse_hash(self.text(index)?, self.name(index))
     }
 
     /// A transaction id.
@@ -166,10 +161,6 @@ impl Arguments {
     /// # Errors
     /// As [`Arguments::block_hash`].
     pub fn txid(&self, index: usize) -> Result<Txid, RpcError> {
-        self.hash(index).map(Txid::from_byte_array)
-    }
-
-    fn hash(&self, index: usize) -> Result<[u8; 32], RpcError> {
         parse_hash(self.text(index)?, self.name(index))
     }
 
@@ -187,10 +178,7 @@ impl Arguments {
             },
             Value::String(text) => text.clone(),
             _ => {
-                return Err(RpcError::new(
-                    Code::Type,
-                    "Amount is not a number or string",
-                ));
+                return fail(Code::Type, "Amount is not a number or string");
             }
         };
         Amount::from_str_in(&text, bitcoin::Denomination::Bitcoin)
@@ -206,7 +194,7 @@ impl Arguments {
         index: usize,
         failure: impl FnOnce() -> RpcError,
     ) -> Result<T, RpcError> {
-        decode_hex(self.text(index)?).ok_or_else(failure)
+        deserialize_hex(self.text(index)?).map_err(|_| failure())
     }
 
     fn name(&self, index: usize) -> &'static str {
@@ -227,25 +215,18 @@ impl Arguments {
     }
 }
 
-/// Decodes hex to `T`, consuming all of it.
-pub fn decode_hex<T: Decodable>(hex: &str) -> Option<T> {
-    let bytes = Vec::<u8>::from_hex(hex).ok()?;
-    bitcoin::consensus::deserialize(&bytes).ok()
-}
-
 /// Reads a hash as people write it (last byte first); `name` is that of the argument.
 ///
 /// # Errors
 /// `InvalidParameter` if it is not 64 hex digits.
-pub fn parse_hash(text: &str, name: &str) -> Result<[u8; 32], RpcError> {
+fn parse_hash<T: FromStr>(text: &str, name: &str) -> Result<T, RpcError> {
     if text.len() != HASH_HEX_DIGITS {
         return Err(parameter(&format!(
             "{name} must be of length {HASH_HEX_DIGITS} (not {}, for '{text}')",
             text.len()
         )));
     }
-    BlockHash::from_str(text)
-        .map(BlockHash::to_byte_array)
+    text.parse()
         .map_err(|_| parameter(&format!("{name} must be hexadecimal string (not '{text}')")))
 }
 

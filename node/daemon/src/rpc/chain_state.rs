@@ -9,8 +9,8 @@ use peerlab_node::chain::CoinSet;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
-use super::context::{Context, Reply, done};
-use super::error::{Code, RpcError};
+use super::context::{Answer, Context, Reply, done};
+use super::error::{Code, RpcError, fail};
 use super::script_json::script_pubkey;
 use super::tx_json::{btc, difficulty};
 use super::wait::{TipWait, Until};
@@ -18,10 +18,7 @@ use super::wait::{TipWait, Until};
 /// A tip older than this is not the network's: Bitcoin Core's `-maxtipage`, seconds.
 const TIP_AGE_MAX_SECS: u32 = 24 * 60 * 60;
 
-pub(super) fn getblockchaininfo(
-    context: &mut Context<'_>,
-    _: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn getblockchaininfo(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let chain = context.machine.chain();
     let tip = chain.tip();
     let headers = chain.best_header().height;
@@ -48,11 +45,11 @@ pub(super) fn getblockchaininfo(
     }))
 }
 
-pub(super) fn getdifficulty(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn getdifficulty(context: &mut Context<'_>, _: &Arguments) -> Answer {
     done(difficulty(context.machine.chain().tip().header.bits))
 }
 
-pub(super) fn getchaintips(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn getchaintips(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let tips = context.machine.chain().tips();
     let shown: Vec<Value> = tips
         .iter()
@@ -68,10 +65,7 @@ pub(super) fn getchaintips(context: &mut Context<'_>, _: &Arguments) -> Result<R
     done(shown)
 }
 
-pub(super) fn gettxout(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn gettxout(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let txid = arguments.txid(0)?;
     let Ok(vout) = u32::try_from(arguments.integer(1)?) else {
         return done(Value::Null);
@@ -99,16 +93,13 @@ pub(super) fn gettxout(
     }))
 }
 
-pub(super) fn gettxoutsetinfo(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn gettxoutsetinfo(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let hash_type = arguments.text_opt(0)?.unwrap_or("hash_serialized_3");
     if arguments.has(1) {
-        return Err(RpcError::new(
+        return fail(
             Code::InvalidParameter,
             "Querying specific block heights requires coinstatsindex",
-        ));
+        );
     }
     let chain = context.machine.chain();
     let stats = chain.utxo_stats();
@@ -117,10 +108,10 @@ pub(super) fn gettxoutsetinfo(
         "muhash" => Some(("muhash", stats.muhash.to_string())),
         "none" => None,
         other => {
-            return Err(RpcError::new(
+            return fail(
                 Code::InvalidParameter,
                 format!("'{other}' is not a valid hash_type"),
-            ));
+            );
         }
     };
     let mut shown = json!({
@@ -165,10 +156,7 @@ fn serialized_hash(coins: &CoinSet) -> String {
     sha256d::Hash::from_engine(engine).to_string()
 }
 
-pub(super) fn waitfornewblock(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn waitfornewblock(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let timeout = timeout(arguments, 0)?;
     let from = if arguments.has(1) {
         arguments.block_hash(1)?
@@ -178,21 +166,18 @@ pub(super) fn waitfornewblock(
     wait(Until::Other(from), timeout)
 }
 
-pub(super) fn waitforblock(_: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn waitforblock(_: &mut Context<'_>, arguments: &Arguments) -> Answer {
     wait(
         Until::Block(arguments.block_hash(0)?),
         timeout(arguments, 1)?,
     )
 }
 
-pub(super) fn waitforblockheight(
-    _: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn waitforblockheight(_: &mut Context<'_>, arguments: &Arguments) -> Answer {
     wait(Until::Height(arguments.integer(0)?), timeout(arguments, 1)?)
 }
 
-fn wait(until: Until, timeout: Option<Duration>) -> Result<Reply, RpcError> {
+fn wait(until: Until, timeout: Option<Duration>) -> Answer {
     Ok(Reply::Wait(TipWait { until, timeout }))
 }
 

@@ -38,7 +38,10 @@ pub enum Reply {
     Wait(TipWait),
 }
 
+/// What a method comes to.
+pub type Answer = Result<Reply, RpcError>;
+
 /// A plain answer.
-pub(super) fn done(value: impl Into<Value>) -> Result<Reply, RpcError> {
+pub(super) fn done(value: impl Into<Value>) -> Answer {
     Ok(Reply::Done(value.into()))
 }

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::error::{Code, RpcError};
+use super::error::{Code, RpcError, fail};
 
 /// Most requests in one batch: each is carried out in turn while peers wait.
 pub const BATCH_REQUESTS_MAX: usize = 1_000;
@@ -44,28 +44,16 @@ impl Sender {
 
     /// The reply to this request.
     pub fn reply(&self, outcome: Result<Value, RpcError>) -> Value {
-        let mut reply = Map::new();
-        match self.version {
-            Version::V1 => {
-                let (result, error) = match outcome {
-                    Ok(result) => (result, Value::Null),
-                    Err(error) => (Value::Null, error.to_json()),
-                };
-                reply.insert("result".into(), result);
-                reply.insert("error".into(), error);
-            }
-            Version::V2 => {
-                reply.insert("jsonrpc".into(), json!("2.0"));
-                match outcome {
-                    Ok(result) => reply.insert("result".into(), result),
-                    Err(error) => reply.insert("error".into(), error.to_json()),
-                };
-            }
-        }
+        let mut reply = match (self.version, outcome) {
+            (Version::V1, Ok(result)) => json!({ "result": result, "error": null }),
+            (Version::V1, Err(error)) => json!({ "result": null, "error": error.to_json() }),
+            (Version::V2, Ok(result)) => json!({ "jsonrpc": "2.0", "result": result }),
+            (Version::V2, Err(error)) => json!({ "jsonrpc": "2.0", "error": error.to_json() }),
+        };
         if let Some(id) = &self.id {
-            reply.insert("id".into(), id.clone());
+            reply["id"] = id.clone();
         }
-        Value::Object(reply)
+        reply
     }
 
     /// HTTP status of a single reply.
@@ -118,15 +106,12 @@ pub fn parse(body: &[u8]) -> Result<Body, RpcError> {
         serde_json::from_slice(body).map_err(|_| RpcError::new(Code::ParseError, "Parse error"))?;
     match value {
         Value::Object(_) => Ok(Body::Single(request(value))),
-        Value::Array(requests) if requests.len() > BATCH_REQUESTS_MAX => Err(RpcError::new(
+        Value::Array(requests) if requests.len() > BATCH_REQUESTS_MAX => fail(
             Code::ParseError,
             format!("A batch holds at most {BATCH_REQUESTS_MAX} requests"),
-        )),
+        ),
         Value::Array(requests) => Ok(Body::Batch(requests.into_iter().map(request).collect())),
-        _ => Err(RpcError::new(
-            Code::ParseError,
-            "Top-level object parse error",
-        )),
+        _ => fail(Code::ParseError, "Top-level object parse error"),
     }
 }
 
@@ -210,7 +195,7 @@ mod tests {
     #[test]
     fn version_2_replies_have_one_member_and_status_200() {
         let request = single(r#"{"jsonrpc":"2.0","method":"nope","id":1}"#);
-        let outcome = Err(RpcError::new(Code::MethodNotFound, "Method not found"));
+        let outcome = fail(Code::MethodNotFound, "Method not found");
         assert_eq!(request.sender.http_status(&outcome), 200);
         assert_eq!(
             request.sender.reply(outcome),

@@ -1,7 +1,5 @@
 //! Errors as JSON-RPC reports them: Bitcoin Core's codes, by Bitcoin Core's names.
 
-use std::fmt::Display;
-
 use serde_json::{Value, json};
 
 /// Error codes of Bitcoin Core (`src/rpc/protocol.h`), those that this node uses.
@@ -14,7 +12,7 @@ pub enum Code {
     MethodNotFound = -32601,
     /// Parameters that exclude each other.
     InvalidParams = -32602,
-    /// Something broke inside the node.
+    /// Something broke inside the node: nothing the caller could have done better.
     InternalError = -32603,
     /// The body is no JSON.
     ParseError = -32700,
@@ -67,15 +65,18 @@ impl RpcError {
         }
     }
 
-    /// A defect or a failure of the store: nothing the caller could have done better.
-    pub fn internal(cause: impl Display) -> RpcError {
-        RpcError::new(Code::InternalError, cause.to_string())
-    }
-
     /// The `error` member of a reply.
     pub fn to_json(&self) -> Value {
         json!({ "code": self.code as i32, "message": self.message })
     }
+}
+
+/// A failure of this kind.
+///
+/// # Errors
+/// Always: that is what it is for.
+pub fn fail<T>(code: Code, message: impl Into<String>) -> Result<T, RpcError> {
+    Err(RpcError::new(code, message))
 }
 
 #[cfg(test)]

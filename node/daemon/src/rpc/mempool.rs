@@ -7,15 +7,15 @@ use peerlab_node::mempool::{Mempool, MempoolEntry};
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
-use super::context::{Context, Reply, done};
-use super::error::{Code, RpcError};
+use super::context::{Answer, Context, done};
+use super::error::{Code, fail};
 use super::tx_json::btc;
 
 /// What each transaction of a pool takes beside its bytes, roughly: its entry and its places in
 /// the maps.
 const BOOKKEEPING_BYTES: usize = 500;
 
-pub(super) fn getmempoolinfo(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn getmempoolinfo(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let pool = context.machine.mempool();
     let fees: Amount = pool.iter().map(|entry| entry.fee).sum();
     let relay_fee = btc(Amount::from_sat(pool.min_relay_fee()));
@@ -34,18 +34,15 @@ pub(super) fn getmempoolinfo(context: &mut Context<'_>, _: &Arguments) -> Result
     }))
 }
 
-pub(super) fn getrawmempool(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn getrawmempool(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let verbose = arguments.flag_or(0, false)?;
     let with_sequence = arguments.flag_or(1, false)?;
     let pool = context.machine.mempool();
     if verbose && with_sequence {
-        return Err(RpcError::new(
+        return fail(
             Code::InvalidParameter,
             "Verbose results cannot contain mempool sequence values.",
-        ));
+        );
     }
     if verbose {
         let entries: Map<String, Value> = pool
@@ -62,18 +59,12 @@ pub(super) fn getrawmempool(
     done(txids)
 }
 
-pub(super) fn getmempoolentry(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn getmempoolentry(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let txid = arguments.txid(0)?;
     let pool = context.machine.mempool();
     match pool.get(&txid) {
         Some(entry) => done(entry_json(pool, entry)),
-        None => Err(RpcError::new(
-            Code::InvalidAddressOrKey,
-            "Transaction not in mempool",
-        )),
+        None => fail(Code::InvalidAddressOrKey, "Transaction not in mempool"),
     }
 }
 

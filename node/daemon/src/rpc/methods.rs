@@ -1,7 +1,7 @@
 //! The methods: which there are, what arguments they take, and who carries them out.
 
 use super::arguments::Arguments;
-use super::context::{Context, Reply, done};
+use super::context::{Answer, Context, done};
 use super::envelope::Call;
 use super::error::{Code, RpcError};
 use super::{blocks, chain_state, control, mempool, mining, network, raw_transactions};
@@ -10,7 +10,7 @@ use super::{blocks, chain_state, control, mempool, mining, network, raw_transact
 /// may mine.
 pub const NONCES_PER_CALL: u64 = mining::BLOCKS_PER_CALL_MAX;
 
-type Handler = fn(&mut Context<'_>, &Arguments) -> Result<Reply, RpcError>;
+type Handler = fn(&mut Context<'_>, &Arguments) -> Answer;
 
 /// A method.
 pub(super) struct Method {
@@ -118,7 +118,7 @@ fn find(name: &str) -> Option<&'static Method> {
 ///
 /// # Errors
 /// What the caller is answered, with Bitcoin Core's codes and words.
-pub fn call(context: &mut Context<'_>, call: Call) -> Result<Reply, RpcError> {
+pub fn call(context: &mut Context<'_>, call: Call) -> Answer {
     let method = find(&call.method)
         .ok_or_else(|| RpcError::new(Code::MethodNotFound, "Method not found"))?;
     let arguments = Arguments::new(method.arguments, method.required, call.params)?
@@ -126,7 +126,7 @@ pub fn call(context: &mut Context<'_>, call: Call) -> Result<Reply, RpcError> {
     (method.handler)(context, &arguments)
 }
 
-fn help(_: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
+fn help(_: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let Some(command) = arguments.text_opt(0)? else {
         return done(overview());
     };

@@ -3,33 +3,30 @@
 use std::sync::Arc;
 
 use bitcoin::address::NetworkUnchecked;
-use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::{Address, Block, ScriptBuf, Transaction};
 use peerlab_node::chain::template::{BlockTemplate, commit_to_body, mine};
 use peerlab_node::chain::{BlockError, BlockStatus};
 use serde_json::{Value, json};
 
-use super::arguments::{Arguments, decode_hex};
-use super::context::{Context, NETWORK, Reply, done};
-use super::error::{Code, RpcError};
+use super::arguments::Arguments;
+use super::context::{Answer, Context, NETWORK, done};
+use super::error::{Code, RpcError, fail};
 
 /// Blocks mined by one call, at most: peers wait meanwhile.
 pub(super) const BLOCKS_PER_CALL_MAX: u64 = 1_000;
 
-pub(super) fn generatetoaddress(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn generatetoaddress(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let count = u64::try_from(arguments.integer(0)?).unwrap_or(0);
     let payout = address(arguments.text(1)?)
         .ok_or_else(|| RpcError::new(Code::InvalidAddressOrKey, "Error: Invalid address"))?;
     // Regtest's target is met by every second nonce, so there is nothing to count.
     arguments.integer_or(2, 0)?;
     if count > BLOCKS_PER_CALL_MAX {
-        return Err(RpcError::new(
+        return fail(
             Code::InvalidParameter,
             format!("nblocks may be at most {BLOCKS_PER_CALL_MAX}"),
-        ));
+        );
     }
     let mut hashes = Vec::new();
     for offset in 0..count {
@@ -43,16 +40,16 @@ pub(super) fn generatetoaddress(
         let hash = block.block_hash();
         machine
             .submit_block(context.now, Arc::new(block))
-            .map_err(|error| not_accepted(&error))?;
+            .map_err(|error| {
+                let message = format!("ProcessNewBlock, block not accepted: {error}");
+                RpcError::new(Code::InternalError, message)
+            })?;
         hashes.push(hash.to_string());
     }
     done(hashes)
 }
 
-pub(super) fn generateblock(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn generateblock(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let payout = output(arguments.text(0)?).ok_or_else(|| {
         RpcError::new(
             Code::InvalidAddressOrKey,
@@ -84,18 +81,15 @@ pub(super) fn generateblock(
     done(json!({ "hash": hash }))
 }
 
-pub(super) fn submitblock(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn submitblock(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let block: Block = arguments.consensus(0, || {
         RpcError::new(Code::Deserialization, "Block decode failed")
     })?;
     if !block.txdata.first().is_some_and(Transaction::is_coinbase) {
-        return Err(RpcError::new(
+        return fail(
             Code::Deserialization,
             "Block does not start with a coinbase",
-        ));
+        );
     }
     let hash = block.block_hash();
     let known = context.machine.chain().entry(&hash);
@@ -113,7 +107,7 @@ pub(super) fn submitblock(
             // Stored, and so far not worth connecting.
             _ => done("inconclusive"),
         },
-        Err(BlockError::Store(error)) => Err(RpcError::new(Code::Database, error.to_string())),
+        Err(BlockError::Store(error)) => fail(Code::Database, error.to_string()),
         Err(error) => done(error.reason().into_owned()),
     }
 }
@@ -126,13 +120,13 @@ fn chosen(context: &Context<'_>, named: &Value) -> Result<Arc<Transaction>, RpcE
     if let Ok(txid) = text.parse() {
         return match context.machine.mempool().get(&txid) {
             Some(entry) => Ok(Arc::clone(entry.tx.transaction())),
-            None => Err(RpcError::new(
+            None => fail(
                 Code::InvalidAddressOrKey,
                 format!("Transaction {text} not in mempool."),
-            )),
+            ),
         };
     }
-    decode_hex(text).map(Arc::new).ok_or_else(|| {
+    deserialize_hex(text).map(Arc::new).map_err(|_| {
         RpcError::new(
             Code::Deserialization,
             format!(
@@ -168,14 +162,11 @@ fn search(block: &mut Block) -> Result<(), RpcError> {
     if mine(block) {
         Ok(())
     } else {
-        Err(RpcError::internal(
+        fail(
+            Code::InternalError,
             "no nonce gives the block a proof of work",
-        ))
+        )
     }
-}
-
-fn not_accepted(error: &BlockError) -> RpcError {
-    RpcError::internal(format!("ProcessNewBlock, block not accepted: {error}"))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use peerlab_node::time::Time;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
-use super::context::{Context, Reply, done};
-use super::error::{Code, RpcError};
+use super::context::{Answer, Context, done};
+use super::error::{Code, RpcError, fail};
 use super::peer_json::{peer_json, service_names};
 use super::tx_json::btc;
 
@@ -26,7 +26,7 @@ const UPLOAD_TIMEFRAME_SECS: u32 = 86_400;
 /// Bitcoin Core version whose answers these are.
 const CORE_VERSION: u32 = 280_000;
 
-pub(super) fn getpeerinfo(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn getpeerinfo(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let machine = &context.machine;
     let peers: Vec<Value> = machine
         .peers()
@@ -35,14 +35,11 @@ pub(super) fn getpeerinfo(context: &mut Context<'_>, _: &Arguments) -> Result<Re
     done(peers)
 }
 
-pub(super) fn getconnectioncount(
-    context: &mut Context<'_>,
-    _: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn getconnectioncount(context: &mut Context<'_>, _: &Arguments) -> Answer {
     done(context.machine.peers().count())
 }
 
-pub(super) fn getnettotals(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn getnettotals(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let totals = context.machine.totals();
     done(json!({
         "totalbytesrecv": totals.received.total(),
@@ -59,7 +56,7 @@ pub(super) fn getnettotals(context: &mut Context<'_>, _: &Arguments) -> Result<R
     }))
 }
 
-pub(super) fn getnetworkinfo(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn getnetworkinfo(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let machine = &context.machine;
     let config = machine.config();
     let (inbound, outbound): (Vec<_>, Vec<_>) =
@@ -100,10 +97,7 @@ pub(super) fn getnetworkinfo(context: &mut Context<'_>, _: &Arguments) -> Result
     }))
 }
 
-pub(super) fn getnodeaddresses(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn getnodeaddresses(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let count = arguments.integer_or(0, NODE_ADDRESSES_DEFAULT)?;
     let count = usize::try_from(count)
         .map_err(|_| RpcError::new(Code::InvalidParameter, "Address count out of range"))?;
@@ -127,7 +121,7 @@ pub(super) fn getnodeaddresses(
     done(shown)
 }
 
-pub(super) fn addnode(context: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn addnode(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let (text, command) = (arguments.text(0)?, arguments.text(1)?);
     let addr = node_address(text)?;
     let machine = &mut context.machine;
@@ -135,34 +129,28 @@ pub(super) fn addnode(context: &mut Context<'_>, arguments: &Arguments) -> Resul
         "onetry" => machine.try_node(context.now, addr),
         "add" => {
             if !machine.add_node(context.now, addr) {
-                return Err(RpcError::new(
-                    Code::NodeAlreadyAdded,
-                    "Error: Node already added",
-                ));
+                return fail(Code::NodeAlreadyAdded, "Error: Node already added");
             }
         }
         "remove" => {
             if !machine.remove_node(addr) {
-                return Err(RpcError::new(
+                return fail(
                     Code::NodeNotAdded,
                     "Error: Node could not be removed. It has not been added previously.",
-                ));
+                );
             }
         }
         _ => {
-            return Err(RpcError::new(
+            return fail(
                 Code::InvalidParameter,
                 format!("command is 'add', 'remove' or 'onetry', not '{command}'"),
-            ));
+            );
         }
     }
     done(Value::Null)
 }
 
-pub(super) fn getaddednodeinfo(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn getaddednodeinfo(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let only = arguments.text_opt(0)?.map(node_address).transpose()?;
     let machine = &context.machine;
     let direction = |addr: SocketAddr| {
@@ -190,18 +178,12 @@ pub(super) fn getaddednodeinfo(
         })
         .collect();
     if only.is_some() && shown.is_empty() {
-        return Err(RpcError::new(
-            Code::NodeNotAdded,
-            "Error: Node has not been added.",
-        ));
+        return fail(Code::NodeNotAdded, "Error: Node has not been added.");
     }
     done(shown)
 }
 
-pub(super) fn disconnectnode(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn disconnectnode(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let address = arguments.text_opt(0)?.filter(|address| !address.is_empty());
     let gone = match (address, arguments.has(1)) {
         (Some(address), false) => {
@@ -213,28 +195,25 @@ pub(super) fn disconnectnode(
             id.is_some_and(|id| context.machine.disconnect_peer(context.now, id))
         }
         _ => {
-            return Err(RpcError::new(
+            return fail(
                 Code::InvalidParams,
                 "Only one of address and nodeid should be provided.",
-            ));
+            );
         }
     };
     if gone {
         done(Value::Null)
     } else {
-        Err(RpcError::new(
-            Code::NodeNotConnected,
-            "Node not found in connected nodes",
-        ))
+        fail(Code::NodeNotConnected, "Node not found in connected nodes")
     }
 }
 
-pub(super) fn ping(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn ping(context: &mut Context<'_>, _: &Arguments) -> Answer {
     context.machine.ping_all(context.now);
     done(Value::Null)
 }
 
-pub(super) fn setban(context: &mut Context<'_>, arguments: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn setban(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let (text, command) = (arguments.text(0)?, arguments.text(1)?);
     let subnet: Subnet = text
         .parse()
@@ -242,28 +221,25 @@ pub(super) fn setban(context: &mut Context<'_>, arguments: &Arguments) -> Result
     match command {
         "add" => {
             if context.machine.has_ban(&subnet, context.now) {
-                return Err(RpcError::new(
-                    Code::NodeAlreadyAdded,
-                    "Error: IP/Subnet already banned",
-                ));
+                return fail(Code::NodeAlreadyAdded, "Error: IP/Subnet already banned");
             }
             let until = ban_end(context, arguments)?;
             context.machine.set_ban(context.now, subnet, until);
         }
         "remove" => {
             if !context.machine.clear_ban(&subnet) {
-                return Err(RpcError::new(
+                return fail(
                     Code::InvalidIpOrSubnet,
                     "Error: Unban failed. Requested address/subnet was not previously manually \
                      banned.",
-                ));
+                );
             }
         }
         _ => {
-            return Err(RpcError::new(
+            return fail(
                 Code::InvalidParameter,
                 format!("command is 'add' or 'remove', not '{command}'"),
-            ));
+            );
         }
     }
     done(Value::Null)
@@ -282,15 +258,15 @@ fn ban_end(context: &Context<'_>, arguments: &Arguments) -> Result<Time, RpcErro
     };
     let end = Time(u64::try_from(end).unwrap_or(u64::MAX));
     if end < context.now {
-        return Err(RpcError::new(
+        return fail(
             Code::InvalidParameter,
             "Error: Absolute timestamp is in the past",
-        ));
+        );
     }
     Ok(end)
 }
 
-pub(super) fn listbanned(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn listbanned(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let now = context.now.unix_secs();
     let shown: Vec<Value> = context
         .machine
@@ -309,7 +285,7 @@ pub(super) fn listbanned(context: &mut Context<'_>, _: &Arguments) -> Result<Rep
     done(shown)
 }
 
-pub(super) fn clearbanned(context: &mut Context<'_>, _: &Arguments) -> Result<Reply, RpcError> {
+pub(super) fn clearbanned(context: &mut Context<'_>, _: &Arguments) -> Answer {
     context.machine.clear_bans();
     done(Value::Null)
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::constants::genesis_block;
 use bitcoin::{Amount, Transaction, Txid};
 use peerlab_node::chain::is_unspendable;
 use peerlab_node::mempool::{MempoolEntry, TxReject};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::arguments::{Arguments, decode_hex};
+use super::arguments::Arguments;
 use super::blocks::{body, confirmations};
-use super::context::{Context, NETWORK, Reply, done};
-use super::error::{Code, RpcError};
-use super::tx_json::{btc, transaction, virtual_size};
+use super::context::{Answer, Context, NETWORK, done};
+use super::error::{Code, RpcError, fail};
+use super::tx_json::{btc, transaction};
 
 /// Bitcoin Core's default of `maxfeerate`, for 1,000 virtual bytes: 0.1 BTC.
 const FEE_RATE_MAX_DEFAULT: Amount = Amount::from_sat(10_000_000);
@@ -24,17 +24,14 @@ const DECODE_HINT: &str = "TX decode failed. Make sure the tx has at least one i
 const FEE_EXCEEDED: &str = "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)";
 const BURN_EXCEEDED: &str = "Unspendable output exceeds maximum configured by user (maxburnamount)";
 
-pub(super) fn sendrawtransaction(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn sendrawtransaction(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let tx: Transaction = arguments.consensus(0, decode_failure)?;
     let fee_rate_max = arguments.amount_or(1, FEE_RATE_MAX_DEFAULT)?;
     let burn_max = arguments.amount_or(2, Amount::ZERO)?;
     let burns =
         |output: &bitcoin::TxOut| is_unspendable(&output.script_pubkey) && output.value > burn_max;
     if tx.output.iter().any(burns) {
-        return Err(RpcError::new(Code::Verify, BURN_EXCEEDED));
+        return fail(Code::Verify, BURN_EXCEEDED);
     }
     let tx = Arc::new(tx);
     let txid = tx.compute_txid();
@@ -44,7 +41,7 @@ pub(super) fn sendrawtransaction(
         .check(machine.chain(), context.now, tx.clone());
     match checked {
         Ok(entry) if pays_too_much(&entry, fee_rate_max) => {
-            return Err(RpcError::new(Code::Verify, FEE_EXCEEDED));
+            return fail(Code::Verify, FEE_EXCEEDED);
         }
         // Scripts are not verified twice: their verdict is remembered.
         Ok(_) => {}
@@ -58,23 +55,20 @@ pub(super) fn sendrawtransaction(
     }
 }
 
-pub(super) fn testmempoolaccept(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn testmempoolaccept(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let raw = arguments.array(0)?;
     let fee_rate_max = arguments.amount_or(1, FEE_RATE_MAX_DEFAULT)?;
     if raw.is_empty() || raw.len() > TESTED_AT_ONCE_MAX {
-        return Err(RpcError::new(
+        return fail(
             Code::InvalidParameter,
             format!("Array must contain between 1 and {TESTED_AT_ONCE_MAX} transactions."),
-        ));
+        );
     }
     let transactions = raw
         .iter()
         .map(|hex| {
             let hex = hex.as_str().unwrap_or_default();
-            decode_hex::<Transaction>(hex).ok_or_else(|| {
+            deserialize_hex::<Transaction>(hex).map_err(|_| {
                 RpcError::new(
                     Code::Deserialization,
                     format!("TX decode failed: {hex} Make sure the tx has at least one input."),
@@ -119,47 +113,39 @@ fn test(context: &Context<'_>, tx: Arc<Transaction>, fee_rate_max: Amount) -> Va
     verdict
 }
 
-pub(super) fn decoderawtransaction(
-    _: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn decoderawtransaction(_: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let tx: Transaction = arguments.consensus(0, decode_failure)?;
-    done(Value::Object(transaction(&tx, false)))
+    done(transaction(&tx, false))
 }
 
-pub(super) fn getrawtransaction(
-    context: &mut Context<'_>,
-    arguments: &Arguments,
-) -> Result<Reply, RpcError> {
+pub(super) fn getrawtransaction(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let txid = arguments.txid(0)?;
     let verbosity = arguments.verbosity_or(1, 0)?;
     let genesis = genesis_block(NETWORK);
     if genesis.txdata.iter().any(|tx| tx.compute_txid() == txid) {
-        return Err(RpcError::new(
+        return fail(
             Code::InvalidAddressOrKey,
             "The genesis block coinbase is not considered an ordinary transaction and cannot be \
              retrieved",
-        ));
+        );
     }
     if arguments.has(2) {
         return from_block(context, arguments, &txid, verbosity);
     }
     let Some(entry) = context.machine.mempool().get(&txid) else {
-        return Err(RpcError::new(
+        return fail(
             Code::InvalidAddressOrKey,
             "No such mempool transaction. Use -txindex or provide a block hash to enable \
              blockchain transaction queries. Use gettransaction for wallet transactions.",
-        ));
+        );
     };
-    show(&entry.tx, verbosity, Map::new())
+    if verbosity <= 0 {
+        return done(serialize_hex(&*entry.tx));
+    }
+    done(transaction(&entry.tx, true))
 }
 
-fn from_block(
-    context: &Context<'_>,
-    arguments: &Arguments,
-    txid: &Txid,
-    verbosity: i64,
-) -> Result<Reply, RpcError> {
+fn from_block(context: &Context<'_>, arguments: &Arguments, txid: &Txid, verbosity: i64) -> Answer {
     let hash = arguments.block_hash(2)?;
     let chain = context.machine.chain();
     let entry = chain
@@ -177,31 +163,23 @@ fn from_block(
                  transactions.",
             )
         })?;
-    let mut place = Map::new();
-    let active = chain.is_active(&hash);
-    place.insert("in_active_chain".into(), active.into());
-    place.insert("blockhash".into(), hash.to_string().into());
-    if active {
-        place.insert("confirmations".into(), confirmations(chain, entry).into());
-        place.insert("time".into(), entry.header.time.into());
-        place.insert("blocktime".into(), entry.header.time.into());
-    } else {
-        place.insert("confirmations".into(), 0.into());
-    }
-    show(tx, verbosity, place)
-}
-
-fn show(tx: &Transaction, verbosity: i64, place: Map<String, Value>) -> Result<Reply, RpcError> {
     if verbosity <= 0 {
         return done(serialize_hex(tx));
     }
     let mut shown = transaction(tx, true);
-    shown.extend(place);
-    done(Value::Object(shown))
+    let active = chain.is_active(&hash);
+    shown["in_active_chain"] = active.into();
+    shown["blockhash"] = hash.to_string().into();
+    shown["confirmations"] = confirmations(chain, entry).max(0).into();
+    if active {
+        shown["time"] = entry.header.time.into();
+        shown["blocktime"] = entry.header.time.into();
+    }
+    done(shown)
 }
 
 fn pays_too_much(entry: &MempoolEntry, fee_rate_max: Amount) -> bool {
-    let limit = u128::from(fee_rate_max.to_sat()) * u128::from(virtual_size(&entry.tx)) / 1_000;
+    let limit = u128::from(fee_rate_max.to_sat()) * entry.tx.vsize() as u128 / 1_000;
     fee_rate_max > Amount::ZERO && u128::from(entry.fee.to_sat()) > limit
 }
 

@@ -2,40 +2,33 @@
 
 use bitcoin::opcodes::all;
 use bitcoin::opcodes::{Class, ClassifyContext, Opcode};
-use bitcoin::script::{Instruction, PushBytes, read_scriptint};
-use bitcoin::{Address, EcdsaSighashType, Network, Script};
-use serde_json::{Map, Value};
+use bitcoin::script::{Instruction, PushBytes, read_scriptint_non_minimal};
+use bitcoin::{Address, Network, Script};
+use serde_json::{Value, json};
 
 use super::descriptor;
 
-/// A push of at most this many bytes is shown as a number.
-const NUMBER_BYTES_MAX: usize = 4;
 /// Bytes of a pay-to-anchor program (`4e73`).
 const ANCHOR_PROGRAM: [u8; 2] = [0x4e, 0x73];
 
 /// `scriptPubKey` of an output: `asm`, `desc`, `hex`, `address` if it has one, `type`.
 pub fn script_pubkey(script: &Script) -> Value {
-    let mut shown = Map::new();
     let address = Address::from_script(script, Network::Regtest).ok();
-    shown.insert("asm".into(), disassemble(script, false).into());
-    shown.insert(
-        "desc".into(),
-        descriptor::infer(script, address.as_ref()).into(),
-    );
-    shown.insert("hex".into(), script.to_hex_string().into());
+    let mut shown = json!({
+        "asm": disassemble(script, false),
+        "desc": descriptor::infer(script, address.as_ref()),
+        "hex": script.to_hex_string(),
+        "type": kind(script),
+    });
     if let Some(address) = address {
-        shown.insert("address".into(), address.to_string().into());
+        shown["address"] = address.to_string().into();
     }
-    shown.insert("type".into(), kind(script).into());
-    Value::Object(shown)
+    shown
 }
 
 /// `scriptSig` of an input: `asm` with signature types, `hex`.
 pub fn script_sig(script: &Script) -> Value {
-    let mut shown = Map::new();
-    shown.insert("asm".into(), disassemble(script, true).into());
-    shown.insert("hex".into(), script.to_hex_string().into());
-    Value::Object(shown)
+    json!({ "asm": disassemble(script, true), "hex": script.to_hex_string() })
 }
 
 /// The kind of an output script, in Bitcoin Core's words.
@@ -96,12 +89,9 @@ pub fn disassemble(script: &Script, signatures: bool) -> String {
 
 fn show_push(bytes: &PushBytes, signatures: bool, script: &Script) -> String {
     let raw = bytes.as_bytes();
-    if raw.len() <= NUMBER_BYTES_MAX {
-        return match read_scriptint(raw) {
-            Ok(number) => number.to_string(),
-            // Not in its shortest form; the value is what counts here.
-            Err(_) => lenient_number(raw).to_string(),
-        };
+    // A number need not be in its shortest form; the value is what counts here.
+    if let Ok(number) = read_scriptint_non_minimal(raw) {
+        return number.to_string();
     }
     let hex = |bytes: &[u8]| bitcoin::hex::DisplayHex::to_lower_hex_string(bytes);
     if signatures
@@ -109,32 +99,10 @@ fn show_push(bytes: &PushBytes, signatures: bool, script: &Script) -> String {
         && let Ok(signature) = bitcoin::ecdsa::Signature::from_slice(raw)
         && let Some((_, body)) = raw.split_last()
     {
-        return format!("{}[{}]", hex(body), sighash_name(signature.sighash_type));
+        let kind = signature.sighash_type.to_string().replace("SIGHASH_", "");
+        return format!("{}[{kind}]", hex(body));
     }
     hex(raw)
-}
-
-/// Little endian with a sign bit, in whatever length.
-fn lenient_number(raw: &[u8]) -> i64 {
-    let Some((last, rest)) = raw.split_last() else {
-        return 0;
-    };
-    let mut value = i64::from(last & 0x7f);
-    for byte in rest.iter().rev() {
-        value = value << 8 | i64::from(*byte);
-    }
-    if last & 0x80 == 0 { value } else { -value }
-}
-
-fn sighash_name(kind: EcdsaSighashType) -> &'static str {
-    match kind {
-        EcdsaSighashType::All => "ALL",
-        EcdsaSighashType::None => "NONE",
-        EcdsaSighashType::Single => "SINGLE",
-        EcdsaSighashType::AllPlusAnyoneCanPay => "ALL|ANYONECANPAY",
-        EcdsaSighashType::NonePlusAnyoneCanPay => "NONE|ANYONECANPAY",
-        EcdsaSighashType::SinglePlusAnyoneCanPay => "SINGLE|ANYONECANPAY",
-    }
 }
 
 fn show_opcode(opcode: Opcode) -> String {

@@ -2,80 +2,57 @@
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hex::DisplayHex;
-use bitcoin::{Amount, CompactTarget, Transaction, TxIn, TxOut};
-use serde_json::{Map, Value, json};
+use bitcoin::{Amount, CompactTarget, Target, Transaction, TxIn, TxOut};
+use serde_json::{Value, json};
 
 use super::script_json::{script_pubkey, script_sig};
 
-/// Satoshi in a BTC.
-const SATS_PER_BTC: f64 = 100_000_000.0;
-
 /// An amount in BTC. Its nearest double prints as the exact decimal.
 pub fn btc(amount: Amount) -> Value {
-    json!(amount.to_sat() as f64 / SATS_PER_BTC)
+    json!(amount.to_btc())
 }
 
 /// How many times harder than the easiest target of the main network.
 pub fn difficulty(target: CompactTarget) -> f64 {
-    let bits = target.to_consensus();
-    let exponent = (bits >> 24) as i32;
-    let mantissa = f64::from(bits & 0x00ff_ffff);
-    f64::from(0x0000_ffff) / mantissa * 256f64.powi(29 - exponent)
-}
-
-/// Bytes for which fees are paid: a quarter of the weight, rounded up.
-pub fn virtual_size(tx: &Transaction) -> u64 {
-    tx.weight().to_vbytes_ceil()
+    Target::from_compact(target).difficulty_float()
 }
 
 /// A transaction with all its parts; the caller adds where it was found.
-pub fn transaction(tx: &Transaction, with_hex: bool) -> Map<String, Value> {
-    let mut shown = Map::new();
-    shown.insert("txid".into(), tx.compute_txid().to_string().into());
-    shown.insert("hash".into(), tx.compute_wtxid().to_string().into());
-    // Unsigned since Core 28.
-    shown.insert("version".into(), (tx.version.0 as u32).into());
-    shown.insert("size".into(), tx.total_size().into());
-    shown.insert("vsize".into(), virtual_size(tx).into());
-    shown.insert("weight".into(), tx.weight().to_wu().into());
-    shown.insert("locktime".into(), tx.lock_time.to_consensus_u32().into());
+pub fn transaction(tx: &Transaction, with_hex: bool) -> Value {
     let coinbase = tx.is_coinbase();
-    shown.insert(
-        "vin".into(),
-        tx.input.iter().map(|i| input(i, coinbase)).collect(),
-    );
-    shown.insert(
-        "vout".into(),
-        tx.output.iter().enumerate().map(output).collect(),
-    );
+    let mut shown = json!({
+        "txid": tx.compute_txid().to_string(),
+        "hash": tx.compute_wtxid().to_string(),
+        // Unsigned since Core 28.
+        "version": tx.version.0 as u32,
+        "size": tx.total_size(),
+        "vsize": tx.vsize(),
+        "weight": tx.weight().to_wu(),
+        "locktime": tx.lock_time.to_consensus_u32(),
+        "vin": tx.input.iter().map(|i| input(i, coinbase)).collect::<Value>(),
+        "vout": tx.output.iter().enumerate().map(output).collect::<Value>(),
+    });
     if with_hex {
-        shown.insert("hex".into(), serialize_hex(tx).into());
+        shown["hex"] = serialize_hex(tx).into();
     }
     shown
 }
 
 fn input(input: &TxIn, coinbase: bool) -> Value {
-    let mut shown = Map::new();
+    let mut shown = json!({ "sequence": input.sequence.to_consensus_u32() });
     if coinbase {
-        shown.insert("coinbase".into(), input.script_sig.to_hex_string().into());
+        shown["coinbase"] = input.script_sig.to_hex_string().into();
     } else {
         let previous = input.previous_output;
-        shown.insert("txid".into(), previous.txid.to_string().into());
-        shown.insert("vout".into(), previous.vout.into());
-        shown.insert("scriptSig".into(), script_sig(&input.script_sig));
+        shown["txid"] = previous.txid.to_string().into();
+        shown["vout"] = previous.vout.into();
+        shown["scriptSig"] = script_sig(&input.script_sig);
     }
     if !input.witness.is_empty() {
-        shown.insert(
-            "txinwitness".into(),
-            input
-                .witness
-                .iter()
-                .map(DisplayHex::to_lower_hex_string)
-                .collect(),
-        );
+        let items = input.witness.iter();
+        shown["txinwitness"] = items.map(DisplayHex::to_lower_hex_string).collect();
     }
-    shown.insert("sequence".into(), input.sequence.to_consensus_u32().into());
-    Value::Object(shown)
+    shown
 }
 
 fn output((index, output): (usize, &TxOut)) -> Value {
@@ -120,7 +97,7 @@ mod tests {
     #[test]
     fn the_genesis_coinbase_is_shown() {
         let block = genesis_block(Network::Regtest);
-        let shown = Value::Object(transaction(&block.txdata[0], true));
+        let shown = transaction(&block.txdata[0], true);
         assert_eq!(
             shown["txid"],
             "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"

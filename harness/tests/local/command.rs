@@ -1,11 +1,8 @@
 //! The `peerlab` command, and looking after what it leaves.
 
+use crate::processes::{eventually, family};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-/// Guard against hanging: an experiment here takes a quarter of a minute.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with an experiment of `seconds` seconds: six nodes, a partition, a kill.
 pub fn experiment(seconds: u32) -> tempfile::TempDir {
@@ -73,7 +70,7 @@ pub fn wait_for_event(folder: &Path, text: &str) {
 pub fn whole_family(of: &Child) -> Vec<u32> {
     // The harness, outer and inner starter, fabric, and six times gate and program.
     const MEMBERS: usize = 4 + 2 * 6;
-    eventually(|| Some(family(of)).filter(|family| family.len() == MEMBERS))
+    eventually(|| Some(family(of.id())).filter(|family| family.len() == MEMBERS))
 }
 
 /// The member of a family that runs this program.
@@ -84,71 +81,6 @@ pub fn member(family: &[u32], program: &str) -> u32 {
             .is_ok_and(|name| name.trim_end() == &program[..program.len().min(15)])
     };
     *family.iter().find(runs).unwrap()
-}
-
-/// A process and all under it.
-fn family(of: &Child) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|e| {
-            let pid = e.ok()?.file_name().to_str()?.parse().ok()?;
-            let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let parent = text
-                .rsplit_once(')')?
-                .1
-                .split_ascii_whitespace()
-                .nth(1)?
-                .parse()
-                .ok()?;
-            Some((pid, parent))
-        })
-        .collect();
-    let mut family = vec![of.id()];
-    let mut next = 0;
-    while let Some(&parent) = family.get(next) {
-        family.extend(
-            parents
-                .iter()
-                .filter(|(_, p)| *p == parent)
-                .map(|(pid, _)| *pid),
-        );
-        next += 1;
-    }
-    family
-}
-
-/// Waits until no process of a family is left.
-pub fn all_gone(family: &[u32]) {
-    eventually(|| {
-        let lives = |pid: &u32| {
-            std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "))
-        };
-        (!family.iter().any(lives)).then_some(())
-    });
-}
-
-/// Asks until there is an answer.
-pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "it never happened");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Sends a signal to a process.
-pub fn signal(process: u32, name: &str) {
-    let pid = process.to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
 }
 
 /// Copies the four programs to where every user may run them.

@@ -7,6 +7,8 @@
 mod command;
 #[path = "../shared/foreign_image.rs"]
 mod foreign_image;
+#[path = "../../gate/tests/shared/processes.rs"]
+mod processes;
 #[path = "../shared/shipped.rs"]
 mod shipped;
 mod stories;

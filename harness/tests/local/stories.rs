@@ -4,10 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::command::{
-    add_run, all_gone, experiment, held, member, programs_for_everybody, run, signal,
-    wait_for_event, whole_family,
+    add_run, experiment, held, member, programs_for_everybody, run, wait_for_event, whole_family,
 };
 use crate::foreign_image::{COMMAND, saved_image};
+use crate::processes::{all_gone, signal};
 
 /// A line of the log that is written once all nodes are started.
 const STARTED: &str = "\"started\"";

@@ -2,7 +2,8 @@
 
 use peerlab_link::proto::{FromGate, ProcessOp, ToGate};
 
-use crate::fabric::{Bench, children, eventually, state};
+use crate::fabric::Bench;
+use crate::processes::{children, eventually, state};
 
 fn exited(status: i32, asked: bool) -> Vec<FromGate> {
     vec![FromGate::Exited { status, asked }]

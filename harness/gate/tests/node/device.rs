@@ -58,7 +58,7 @@ fn the_device_answers_from_anywhere_in_the_net_before_the_program_runs() {
     let tun = gate.open();
     ping(&tun, [10, 200, 0, 1]);
     assert!(
-        crate::fabric::children(gate.pid()).is_empty(),
+        crate::processes::children(gate.pid()).is_empty(),
         "the barrier stands"
     );
     gate.send(&ToGate::Go { run: true });

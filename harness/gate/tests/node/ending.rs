@@ -4,7 +4,8 @@ use std::process::Command;
 
 use peerlab_link::proto::{FromGate, GATE_MESSAGE_BYTES_MAX, ProcessOp, ToGate};
 
-use crate::fabric::{Bench, NODE_IP, children, eventually, listen, spawn, state};
+use crate::fabric::{Bench, NODE_IP, listen, spawn};
+use crate::processes::{children, eventually, state};
 
 #[test]
 fn the_end_of_the_fabric_is_the_end_of_the_node() {
@@ -49,16 +50,7 @@ fn sigterm_reaches_the_program_and_its_exit_code_is_the_gates() {
     let mut gate = bench.gate(&["--drop-all-caps"], &script);
     let _tun = gate.run();
     bench.findings("up");
-    let signal = |name: &str| {
-        let pid = gate.pid().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-    };
+    let signal = |name: &str| crate::processes::signal(gate.pid(), name);
     signal("HUP");
     assert_eq!(bench.findings("hup"), "hup\n");
     signal("TERM");

@@ -6,8 +6,9 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::processes::{children, eventually};
 use peerlab_link::proto::{FromGate, GATE_MESSAGE_BYTES_MAX, ProcessOp, ToGate, decode, encode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -276,38 +277,6 @@ impl Drop for Gate {
         // `--kill-child` takes the gate with it, and the gate its namespace.
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// The children of a process.
-pub fn children(parent: u32) -> Vec<u32> {
-    let pids = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|&pid| stat_fields(pid).is_some_and(|(_, ppid)| ppid == parent))
-        .collect()
-}
-
-/// A process' state letter, if it exists.
-pub fn state(pid: u32) -> Option<char> {
-    stat_fields(pid).map(|(state, _)| state)
-}
-
-fn stat_fields(pid: u32) -> Option<(char, u32)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
-}
-
-/// Asks until there is an answer.
-pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "it never happened");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

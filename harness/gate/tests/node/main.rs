@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod fabric;
+#[path = "../shared/processes.rs"]
+mod processes;
 
 mod control;
 mod device;

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 
 use peerlab_link::proto::{FromGate, ProcessOp, ToGate};
 
-use crate::fabric::{Bench, Gate, eventually, spawn};
+use crate::fabric::{Bench, Gate, spawn};
+use crate::processes::eventually;
 
 /// The port that [`inside_the_node`] listens on.
 const PORT: u16 = 7007;

@@ -2,7 +2,8 @@
 
 use peerlab_link::proto::{FromGate, ProcessOp};
 
-use crate::fabric::{Bench, Gate, eventually};
+use crate::fabric::{Bench, Gate};
+use crate::processes::eventually;
 
 /// Runs `cat /proc/self/status` under the gate and gives it.
 fn status_with(options: &[&str]) -> (String, Bench, Gate) {
@@ -149,7 +150,7 @@ fn the_program_cannot_touch_the_gate() {
     // It still serves, and the program still runs.
     assert_eq!(gate.order(1, ProcessOp::Thaw), (vec![], None));
     assert!(!matches!(
-        crate::fabric::state(gate.program_pid()),
+        crate::processes::state(gate.program_pid()),
         None | Some('Z')
     ));
 }

@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::processes::family;
 use peerlab_link::NodeId;
 use peerlab_link::framing::{Deframer, frame};
 use peerlab_link::starter::{FromStarter, NodeSpec, STARTER_COMMAND, ToStarter};
@@ -172,20 +173,7 @@ impl Starter {
 
     /// The starter and all processes under it.
     pub fn family(&self) -> Vec<u32> {
-        let parents = parents();
-        let mut family = vec![self.process.id()];
-        let mut next = 0;
-        while next < family.len() {
-            let parent = family[next];
-            family.extend(
-                parents
-                    .iter()
-                    .filter(|(_, p)| *p == parent)
-                    .map(|(pid, _)| pid),
-            );
-            next += 1;
-        }
-        family
+        family(self.process.id())
     }
 }
 
@@ -207,36 +195,5 @@ pub fn spec(node: u32, command: &[&str]) -> NodeSpec {
         image: None,
         env: Vec::new(),
         workdir: None,
-    }
-}
-
-/// Every process with its parent.
-fn parents() -> Vec<(u32, u32)> {
-    let pids = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let with_parent = |pid: u32| -> Option<(u32, u32)> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let parent = text
-            .rsplit_once(')')?
-            .1
-            .split_ascii_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()?;
-        Some((pid, parent))
-    };
-    pids.filter_map(with_parent).collect()
-}
-
-/// Asks until there is an answer.
-pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "it never happened");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
-use crate::harness::{Starter, eventually};
+use crate::harness::Starter;
+use crate::processes::eventually;
 
 /// Set in nodes alone: the environment is the starter's.
 fn is_inside() -> bool {

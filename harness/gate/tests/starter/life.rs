@@ -5,7 +5,8 @@ use std::io::Read as _;
 use peerlab_link::NodeId;
 use peerlab_link::starter::{FromStarter, ToStarter};
 
-use crate::harness::{Starter, built, eventually, spec};
+use crate::harness::{Starter, built, spec};
+use crate::processes::{all_gone, eventually};
 
 /// A program that runs until it is ended, and says so.
 const WAITING: [&str; 4] = ["/probe", "--exact", "life::wait_inside", "--nocapture"];
@@ -33,16 +34,6 @@ fn write_inside() {
             }
         }
     }
-}
-
-/// Waits until no process of a family is left.
-fn all_gone(family: &[u32]) {
-    eventually(|| {
-        let left = family.iter().any(|pid| {
-            std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "))
-        });
-        (!left).then_some(())
-    });
 }
 
 /// A starter with three nodes that run.

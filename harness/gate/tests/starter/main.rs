@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod harness;
+#[path = "../shared/processes.rs"]
+mod processes;
 
 mod image;
 mod isolation;

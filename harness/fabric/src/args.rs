@@ -1,41 +1,28 @@
 //! The command line: `peerlab-fabric [--dir DIR] [--stdio]`.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use clap::Parser;
 use peerlab_link::proto::SHARED_DIR;
 
 /// What the command line says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Parser)]
+#[command(name = "peerlab-fabric")]
 pub(crate) struct Args {
-    /// The folder shared with the gates.
+    /// The folder shared with the gates
+    #[arg(long, default_value = SHARED_DIR)]
     pub(crate) dir: PathBuf,
-}
-
-/// Reads the command line, without the program's name.
-///
-/// # Errors
-/// When it holds anything else than the above.
-pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Args> {
-    let mut dir = PathBuf::from(SHARED_DIR);
-    while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--dir") => dir = args.next().context("--dir needs a folder")?.into(),
-            // The only way to speak with the harness; said for clarity.
-            Some("--stdio") => {}
-            _ => bail!("unknown argument {}", arg.display()),
-        }
-    }
-    Ok(Args { dir })
+    /// Speak with the harness over standard input and output: the only way, said for clarity
+    #[arg(long)]
+    stdio: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(words: &[&str]) -> Result<Args> {
-        parse(words.iter().map(OsString::from))
+    fn of(words: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(["peerlab-fabric"].iter().chain(words))
     }
 
     #[test]
@@ -44,6 +31,6 @@ mod tests {
         let said = of(&["--stdio", "--dir", "/run/x"]).unwrap();
         assert_eq!(said.dir, PathBuf::from("/run/x"));
         assert!(of(&["--dir"]).is_err());
-        assert!(of(&["--help"]).is_err());
+        assert!(of(&["--dri", "x"]).is_err());
     }
 }

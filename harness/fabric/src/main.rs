@@ -17,13 +17,14 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
+use clap::Parser as _;
 use control::SharedDir;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
 fn main() -> Result<ExitCode> {
-    let args::Args { dir } = args::parse(std::env::args_os().skip(1))?;
+    let args::Args { dir, .. } = args::Args::parse();
     raise_descriptor_limit();
     promptness::ask();
     let runtime = tokio::runtime::Builder::new_current_thread()

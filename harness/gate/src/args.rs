@@ -1,117 +1,55 @@
-//! The gate's command line, read by hand: the gate must stay small, and only engines type this.
+//! The gate's command line. Only engines type it.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use clap::builder::TypedValueParser as _;
+use clap::value_parser;
 use peerlab_link::NodeId;
 use peerlab_link::proto::{SHARED_DIR, SOCKET_NAME};
 
-/// How the gate is called, for people.
-pub const USAGE: &str = "usage: peerlab-gate --node N [--socket PATH] [--data DIR] \
-     [--user UID[:GID]|NAME[:GROUP]] [--drop-all-caps] [--confine] [--workdir DIR] -- PROGRAM [ARGS...]";
-
 /// What the gate was asked to be.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Parser)]
+#[command(name = "peerlab-gate")]
 pub struct Args {
-    /// Which node this is.
+    /// Which node this is
+    #[arg(long, value_parser = value_parser!(u32).map(NodeId))]
     pub node: NodeId,
-    /// The fabric's socket.
+    /// The fabric's socket
+    #[arg(long, default_value_os_t = socket())]
     pub socket: PathBuf,
-    /// What [`peerlab_link::proto::ProcessOp::Wipe`] empties.
+    /// What is emptied when the node is to start anew
+    #[arg(long)]
     pub data: Option<PathBuf>,
-    /// Whose identity the program takes, unresolved; `None` keeps the gate's own.
+    /// Whose identity the program takes, as NAME[:GROUP] or UID[:GID] [default: the gate's own]
+    #[arg(long)]
     pub user: Option<String>,
-    /// Whether the program loses every capability, rather than NET_ADMIN alone.
+    /// Take every capability from the program, rather than NET_ADMIN alone
+    #[arg(long)]
     pub drop_all_caps: bool,
-    /// Whether a seccomp filter confines gate and program, where no container engine's does.
+    /// Confine gate and program by a seccomp filter, where no container engine does
+    #[arg(long)]
     pub confine: bool,
-    /// The program's working directory; `None` keeps the gate's own.
+    /// The program's working directory [default: the gate's own]
+    #[arg(long)]
     pub workdir: Option<PathBuf>,
-    /// The program and its arguments; never empty.
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
 }
 
-impl Args {
-    /// Reads the command line, without the gate's own name.
-    ///
-    /// # Errors
-    /// When an option is unknown, malformed or missing.
-    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args> {
-        let mut words = words.into_iter();
-        let mut node = None;
-        let mut args = Args {
-            node: NodeId(0),
-            socket: PathBuf::from(SHARED_DIR).join(SOCKET_NAME),
-            data: None,
-            user: None,
-            drop_all_caps: false,
-            confine: false,
-            workdir: None,
-            command: Vec::new(),
-        };
-        while let Some(word) = words.next() {
-            let (option, glued) = split_option(&word);
-            let mut value = || {
-                glued
-                    .map(OsStr::to_os_string)
-                    .or_else(|| words.next())
-                    .with_context(|| format!("{} needs a value", option.display()))
-            };
-            match option.as_bytes() {
-                b"--node" => {
-                    let text = value()?;
-                    let number = text.to_str().and_then(|t| t.parse().ok());
-                    node = Some(NodeId(number.with_context(|| {
-                        format!("--node {}: not a node number", text.display())
-                    })?));
-                }
-                b"--socket" => args.socket = value()?.into(),
-                b"--data" => args.data = Some(value()?.into()),
-                b"--user" => {
-                    let text = value()?;
-                    args.user =
-                        Some(text.into_string().map_err(|t| {
-                            anyhow::anyhow!("--user {}: not valid text", t.display())
-                        })?);
-                }
-                b"--workdir" => args.workdir = Some(value()?.into()),
-                b"--drop-all-caps" if glued.is_none() => args.drop_all_caps = true,
-                b"--confine" if glued.is_none() => args.confine = true,
-                b"--" if glued.is_none() => {
-                    args.command = words.collect();
-                    break;
-                }
-                _ => bail!("unknown option {}", word.display()),
-            }
-        }
-        args.node = node.context("--node is missing")?;
-        if args.command.is_empty() {
-            bail!("no program given after --");
-        }
-        Ok(args)
-    }
-}
-
-/// Splits `--option=value`.
-fn split_option(word: &OsStr) -> (&OsStr, Option<&OsStr>) {
-    let bytes = word.as_bytes();
-    match bytes.iter().position(|&b| b == b'=') {
-        Some(at) => (
-            OsStr::from_bytes(&bytes[..at]),
-            Some(OsStr::from_bytes(&bytes[at + 1..])),
-        ),
-        None => (word, None),
-    }
+/// Where the fabric listens in a container.
+pub fn socket() -> PathBuf {
+    PathBuf::from(SHARED_DIR).join(SOCKET_NAME)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Args> {
-        Args::parse(line.split_whitespace().map(OsString::from))
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(format!("peerlab-gate {line}").split_whitespace())
     }
 
     #[test]
@@ -145,21 +83,19 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        for (line, reason) in [
-            ("-- prog", "--node is missing"),
-            ("--node x -- prog", "--node x: not a node number"),
-            ("--node -1 -- prog", "--node -1: not a node number"),
-            ("--node", "--node needs a value"),
-            ("--node 1", "no program given after --"),
-            ("--node 1 --", "no program given after --"),
-            ("--node 1 --nod 2 -- prog", "unknown option --nod"),
-            ("--node 1 prog", "unknown option prog"),
-            (
-                "--node 1 --drop-all-caps=yes -- prog",
-                "unknown option --drop-all-caps=yes",
-            ),
+        for (line, what) in [
+            ("-- prog", "--node"),
+            ("--node x -- prog", "'x'"),
+            ("--node=-1 -- prog", "'-1'"),
+            ("--node", "--node"),
+            ("--node 1", "<COMMAND>"),
+            ("--node 1 --", "<COMMAND>"),
+            ("--node 1 --nod 2 -- prog", "'--nod'"),
+            ("--node 1 prog", "'prog'"),
+            ("--node 1 --drop-all-caps=yes -- prog", "--drop-all-caps"),
         ] {
-            assert_eq!(parse(line).unwrap_err().to_string(), reason, "{line}");
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(what), "{line}: {error}");
         }
     }
 }

@@ -26,8 +26,7 @@ mod supervisor_stories;
 mod usage;
 mod users;
 
-/// Exit code for a command line that makes no sense.
-const EXIT_USAGE: i32 = 2;
+use clap::Parser as _;
 
 fn main() {
     program::close_inherited();
@@ -37,12 +36,5 @@ fn main() {
     {
         std::process::exit(starter::run());
     }
-    let code = match args::Args::parse(std::env::args_os().skip(1)) {
-        Ok(args) => gate::run(args),
-        Err(error) => {
-            gate::log(&format!("{error:#}\n{}", args::USAGE));
-            EXIT_USAGE
-        }
-    };
-    std::process::exit(code);
+    std::process::exit(gate::run(args::Args::parse()));
 }

@@ -8,7 +8,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use peerlab_link::proto::{SHARED_DIR, SOCKET_NAME};
 use peerlab_link::starter::{DATA_DIR, NodeSpec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -18,7 +17,7 @@ use super::roots::{
     FABRIC_PROGRAM, FABRIC_ROOT, NODE_ROOT, enter, mount_memory, mount_proc, restricted,
 };
 use super::{image, logs};
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::{gate, privileges, program, signals};
 
 /// Bytes of a node's /tmp.
@@ -56,7 +55,7 @@ fn become_gate(spec: &NodeSpec) -> i32 {
     match settle(spec) {
         Ok(()) => gate::run(Args {
             node: spec.node,
-            socket: PathBuf::from(SHARED_DIR).join(SOCKET_NAME),
+            socket: args::socket(),
             data: Some(PathBuf::from(DATA_DIR)),
             user: None,
             drop_all_caps: true,

@@ -142,8 +142,5 @@ fn a_bad_command_line_is_explained() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.contains("unknown option --noed\nusage: peerlab-gate"),
-        "{said}"
-    );
+    assert!(said.contains("unexpected argument '--noed'"), "{said}");
 }

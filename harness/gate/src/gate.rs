@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use peerlab_link::proto::{FromGate, ToGate};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::WaitStatus;
 
 use crate::args::Args;
 use crate::dial::{Dialed, Dials};
@@ -163,11 +164,8 @@ fn farewell(link: &mut FabricLink, error: &anyhow::Error) {
 }
 
 /// Polls; an interruption counts as nothing ready.
-fn wait(sources: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<()> {
-    let timeout = timeout.map(|t| Timespec {
-        tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: t.subsec_nanos().into(),
-    });
+pub fn wait(sources: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<()> {
+    let timeout = timeout.map(Timespec::try_from).transpose()?;
     match poll(sources, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(e) => Err(e).context("cannot poll"),
@@ -293,10 +291,7 @@ impl Gate {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
-                    let status = match status.terminating_signal() {
-                        Some(signal) => -signal,
-                        None => status.exit_status().unwrap_or(0),
-                    };
+                    let status = status_number(status);
                     let pid = pid.as_raw_nonzero().get();
                     self.runs.reaped(pid);
                     self.supervisor.handle(now, Input::Reaped { pid, status });
@@ -425,6 +420,14 @@ impl Gate {
             }
         }
         Ok(Turn::Again)
+    }
+}
+
+/// How a process ended: exit code, or minus the signal.
+pub fn status_number(status: WaitStatus) -> i32 {
+    match status.terminating_signal() {
+        Some(signal) => -signal,
+        None => status.exit_status().unwrap_or(0),
     }
 }
 

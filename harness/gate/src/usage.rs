@@ -1,8 +1,10 @@
 //! What the node's processes use, read from /proc. The gate's own use is not the node's.
 
 use std::fs;
-use std::io;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use nix::time::ClockId;
 use peerlab_link::Nanos;
 use peerlab_link::proto::NodeUsage;
 
@@ -74,23 +76,10 @@ fn living_cpu(pid: Pid) -> u64 {
     process_clock(pid).unwrap_or(0) + children_ticks.saturating_mul(tick_nanos)
 }
 
-/// A process' own CPU clock, nanoseconds (`clock_getcpuclockid(3)`).
-fn process_clock(pid: Pid) -> io::Result<u64> {
-    let mut clock = 0;
-    // SAFETY: writes one clock id, which lives across the call.
-    let error = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error));
-    }
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: writes one timespec, which lives across the call.
-    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
+/// A process' own CPU clock, nanoseconds.
+fn process_clock(pid: Pid) -> nix::Result<u64> {
+    let time = ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(pid))?.now()?;
+    Ok(time.num_nanoseconds().cast_unsigned())
 }
 
 /// From `/proc/PID/stat`: cutime + cstime, the 16th and 17th field. The second is a name in
@@ -106,16 +95,10 @@ fn waited_children_ticks(text: &str) -> Option<u64> {
 
 /// CPU time of all that the gate has reaped, and of their children, nanoseconds.
 fn ended_children_cpu() -> u64 {
-    // SAFETY: `rusage` is plain old data, for which zeros are a valid value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: writes one rusage, which lives across the call.
-    if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) } != 0 {
-        return 0;
-    }
-    let nanos = |t: libc::timeval| {
-        t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_usec.cast_unsigned() * 1_000
-    };
-    nanos(usage.ru_utime) + nanos(usage.ru_stime)
+    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, |usage| {
+        let time = usage.user_time() + usage.system_time();
+        time.num_nanoseconds().cast_unsigned()
+    })
 }
 
 /// From `/proc/net/dev`: bytes received and sent by the node's device.

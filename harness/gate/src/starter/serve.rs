@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use peerlab_link::NodeId;
 use peerlab_link::framing::{Deframer, frame_into};
 use peerlab_link::starter::{FromStarter, ToStarter};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::{advice, child, logs, namespaces, roots};
@@ -110,10 +110,8 @@ impl Starter {
                 PollFd::new(&signals, PollFlags::IN),
                 PollFd::new(&self.harness, interest),
             ];
-            wait(
-                &mut sources,
-                next_look.saturating_duration_since(Instant::now()),
-            )?;
+            let timeout = next_look.saturating_duration_since(Instant::now());
+            gate::wait(&mut sources, Some(timeout))?;
             let is_told = sources[1]
                 .revents()
                 .intersects(PollFlags::IN | PollFlags::HUP);
@@ -193,10 +191,7 @@ impl Starter {
         use rustix::process::{WaitOptions, wait};
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get();
-            let status = match status.terminating_signal() {
-                Some(signal) => -signal,
-                None => status.exit_status().unwrap_or(0),
-            };
+            let status = gate::status_number(status);
             if self.fabric == Some(pid) {
                 self.fabric = None;
                 self.tell(&FromStarter::FabricEnded { status })?;
@@ -227,18 +222,6 @@ impl Starter {
             }
         }
         Ok(())
-    }
-}
-
-/// Polls; an interruption counts as nothing ready.
-fn wait(sources: &mut [PollFd<'_>], timeout: Duration) -> Result<()> {
-    let timeout = Timespec {
-        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
-    };
-    match poll(sources, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(e) => Err(e).context("cannot poll"),
     }
 }
 

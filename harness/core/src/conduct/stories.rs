@@ -299,6 +299,13 @@ fn what_is_seen_of_a_former_incarnation_counts_for_nothing() {
     assert_eq!(scene.up(8.3, B, 2), ["8.3: 1 up"]);
     assert_eq!(scene.up(8.4, B, 2), [""; 0]);
     assert_eq!(scene.tip(8.5, B, 2, "new"), ["ask 1 about new"]);
+    let says = |incarnation| Observation::Value {
+        node: B,
+        incarnation,
+        value: "new".into(),
+    };
+    assert_eq!(scene.see(8.6, says(1)), [""; 0]);
+    assert_eq!(scene.see(8.6, says(2)), ["8.6: value"]);
 }
 
 #[test]

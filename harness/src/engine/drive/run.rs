@@ -16,7 +16,7 @@ use super::control::Control;
 use super::dial::Dialer;
 use super::mux::Mux;
 use super::report::Report;
-use super::watch::Meant;
+use super::watch::Followed;
 use super::{ask, sample, start, watch as watcher};
 use crate::engine::Engine;
 use peerlab_core::conduct::{Conductor, Fidelity, Input, Observation, Order, Setup, Venue};
@@ -128,7 +128,7 @@ struct Run<'a, E> {
     dialer: Dialer,
     conductor: Conductor<'a>,
     /// Tells each node's watcher what to do.
-    watchers: Vec<watch::Sender<Meant>>,
+    watchers: Vec<watch::Sender<Followed>>,
     reports: mpsc::Receiver<Report>,
     /// Handed to every task.
     report: mpsc::Sender<Report>,
@@ -145,9 +145,9 @@ impl<'a, E: Engine> Run<'a, E> {
         let mut tasks = JoinSet::new();
         let mut watchers = Vec::new();
         for node in &plan.nodes {
-            let (sender, meant) = watch::channel(Meant::Down);
+            let (sender, followed) = watch::channel(None);
             watchers.push(sender);
-            let work = watcher::watch(node.id, dialer.clone(), meant, report.clone());
+            let work = watcher::watch(node.id, dialer.clone(), followed, report.clone());
             tasks.spawn(work);
         }
         let mut conductor = Conductor::new(Setup {
@@ -239,8 +239,8 @@ impl<'a, E: Engine> Run<'a, E> {
     async fn carry_out(&mut self, order: Order) {
         let dialer = self.dialer.clone();
         match order {
-            Order::Follow { node, incarnation } => self.watch(node, Meant::Up { incarnation }),
-            Order::Leave { node } => self.watch(node, Meant::Down),
+            Order::Follow { node, incarnation } => self.watch(node, Some(incarnation)),
+            Order::Leave { node } => self.watch(node, None),
             Order::Apply { tag, action } => {
                 self.control.order(ToFabric::Apply { tag, action }).await;
             }
@@ -261,42 +261,38 @@ impl<'a, E: Engine> Run<'a, E> {
             }
             Order::AskAccounts { nodes, ledger } => {
                 for node in nodes {
-                    self.ask_account(node, ledger);
+                    let work = ask::account(dialer.clone(), node, ledger);
+                    self.ask_within(self.account_slots.clone(), work);
                 }
             }
         }
     }
 
-    fn watch(&self, node: NodeId, meant: Meant) {
+    fn watch(&self, node: NodeId, followed: Followed) {
         if let Some(watcher) = self.watchers.get(node.index()) {
-            watcher.send_replace(meant);
+            watcher.send_replace(followed);
         }
     }
 
     /// Asks a node something as soon as there is room for it.
     fn ask(&mut self, work: impl Future<Output = Observation> + Send + 'static) {
-        let slots = self.slots.clone();
-        let report = self.report.clone();
-        self.tasks.spawn(async move {
-            let Ok(_slot) = slots.acquire_owned().await else {
-                return;
-            };
-            let observation = work.await;
-            tracing::trace!("{observation:?}");
-            // Nobody listens any more when the run is over.
-            let _ = report.send(Report::now(observation)).await;
-        });
+        let seen = async { vec![work.await] };
+        self.ask_within(self.slots.clone(), seen);
     }
 
-    fn ask_account(&mut self, node: NodeId, ledger: bool) {
-        let work = ask::account(self.dialer.clone(), node, ledger);
-        let slots = self.account_slots.clone();
+    fn ask_within(
+        &mut self,
+        slots: Arc<Semaphore>,
+        work: impl Future<Output = Vec<Observation>> + Send + 'static,
+    ) {
         let report = self.report.clone();
         self.tasks.spawn(async move {
             let Ok(_slot) = slots.acquire_owned().await else {
                 return;
             };
             for observation in work.await {
+                tracing::trace!("{observation:?}");
+                // Nobody listens any more when the run is over.
                 let _ = report.send(Report::now(observation)).await;
             }
         });

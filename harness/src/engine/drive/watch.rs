@@ -1,6 +1,7 @@
 //! One watcher for each node: reaches its probe whenever the node is meant to be up, and keeps
 //! one wait for something new pending there. What a node says is stamped when the answer arrives.
 
+use std::future::pending;
 use std::time::Duration;
 
 use peerlab_link::NodeId;
@@ -21,43 +22,32 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one wait for something new is kept pending.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// What a watcher is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meant {
-    /// The program runs, or is about to: reach its probe.
-    Up {
-        /// As in [`peerlab_core::conduct::Order::Follow`].
-        incarnation: u32,
-    },
-    /// It is down or frozen: leave it alone.
-    Down,
-}
+/// The incarnation that a watcher is to follow, as in [`peerlab_core::conduct::Order::Follow`];
+/// `None` while the node is down or frozen, and is to be left alone.
+pub type Followed = Option<u32>;
 
 /// Follows one node until the run ends.
 pub async fn watch(
     node: NodeId,
     dialer: Dialer,
-    mut meant: watch::Receiver<Meant>,
+    mut followed: watch::Receiver<Followed>,
     reports: mpsc::Sender<Report>,
 ) {
     loop {
-        let now = *meant.borrow_and_update();
-        let incarnation = match now {
-            Meant::Up { incarnation } => incarnation,
-            Meant::Down => {
-                if meant.changed().await.is_err() {
-                    return;
-                }
-                continue;
+        let now = *followed.borrow_and_update();
+        let follow = async {
+            match now {
+                Some(incarnation) => follow(node, incarnation, &dialer, &reports).await,
+                None => pending().await,
             }
         };
         tokio::select! {
-            changed = meant.changed() => {
+            changed = followed.changed() => {
                 if changed.is_err() {
                     return;
                 }
             }
-            () = follow(node, incarnation, &dialer, &reports) => return,
+            () = follow => return,
         }
     }
 }

@@ -72,18 +72,8 @@ impl Shard {
 
     /// Sends a packet of the handshake, which comes again if it is lost.
     fn send_control(&mut self, src: NodeId, from: EndId, dst: NodeId, to: EndId, body: Body) {
-        let packet = self.boxed(Packet {
-            src,
-            from,
-            dst,
-            to,
-            segments: 1,
-            wire_bytes: SYN_BYTES + self.framing_bytes,
-            spread: Nanos::ZERO,
-            first_sent: self.now,
-            tries: 0,
-            body,
-        });
+        let wire_bytes = SYN_BYTES + self.framing_bytes;
+        let packet = self.packet((src, from), (dst, to), (1, wire_bytes), body);
         self.send_control_packet(packet);
     }
 

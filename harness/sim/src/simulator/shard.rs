@@ -19,7 +19,7 @@ use peerlab_node::time::Time;
 
 use super::counters::Counters;
 use super::node::Node;
-use super::packet::{EndId, HEADER_BYTES, Packet};
+use super::packet::{Body, EndId, HEADER_BYTES, Packet};
 use super::program::{Programs, load};
 use super::queue::{Key, Queue};
 use super::work::Cpus;
@@ -335,6 +335,30 @@ impl Shard {
 
     pub(super) fn listens(&self, node: NodeId) -> bool {
         self.programs.listens(node)
+    }
+
+    /// A packet that is sent first now, from one connection end to another, with so many segments
+    /// and bytes on the wire.
+    #[inline]
+    pub(super) fn packet(
+        &mut self,
+        (src, from): (NodeId, EndId),
+        (dst, to): (NodeId, EndId),
+        (segments, wire_bytes): (u32, u32),
+        body: Body,
+    ) -> Box<Packet> {
+        self.boxed(Packet {
+            src,
+            from,
+            dst,
+            to,
+            segments,
+            wire_bytes,
+            spread: Nanos::ZERO,
+            first_sent: self.now,
+            tries: 0,
+            body,
+        })
     }
 
     /// A packet in a box, if possible in one that is spare.

@@ -131,23 +131,13 @@ impl Shard {
         if owed_since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now {
             self.count_acknowledgements(node, other, 1);
         }
-        let packet = self.boxed(Packet {
-            src: node,
-            from: id,
-            dst: other,
-            to: other_end,
-            segments: 0,
-            wire_bytes: 0,
-            spread: Nanos::ZERO,
-            first_sent: now,
-            tries: 0,
-            body: Body::Data {
-                sequence,
-                bytes,
-                acknowledge,
-                load,
-            },
-        });
+        let body = Body::Data {
+            sequence,
+            bytes,
+            acknowledge,
+            load,
+        };
+        let packet = self.packet((node, id), (other, other_end), (0, 0), body);
         self.send_data(packet, None);
     }
 

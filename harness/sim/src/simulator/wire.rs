@@ -88,18 +88,7 @@ impl Shard {
     ) {
         let now = self.now;
         if let Some(at) = self.send_wire(now, src, dst, wire_bytes) {
-            let packet = self.boxed(Packet {
-                src,
-                from,
-                dst,
-                to,
-                segments: 1,
-                wire_bytes,
-                spread: Nanos::ZERO,
-                first_sent: now,
-                tries: 0,
-                body,
-            });
+            let packet = self.packet((src, from), (dst, to), (1, wire_bytes), body);
             self.send_packet(at, packet);
         }
     }
@@ -130,18 +119,7 @@ impl Shard {
         let now = self.now;
         let wire_bytes = HEADER_BYTES + self.framing_bytes;
         if let Verdict::Deliver { at } = self.model.send(now, src, dst, wire_bytes) {
-            let packet = self.boxed(Packet {
-                src,
-                from,
-                dst,
-                to,
-                segments: 0,
-                wire_bytes: 0,
-                spread: Nanos::ZERO,
-                first_sent: now,
-                tries: 0,
-                body,
-            });
+            let packet = self.packet((src, from), (dst, to), (0, 0), body);
             self.send_packet(at, packet);
         }
     }

@@ -25,6 +25,9 @@ use crate::experiment::{Down, FaultKey, FaultKind, Nodes};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of an experiment")]
 pub struct File {
+    /// Format of this file. Default: that which this Peerlab reads, 1.
+    #[serde(default)]
+    pub version: Option<Written<Count>>,
     /// Name of the experiment: letters, digits and dashes. Run directories are named after it.
     pub name: String,
     /// What the experiment shows, for people. Default: nothing.

@@ -5,12 +5,15 @@
 use std::sync::Arc;
 
 use super::file::File;
-use super::marked::{Document, FILE_BYTES_MAX};
+use super::marked::{Document, FILE_BYTES_MAX, Path};
 use super::marking;
 use super::resolve::resolve;
 use super::resolved::Topology;
 use super::suggest::closest;
 use crate::error::{Error, Kind, Report, Result};
+
+/// The format of experiment files that is read.
+pub const FILE_VERSION: u32 = 1;
 
 /// Reads an experiment from its text; `file` is for errors.
 ///
@@ -23,6 +26,7 @@ pub fn parse(file: &str, text: &str) -> Result<Topology> {
         )));
     }
     let document = marking::parse(file, text)?;
+    check_version(&document)?;
     let file = serde_yaml::from_str::<File>(text).map_err(|error| Error {
         kind: Kind::Input,
         reports: vec![explain(&document, &error)],
@@ -32,6 +36,35 @@ pub fn parse(file: &str, text: &str) -> Result<Topology> {
 
 /// Keys that had another name, the old one first: what such a file wants is known.
 const RENAMED: [(&str, &str); 1] = [("away", "outages")];
+
+/// That the file is of this format, before any key in it is found to be wrong.
+fn check_version(document: &Document) -> Result<()> {
+    let path = Path::root().key("version");
+    let version = document.scalar(&path).and_then(|text| text.parse().ok());
+    let Some(version) = version.filter(|version: &u32| *version != FILE_VERSION) else {
+        return Ok(());
+    };
+    let age = if version > FILE_VERSION {
+        "a newer"
+    } else {
+        "an older"
+    };
+    let report = Report {
+        causes: vec![format!(
+            "it has version {version}, and this Peerlab reads version {FILE_VERSION}"
+        )],
+        hint: Some(
+            "use the Peerlab that it was written for; or write `version: 1` and mend what is \
+             then told of its keys"
+                .into(),
+        ),
+        ..Report::new(format!("this file has {age} format"))
+    };
+    Err(Error {
+        kind: Kind::Input,
+        reports: vec![document.report(&path, report)],
+    })
+}
 
 /// serde's message in our form.
 fn explain(document: &Document, error: &serde_yaml::Error) -> Report {

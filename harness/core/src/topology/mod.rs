@@ -26,7 +26,7 @@ pub mod written;
 mod yaml;
 
 pub use distribution::Distribution;
-pub use load::parse;
+pub use load::{FILE_VERSION, parse};
 pub use marked::{FILE_BYTES_MAX, Path};
 pub use network_values::ETHERNET_FRAMING_BYTES;
 pub use network_values::Graph;

@@ -15,8 +15,8 @@ use peerlab_core::topology::units::{Count, Number, Rate, Seed, Size};
 use peerlab_core::topology::words::{DownWay, ProbeWay, Until};
 use peerlab_core::topology::written::{WordOr, Written};
 use peerlab_core::topology::{
-    Access, ETHERNET_FRAMING_BYTES, Group, INTERNET_2019, MTU_DEFAULT, Phases, QUEUE_BYTES_DEFAULT,
-    REGION_DEFAULT, RPC_PORT, is_internet_2019,
+    Access, ETHERNET_FRAMING_BYTES, FILE_VERSION, Group, INTERNET_2019, MTU_DEFAULT, Phases,
+    QUEUE_BYTES_DEFAULT, REGION_DEFAULT, RPC_PORT, is_internet_2019,
 };
 
 /// Runs of nodes from this length on are written as a range.
@@ -63,6 +63,7 @@ impl<'a> Writer<'a> {
         let group = |group: &Group| (group.name.clone(), self.group(group));
         let numbered = scenario.faults.iter().enumerate();
         File {
+            version: Some(Written::of(Count(FILE_VERSION))),
             name: scenario.name.clone(),
             description: None,
             seed: Some(Written::of(Seed(scenario.seed))),

@@ -32,6 +32,8 @@ const NAME_CHARS_MAX: usize = 64;
 pub fn resolve(file: File, document: Arc<Document>) -> Result<Topology> {
     let problems = Problems::new(document.clone());
     let root = Path::root();
+    // Which version it is was looked at first of all.
+    problems.optional(&root.key("version"), file.version);
     check_name(&problems, &root.key("name"), &file.name);
     let seed = problems.optional(&root.key("seed"), file.seed);
     let phases = resolve_phases(&problems, &root.key("phases"), file.phases);

@@ -3,7 +3,8 @@
 use peerlab_core::error::hint::DISK;
 use std::path::Path;
 
-use peerlab_core::error::{Explain, Result};
+use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::event::{FORMAT, RunEvent, What};
 use peerlab_core::report::{Report, files, html, junit};
 use peerlab_sim::simulator;
 
@@ -19,7 +20,15 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
     let what = || format!("cannot judge the run in {}", dir.display());
     let mut reader = EventReader::open(&path).or_input(what)?;
     let mut failed = None;
+    let mut newer = None;
     let events = std::iter::from_fn(|| match reader.next()? {
+        Ok(RunEvent {
+            what: What::Started { format, .. },
+            ..
+        }) if format > FORMAT => {
+            newer = Some(format);
+            None
+        }
         Ok(event) => Some(event),
         Err(e) => {
             failed = Some(e);
@@ -27,6 +36,13 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
         }
     });
     let mut report = Report::of(&plan, events);
+    if let Some(format) = newer {
+        return Err(Error::input(what())
+            .because(format!(
+                "its record has format {format}, and this Peerlab reads up to {FORMAT}"
+            ))
+            .hint("use the Peerlab that made the run, or a later one"));
+    }
     if let Some(e) = failed {
         return Err(e).or_input(what);
     }
@@ -64,7 +80,6 @@ mod tests {
     use peerlab_core::check::Outcome;
     use peerlab_core::conduct::{Observer, Stage, Stop};
     use peerlab_core::error::Kind;
-    use peerlab_core::event::RunEvent;
     use peerlab_core::plan::compile;
     use peerlab_core::topology;
     use peerlab_sim::simulator::{Options, simulate};
@@ -138,6 +153,21 @@ expect:
         assert_eq!(judgement.outcome, Outcome::Inconclusive);
         let warned = judgement.warnings.iter().any(|w| w.contains("was cut off"));
         assert!(warned, "{:?}", judgement.warnings);
+    }
+
+    #[test]
+    fn a_record_of_the_first_format_is_read_and_one_of_a_later_is_refused_by_name() {
+        let dir = run_directory();
+        let path = dir.path().join(files::EVENTS);
+        let record = fs::read_to_string(&path).unwrap();
+        let ours = format!(r#""format":{FORMAT},"#);
+        assert!(record.lines().next().unwrap().contains(&ours));
+        fs::write(&path, record.replacen(&ours, "", 1)).unwrap();
+        let report = judge_run_directory(dir.path()).unwrap();
+        assert_eq!(report.judgement.outcome, Outcome::Passed);
+        fs::write(&path, record.replacen(&ours, r#""format":99,"#, 1)).unwrap();
+        let text = judge_run_directory(dir.path()).unwrap_err().render();
+        assert!(text.contains("its record has format 99"), "{text}");
     }
 
     #[test]

@@ -229,6 +229,7 @@ impl Record {
         self.end = self.end.max(t);
         match event.what {
             What::Started {
+                format: _,
                 engine,
                 version,
                 unix_nanos,

@@ -67,6 +67,7 @@ impl Story {
         story.tell(
             Nanos::ZERO,
             What::Started {
+                format: crate::event::FORMAT,
                 engine: "sim".into(),
                 version: "0.1.0".into(),
                 unix_nanos: 1_790_000_000_000_000_000,

@@ -20,7 +20,7 @@ use super::io::{Command, Input, Observation, Order};
 use super::nodes::Nodes;
 use super::sequencer::{Question, Sequencer};
 use crate::error::Error;
-use crate::event::{HostFacts, RunEvent, What};
+use crate::event::{FORMAT, HostFacts, RunEvent, What};
 use crate::ledger::{Payment, Premined};
 use crate::plan::Plan;
 use crate::plan::spec::{Down, Work, WorkloadAction};
@@ -158,6 +158,7 @@ impl<'a> Conductor<'a> {
     /// The programs of those nodes that run from the start have just been started.
     pub fn begin(&mut self, venue: Venue) {
         let started = What::Started {
+            format: FORMAT,
             engine: venue.engine.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             unix_nanos: venue.unix_nanos,

@@ -3,4 +3,4 @@
 
 pub mod run_event;
 
-pub use run_event::{HostFacts, RunEvent, Tip, What};
+pub use run_event::{FORMAT, HostFacts, RunEvent, Tip, What};

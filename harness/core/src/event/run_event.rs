@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::spec::Down;
 
+/// The format of records that is written. What it has more than the first, lines on the values of
+/// nodes, older records lack, so that they are read as well.
+pub const FORMAT: u32 = 2;
+
+fn first_format() -> u32 {
+    1
+}
+
 /// One line of `events.jsonl`. Lines are in the order in which the harness learned of them;
 /// `t` is when they happened, on the one clock that started at `go`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +33,9 @@ pub struct RunEvent {
 pub enum What {
     /// First line.
     Started {
+        /// Format of the record, [`FORMAT`]; the first one did not say so.
+        #[serde(default = "first_format")]
+        format: u32,
         /// `docker`, `local` or `sim`.
         engine: String,
         /// Version of Peerlab.

@@ -43,43 +43,35 @@ pub struct Daemon {
 /// The Docker engine's capacity.
 pub fn docker(daemon: &Daemon, load: Load) -> Capacity {
     let host = daemon.machine.as_ref();
+    let keys = host
+        .filter(|_| daemon.rootless)
+        .and_then(|machine| machine.keys);
+    let unified = host.filter(|machine| machine.unified_groups);
     let counts = [
-        daemon.open_files.map(|now| {
-            Limit::of_count(
-                "open files of a container",
-                now,
-                now.saturating_sub(BASE_FILES) / NODE_FILES,
-                "set LimitNOFILE=1048576 in the engine's service, and restart it",
-            )
-        }),
-        host.and_then(Machine::pids_left).map(|now| {
-            Limit::of_count(
-                "processes left on this machine",
-                now,
-                now / NODE_THREADS,
-                "sudo sysctl kernel.pid_max=4194304 kernel.threads-max=4194304",
-            )
-        }),
-        host.filter(|_| daemon.rootless)
-            .and_then(|machine| machine.keys)
-            .map(|now| {
-                Limit::of_count(
-                    "kernel keys of a user",
-                    now,
-                    now / NODE_KEYS,
-                    "sudo sysctl kernel.keys.maxkeys=20000 kernel.keys.maxbytes=2000000",
-                )
-            }),
-        host.filter(|machine| machine.unified_groups)
-            .and_then(|machine| machine.inotify_instances)
-            .map(|now| {
-                Limit::of_count(
-                    "inotify instances of a user",
-                    now,
-                    now.saturating_sub(BASE_INOTIFY),
-                    "sudo sysctl fs.inotify.max_user_instances=8192",
-                )
-            }),
+        Limit::of_count(
+            "open files of a container",
+            daemon.open_files,
+            |now| now.saturating_sub(BASE_FILES) / NODE_FILES,
+            "set LimitNOFILE=1048576 in the engine's service, and restart it",
+        ),
+        Limit::of_count(
+            "processes left on this machine",
+            host.and_then(Machine::pids_left),
+            |now| now / NODE_THREADS,
+            "sudo sysctl kernel.pid_max=4194304 kernel.threads-max=4194304",
+        ),
+        Limit::of_count(
+            "kernel keys of a user",
+            keys,
+            |now| now / NODE_KEYS,
+            "sudo sysctl kernel.keys.maxkeys=20000 kernel.keys.maxbytes=2000000",
+        ),
+        Limit::of_count(
+            "inotify instances of a user",
+            unified.and_then(|machine| machine.inotify_instances),
+            |now| now.saturating_sub(BASE_INOTIFY),
+            "sudo sysctl fs.inotify.max_user_instances=8192",
+        ),
     ];
     let free = host
         .and_then(|machine| machine.memory_free)

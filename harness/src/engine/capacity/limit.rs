@@ -20,15 +20,20 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// A limit that is a number, and how many nodes it carries.
-    pub fn of_count(what: &str, now: u64, nodes: u64, raise: &str) -> Limit {
-        Limit {
+    /// A limit that is a number, where it is known, and how many nodes so many carry.
+    pub fn of_count(
+        what: &str,
+        now: Option<u64>,
+        nodes: impl Fn(u64) -> u64,
+        raise: &str,
+    ) -> Option<Limit> {
+        now.map(|now| Limit {
             what: what.to_owned(),
             now: words::thousands(now),
-            nodes,
+            nodes: nodes(now),
             raise: raise.to_owned(),
             estimate: false,
-        }
+        })
     }
 
     /// Memory of which each node takes so much, after what is taken in any case; bytes.

@@ -26,55 +26,45 @@ const BASE_NAMESPACES: u64 = 2;
 /// trying.
 pub fn local(machine: &Machine, load: Load) -> Capacity {
     let threads = |left: u64| left.saturating_sub(BASE_THREADS) / NODE_THREADS;
+    let namespaces = machine.namespaces.as_ref();
+    let setting = namespaces.map_or("", |(setting, _)| setting);
     let counts = [
-        machine.open_files.map(|now| {
-            Limit::of_count(
-                "open files of a process",
-                now,
-                now.saturating_sub(BASE_FILES) / NODE_FILES,
-                "sudo prlimit --pid $$ --nofile=1048576",
-            )
-        }),
-        machine.user_processes.map(|now| {
-            Limit::of_count(
-                "processes of this user",
-                now,
-                threads(now),
-                "sudo prlimit --pid $$ --nproc=1048576",
-            )
-        }),
-        machine.pids_left().map(|now| {
-            Limit::of_count(
-                "processes left on this machine",
-                now,
-                threads(now),
-                "sudo sysctl kernel.pid_max=4194304 kernel.threads-max=4194304",
-            )
-        }),
-        machine.group_pids_left.map(|now| {
-            Limit::of_count(
-                "processes left in this control group",
-                now,
-                threads(now),
-                "sudo systemctl set-property user-$(id -u).slice TasksMax=infinity",
-            )
-        }),
-        machine.namespaces.as_ref().map(|(setting, now)| {
-            Limit::of_count(
-                "namespaces of a kind",
-                *now,
-                now.saturating_sub(BASE_NAMESPACES),
-                &format!("sudo sysctl {setting}=65536"),
-            )
-        }),
-        machine.epoll_watches.map(|now| {
-            Limit::of_count(
-                "files watched with epoll",
-                now,
-                now / NODE_WATCHES,
-                "sudo sysctl fs.epoll.max_user_watches=8388608",
-            )
-        }),
+        Limit::of_count(
+            "open files of a process",
+            machine.open_files,
+            |now| now.saturating_sub(BASE_FILES) / NODE_FILES,
+            "sudo prlimit --pid $$ --nofile=1048576",
+        ),
+        Limit::of_count(
+            "processes of this user",
+            machine.user_processes,
+            threads,
+            "sudo prlimit --pid $$ --nproc=1048576",
+        ),
+        Limit::of_count(
+            "processes left on this machine",
+            machine.pids_left(),
+            threads,
+            "sudo sysctl kernel.pid_max=4194304 kernel.threads-max=4194304",
+        ),
+        Limit::of_count(
+            "processes left in this control group",
+            machine.group_pids_left,
+            threads,
+            "sudo systemctl set-property user-$(id -u).slice TasksMax=infinity",
+        ),
+        Limit::of_count(
+            "namespaces of a kind",
+            namespaces.map(|(_, now)| *now),
+            |now| now.saturating_sub(BASE_NAMESPACES),
+            &format!("sudo sysctl {setting}=65536"),
+        ),
+        Limit::of_count(
+            "files watched with epoll",
+            machine.epoll_watches,
+            |now| now / NODE_WATCHES,
+            "sudo sysctl fs.epoll.max_user_watches=8388608",
+        ),
         machine
             .memory_free
             .map(|free| Limit::of_memory(free, NODE_BYTES, BASE_BYTES)),

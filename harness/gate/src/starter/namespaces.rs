@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
 use rustix::thread::UnshareFlags;
 
 /// As `nice(2)` counts.
@@ -61,19 +62,10 @@ fn yield_to_the_fabric() -> Result<()> {
 /// The process outside: holds no socket, so that their ends are seen, and waits.
 fn wait_outside(inner: libc::pid_t) -> ! {
     crate::program::close_inherited();
-    let mut status = 0;
-    // SAFETY: waits for a child with a status that lives across the call.
-    let code = unsafe {
-        while libc::waitpid(inner, &raw mut status, 0) < 0 {
-            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                break;
-            }
-        }
-        if libc::WIFEXITED(status) {
-            libc::WEXITSTATUS(status)
-        } else {
-            1
-        }
-    };
-    std::process::exit(code)
+    let ended = retry_on_intr(|| waitpid(Pid::from_raw(inner), WaitOptions::empty()));
+    let code = ended
+        .ok()
+        .flatten()
+        .and_then(|(_, status)| status.exit_status());
+    std::process::exit(code.unwrap_or(1))
 }

@@ -7,11 +7,10 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::plan::Plan;
+use peerlab_core::report::files;
 
 /// Where runs are kept by default.
 const RUNS: &str = "runs";
-/// The plan, in a run's directory.
-pub const PLAN_FILE: &str = peerlab_core::report::files::PLAN;
 /// The experiment file, in a run's directory.
 const TOPOLOGY_FILE: &str = "topology.yaml";
 /// As `20261123T224201Z`.
@@ -91,7 +90,7 @@ impl RunDir {
         if let Some(text) = topology {
             self.write(TOPOLOGY_FILE, text.as_bytes())?;
         }
-        self.write(PLAN_FILE, plan.to_json().as_bytes())
+        self.write(files::PLAN, plan.to_json().as_bytes())
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::io::Time;
 
-/// An address with the number of its bits that matter. The other bits are zero.
+/// The addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subnet {
-    ip: IpAddr,
-    prefix_bits: u8,
-}
+pub struct Subnet(IpNet);
 
 /// What was written is neither an address nor a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -23,59 +21,10 @@ pub struct Subnet {
 pub struct SubnetError;
 
 impl Subnet {
-    /// The subnet of an address; `None` if it has fewer bits than that.
-    pub fn new(ip: IpAddr, prefix_bits: u8) -> Option<Subnet> {
-        let width_bits = if ip.is_ipv4() { 32 } else { 128 };
-        (prefix_bits <= width_bits).then(|| Subnet {
-            ip: masked(ip, prefix_bits),
-            prefix_bits,
-        })
-    }
-
-    /// One address alone.
-    pub fn host(ip: IpAddr) -> Subnet {
-        Subnet {
-            ip,
-            prefix_bits: if ip.is_ipv4() { 32 } else { 128 },
-        }
-    }
-
     /// Whether the address lies in it.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        ip.is_ipv4() == self.ip.is_ipv4() && masked(ip, self.prefix_bits) == self.ip
+        self.0.contains(&ip)
     }
-}
-
-fn masked(ip: IpAddr, prefix_bits: u8) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) => {
-            let mask = u32::MAX
-                .checked_shl(32 - u32::from(prefix_bits))
-                .unwrap_or(0);
-            IpAddr::V4((u32::from(ip) & mask).into())
-        }
-        IpAddr::V6(ip) => {
-            let mask = u128::MAX
-                .checked_shl(128 - u32::from(prefix_bits))
-                .unwrap_or(0);
-            IpAddr::V6((u128::from(ip) & mask).into())
-        }
-    }
-}
-
-/// Bits of a netmask; `None` if it has holes.
-fn netmask_bits(mask: IpAddr) -> Option<u8> {
-    let (ones, whole) = match mask {
-        IpAddr::V4(mask) => {
-            let mask = u32::from(mask);
-            (mask.leading_ones(), mask.count_ones())
-        }
-        IpAddr::V6(mask) => {
-            let mask = u128::from(mask);
-            (mask.leading_ones(), mask.count_ones())
-        }
-    };
-    (ones == whole).then_some(ones as u8)
 }
 
 impl FromStr for Subnet {
@@ -87,30 +36,23 @@ impl FromStr for Subnet {
             Some((ip, mask)) => (ip, Some(mask)),
             None => (text, None),
         };
-        let ip = ip.parse::<IpAddr>().map_err(|_| SubnetError)?;
-        let ip = match ip {
-            IpAddr::V6(v6) => Ipv6Addr::to_ipv4_mapped(&v6).map_or(ip, IpAddr::V4),
-            IpAddr::V4(_) => ip,
+        let ip: IpAddr = ip.parse().map_err(|_| SubnetError)?;
+        let ip = ip.to_canonical();
+        let subnet = match mask.map(|mask| (mask.parse(), mask.parse())) {
+            None => Ok(ip.into()),
+            Some((Ok(bits), _)) => IpNet::new(ip, bits),
+            Some((_, Ok(netmask))) => IpNet::with_netmask(ip, netmask),
+            Some(_) => return Err(SubnetError),
         };
-        let Some(mask) = mask else {
-            return Ok(Subnet::host(ip));
-        };
-        let bits = match mask.parse::<u8>() {
-            Ok(bits) => Some(bits),
-            Err(_) => mask
-                .parse::<IpAddr>()
-                .ok()
-                .filter(|m| m.is_ipv4() == ip.is_ipv4())
-                .and_then(netmask_bits),
-        };
-        bits.and_then(|bits| Subnet::new(ip, bits))
-            .ok_or(SubnetError)
+        subnet
+            .map(|subnet| Subnet(subnet.trunc()))
+            .map_err(|_| SubnetError)
     }
 }
 
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ip, self.prefix_bits)
+        self.0.fmt(f)
     }
 }
 

@@ -16,15 +16,13 @@ use super::scripts::{ScriptCache, verify_scripts};
 /// Why a transaction may not spend what it names. The reasons are those of Bitcoin Core's
 /// `CheckTxInputs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
 pub enum InputError {
     /// A coinbase output is not yet mature.
-    #[error("bad-txns-premature-spend-of-coinbase")]
     Immature,
     /// A value, or the sum of values, is out of range.
-    #[error("bad-txns-inputvalues-outofrange")]
     ValuesOutOfRange,
     /// It pays out more than it takes in.
-    #[error("bad-txns-in-belowout")]
     BelowOut,
 }
 

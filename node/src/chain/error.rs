@@ -76,11 +76,7 @@ pub struct BlockInvalid {
 
 impl BlockInvalid {
     pub(crate) fn new(reason: &'static str) -> BlockInvalid {
-        BlockInvalid {
-            reason,
-            detail: String::new(),
-            mutated: false,
-        }
+        BlockInvalid::with(reason, "")
     }
 
     pub(crate) fn with(reason: &'static str, detail: impl Into<String>) -> BlockInvalid {
@@ -93,9 +89,8 @@ impl BlockInvalid {
 
     pub(crate) fn mutated(reason: &'static str) -> BlockInvalid {
         BlockInvalid {
-            reason,
-            detail: String::new(),
             mutated: true,
+            ..BlockInvalid::new(reason)
         }
     }
 }

@@ -52,7 +52,7 @@ pub use memory_store::MemoryStore;
 pub use muhash::{MuHash, UtxoHash};
 pub use named_block::NamedBlock;
 pub use num3072::NUM_BYTES as MUHASH_NUM_BYTES;
-pub use open::{OpenError, OpenReport};
+pub use open::OpenReport;
 pub use queries::UtxoStats;
 pub use scripts::{ScriptCache, ScriptError};
 pub use shared::{CachedChain, SharedChainCache};

@@ -3,31 +3,16 @@
 //! 2^3072 - 1103717. Adding multiplies the numerator, removing multiplies the denominator; only
 //! finalising divides.
 
-use std::fmt;
-
-use bitcoin::hashes::{Hash, sha256};
+use bitcoin::hashes::{Hash, hash_newtype, sha256};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::num3072::{NUM_BYTES, Num3072};
 
-/// The hash of a coin set; printed as Bitcoin Core prints it (bytes reversed).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UtxoHash(pub [u8; 32]);
-
-impl fmt::Display for UtxoHash {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .rev()
-            .try_for_each(|byte| write!(out, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for UtxoHash {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, out)
-    }
+hash_newtype! {
+    /// The hash of a coin set; printed as Bitcoin Core prints it (bytes reversed).
+    #[hash_newtype(backward)]
+    pub struct UtxoHash(sha256::Hash);
 }
 
 /// A running set hash.
@@ -61,7 +46,7 @@ impl MuHash {
     /// The hash of the set. Costs a modular division.
     pub fn finalize(&self) -> UtxoHash {
         let quotient = self.numerator.times(&self.denominator.inverse());
-        UtxoHash(sha256::Hash::hash(&quotient.to_bytes()).to_byte_array())
+        UtxoHash::hash(&quotient.to_bytes())
     }
 
     /// Whether two running hashes are of the same set, without dividing.

@@ -19,14 +19,6 @@ use super::storage::BatchedStorage;
 use super::store::{Damage, IndexRecord, Loaded, Store, StoreError};
 use super::tree::HeaderTree;
 
-/// Why the chain could not be opened. Damage is no reason: it is repaired and reported.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The store could not be used at all.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// What start-up found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
@@ -46,7 +38,7 @@ pub struct OpenReport {
 
 impl Chain {
     /// Opens the chain in a store, new or old.
-    pub fn open(mut store: Box<dyn Store>) -> Result<(Chain, OpenReport), OpenError> {
+    pub fn open(mut store: Box<dyn Store>) -> Result<(Chain, OpenReport), StoreError> {
         let loaded = store.load()?;
         let mut damage = loaded.damage.clone();
         if damage.is_empty() {
@@ -58,7 +50,10 @@ impl Chain {
         rebuild(store, &loaded, damage)
     }
 
-    fn sound(ledger: Arc<Ledger>, store: Box<dyn Store>) -> Result<(Chain, OpenReport), OpenError> {
+    fn sound(
+        ledger: Arc<Ledger>,
+        store: Box<dyn Store>,
+    ) -> Result<(Chain, OpenReport), StoreError> {
         let mut chain = Chain::stored(ledger, store);
         let height = chain.tip().height;
         // A branch may have been complete, and not yet tried, at a crash.
@@ -169,7 +164,7 @@ fn rebuild(
     mut store: Box<dyn Store>,
     loaded: &Loaded,
     damage: Vec<Damage>,
-) -> Result<(Chain, OpenReport), OpenError> {
+) -> Result<(Chain, OpenReport), StoreError> {
     let height_before = claimed_height(loaded);
     let salvage = store.start_over()?;
     let mut index = salvage.index;
@@ -183,7 +178,7 @@ fn rebuild(
     let blocks = salvage.bodies.map(Ok::<Block, Infallible>);
     let imported = match chain.import(u32::MAX, blocks) {
         Ok(imported) => imported,
-        Err(ImportError::Store(error)) => return Err(error.into()),
+        Err(ImportError::Store(error)) => return Err(error),
         Err(ImportError::Source(never)) => match never {},
     };
     let moved_aside = chain.storage.seal()?;

@@ -3,7 +3,6 @@
 //! written; the store keeps it, and says at start-up what was damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -123,7 +122,8 @@ pub struct Loaded {
 }
 
 /// Something in the store is not as the node wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part}: {what}")]
 pub struct Damage {
     /// Which part: "file", "blocks", "coins", ...
     pub part: &'static str,
@@ -138,12 +138,6 @@ impl Damage {
             part,
             what: what.into(),
         }
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.part, self.what)
     }
 }
 

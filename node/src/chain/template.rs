@@ -13,7 +13,7 @@ use bitcoin::{
     transaction,
 };
 
-use super::block_check::{TxIds, merkle_root};
+use super::block_check::TxIds;
 use super::context_check::{COMMITMENT_BYTES, COMMITMENT_PREFIX, witness_commitment};
 use super::core::Chain;
 use super::entry::HeaderEntry;
@@ -128,12 +128,9 @@ pub fn commit_to_body(block: &mut Block) {
 
 /// Makes a block's header name its transactions as they now are.
 pub fn commit_to_transactions(block: &mut Block) {
-    let leaves = block
-        .txdata
-        .iter()
-        .map(|tx| tx.compute_txid().to_byte_array())
-        .collect();
-    block.header.merkle_root = TxMerkleNode::from_byte_array(merkle_root(leaves).0);
+    if let Some(root) = block.compute_merkle_root() {
+        block.header.merkle_root = root;
+    }
 }
 
 /// Searches a nonce that meets regtest's target. Returns whether one was found.

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::block::Header;
+use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Work};
 use imbl::Vector;
 
@@ -341,11 +342,7 @@ impl HeaderTree {
     /// Forgets candidates that the tip has outdone.
     pub fn prune_candidates(&mut self, tip: &BlockHash) {
         if let Some(tip) = self.entries.get(tip) {
-            let floor = (
-                tip.work,
-                Reverse(u64::MAX),
-                BlockHash::from_raw_hash(zero()),
-            );
+            let floor = (tip.work, Reverse(u64::MAX), BlockHash::all_zeros());
             self.candidates = self.candidates.split_off(&floor);
         }
     }
@@ -453,8 +450,4 @@ impl HeaderTree {
 
 fn rank(entry: &HeaderEntry) -> Rank {
     (entry.work, Reverse(entry.sequence), entry.hash)
-}
-
-fn zero() -> bitcoin::hashes::sha256d::Hash {
-    bitcoin::hashes::Hash::all_zeros()
 }

@@ -59,12 +59,6 @@ impl Mempool {
         self.min_relay_sat_per_kvb = sat_per_kvb;
     }
 
-    /// Sets how much the pool holds.
-    pub fn set_limits(&mut self, bytes_max: usize, count_max: usize) {
-        self.bytes_max = bytes_max;
-        self.count_max = count_max;
-    }
-
     /// An entry by txid.
     pub fn get(&self, txid: &Txid) -> Option<&MempoolEntry> {
         self.entries.get(&HashKey::of(txid))

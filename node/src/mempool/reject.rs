@@ -4,6 +4,7 @@ use bitcoin::OutPoint;
 
 /// A transaction was not taken into the mempool.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
 pub enum TxReject {
     /// It breaks a rule of the consensus whatever the chain: no honest node sends it.
     #[error("{reason}{}{detail}", if detail.is_empty() { "" } else { ", " })]
@@ -22,22 +23,17 @@ pub enum TxReject {
         detail: String,
     },
     /// Coins that it spends are not known: they may come with a parent, or have been spent.
-    #[error("bad-txns-inputs-missingorspent")]
     MissingInputs {
         /// Which.
         missing: Vec<OutPoint>,
     },
     /// This very transaction is in the pool.
-    #[error("txn-already-in-mempool")]
     AlreadyInMempool,
     /// The pool has it with other witnesses.
-    #[error("txn-same-nonwitness-data-in-mempool")]
     SameTxidInMempool,
     /// Its outputs are in the coin set: it is confirmed.
-    #[error("txn-already-known")]
     AlreadyConfirmed,
     /// It spends what a transaction in the pool spends. There is no replacement.
-    #[error("txn-mempool-conflict")]
     Conflict,
 }
 
@@ -67,10 +63,7 @@ impl TxReject {
     }
 
     pub(crate) fn refused(reason: &'static str) -> TxReject {
-        TxReject::Refused {
-            reason,
-            detail: String::new(),
-        }
+        TxReject::refused_with(reason, String::new())
     }
 
     pub(crate) fn refused_with(reason: &'static str, detail: String) -> TxReject {

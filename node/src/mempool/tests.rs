@@ -259,7 +259,7 @@ fn a_full_pool_lets_the_worst_payer_go_with_its_children() {
     for tx in [&poor, &heir, &middle] {
         offer(&mut pool, &ledger, tx).unwrap();
     }
-    pool.set_limits(policy::MAX_POOL_BYTES, 3);
+    pool.count_max = 3;
     let rich = ledger.spend(&coins[2..3], 9_000);
     let evicted = offer(&mut pool, &ledger, &rich).unwrap().evicted;
     let mut names: Vec<_> = evicted.iter().map(|tx| tx.compute_txid()).collect();
@@ -278,7 +278,7 @@ fn a_full_pool_lets_the_worst_payer_go_with_its_children() {
     offer(&mut pool, &ledger, &like_poor).unwrap();
     // One that is itself the worst is refused for want of room.
     let (ledger, coins, mut pool) = setup(2);
-    pool.set_limits(policy::MAX_POOL_BYTES, 1);
+    pool.count_max = 1;
     offer(&mut pool, &ledger, &ledger.spend(&coins[..1], 9_000)).unwrap();
     let reject = offer(&mut pool, &ledger, &ledger.spend(&coins[1..2], 500)).unwrap_err();
     assert_eq!(reject.reason(), "mempool full");

@@ -237,11 +237,7 @@ impl AddressBook {
 
     /// All addresses, sorted.
     pub(crate) fn iter(&self) -> impl Iterator<Item = PeerAddress> + '_ {
-        self.entries.iter().map(|(addr, e)| PeerAddress {
-            last_seen_secs: e.last_seen_secs,
-            services: e.services,
-            addr: *addr,
-        })
+        self.entries.keys().filter_map(|addr| self.describe(addr))
     }
 
     fn describe(&self, addr: &SocketAddr) -> Option<PeerAddress> {

@@ -31,7 +31,7 @@ const ADDRESS_V2_BYTES_MAX: u64 = 512;
 
 /// IPv4 in its own form, also when it comes mapped into IPv6.
 fn canonical(ip: Ipv6Addr) -> IpAddr {
-    ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4)
+    IpAddr::V6(ip).to_canonical()
 }
 
 fn mapped(ip: IpAddr) -> Ipv6Addr {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use bitcoin::Block;
 use bitcoin::consensus::{Decodable, Encodable};
+use bitcoin::{Block, VarInt};
 use thiserror::Error;
 
 /// The content of a message, or a part of one.
@@ -160,21 +160,7 @@ impl Writer {
     }
 
     pub fn compact_size(&mut self, value: u64) {
-        match value {
-            0..=0xfc => self.bytes(&[value as u8]),
-            0xfd..=0xffff => {
-                self.bytes(&[0xfd]);
-                self.bytes(&(value as u16).to_le_bytes());
-            }
-            0x1_0000..=0xffff_ffff => {
-                self.bytes(&[0xfe]);
-                self.bytes(&(value as u32).to_le_bytes());
-            }
-            _ => {
-                self.bytes(&[0xff]);
-                self.bytes(&value.to_le_bytes());
-            }
-        }
+        self.consensus(&VarInt(value));
     }
 
     /// A list with its count.

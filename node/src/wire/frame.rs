@@ -1,6 +1,7 @@
 //! Frames: the 24-byte header before every payload, and the cutting of a byte stream.
 
 use bitcoin::hashes::{Hash, sha256d};
+use bitcoin::hex::DisplayHex;
 use thiserror::Error;
 
 use super::codec::{PayloadError, Writer};
@@ -20,7 +21,7 @@ const BUFFER_KEPT_BYTES_MAX: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
     /// Not this network, or not this protocol.
-    #[error("wrong network magic {}", hex(.0))]
+    #[error("wrong network magic {}", .0.as_hex())]
     Magic([u8; 4]),
     /// A command that is no text.
     #[error("malformed command name")]
@@ -46,10 +47,6 @@ pub enum DecodeError {
         /// What is wrong.
         error: PayloadError,
     },
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn checksum(payload: &[u8]) -> [u8; 4] {

@@ -131,13 +131,11 @@ fn scalar(text: &str) -> String {
     const KEYWORDS: [&str; 8] = ["true", "false", "null", "yes", "no", "on", "off", "nan"];
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric()) || text.starts_with("< ");
     let inner = |c: char| c.is_ascii_alphanumeric() || " -_.%/()<".contains(c);
-    let plain = begins
-        && text.chars().all(inner)
-        && !text.ends_with(' ')
-        && text.len() > 1
-        // Not `12`, `1e3`, `0x1f` and their like.
-        && !(text.starts_with(|c: char| c.is_ascii_digit()) && !has_unit(text))
-        && !KEYWORDS.contains(&text.to_lowercase().as_str());
+    // `12`, `1e3`, `0x1f` and their like.
+    let number = text.starts_with(|c: char| c.is_ascii_digit()) && !has_unit(text);
+    let keyword = KEYWORDS.contains(&text.to_lowercase().as_str());
+    let other = number || keyword || text.len() < 2 || text.ends_with(' ');
+    let plain = begins && text.chars().all(inner) && !other;
     if plain {
         text.to_owned()
     } else {

@@ -7,6 +7,7 @@ pub mod junit;
 mod run_report;
 #[cfg(test)]
 pub(crate) mod samples;
+mod sentences;
 mod terminal;
 
 pub use comparison::comparison;

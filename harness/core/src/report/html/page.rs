@@ -10,7 +10,7 @@ use super::node_chart::node_chart;
 use super::propagation_chart::{curve_class, propagation_chart};
 use super::svg::{branch_class, escape};
 use crate::check::{Branch, Episode, Judgement, Outcome, Status, Verdict};
-use crate::report::terminal::{block_sums, double_spend_story, partition_story};
+use crate::report::sentences::{block_sums, double_spend_story, partition_story};
 use crate::words;
 
 const STYLE: &str = include_str!("style.css");

@@ -10,9 +10,9 @@ use crate::topology::expect::{self as file, Expect, LAG_DEFAULT};
 use crate::topology::marked::Path;
 use crate::topology::resolved::{Fault, Group, Ledger, Phases};
 use crate::topology::suggest::closest;
-use crate::topology::units::{Amount, Count, Share};
+use crate::topology::units::{Amount, Below, Count, Share};
 use crate::topology::words::DisturbanceWord;
-use crate::topology::written::Written;
+use crate::topology::written::{Value, Written};
 
 /// How long agreement lasts when no block interval says it.
 const HOLD_DEFAULT: Nanos = Nanos::from_secs(5);
@@ -321,25 +321,14 @@ fn resolve_propagation(
         ("p90", 90, propagation.p90),
         ("p99", 99, propagation.p99),
     ];
-    let mut any = false;
-    for (key, quantile, bound) in bounds {
-        any |= bound.is_some();
-        if let Some(bound) = problems.optional(&path.key(key), bound) {
-            resolved.push(Expectation::Propagation {
-                quantile,
-                below: bound.0,
-                phase: phase.clone(),
-            });
-        }
-    }
-    if !any {
-        problems.add(
-            path,
-            "no bound is given",
-            "none of p50, p90 and p99 is there",
-            "add one, as `p90: < 2s`",
-        );
-    }
+    let bounds = resolve_bounds(problems, path, bounds, "p90: < 2s");
+    resolved.extend(
+        bounds.map(|(quantile, Below(below))| Expectation::Propagation {
+            quantile,
+            below,
+            phase: phase.clone(),
+        }),
+    );
 }
 
 fn resolve_bandwidth(
@@ -356,25 +345,34 @@ fn resolve_bandwidth(
         ("p95", NodeQuantile::P95, bandwidth.p95),
         ("max", NodeQuantile::Max, bandwidth.max),
     ];
-    let mut any = false;
-    for (key, of, bound) in bounds {
-        any |= bound.is_some();
-        if let Some(bound) = problems.optional(&path.key(key), bound) {
-            resolved.push(Expectation::Bandwidth {
-                of,
-                below: bound.0.bps / 8,
-                phase: phase.clone(),
-            });
-        }
-    }
-    if !any {
+    let bounds = resolve_bounds(problems, path, bounds, "p95: < 80 kB/s");
+    resolved.extend(bounds.map(|(of, Below(below))| Expectation::Bandwidth {
+        of,
+        below: below.bps / 8,
+        phase: phase.clone(),
+    }));
+}
+
+/// The bounds that are written, of which there must be one at least.
+fn resolve_bounds<K, T: Value, const N: usize>(
+    problems: &Problems,
+    path: &Path,
+    bounds: [(&'static str, K, Option<Written<T>>); N],
+    example: &str,
+) -> impl Iterator<Item = (K, T)> {
+    if bounds.iter().all(|(.., bound)| bound.is_none()) {
+        let keys = bounds.each_ref().map(|(key, ..)| *key);
+        let (last, others) = keys.split_last().unwrap_or((&"", &[]));
         problems.add(
             path,
             "no bound is given",
-            "none of mean, p50, p95 and max is there",
-            "add one, as `p95: < 80 kB/s`",
+            format!("none of {} and {last} is there", others.join(", ")),
+            format!("add one, as `{example}`"),
         );
     }
+    let resolve = |(key, of, bound)| Some((of, problems.optional(&path.key(key), bound)?));
+    let resolved: Vec<(K, T)> = bounds.into_iter().filter_map(resolve).collect();
+    resolved.into_iter()
 }
 
 fn resolve_nodes_up(

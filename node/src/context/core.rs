@@ -6,6 +6,7 @@ use bitcoin::Wtxid;
 
 use super::config::Config;
 use super::fact::Fact;
+use super::peer::Peer;
 use super::randomness::Randomness;
 use super::table::PeerTable;
 use crate::chain::CachedChain;
@@ -106,6 +107,12 @@ impl Context {
     /// Under which what is noted of a transaction is found.
     pub(crate) fn tx_id(&self, wtxid: &Wtxid) -> u64 {
         self.randomness.short_id(wtxid.as_ref())
+    }
+
+    /// The ids of those of [`PeerTable::due`] of whom this is true.
+    pub(crate) fn due_peers(&self, holds: impl Fn(&Peer) -> bool) -> Vec<PeerId> {
+        let peers = self.peers.due(self.now).filter(|peer| holds(peer));
+        peers.map(|peer| peer.id).collect()
     }
 
     #[cfg(feature = "planted-bugs")]

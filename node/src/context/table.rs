@@ -101,6 +101,12 @@ impl PeerTable {
         due.map(|entry| &*entry.peer)
     }
 
+    /// The ids of all of whom this is true.
+    pub(crate) fn ids(&self, holds: impl Fn(&Peer) -> bool) -> Vec<PeerId> {
+        let peers = self.values().filter(|peer| holds(peer));
+        peers.map(|peer| peer.id).collect()
+    }
+
     /// Where the table itself lies in memory.
     pub(crate) fn lines(&self) -> impl Iterator<Item = *const u8> {
         lines_of(&self.entries)

@@ -42,11 +42,7 @@ impl Machine {
 
     /// Closes the connections to an address; false if there was none.
     pub fn disconnect_node(&mut self, now: Time, addr: SocketAddr) -> bool {
-        let ids: Vec<_> = self
-            .peers()
-            .filter(|p| p.addr == addr)
-            .map(|p| p.id)
-            .collect();
+        let ids = self.ctx.peers.ids(|p| p.addr == addr);
         for id in &ids {
             self.disconnect_peer(now, *id);
         }
@@ -74,11 +70,7 @@ impl Machine {
                 until,
             },
         );
-        let banned: Vec<_> = self
-            .peers()
-            .filter(|p| subnet.contains(p.addr.ip()))
-            .map(|p| p.id)
-            .collect();
+        let banned = self.ctx.peers.ids(|p| subnet.contains(p.addr.ip()));
         for id in banned {
             self.ctx.disconnect(id, "banned");
         }

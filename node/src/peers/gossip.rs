@@ -63,18 +63,13 @@ fn send_getaddr(ctx: &mut Context, id: PeerId) {
 
 /// Asks one peer again, chosen by chance among those not asked lately.
 pub(super) fn ask_for_addresses(ctx: &mut Context) {
-    let candidates: Vec<_> = ctx
-        .peers
-        .values()
-        .filter(|p| {
-            p.is_ready()
-                && p.gossip
-                    .asked
-                    .get()
-                    .is_none_or(|t| t + ASK_EVERY <= ctx.now)
-        })
-        .map(|p| p.id)
-        .collect();
+    let candidates = ctx.peers.ids(|p| {
+        p.is_ready()
+            && p.gossip
+                .asked
+                .get()
+                .is_none_or(|t| t + ASK_EVERY <= ctx.now)
+    });
     if !candidates.is_empty() {
         let id = candidates[ctx.randomness.below(candidates.len())];
         send_getaddr(ctx, id);
@@ -83,13 +78,9 @@ pub(super) fn ask_for_addresses(ctx: &mut Context) {
 
 /// Queues news for a few peers, drawn by chance.
 fn pass_on(ctx: &mut Context, from: PeerId, address: PeerAddress) {
-    let mut takers: Vec<_> = ctx
-        .peers
-        .values()
-        .filter(|p| p.id != from && p.is_ready() && p.gossip.enabled)
-        .filter(|p| p.listen_addr() != Some(address.addr))
-        .map(|p| p.id)
-        .collect();
+    let mut takers = ctx.peers.ids(|p| {
+        p.id != from && p.is_ready() && p.gossip.enabled && p.listen_addr() != Some(address.addr)
+    });
     for _ in 0..FANOUT.min(takers.len()) {
         let id = takers.swap_remove(ctx.randomness.below(takers.len()));
         let delay = ctx.randomness.exponential(ctx.config.timing.addr_delay);
@@ -135,12 +126,7 @@ fn advertise(ctx: &mut Context, id: PeerId) {
 
 /// Sends what waited long enough.
 pub(super) fn run_gossip(ctx: &mut Context) {
-    let due: Vec<_> = ctx
-        .peers
-        .due(ctx.now)
-        .filter(|p| p.is_ready() && p.gossip.deadline() <= ctx.now)
-        .map(|p| p.id)
-        .collect();
+    let due = ctx.due_peers(|p| p.is_ready() && p.gossip.deadline() <= ctx.now);
     for id in due {
         let Some(peer) = ctx.peers.get_mut(&id) else {
             continue;

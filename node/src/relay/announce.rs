@@ -84,12 +84,7 @@ impl Relay {
 
     /// Announces to peers that stay the transactions that were here before them.
     pub(super) fn run_offers(&mut self, ctx: &mut Context) {
-        let due: Vec<_> = ctx
-            .peers
-            .due(ctx.now)
-            .filter(|p| p.is_ready() && p.transactions.offer_at.is_due(ctx.now))
-            .map(|p| p.id)
-            .collect();
+        let due = ctx.due_peers(|p| p.is_ready() && p.transactions.offer_at.is_due(ctx.now));
         for id in due {
             if let Some(peer) = ctx.peers.get_mut(&id) {
                 peer.transactions.offer_at = OptionalTime::NONE;

@@ -241,12 +241,7 @@ impl Sync {
 
     /// Asks others for what stalling peers owe.
     pub(super) fn run_stalls(&mut self, ctx: &mut Context) {
-        let stalling: Vec<_> = ctx
-            .peers
-            .due(ctx.now)
-            .filter(|p| !p.closing && p.sync.stall_at.is_due(ctx.now))
-            .map(|p| p.id)
-            .collect();
+        let stalling = ctx.due_peers(|p| !p.closing && p.sync.stall_at.is_due(ctx.now));
         for id in stalling {
             let Some(peer) = ctx.peers.get_mut(&id) else {
                 continue;

@@ -130,12 +130,7 @@ impl Sync {
             return;
         }
         self.header_sync = None;
-        let deferred: Vec<_> = ctx
-            .peers
-            .values()
-            .filter(|p| p.sync.deferred)
-            .map(|p| p.id)
-            .collect();
+        let deferred = ctx.peers.ids(|p| p.sync.deferred);
         for id in deferred {
             self.begin(ctx, id);
         }
@@ -238,17 +233,7 @@ impl Sync {
     /// Peers that were asked for headers and did not answer are no longer waited for.
     pub(super) fn run_headers(&mut self, ctx: &mut Context) {
         let timeout = ctx.config.timing.headers_timeout;
-        let late: Vec<_> = ctx
-            .peers
-            .due(ctx.now)
-            .filter(|p| {
-                p.sync
-                    .headers_asked
-                    .get()
-                    .is_some_and(|t| t + timeout <= ctx.now)
-            })
-            .map(|p| p.id)
-            .collect();
+        let late = ctx.due_peers(|p| p.sync.headers_asked.or_never() + timeout <= ctx.now);
         for id in late {
             if let Some(peer) = ctx.peers.get_mut(&id) {
                 peer.sync.headers_asked = OptionalTime::NONE;

@@ -160,12 +160,7 @@ impl Sync {
     }
 
     pub(super) fn run_serving(&mut self, ctx: &mut Context) {
-        let due: Vec<_> = ctx
-            .peers
-            .due(ctx.now)
-            .filter(|p| p.sync.serve_at.is_due(ctx.now))
-            .map(|p| p.id)
-            .collect();
+        let due = ctx.due_peers(|p| p.sync.serve_at.is_due(ctx.now));
         for id in due {
             self.serve(ctx, id);
         }

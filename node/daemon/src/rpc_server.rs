@@ -16,14 +16,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
+use crate::hub::Hub;
 use crate::rpc::auth::Credentials;
-use crate::rpc::context::{Answer, Reply};
+use crate::rpc::context::Reply;
 use crate::rpc::envelope::{self, Body, Call, Sender};
 use crate::rpc::error::{Code, RpcError, fail};
-use crate::rpc::wait::{Tip, TipWait};
+use crate::rpc::wait::TipWait;
 use crate::task;
 
 /// Largest body of a request, bytes: a block of four million bytes in hex, and its envelope.
@@ -45,35 +46,18 @@ pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Buffer of one connection, bytes: the head of a request must fit.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Who carries calls out: the daemon.
-pub trait Backend {
-    /// Carries a call out, to its end, without blocking.
-    ///
-    /// # Errors
-    /// What the caller is answered.
-    fn call(&self, call: Call) -> Answer;
-    /// The best block, as it changes.
-    fn tip(&self) -> watch::Receiver<Tip>;
-    /// True once the daemon is to stop.
-    fn stopping(&self) -> watch::Receiver<bool>;
-}
-
 /// State that all connections share.
-struct Shared<B> {
-    backend: Rc<B>,
+struct Shared {
+    hub: Rc<Hub>,
     credentials: Credentials,
     waiters: Semaphore,
 }
 
-/// Serves until the backend stops. Must run in a [`tokio::task::LocalSet`].
-pub async fn serve<B: Backend + 'static>(
-    listener: TcpListener,
-    credentials: Credentials,
-    backend: Rc<B>,
-) {
-    let mut stopping = backend.stopping();
+/// Serves until the hub stops. Must run in a [`tokio::task::LocalSet`].
+pub async fn serve(listener: TcpListener, credentials: Credentials, hub: Rc<Hub>) {
+    let mut stopping = hub.stopping();
     let shared = Rc::new(Shared {
-        backend,
+        hub,
         credentials,
         waiters: Semaphore::new(WAITERS_MAX),
     });
@@ -104,10 +88,10 @@ pub async fn serve<B: Backend + 'static>(
     }
 }
 
-async fn connection<B: Backend + 'static>(stream: TcpStream, shared: Rc<Shared<B>>) {
+async fn connection(stream: TcpStream, shared: Rc<Shared>) {
     // Replies are short; without this they wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let mut stopping = shared.backend.stopping();
+    let mut stopping = shared.hub.stopping();
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(answer(request, &shared).await) }
@@ -131,10 +115,7 @@ async fn connection<B: Backend + 'static>(stream: TcpStream, shared: Rc<Shared<B
     }
 }
 
-async fn answer<B: Backend>(
-    request: Request<Incoming>,
-    shared: &Shared<B>,
-) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
     if request.method() != Method::POST {
         let mut reply = plain(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -175,10 +156,7 @@ async fn answer<B: Backend>(
     }
 }
 
-async fn single<B: Backend>(
-    request: envelope::Request,
-    shared: &Shared<B>,
-) -> Response<Full<Bytes>> {
+async fn single(request: envelope::Request, shared: &Shared) -> Response<Full<Bytes>> {
     let outcome = carry_out(request.call, shared).await;
     let status = request.sender.http_status(&outcome);
     if request.sender.is_notification() {
@@ -187,10 +165,7 @@ async fn single<B: Backend>(
     json_reply(status, &request.sender.reply(outcome))
 }
 
-async fn batch<B: Backend>(
-    requests: Vec<envelope::Request>,
-    shared: &Shared<B>,
-) -> Response<Full<Bytes>> {
+async fn batch(requests: Vec<envelope::Request>, shared: &Shared) -> Response<Full<Bytes>> {
     let asked_nothing = requests.is_empty();
     let mut replies = Vec::new();
     for request in requests {
@@ -207,17 +182,14 @@ async fn batch<B: Backend>(
     json_reply(200, &Value::Array(replies))
 }
 
-async fn carry_out<B: Backend>(
-    call: Result<Call, RpcError>,
-    shared: &Shared<B>,
-) -> Result<Value, RpcError> {
-    match shared.backend.call(call?)? {
+async fn carry_out(call: Result<Call, RpcError>, shared: &Shared) -> Result<Value, RpcError> {
+    match shared.hub.call(call?)? {
         Reply::Done(value) => Ok(value),
         Reply::Wait(wait) => park(wait, shared).await,
     }
 }
 
-async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, RpcError> {
+async fn park(wait: TipWait, shared: &Shared) -> Result<Value, RpcError> {
     // Given back when dropped, also when the client hangs up.
     let Ok(_place) = shared.waiters.try_acquire() else {
         return fail(
@@ -225,15 +197,15 @@ async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, Rp
             format!("Too many callers wait for a block (limit {WAITERS_MAX})"),
         );
     };
-    let mut tip = shared.backend.tip();
-    let mut stopping = shared.backend.stopping();
+    let mut tip = shared.hub.tip();
+    let mut stopping = shared.hub.stopping();
     tokio::select! {
         // An error means that the daemon is gone; the last tip is answered.
         _ = tip.wait_for(|tip| wait.is_over(tip)) => {}
         () = tokio::time::sleep(wait.timeout.unwrap_or(Duration::MAX)) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
-    let tip = shared.backend.tip().borrow().to_json();
+    let tip = shared.hub.tip().borrow().to_json();
     Ok(tip)
 }
 

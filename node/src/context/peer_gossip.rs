@@ -48,16 +48,6 @@ impl PeerGossip {
         }
     }
 
-    /// It wants BIP155 addresses.
-    pub(crate) fn send_v2(&mut self) {
-        self.v2 = true;
-    }
-
-    /// Whether it asked for addresses and was answered.
-    pub(crate) fn was_answered(&self) -> bool {
-        self.answered.is_some()
-    }
-
     pub(crate) fn message(&self, addresses: Vec<PeerAddress>) -> Message {
         if self.v2 {
             Message::AddrV2(AddressesV2(addresses))

@@ -13,7 +13,8 @@ pub struct PeerTransactions {
     /// Under which it is noted what it knows, once the handshake is done.
     pub(crate) slot: Option<PeerSlot>,
     pub(crate) wanted: bool,
-    by_wtxid: bool,
+    /// Whether they are announced by wtxid, both ways (BIP339).
+    pub(crate) by_wtxid: bool,
     /// What it does not want to hear of, satoshis per 1,000 virtual bytes.
     pub(crate) fee_filter: u64,
     /// When the transactions that were here before it came are announced to it.
@@ -31,19 +32,6 @@ impl PeerTransactions {
     /// The lowest fee rate that it wants to hear of, satoshis per 1,000 virtual bytes.
     pub fn fee_filter(&self) -> u64 {
         self.fee_filter
-    }
-
-    pub(crate) fn set_wanted(&mut self, wanted: bool) {
-        self.wanted = wanted;
-    }
-
-    /// It announces, and wants announcements, by wtxid (BIP339).
-    pub(crate) fn announce_by_wtxid(&mut self) {
-        self.by_wtxid = true;
-    }
-
-    pub(crate) fn by_wtxid(&self) -> bool {
-        self.by_wtxid
     }
 
     /// How a transaction is announced to it, unless that pays too little.

@@ -45,8 +45,8 @@ pub(crate) fn ready_peer(ctx: &mut Context, n: u8) -> PeerId {
     let addr = SocketAddr::from(([10, 0, 0, n], 18_444));
     let mut peer = Peer::new(id, addr, ConnectionKind::Automatic, 0, ctx.now);
     peer.handshake = Handshake::Ready;
-    peer.transactions.set_wanted(true);
-    peer.transactions.announce_by_wtxid();
+    peer.transactions.wanted = true;
+    peer.transactions.by_wtxid = true;
     peer.introduced(version(ctx));
     ctx.peers.insert(peer);
     id

@@ -86,7 +86,7 @@ impl Peers {
                 ping_min: p.ping.min,
                 last_transaction: p.last_transaction.get(),
                 last_block: p.last_block.get(),
-                was_sent_addresses: p.gossip.was_answered(),
+                was_sent_addresses: p.gossip.answered.is_some(),
             })
             .collect();
         match eviction::select(candidates, ctx.now) {
@@ -135,8 +135,7 @@ impl Peers {
             peer.time_offset_secs = version
                 .time_secs
                 .saturating_sub(i64::from(ctx.now.unix_secs()));
-            peer.transactions
-                .set_wanted(version.relay && ctx.config.relay_transactions);
+            peer.transactions.wanted = version.relay && ctx.config.relay_transactions;
             peer.handshake = Handshake::Verack;
             peer.introduced(version);
         }
@@ -169,8 +168,8 @@ impl Peers {
         match peer.handshake {
             Handshake::Version => {}
             Handshake::Verack => match message {
-                Message::WtxidRelay => peer.transactions.announce_by_wtxid(),
-                _ => peer.gossip.send_v2(),
+                Message::WtxidRelay => peer.transactions.by_wtxid = true,
+                _ => peer.gossip.v2 = true,
             },
             Handshake::Ready => {
                 let reason = format!("{} after verack", message.command().name());

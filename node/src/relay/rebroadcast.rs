@@ -88,7 +88,7 @@ impl Relay {
             .peers
             .values()
             .filter(|p| p.is_ready() && p.transactions.is_wanted())
-            .map(|p| (p.id, p.transactions.by_wtxid()))
+            .map(|p| (p.id, p.transactions.by_wtxid))
             .collect();
         for (id, by_wtxid) in takers {
             let inventory: Vec<_> = announced

@@ -36,7 +36,7 @@ impl Sync {
 
     /// A transaction was refused by the mempool, or let go; a block may still have it.
     pub(crate) fn remember(&mut self, tx: NamedTransaction) {
-        self.compact.remember(tx);
+        self.compact.extra.add(tx);
     }
 
     /// Everything that is due.

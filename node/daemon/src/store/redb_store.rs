@@ -19,6 +19,7 @@ use super::record::{self, RecordError};
 use super::salvage;
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type OpenTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 const BLOCKS: Table = TableDefinition::new("blocks");
 const UNDOS: Table = TableDefinition::new("undos");
@@ -336,10 +337,7 @@ fn read_all<T, C: Default + Extend<T>>(
 }
 
 /// `None` if nothing was ever written to it.
-fn open_table(
-    db: &Database,
-    table: Table,
-) -> Result<Option<ReadOnlyTable<&'static [u8], &'static [u8]>>, redb::Error> {
+fn open_table(db: &Database, table: Table) -> Result<Option<OpenTable>, redb::Error> {
     match db.begin_read()?.open_table(table) {
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         table => Ok(Some(table?)),

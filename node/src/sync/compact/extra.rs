@@ -23,7 +23,7 @@ pub(in crate::sync) struct ExtraTransactions {
 }
 
 impl ExtraTransactions {
-    pub(super) fn add(&mut self, tx: NamedTransaction) {
+    pub(in crate::sync) fn add(&mut self, tx: NamedTransaction) {
         if tx.bytes() > TRANSACTION_BYTES_MAX {
             return;
         }

@@ -8,7 +8,7 @@ use bitcoin::BlockHash;
 use super::extra::ExtraTransactions;
 use super::partial::Partial;
 use crate::io::PeerId;
-use crate::wire::{CompactBlock, NamedTransaction};
+use crate::wire::CompactBlock;
 
 /// Blocks whose compact form is kept: the tip and the five below it can be asked for.
 const RECENT_MAX: usize = 6;
@@ -34,11 +34,6 @@ pub(in crate::sync) struct CompactBlocks {
 }
 
 impl CompactBlocks {
-    /// A transaction was refused by the mempool, or let go; a block may still have it.
-    pub(in crate::sync) fn remember(&mut self, tx: NamedTransaction) {
-        self.extra.add(tx);
-    }
-
     /// Keeps the form of a block, as it is passed on.
     pub(in crate::sync) fn keep(&mut self, compact: Arc<CompactBlock>) {
         if self.recent(&compact.hash()).is_some() {

@@ -19,12 +19,13 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::clock::Clock;
-use crate::link::{self, Link};
+use crate::link::{self, Host, Link};
 use crate::rpc::context::{Answer, Context};
 use crate::rpc::envelope::Call;
 use crate::rpc::error::{Code, fail};
 use crate::rpc::methods;
 use crate::rpc::wait::Tip;
+use crate::rpc_server::Backend;
 use crate::task;
 use crate::timer::Timer;
 
@@ -92,6 +93,11 @@ impl Hub {
             link.close();
         }
         self.machine.borrow_mut().take()
+    }
+
+    /// The machine's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Ends the daemon; `failure` if it must.
@@ -217,78 +223,80 @@ impl Hub {
             Some(machine) => machine.config().timing.connect_timeout,
             None => return,
         };
-        let failure = match tokio::time::timeout(timeout, TcpStream::connect(addr)).await {
-            Ok(Ok(stream)) => return self.connection(stream, addr, false).await,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
-        debug!(%addr, "cannot connect: {failure}");
-        self.input(Input::ConnectFailed { addr });
+        match tokio::time::timeout(timeout, TcpStream::connect(addr)).await {
+            Ok(Ok(stream)) => self.connection(stream, addr, false).await,
+            Ok(Err(error)) => {
+                debug!(%addr, "cannot connect: {error}");
+                self.input(Input::ConnectFailed { addr });
+            }
+            Err(_) => {
+                debug!(%addr, "cannot connect: no answer");
+                self.input(Input::ConnectFailed { addr });
+            }
+        }
     }
+}
 
-    /// The machine's time.
-    pub fn now(&self) -> Time {
+/// As the connections see it.
+impl Host for Hub {
+    fn now(&self) -> Time {
         self.clock.now()
     }
 
-    /// How long a connection may go without an acknowledgement; `None` while loading.
-    pub fn peer_timeout(&self) -> Option<Duration> {
+    fn peer_timeout(&self) -> Option<Duration> {
         let machine = self.machine.borrow();
         machine.as_ref().map(|m| m.config().timing.peer_timeout)
     }
 
-    /// Whether messages from this peer are still wanted.
-    pub fn is_open(&self, peer: PeerId) -> bool {
+    fn is_open(&self, peer: PeerId) -> bool {
         self.links.borrow().get(&peer).is_some_and(|l| l.is_open())
     }
 
-    /// Lends the read buffer that all connections share.
-    pub fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
+    fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
         read(&mut self.read_buffer.borrow_mut())
     }
 
-    /// Gives an input to the machine, and carries out what it answers.
-    pub fn input(self: &Rc<Self>, input: Input) {
+    fn input(self: &Rc<Self>, input: Input) {
         if let Some(machine) = self.machine.borrow_mut().as_mut() {
             machine.handle(self.clock.now(), input);
         }
         self.drain();
     }
+}
 
-    /// Carries an RPC call out, to its end, without blocking.
-    ///
-    /// # Errors
-    /// What the caller is answered.
-    pub fn call(self: &Rc<Self>, call: Call) -> Answer {
-        let mut machine = self.machine.borrow_mut();
+/// [`Hub`] as the RPC server sees it.
+pub struct RpcBackend(pub Rc<Hub>);
+
+impl Backend for RpcBackend {
+    fn call(&self, call: Call) -> Answer {
+        let hub = &self.0;
+        let mut machine = hub.machine.borrow_mut();
         let Some(node) = machine.as_mut() else {
             return fail(Code::InWarmup, WARMUP_STATUS);
         };
         let mut context = Context {
             machine: node,
-            now: self.clock.now(),
-            started: self.started,
-            nonce: self.take_nonces(),
-            size_on_disk: std::fs::metadata(&self.store).map_or(0, |file| file.len()),
+            now: hub.clock.now(),
+            started: hub.started,
+            nonce: hub.take_nonces(),
+            size_on_disk: std::fs::metadata(&hub.store).map_or(0, |file| file.len()),
             stop: false,
         };
         let outcome = methods::call(&mut context, call);
         let stop = context.stop;
         drop(machine);
-        self.drain();
+        hub.drain();
         if stop {
-            self.stop(None);
+            hub.stop(None);
         }
         outcome
     }
 
-    /// The best block, as it changes.
-    pub fn tip(&self) -> watch::Receiver<Tip> {
-        self.tip.subscribe()
+    fn tip(&self) -> watch::Receiver<Tip> {
+        self.0.tip.subscribe()
     }
 
-    /// True once the daemon is to stop.
-    pub fn stopping(&self) -> watch::Receiver<bool> {
-        self.stop.subscribe()
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stop.subscribe()
     }
 }

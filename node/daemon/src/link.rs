@@ -19,8 +19,6 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::hub::Hub;
-
 /// While more than this is queued for a peer, its own messages wait. One block of the largest
 /// size.
 pub const QUEUE_BYTES_PAUSE: usize = 4 * 1024 * 1024;
@@ -33,6 +31,24 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The machine is notified of a message half here no more often than this.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What connections are of: the machine, and what it takes to run it.
+pub trait Host {
+    /// The machine's time.
+    fn now(&self) -> Time;
+
+    /// How long a connection may go without an acknowledgement; `None` while loading.
+    fn peer_timeout(&self) -> Option<Duration>;
+
+    /// Whether messages from this peer are still wanted.
+    fn is_open(&self, peer: PeerId) -> bool;
+
+    /// Lends the read buffer that all share.
+    fn with_read_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T;
+
+    /// Gives an input to the machine, and carries out what it answers.
+    fn input(self: &Rc<Self>, input: Input);
+}
 
 /// How a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +105,6 @@ impl Link {
             self.closing.set(Closing::Flushed);
             self.changed.notify_one();
         }
-    }
-
-    /// Whether messages from this peer are still wanted.
-    pub fn is_open(&self) -> bool {
-        self.closing.get() == Closing::No
     }
 
     fn pop(&self) -> Option<Message> {
@@ -172,7 +183,7 @@ pub async fn run(
     peer: PeerId,
     inbound: bool,
     link: &Link,
-    hub: &Rc<Hub>,
+    hub: &Rc<impl Host>,
 ) -> String {
     set_up(stream, inbound, hub.peer_timeout());
     let mut incoming = Incoming::default();
@@ -218,7 +229,7 @@ fn read(
     stream: &TcpStream,
     peer: PeerId,
     incoming: &mut Incoming,
-    hub: &Rc<Hub>,
+    hub: &Rc<impl Host>,
 ) -> io::Result<()> {
     let Incoming {
         decoder,
@@ -300,6 +311,13 @@ fn would_block(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+impl Link {
+    /// Whether messages from this peer are still wanted.
+    pub fn is_open(&self) -> bool {
+        self.closing.get() == Closing::No
+    }
 }
 
 #[cfg(test)]

@@ -16,15 +16,14 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
-use crate::hub::Hub;
 use crate::rpc::auth::Credentials;
-use crate::rpc::context::Reply;
+use crate::rpc::context::{Answer, Reply};
 use crate::rpc::envelope::{self, Body, Call, Sender};
 use crate::rpc::error::{Code, RpcError, fail};
-use crate::rpc::wait::TipWait;
+use crate::rpc::wait::{Tip, TipWait};
 use crate::task;
 
 /// Largest body of a request, bytes: a block of four million bytes in hex, and its envelope.
@@ -46,18 +45,35 @@ pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Buffer of one connection, bytes: the head of a request must fit.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// Who carries calls out: the daemon.
+pub trait Backend {
+    /// Carries a call out, to its end, without blocking.
+    ///
+    /// # Errors
+    /// What the caller is answered.
+    fn call(&self, call: Call) -> Answer;
+    /// The best block, as it changes.
+    fn tip(&self) -> watch::Receiver<Tip>;
+    /// True once the daemon is to stop.
+    fn stopping(&self) -> watch::Receiver<bool>;
+}
+
 /// State that all connections share.
-struct Shared {
-    hub: Rc<Hub>,
+struct Shared<B> {
+    backend: Rc<B>,
     credentials: Credentials,
     waiters: Semaphore,
 }
 
-/// Serves until the hub stops. Must run in a [`tokio::task::LocalSet`].
-pub async fn serve(listener: TcpListener, credentials: Credentials, hub: Rc<Hub>) {
-    let mut stopping = hub.stopping();
+/// Serves until the backend stops. Must run in a [`tokio::task::LocalSet`].
+pub async fn serve<B: Backend + 'static>(
+    listener: TcpListener,
+    credentials: Credentials,
+    backend: Rc<B>,
+) {
+    let mut stopping = backend.stopping();
     let shared = Rc::new(Shared {
-        hub,
+        backend,
         credentials,
         waiters: Semaphore::new(WAITERS_MAX),
     });
@@ -88,10 +104,10 @@ pub async fn serve(listener: TcpListener, credentials: Credentials, hub: Rc<Hub>
     }
 }
 
-async fn connection(stream: TcpStream, shared: Rc<Shared>) {
+async fn connection<B: Backend + 'static>(stream: TcpStream, shared: Rc<Shared<B>>) {
     // Replies are short; without this they wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let mut stopping = shared.hub.stopping();
+    let mut stopping = shared.backend.stopping();
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(answer(request, &shared).await) }
@@ -115,7 +131,10 @@ async fn connection(stream: TcpStream, shared: Rc<Shared>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+async fn answer<B: Backend>(
+    request: Request<Incoming>,
+    shared: &Shared<B>,
+) -> Response<Full<Bytes>> {
     if request.method() != Method::POST {
         let mut reply = plain(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -156,7 +175,10 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<By
     }
 }
 
-async fn single(request: envelope::Request, shared: &Shared) -> Response<Full<Bytes>> {
+async fn single<B: Backend>(
+    request: envelope::Request,
+    shared: &Shared<B>,
+) -> Response<Full<Bytes>> {
     let outcome = carry_out(request.call, shared).await;
     let status = request.sender.http_status(&outcome);
     if request.sender.is_notification() {
@@ -165,7 +187,10 @@ async fn single(request: envelope::Request, shared: &Shared) -> Response<Full<By
     json_reply(status, &request.sender.reply(outcome))
 }
 
-async fn batch(requests: Vec<envelope::Request>, shared: &Shared) -> Response<Full<Bytes>> {
+async fn batch<B: Backend>(
+    requests: Vec<envelope::Request>,
+    shared: &Shared<B>,
+) -> Response<Full<Bytes>> {
     let asked_nothing = requests.is_empty();
     let mut replies = Vec::new();
     for request in requests {
@@ -182,14 +207,17 @@ async fn batch(requests: Vec<envelope::Request>, shared: &Shared) -> Response<Fu
     json_reply(200, &Value::Array(replies))
 }
 
-async fn carry_out(call: Result<Call, RpcError>, shared: &Shared) -> Result<Value, RpcError> {
-    match shared.hub.call(call?)? {
+async fn carry_out<B: Backend>(
+    call: Result<Call, RpcError>,
+    shared: &Shared<B>,
+) -> Result<Value, RpcError> {
+    match shared.backend.call(call?)? {
         Reply::Done(value) => Ok(value),
         Reply::Wait(wait) => park(wait, shared).await,
     }
 }
 
-async fn park(wait: TipWait, shared: &Shared) -> Result<Value, RpcError> {
+async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, RpcError> {
     // Given back when dropped, also when the client hangs up.
     let Ok(_place) = shared.waiters.try_acquire() else {
         return fail(
@@ -197,15 +225,15 @@ async fn park(wait: TipWait, shared: &Shared) -> Result<Value, RpcError> {
             format!("Too many callers wait for a block (limit {WAITERS_MAX})"),
         );
     };
-    let mut tip = shared.hub.tip();
-    let mut stopping = shared.hub.stopping();
+    let mut tip = shared.backend.tip();
+    let mut stopping = shared.backend.stopping();
     tokio::select! {
         // An error means that the daemon is gone; the last tip is answered.
         _ = tip.wait_for(|tip| wait.is_over(tip)) => {}
         () = tokio::time::sleep(wait.timeout.unwrap_or(Duration::MAX)) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
-    let tip = shared.hub.tip().borrow().to_json();
+    let tip = shared.backend.tip().borrow().to_json();
     Ok(tip)
 }
 

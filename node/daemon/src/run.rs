@@ -17,11 +17,11 @@ use tokio::task::{JoinSet, LocalSet};
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::hub::Hub;
+use crate::hub::{Hub, RpcBackend};
 use crate::load;
 use crate::memory;
 use crate::rpc::auth::{Cookie, Credentials};
-use crate::rpc_server::{self, ACCEPT_RETRY_DELAY};
+use crate::rpc_server::{self, ACCEPT_RETRY_DELAY, Backend};
 use crate::task;
 use crate::timer::Timer;
 
@@ -95,7 +95,7 @@ async fn serve(
     sockets: Vec<TcpSocket>,
 ) -> Result<(), Failure> {
     let (done, loaded) = oneshot::channel();
-    let (for_thread, now) = (settings.clone(), hub.now());
+    let (for_thread, now) = (settings.clone(), hub.clock().now());
     // A thread of its own, so that RPC callers hear that the node is loading.
     std::thread::Builder::new()
         .name("load".to_owned())
@@ -108,7 +108,7 @@ async fn serve(
         .await
         .map_err(|_| Failure::new("loading ended without a result"))??;
     memory::give_back();
-    let machine = settings.machine(chain, u64::from_le_bytes(random()?), hub.now());
+    let machine = settings.machine(chain, u64::from_le_bytes(random()?), hub.clock().now());
     info!(
         height = machine.chain().tip().height,
         hash = %machine.chain().tip().hash,
@@ -171,6 +171,7 @@ async fn start_rpc(
             (cookie.credentials(), Some(cookie))
         }
     };
+    let backend = Rc::new(RpcBackend(hub.clone()));
     for listener in listeners {
         if let Ok(addr) = listener.local_addr() {
             info!("answering JSON-RPC on {addr}");
@@ -178,7 +179,7 @@ async fn start_rpc(
         servers.spawn_local(rpc_server::serve(
             listener,
             credentials.clone(),
-            hub.clone(),
+            backend.clone(),
         ));
     }
     Ok(cookie)
@@ -237,7 +238,7 @@ fn random<const BYTES: usize>() -> Result<[u8; BYTES], Failure> {
 }
 
 async fn stop_asked(hub: &Rc<Hub>) {
-    let mut stopping = hub.stopping();
+    let mut stopping = RpcBackend(hub.clone()).stopping();
     // An error means that the hub is gone, which is a stop as well.
     let _ = stopping.wait_for(|stop| *stop).await;
 }

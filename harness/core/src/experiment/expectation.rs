@@ -141,7 +141,7 @@ impl Expectation {
             }
             Expectation::StaleRate { .. } => "stale blocks of those mined".to_owned(),
             Expectation::Rewards { of, .. } => {
-                format!("part of the chain against part of the blocks mined, each of {of}")
+                format!("share of the chain beside share of the blocks mined, each of {of}")
             }
             Expectation::Propagation {
                 quantile, phase, ..

@@ -119,18 +119,12 @@ impl Expectation {
     pub fn title(&self) -> String {
         match self {
             Expectation::Converged { within, of, .. } => {
-                format!(
-                    "agreement within {} of {}",
-                    words::duration(*within),
-                    of.title()
-                )
+                let within = words::duration(*within);
+                format!("agreement within {within} of {}", of.title())
             }
             Expectation::Agree { within, of, .. } => {
-                format!(
-                    "one value within {} of {}",
-                    words::duration(*within),
-                    of.title()
-                )
+                let within = words::duration(*within);
+                format!("one value within {within} of {}", of.title())
             }
             Expectation::SameLedger => "one tip and one ledger state at the end".to_owned(),
             Expectation::DoubleSpend { confirmed } => {

@@ -132,32 +132,18 @@ impl<N> FaultKind<N> {
     ///
     /// # Errors
     /// As `name`.
-    pub fn try_map<M: Default, E>(
+    pub fn try_map<M: Clone + Default, E>(
         &self,
         name: impl FnOnce(&[N]) -> Result<Vec<M>, E>,
     ) -> Result<FaultKind<M>, E> {
-        let sets = name(self.node_sets())?;
-        let one = |sets: Vec<M>| sets.into_iter().next().unwrap_or_default();
-        Ok(match self {
-            FaultKind::Partition { one_way, .. } => FaultKind::Partition {
-                sides: sets,
-                one_way: *one_way,
-            },
-            FaultKind::Down { how, .. } => FaultKind::Down {
-                nodes: one(sets),
-                how: *how,
-            },
-            FaultKind::Shape { shape, .. } => FaultKind::Shape {
-                nodes: one(sets),
-                shape: *shape,
-            },
-            FaultKind::Slow { cpu_millis, .. } => FaultKind::Slow {
-                nodes: one(sets),
-                cpu_millis: *cpu_millis,
-            },
-            FaultKind::DoubleSpend { partition } => FaultKind::DoubleSpend {
-                partition: *partition,
-            },
+        let sides = name(self.node_sets())?;
+        let nodes = sides.first().cloned().unwrap_or_default();
+        Ok(match *self {
+            FaultKind::Partition { one_way, .. } => FaultKind::Partition { sides, one_way },
+            FaultKind::Down { how, .. } => FaultKind::Down { nodes, how },
+            FaultKind::Shape { shape, .. } => FaultKind::Shape { nodes, shape },
+            FaultKind::Slow { cpu_millis, .. } => FaultKind::Slow { nodes, cpu_millis },
+            FaultKind::DoubleSpend { partition } => FaultKind::DoubleSpend { partition },
         })
     }
 
@@ -240,44 +226,37 @@ impl FaultKind<Nodes> {
     /// among them: that a node is down can have several causes at once.
     pub fn fault_schedule(&self, index: u32, start: Nanos, end: Option<Nanos>) -> Vec<Timed> {
         let id = index;
-        let link = |begin, heal| vec![(Action::Link(begin), Action::Link(heal))];
-        let changes = match self {
-            FaultKind::Partition { sides, one_way } => link(
-                Change::Partition {
+        let mut lines = Vec::new();
+        let mut change = |begin, heal| {
+            let heal = end.map(|end| (end, heal));
+            let times = std::iter::once((start, begin)).chain(heal);
+            lines.extend(times.map(|(at, action)| Timed { at, action }));
+        };
+        match self {
+            FaultKind::Partition { sides, one_way } => {
+                let begin = Change::Partition {
                     id,
                     groups: sides.clone(),
                     one_way: *one_way,
-                },
-                Change::Heal { id },
-            ),
+                };
+                change(Action::Link(begin), Action::Link(Change::Heal { id }));
+            }
             FaultKind::Shape { nodes, shape } => {
                 let (nodes, shape) = (nodes.clone(), *shape);
-                link(Change::Shape { id, nodes, shape }, Change::Unshape { id })
+                let begin = Change::Shape { id, nodes, shape };
+                change(Action::Link(begin), Action::Link(Change::Unshape { id }));
             }
             FaultKind::Slow { nodes, cpu_millis } => {
                 let cpu_millis = *cpu_millis;
-                let order = |node, op| Action::Process { node, op };
-                let slow = |node: &NodeId| {
-                    (
-                        order(*node, ProcessOp::Slow { id, cpu_millis }),
-                        order(*node, ProcessOp::Unslow { id }),
-                    )
-                };
-                nodes.iter().map(slow).collect()
+                for node in nodes {
+                    let order = |op| Action::Process { node: *node, op };
+                    let begin = ProcessOp::Slow { id, cpu_millis };
+                    change(order(begin), order(ProcessOp::Unslow { id }));
+                }
             }
-            FaultKind::Down { .. } | FaultKind::DoubleSpend { .. } => Vec::new(),
-        };
-        let lines = changes.into_iter().flat_map(|(begin, heal)| {
-            let heal = end.map(|at| Timed { at, action: heal });
-            [
-                Some(Timed {
-                    at: start,
-                    action: begin,
-                }),
-                heal,
-            ]
-        });
-        lines.flatten().collect()
+            FaultKind::Down { .. } | FaultKind::DoubleSpend { .. } => {}
+        }
+        lines
     }
 
     /// What it is, for people; `names` tells nodes.
@@ -349,7 +328,7 @@ impl FaultKind<Nodes> {
                     without(&mut less);
                     less
                 });
-                less.filter(|less| *less != *shape && properties(less) > 0)
+                less.filter(|less| less != shape && properties(less) > 0)
                     .map(|shape| FaultKind::Shape {
                         nodes: nodes.clone(),
                         shape,
@@ -396,13 +375,6 @@ fn properties(shape: &Shape) -> usize {
         delay,
         jitter,
     } = shape;
-    [
-        rate_bps.is_some(),
-        loss.is_some(),
-        delay.is_some(),
-        jitter.is_some(),
-    ]
-    .into_iter()
-    .filter(|there| *there)
-    .count()
+    let rate_and_loss = rate_bps.iter().count() + loss.iter().count();
+    rate_and_loss + delay.iter().count() + jitter.iter().count()
 }

@@ -3,7 +3,6 @@
 use peerlab_link::Nanos;
 
 use super::phrase::Phrase;
-use super::units::Number;
 use super::written::{BadValue, Value};
 
 /// Heaviest tail allowed. Below this a Weibull's mean exceeds its scale a million times, and a
@@ -77,7 +76,7 @@ impl Value for Distribution {
             }
             "weibull" => {
                 let parameters = phrase.parameters(&["shape", "mean"])?;
-                let Number(shape) = parameters.required("shape")?;
+                let shape: f64 = parameters.required("shape")?;
                 if !(WEIBULL_SHAPE_MIN..=WEIBULL_SHAPE_MAX).contains(&shape) {
                     return Err(BadValue::with_hint(
                         format!("the shape is {shape}"),
@@ -91,7 +90,7 @@ impl Value for Distribution {
             }
             "lognormal" => {
                 let parameters = phrase.parameters(&["median", "sigma"])?;
-                let Number(sigma) = parameters.required("sigma")?;
+                let sigma: f64 = parameters.required("sigma")?;
                 if !(sigma > 0.0 && sigma <= LOGNORMAL_SIGMA_MAX) {
                     return Err(BadValue::with_hint(
                         format!("sigma is {sigma}"),

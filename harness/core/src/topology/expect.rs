@@ -5,10 +5,10 @@ use peerlab_link::Nanos;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Amount, Below, Count, Rate, Share};
-use super::words::{DisturbanceWord, EndWord};
+use super::units::{Amount, Below, Rate, Share};
+use super::words::EndWord;
 use super::written::Written;
-use crate::experiment::{Expectation, NodeQuantile};
+use crate::experiment::{Disturbance, Expectation, NodeQuantile};
 
 /// How far a live node may be behind and still agree.
 pub const LAG_DEFAULT: u32 = 1;
@@ -18,57 +18,44 @@ pub const LAG_DEFAULT: u32 = 1;
 #[serde(deny_unknown_fields, expecting = "an expectation")]
 pub struct Expect {
     /// After a disturbance all live nodes agree on a tip within a time.
-    #[serde(default)]
     pub converged: Option<Converged>,
     /// After a disturbance all live nodes say the same within a time.
-    #[serde(default)]
     pub agree: Option<Agree>,
     /// At the end all live nodes have the same tip and the same set of unspent outputs.
-    #[serde(default)]
     pub same_ledger: Option<SameLedger>,
     /// What becomes of double spends.
-    #[serde(default)]
     pub double_spend: Option<DoubleSpendOutcome>,
     /// Depth of the deepest reorganisation of any node, blocks.
-    #[serde(default)]
     pub reorg_depth: Option<ReorgDepth>,
     /// Share of the blocks mined in the run that are not in the final chain.
-    #[serde(default)]
     pub stale_rate: Option<StaleRate>,
     /// That no miner gets more or less of the chain than it mined.
-    #[serde(default)]
     pub rewards: Option<Rewards>,
     /// Time until a part of the nodes have a block; the median over the blocks counts.
-    #[serde(default)]
     pub propagation: Option<Propagation>,
     /// Bytes per second on each node's wire, sent and received together.
-    #[serde(default)]
     pub bandwidth: Option<Bandwidth>,
     /// Nodes that live at the end.
-    #[serde(default)]
     pub nodes_up: Option<NodesUp>,
 }
 
 /// All live nodes agree.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `converged`")]
 pub struct Converged {
     /// From the end of the disturbance to the start of the agreement, at most.
     pub within: Written<Nanos>,
     /// The disturbance: `heal`, each partition that heals; or `settle`, the start of the settle
     /// phase. Default: `settle`.
-    #[serde(default)]
-    pub of: Option<Written<DisturbanceWord>>,
+    pub of: Option<Written<Disturbance>>,
     /// How many blocks a node may be behind and still agree. Default: 1.
-    #[serde(default)]
-    pub lag: Option<Written<Count>>,
+    pub lag: Option<Written<u32>>,
     /// How long the agreement must last. Default: one block interval, or 5 s without mining.
-    #[serde(default)]
     pub hold: Option<Written<Nanos>>,
 }
 
 /// All live nodes say the same: their probe's value, or their best block.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "the keys of `agree`: within, of, hold"
@@ -77,24 +64,21 @@ pub struct Agree {
     /// From the end of the disturbance to the start of the agreement, at most.
     pub within: Written<Nanos>,
     /// The disturbance, as for `converged`. Default: `settle`.
-    #[serde(default)]
-    pub of: Option<Written<DisturbanceWord>>,
+    pub of: Option<Written<Disturbance>>,
     /// How long the agreement must last. Default: one block interval, or 5 s without mining.
-    #[serde(default)]
     pub hold: Option<Written<Nanos>>,
 }
 
 /// The same ledger everywhere.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `same_ledger`: at")]
 pub struct SameLedger {
     /// When: `end`. Default: `end`.
-    #[serde(default)]
     pub at: Option<Written<EndWord>>,
 }
 
 /// What becomes of double spends.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "the keys of `double_spend`: confirmed"
@@ -102,23 +86,21 @@ pub struct SameLedger {
 pub struct DoubleSpendOutcome {
     /// How many of the two conflicting transactions are in the final chain: 0, 1 or 2. (A ledger
     /// that works confirms 1.)
-    pub confirmed: Written<Count>,
+    pub confirmed: Written<u32>,
 }
 
 /// Depth of reorganisations.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `reorg_depth`: min, max")]
 pub struct ReorgDepth {
     /// At least so deep: the fault had an effect. Default: no bound.
-    #[serde(default)]
-    pub min: Option<Written<Count>>,
+    pub min: Option<Written<u32>>,
     /// At most so deep. Default: no bound.
-    #[serde(default)]
-    pub max: Option<Written<Count>>,
+    pub max: Option<Written<u32>>,
 }
 
 /// Blocks that were mined in vain.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `stale_rate`: max")]
 pub struct StaleRate {
     /// At most, as `5%`.
@@ -126,7 +108,7 @@ pub struct StaleRate {
 }
 
 /// Each miner's part of the final chain, against its part of all blocks that were mined.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `rewards`: of, within")]
 pub struct Rewards {
     /// Which miners are judged: a group.
@@ -137,52 +119,43 @@ pub struct Rewards {
 }
 
 /// Time for a block to spread. At least one of `p50`, `p90` and `p99`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "the keys of `propagation`: p50, p90, p99, phase"
 )]
 pub struct Propagation {
     /// Until half of the live nodes have it.
-    #[serde(default)]
     pub p50: Option<Written<Below<Nanos>>>,
     /// Until 90 % of the live nodes have it.
-    #[serde(default)]
     pub p90: Option<Written<Below<Nanos>>>,
     /// Until 99 % of the live nodes have it.
-    #[serde(default)]
     pub p99: Option<Written<Below<Nanos>>>,
     /// Only blocks born in this phase. Default: all.
-    #[serde(default)]
     pub phase: Option<String>,
 }
 
 /// Bytes per second of a node. At least one of `mean`, `p50`, `p95` and `max`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "the keys of `bandwidth`: mean, p50, p95, max, phase"
 )]
 pub struct Bandwidth {
     /// Mean over the nodes.
-    #[serde(default)]
     pub mean: Option<Written<Below<Rate>>>,
     /// Median over the nodes.
-    #[serde(default)]
     pub p50: Option<Written<Below<Rate>>>,
     /// 95th percentile over the nodes.
-    #[serde(default)]
     pub p95: Option<Written<Below<Rate>>>,
     /// The busiest node.
-    #[serde(default)]
     pub max: Option<Written<Below<Rate>>>,
     /// Only in this phase. Default: the whole run.
-    #[serde(default)]
     pub phase: Option<String>,
 }
 
 /// Nodes that live at the end.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `nodes_up`: min")]
 pub struct NodesUp {
     /// At least so many, or such a part, as `12` or `90%`.
@@ -201,15 +174,15 @@ impl From<&Expectation> for Expect {
             } => {
                 expect.converged = Some(Converged {
                     within: Written::of(*within),
-                    of: Some(Written::of(DisturbanceWord(*of))),
-                    lag: (*lag != LAG_DEFAULT).then(|| Written::of(Count(*lag))),
+                    of: Some(Written::of(*of)),
+                    lag: (*lag != LAG_DEFAULT).then(|| Written::of(*lag)),
                     hold: Some(Written::of(*hold)),
                 });
             }
             Expectation::Agree { within, of, hold } => {
                 expect.agree = Some(Agree {
                     within: Written::of(*within),
-                    of: Some(Written::of(DisturbanceWord(*of))),
+                    of: Some(Written::of(*of)),
                     hold: Some(Written::of(*hold)),
                 });
             }
@@ -218,11 +191,11 @@ impl From<&Expectation> for Expect {
                 expect.same_ledger = Some(SameLedger { at });
             }
             Expectation::DoubleSpend { confirmed } => {
-                let confirmed = Written::of(Count(*confirmed));
+                let confirmed = Written::of(*confirmed);
                 expect.double_spend = Some(DoubleSpendOutcome { confirmed });
             }
             Expectation::ReorgDepth { min, max } => {
-                let bound = |depth: &Option<u32>| depth.map(|depth| Written::of(Count(depth)));
+                let bound = |depth: &Option<u32>| depth.map(Written::of);
                 let (min, max) = (bound(min), bound(max));
                 expect.reorg_depth = Some(ReorgDepth { min, max });
             }

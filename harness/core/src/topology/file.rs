@@ -12,10 +12,10 @@ use super::distribution::Distribution;
 use super::expect::Expect;
 use super::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use super::network_values::{Framing, Graph, Mode};
-use super::units::{Count, Number, Rate, Seed, Share, Size};
-use super::words::{DownWay, ProbeWay, Until};
+use super::units::{Rate, Share, Size};
+use super::words::Until;
 use super::written::{WordOr, Written};
-use crate::experiment::{Down, FaultKey, FaultKind, Nodes};
+use crate::experiment::{Down, FaultKey, FaultKind, Nodes, Probe};
 
 /// A Peerlab experiment: a network of ledger nodes, what is done to it, and what must hold.
 ///
@@ -26,16 +26,13 @@ use crate::experiment::{Down, FaultKey, FaultKind, Nodes};
 #[serde(deny_unknown_fields, expecting = "the keys of an experiment")]
 pub struct File {
     /// Format of this file. Default: that which this Peerlab reads, 1.
-    #[serde(default)]
-    pub version: Option<Written<Count>>,
+    pub version: Option<Written<u32>>,
     /// Name of the experiment: letters, digits and dashes. Run directories are named after it.
     pub name: String,
     /// What the experiment shows, for people. Default: nothing.
-    #[serde(default)]
     pub description: Option<String>,
     /// Everything that chance decides follows from this; `--seed` overrides it. Default: 1.
-    #[serde(default)]
-    pub seed: Option<Written<Seed>>,
+    pub seed: Option<Written<u64>>,
     /// How long the three phases last.
     pub phases: Phases,
     /// Groups of nodes, by name: small letters, digits and dashes. The nodes of group `peers`
@@ -69,7 +66,6 @@ pub struct Phases {
     /// transactions begin half-way through it, after 10 s at the latest.
     pub warmup: Written<Nanos>,
     /// In it lies every fault, from its start to its end. Default: `0s`, no such phase.
-    #[serde(default)]
     pub faults: Option<Written<Nanos>>,
     /// Everything is healed at its start; the ledger is to converge. At least 5 s. Mining goes
     /// on, but near the end a quiet time (a fifth of the phase, at most 10 s) comes twice, with
@@ -82,18 +78,16 @@ pub struct Phases {
 #[serde(deny_unknown_fields, expecting = "the keys of a node group")]
 pub struct NodeGroup {
     /// How many nodes.
-    pub count: Written<Count>,
+    pub count: Written<u32>,
     /// What they run: `peerlab`, our own node; an image that the engine has, as `name:tag`; or
     /// `oci:PATH`, an image in a file (an OCI layout, or what `docker save` writes), its path
     /// counted from the folder of this file. Default: `peerlab`.
-    #[serde(default)]
     pub image: Option<String>,
     /// How they are asked: `bitcoin-rpc` (JSON-RPC as Bitcoin Core answers it, user and password
     /// `peerlab`), with another port as `bitcoin-rpc(port 18443)`; or `exec(PROGRAM ARGUMENTS)`, a
     /// program of the image that is run beside each node about twice a second and as its user:
     /// what it prints is what the node says (see `agree`). Default: `bitcoin-rpc`.
-    #[serde(default)]
-    pub probe: Option<Written<ProbeWay>>,
+    pub probe: Option<Written<Probe>>,
     /// Arguments for the image's entrypoint. For `peerlab` they are added to those that it gets
     /// anyway. In them `{{ name }}`, `{{ index }}` (in the group), `{{ ip }}`, `{{ premined }}`
     /// (a file of blocks for `-loadblock`) and `{{ bootstrap[0] }}` (address of the first peer
@@ -103,26 +97,20 @@ pub struct NodeGroup {
     pub command: Vec<String>,
     /// The group's part in the mining lottery against other groups, divided evenly among its
     /// nodes. Default: 0, does not mine.
-    #[serde(default)]
-    pub hashpower: Option<Written<Number>>,
+    pub hashpower: Option<Written<f64>>,
     /// Where they are: one region (`europe`), shares (`{ europe: 60%, japan: 40% }`), a list of
     /// one region for each node (`[europe, europe, japan]`), or `internet-2019` for the shares
     /// measured of Bitcoin's nodes. Default: `internet-2019` with that latency, otherwise evenly
     /// over the regions there are.
-    #[serde(default)]
     pub regions: Option<Regions>,
     /// Their links to the network: `{ up: 10 Mbit/s, down: 50 Mbit/s }`, or `internet-2019` for
     /// the rates measured in each region. Default: unlimited.
-    #[serde(default)]
     pub access: Option<WordOr<Access>>,
     /// Most processor time that a node may take, in cores, as `0.5`. Default: unlimited.
-    #[serde(default)]
-    pub cpu: Option<Written<Number>>,
+    pub cpu: Option<Written<f64>>,
     /// Most memory that a node may take. Default: unlimited.
-    #[serde(default)]
     pub memory: Option<Written<Size>>,
     /// Loss on everything these nodes send. Default: the network's `loss`.
-    #[serde(default)]
     pub loss: Option<Written<Loss>>,
 }
 
@@ -140,13 +128,10 @@ pub type Bootstrap = WordOr<ListOr<IndexMap<String, Vec<String>>>>;
 )]
 pub struct Access {
     /// Rate towards the network. Default: unlimited.
-    #[serde(default)]
     pub up: Option<Written<Rate>>,
     /// Rate from the network. Default: unlimited.
-    #[serde(default)]
     pub down: Option<Written<Rate>>,
     /// What each direction's queue holds before packets are dropped. Default: `256 KiB`.
-    #[serde(default)]
     pub queue: Option<Written<Size>>,
 }
 
@@ -161,25 +146,19 @@ pub struct Network {
     /// six regions (north-america, europe, south-america, asia-pacific, japan, australia); or a
     /// map `{ europe: { europe: 5ms, japan: 120ms }, japan: { japan: 6ms } }`, in which a way
     /// that is not written takes the delay of the way back. Default: `internet-2019`.
-    #[serde(default)]
     pub latency: Option<WordOr<LatencyMap>>,
     /// Added to each packet's delay, evenly distributed from zero to this, where a delay has no
     /// jitter of its own. Packets keep their order. Default: `0ms`.
-    #[serde(default)]
     pub jitter: Option<Written<Nanos>>,
     /// Lost packets, at the sender: a share of all (`0.1%`), or bursts
     /// (`gilbert-elliott(enter 1% leave 20% bad 50%)`). Default: `0%`.
-    #[serde(default)]
     pub loss: Option<Written<Loss>>,
     /// Largest IP packet, 576 to 9000 bytes. Default: 1500.
-    #[serde(default)]
-    pub mtu: Option<Written<Count>>,
+    pub mtu: Option<Written<u32>>,
     /// What the wire adds to each packet, in rates and counters: `ethernet` (38 bytes), `none`, or
     /// a size. Default: `ethernet`.
-    #[serde(default)]
     pub framing: Option<Written<Framing>>,
     /// How nodes find each other. Default: `{ mode: pure, bootstrap: 3 }`.
-    #[serde(default)]
     pub discovery: Option<Discovery>,
 }
 
@@ -194,22 +173,18 @@ pub struct Discovery {
     /// `hybrid`: every node asks a few seed nodes for addresses, leaves them, and gossips from
     /// there. `static`: the graph of connections is given. Default: `static` when `graph` or
     /// `edges` is there, otherwise `pure`.
-    #[serde(default)]
     pub mode: Option<Written<Mode>>,
     /// Whom a node knows at first. With `pure`, a count: so many nodes, drawn for each node among
     /// those that do not churn. With `hybrid`, a count: so many seeds, the same for all. Or a
     /// choice of nodes: these, for all. Or, with `pure`, whom each node knows, as
     /// `{ peers-0: [peers-3, miners-0], peers-1: [peers-0] }`; a node that is not there knows
     /// nobody. Default: 3.
-    #[serde(default)]
     pub bootstrap: Option<Bootstrap>,
     /// The graph of connections: `ring`, `line`, `star`, `star(centre hub-0)`, `complete`,
     /// `random-regular(degree 8)`, `small-world(degree 4 rewire 10%)`, `scale-free(links 3)`.
-    #[serde(default)]
     pub graph: Option<Written<Graph>>,
     /// The graph of connections, as pairs of node names; the first of a pair opens the
     /// connection.
-    #[serde(default)]
     pub edges: Option<Vec<Vec<String>>>,
 }
 
@@ -219,20 +194,16 @@ pub struct Discovery {
 pub struct Ledger {
     /// Mean time between blocks; they arrive at random, and each one's miner is drawn by hash
     /// power. Default: nothing is mined.
-    #[serde(default)]
     pub block_interval: Option<Written<Nanos>>,
     /// In place of `block_interval`: every block, with its time and its miner, as
     /// `[{ at: 12s, by: miners-0 }]`. Nobody needs `hashpower` then.
-    #[serde(default)]
     pub blocks: Option<Vec<BlockAt>>,
     /// How many transactions are submitted over the whole network, at random times to random
     /// nodes, as `5/s`; or a list of all of them, as `[{ at: 3s, to: peers-1 }]`. Default: none.
-    #[serde(default)]
     pub transactions: Option<WordOr<Vec<TransactionAt>>>,
     /// What every block weighs more on the wire, up to 4 MB, as if it were full of transactions of
     /// 350 bytes that all nodes have already: with its whole weight where a block is sent, with 6
     /// bytes a transaction where a compact block is. Only for `--engine sim`. Default: nothing.
-    #[serde(default)]
     pub filler: Option<Written<Size>>,
 }
 
@@ -242,28 +213,22 @@ pub struct Ledger {
 #[serde(deny_unknown_fields, expecting = "the keys of a churn rule")]
 pub struct Churn {
     /// Who. No node is in two rules.
-    #[serde(default)]
     pub nodes: Option<WordOr<Vec<String>>>,
     /// The part of them that never leaves, drawn by the seed. Default: `0%`.
-    #[serde(default)]
     pub always_on: Option<Written<Share>>,
     /// How long a peer stays: `weibull(shape 0.6 mean 60s)`, `lognormal(median 60s sigma 1.36)`,
     /// `exponential(mean 60s)` or `fixed(60s)`. (No comma inside: it would end the value.)
-    #[serde(default)]
     pub session: Option<Written<Distribution>>,
     /// How long it is down, likewise.
-    #[serde(default)]
     pub offline: Option<Written<Distribution>>,
     /// In place of `nodes`, `session` and `offline`: when each node is down, as
     /// `{ peers-3: [{ at: 0s, for: 7s }, { at: 31s, for: 5s }] }`. An outage from `0s` on means that it
     /// does not start with the others.
-    #[serde(default)]
     pub outages: Option<IndexMap<String, Vec<OutageAt>>>,
     /// How it leaves: `kill` (the process dies, its sockets close), `vanish` (its link goes silent
     /// first, so that its peers must time out), `stop` (politely), `freeze` (it stands still) or
     /// `replace` (it dies, and a new node with an empty disk comes in its place). Default: `kill`.
-    #[serde(default)]
-    pub how: Option<Written<DownWay>>,
+    pub how: Option<Written<Down>>,
 }
 
 /// Something done to the network. Exactly one of `partition`, `kill`, `stop`, `vanish`,
@@ -274,45 +239,33 @@ pub struct Fault {
     /// When it begins, counted from the start of the run. It lies in the phase `faults`.
     pub at: Written<Nanos>,
     /// How long it lasts. Default: see `until`.
-    #[serde(default, rename = "for")]
+    #[serde(rename = "for")]
     pub lasts: Option<Written<Nanos>>,
     /// When it ends: a time since the start of the run; `settle`, when the settle phase begins;
     /// or `never`, and then not even the settle phase heals it. Default: `settle`.
-    #[serde(default)]
     pub until: Option<Written<Until>>,
     /// A name by which a double spend can refer to a partition. Default: none.
-    #[serde(default)]
     pub name: Option<String>,
     /// The network splits. A list of sides, each a choice of nodes, as
     /// `[[region:europe], [rest]]`. Nodes that are on no side form one of their own.
-    #[serde(default)]
     pub partition: Option<Vec<WordOr<Vec<String>>>>,
     /// With `partition`: only packets from the first side to the others are lost. Default: false.
-    #[serde(default)]
     pub one_way: Option<Written<bool>>,
     /// The processes of these nodes die (SIGKILL); at the end they start again.
-    #[serde(default)]
     pub kill: Option<WordOr<Vec<String>>>,
     /// These nodes are asked to stop (SIGTERM); at the end they start again.
-    #[serde(default)]
     pub stop: Option<WordOr<Vec<String>>>,
     /// These nodes go silent, then die; their peers must time out. At the end they start again.
-    #[serde(default)]
     pub vanish: Option<WordOr<Vec<String>>>,
     /// These nodes stand still (SIGSTOP); at the end they go on.
-    #[serde(default)]
     pub freeze: Option<WordOr<Vec<String>>>,
     /// These nodes die, and at the end start with an empty disk.
-    #[serde(default)]
     pub replace: Option<WordOr<Vec<String>>>,
     /// The links of some nodes get worse.
-    #[serde(default)]
     pub shape: Option<Shape>,
     /// The programs of some nodes get little processor time.
-    #[serde(default)]
     pub slow: Option<Slow>,
     /// Two conflicting transactions are given to the two sides of a partition.
-    #[serde(default)]
     pub double_spend: Option<DoubleSpend>,
 }
 
@@ -392,16 +345,12 @@ pub struct Shape {
     /// Whose links.
     pub nodes: WordOr<Vec<String>>,
     /// Replaces the rates of both directions.
-    #[serde(default)]
     pub rate: Option<Written<Rate>>,
     /// Replaces the loss on what they send.
-    #[serde(default)]
     pub loss: Option<Written<Loss>>,
     /// Added to the delay of what they send.
-    #[serde(default)]
     pub delay: Option<Written<Nanos>>,
     /// Added to the jitter of what they send.
-    #[serde(default)]
     pub jitter: Option<Written<Nanos>>,
 }
 

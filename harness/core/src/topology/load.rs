@@ -9,7 +9,7 @@ use super::marked::{Document, FILE_BYTES_MAX, Path};
 use super::marking;
 use super::resolve::resolve;
 use super::resolved::Topology;
-use super::suggest::closest;
+use super::suggest::{did_you_mean, quoted};
 use crate::error::{Error, Kind, Report, Result};
 
 /// The format of experiment files that is read.
@@ -88,31 +88,26 @@ fn explain(document: &Document, error: &serde_yaml::Error) -> Report {
 
 /// serde's message in plain words, with a hint.
 fn reword(message: &str) -> Report {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if message.starts_with("unknown field") {
         let (key, known) = (
-            quoted.first().copied().unwrap_or_default(),
-            quoted.get(1..).unwrap_or_default(),
+            words.first().copied().unwrap_or_default(),
+            words.get(1..).unwrap_or_default(),
         );
-        let list = || {
-            known
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
         let renamed = RENAMED
             .iter()
             .find(|(old, new)| *old == key && known.contains(new));
-        let hint = match (renamed, closest(key, known.iter().copied())) {
-            (Some((_, new)), _) => format!("it is called `{new}` now"),
-            (None, Some(name)) => format!("did you mean `{name}`?"),
-            (None, None) if key.ends_with(')') => {
-                "inside { } a comma ends the value before it: separate parameters by spaces, as in \
-                 `weibull(shape 0.6 mean 60s)`, or put the value in quotes"
-                    .to_owned()
-            }
-            (None, None) => format!("keys here: {}", list()),
+        let hint = match renamed {
+            Some((_, new)) => format!("it is called `{new}` now"),
+            None => did_you_mean(key, known.iter().copied(), || {
+                if key.ends_with(')') {
+                    "inside { } a comma ends the value before it: separate parameters by spaces, as \
+                     in `weibull(shape 0.6 mean 60s)`, or put the value in quotes"
+                        .to_owned()
+                } else {
+                    format!("keys here: {}", quoted(known.iter().copied()))
+                }
+            }),
         };
         return Report {
             causes: vec!["there is no such key here".into()],
@@ -121,7 +116,7 @@ fn reword(message: &str) -> Report {
         };
     }
     if message.starts_with("missing field") {
-        let key = quoted.first().copied().unwrap_or_default();
+        let key = words.first().copied().unwrap_or_default();
         return Report {
             causes: vec!["it is required here".into()],
             hint: Some(format!(

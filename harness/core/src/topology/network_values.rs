@@ -3,8 +3,8 @@
 
 use peerlab_link::{Loss, Nanos, PathDelay};
 
-use super::phrase::Phrase;
-use super::units::{Count, Share, Size};
+use super::phrase::{Phrase, one_of};
+use super::units::{Share, Size};
 use super::written::{BadValue, ToText, Value};
 
 /// Ethernet: 14 bytes of header, 4 of check sum, 8 of preamble, 12 of gap.
@@ -155,15 +155,11 @@ impl Value for Mode {
     const EXAMPLES: &'static [&'static str] = &["pure", "hybrid", "static"];
 
     fn parse(text: &str) -> Result<Mode, BadValue> {
-        match text {
-            "pure" => Ok(Mode::Pure),
-            "hybrid" => Ok(Mode::Hybrid),
-            "static" => Ok(Mode::Static),
-            _ => Err(super::phrase::unknown_choice(
-                text,
-                &["pure", "hybrid", "static"],
-            )),
-        }
+        one_of(
+            text,
+            Self::EXAMPLES,
+            [Mode::Pure, Mode::Hybrid, Mode::Static],
+        )
     }
 }
 
@@ -285,7 +281,7 @@ impl Value for Graph {
     }
 }
 
-fn links(Count(count): Count, min: u32) -> Result<u32, BadValue> {
+fn links(count: u32, min: u32) -> Result<u32, BadValue> {
     if count < min {
         return Err(BadValue::new(format!(
             "a connected graph of this kind needs at least {min} links a node"

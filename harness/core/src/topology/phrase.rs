@@ -2,7 +2,7 @@
 //! models. Commas between the parameters are optional, because inside `{ }` YAML takes a comma
 //! for the end of the value.
 
-use super::suggest::closest;
+use super::suggest::{closest, did_you_mean, quoted};
 use super::written::{BadValue, Value};
 
 /// A name and its parameters, in their order.
@@ -46,11 +46,8 @@ impl<'a> Phrase<'a> {
     /// It is missing, or not such a value.
     pub fn only<T: Value>(&self) -> Result<T, BadValue> {
         if self.words.is_empty() {
-            return Err(BadValue::new(format!(
-                "`{}` needs {} in brackets",
-                self.name,
-                T::WHAT
-            )));
+            let cause = format!("`{}` needs {} in brackets", self.name, T::WHAT);
+            return Err(BadValue::new(cause));
         }
         parameter(self.name, &self.words.join(" "))
     }
@@ -75,9 +72,9 @@ impl<'a> Phrase<'a> {
                 }
                 value.push_str(word);
             } else {
-                let hint = closest(word, keys.iter().copied())
-                    .map(|key| format!("did you mean `{key}`?"))
-                    .unwrap_or_else(|| format!("`{}` takes {}", self.name, keys.join(", ")));
+                let hint = did_you_mean(word, keys.iter().copied(), || {
+                    format!("`{}` takes {}", self.name, keys.join(", "))
+                });
                 return Err(BadValue::with_hint(
                     format!("`{}` has no parameter `{word}`", self.name),
                     hint,
@@ -95,13 +92,11 @@ impl<'a> Phrase<'a> {
     /// # Errors
     /// There is one.
     pub fn bare(&self) -> Result<(), BadValue> {
-        match self.words.first() {
-            None => Ok(()),
-            Some(_) => Err(BadValue::new(format!(
-                "`{}` takes no parameters",
-                self.name
-            ))),
+        if self.words.is_empty() {
+            return Ok(());
         }
+        let cause = format!("`{}` takes no parameters", self.name);
+        Err(BadValue::new(cause))
     }
 
     /// That the name is none of `names`.
@@ -110,13 +105,22 @@ impl<'a> Phrase<'a> {
     }
 }
 
+/// What the word stands for: `words` name `all`, in their order.
+pub fn one_of<T, const N: usize>(
+    word: &str,
+    words: &[&'static str],
+    all: [T; N],
+) -> Result<T, BadValue> {
+    let mut named = words.iter().zip(all);
+    let found = named.find(|(name, _)| **name == word);
+    found
+        .map(|(_, it)| it)
+        .ok_or_else(|| unknown_choice(word, words))
+}
+
 /// That a word is none of the choices, with the nearest as hint.
 pub fn unknown_choice(word: &str, choices: &[&'static str]) -> BadValue {
-    let list = choices
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = quoted(choices.iter().copied());
     let hint = match closest(word, choices.iter().copied()) {
         Some(name) => format!("did you mean `{name}`? there are {list}"),
         None => format!("write one of {list}"),
@@ -173,7 +177,7 @@ mod tests {
     use peerlab_link::Nanos;
 
     use super::*;
-    use crate::topology::units::{Number, Rate};
+    use crate::topology::units::Rate;
 
     #[test]
     fn parameters_need_no_commas_and_keep_their_units() {
@@ -186,7 +190,7 @@ mod tests {
                 .unwrap()
                 .parameters(&["a", "b"])
                 .unwrap();
-            assert_eq!(parameters.required::<Number>("a").unwrap().0, 0.5);
+            assert_eq!(parameters.required::<f64>("a"), Ok(0.5));
             assert_eq!(parameters.required::<Rate>("b").unwrap().bps, 10_000_000);
         }
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Which nodes are meant, as people write it: `miners`, `peers-3`, `peers 0-9`, `region:europe`,
 //! `random 3 of peers`, `random 10% of all`, `rest`. `plan::select` finds the nodes.
 
-use super::units::{Amount, Count};
+use super::units::Amount;
 use super::written::{BadValue, Value};
 
 /// A stock of nodes, by names as written.
@@ -98,7 +98,7 @@ impl Value for Term {
                         "`{range}` is not a range such as `0-9`"
                     )));
                 };
-                let (Count(first), Count(last)) = (Count::parse(first)?, Count::parse(last)?);
+                let (first, last) = (u32::parse(first)?, u32::parse(last)?);
                 if last < first {
                     return Err(BadValue::new(format!(
                         "the range ends at {last}, before it begins at {first}"

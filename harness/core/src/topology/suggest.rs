@@ -16,6 +16,22 @@ pub fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     (edits as f64 <= longest as f64 * EDITS_PER_LENGTH).then_some(name)
 }
 
+/// "Did you mean" the nearest name, or another hint where none is near.
+pub fn did_you_mean<'a>(
+    word: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    let near = |name| format!("did you mean `{name}`?");
+    closest(word, names).map_or_else(otherwise, near)
+}
+
+/// Names in a row, as a person would write them into the file.
+pub fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

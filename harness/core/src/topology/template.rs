@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::suggest::closest;
+use super::suggest::did_you_mean;
 use super::written::BadValue;
 
 /// Path of the pre-mined blocks inside every node.
@@ -121,12 +121,10 @@ fn part(inside: &str) -> Result<Part<'_>, BadValue> {
         )),
         None => Err(BadValue::with_hint(
             format!("`{inside}` is unknown here"),
-            match closest(inside, NAMES) {
-                Some("bootstrap") => "did you mean `bootstrap[0]`?".to_owned(),
-                Some(name) => format!("did you mean `{name}`?"),
-                None => "there are `name`, `index`, `ip`, `peer`, `premined` and `bootstrap[0]`"
-                    .to_owned(),
-            },
+            did_you_mean(inside, NAMES, || {
+                "there are `name`, `index`, `ip`, `peer`, `premined` and `bootstrap[0]`".into()
+            })
+            .replace("`bootstrap`", "`bootstrap[0]`"),
         )),
     }
 }

@@ -37,18 +37,6 @@ pub struct Frequency {
     pub per_second: f64,
 }
 
-/// A whole number from 0 up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Count(pub u32);
-
-/// A number from 0 up, without a unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub struct Number(pub f64);
-
-/// A seed: any whole number of 64 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seed(pub u64);
-
 /// An upper bound, as `< 2s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Below<T>(pub T);
@@ -185,15 +173,15 @@ impl Value for Frequency {
     }
 }
 
-impl Value for Count {
+impl Value for u32 {
     const WHAT: &'static str = "a count";
     const FORM: &'static str = "a whole number from 0 up, as `10`";
     const EXAMPLES: &'static [&'static str] = &["10"];
     const TYPES: &'static [&'static str] = &["integer"];
 
-    fn parse(text: &str) -> Result<Count, BadValue> {
+    fn parse(text: &str) -> Result<u32, BadValue> {
         if let Ok(count) = text.parse() {
-            return Ok(Count(count));
+            return Ok(count);
         }
         let number = number_of(text)?;
         Err(BadValue::new(if number > f64::from(u32::MAX) {
@@ -204,26 +192,25 @@ impl Value for Count {
     }
 }
 
-impl Value for Number {
+impl Value for f64 {
     const WHAT: &'static str = "a number";
     const FORM: &'static str = "a number from 0 up, as `1` or `0.25`";
     const EXAMPLES: &'static [&'static str] = &["1", "0.25"];
     const TYPES: &'static [&'static str] = &["number"];
 
-    fn parse(text: &str) -> Result<Number, BadValue> {
-        number_of(text).map(Number)
+    fn parse(text: &str) -> Result<f64, BadValue> {
+        number_of(text)
     }
 }
 
-impl Value for Seed {
+impl Value for u64 {
     const WHAT: &'static str = "a seed";
     const FORM: &'static str = "a whole number from 0 to 18446744073709551615";
     const EXAMPLES: &'static [&'static str] = &["7"];
     const TYPES: &'static [&'static str] = &["integer"];
 
-    fn parse(text: &str) -> Result<Seed, BadValue> {
+    fn parse(text: &str) -> Result<u64, BadValue> {
         text.parse()
-            .map(Seed)
             .map_err(|_| BadValue::new("it is not a whole number of 64 bits"))
     }
 }
@@ -250,7 +237,7 @@ impl Value for Amount {
         if text.ends_with('%') {
             Share::parse(text).map(|share| Amount::Share(share.0))
         } else {
-            Count::parse(text).map(|count| Amount::Count(count.0))
+            u32::parse(text).map(Amount::Count)
         }
     }
 }
@@ -312,21 +299,21 @@ impl ToText for Size {
     }
 }
 
-impl ToText for Count {
+impl ToText for u32 {
     fn to_text(&self) -> String {
-        self.0.to_string()
+        self.to_string()
     }
 }
 
-impl ToText for Number {
+impl ToText for u64 {
     fn to_text(&self) -> String {
-        self.0.to_string()
+        self.to_string()
     }
 }
 
-impl ToText for Seed {
+impl ToText for f64 {
     fn to_text(&self) -> String {
-        self.0.to_string()
+        self.to_string()
     }
 }
 
@@ -353,12 +340,6 @@ impl ToText for Amount {
             Amount::Count(count) => count.to_string(),
             Amount::Share(share) => Share(*share).to_text(),
         }
-    }
-}
-
-impl Default for Amount {
-    fn default() -> Amount {
-        Amount::Count(0)
     }
 }
 
@@ -477,10 +458,10 @@ mod tests {
             "it does not begin with a number"
         );
         assert_eq!(
-            cause(Count::parse("2.5").unwrap_err()),
+            cause(u32::parse("2.5").unwrap_err()),
             "it is not a whole number"
         );
-        assert_eq!(cause(Count::parse("-2").unwrap_err()), "it is negative");
+        assert_eq!(cause(u32::parse("-2").unwrap_err()), "it is negative");
         assert_eq!(
             cause(Share::parse("120%").unwrap_err()),
             "it is more than the whole"

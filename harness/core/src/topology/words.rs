@@ -2,8 +2,7 @@
 
 use peerlab_link::Nanos;
 
-use super::phrase::{Phrase, unknown_choice};
-use super::units::Count;
+use super::phrase::{Phrase, one_of, unknown_choice};
 use super::written::{BadValue, ToText, Value};
 use crate::experiment::{Disturbance, Down, Probe};
 
@@ -35,30 +34,36 @@ impl Value for Until {
     }
 }
 
-/// How a node leaves, as written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DownWay(pub Down);
+impl ToText for Until {
+    fn to_text(&self) -> String {
+        match self {
+            Until::Time(time) => time.to_text(),
+            Until::Settle => "settle".to_owned(),
+            Until::Never => "never".to_owned(),
+        }
+    }
+}
 
-impl Value for DownWay {
+impl Value for Down {
     const WHAT: &'static str = "a way to leave";
     const FORM: &'static str = "`kill`, `vanish`, `stop`, `freeze` or `replace`";
     const EXAMPLES: &'static [&'static str] = &["kill", "vanish", "stop", "freeze", "replace"];
 
-    fn parse(text: &str) -> Result<DownWay, BadValue> {
-        let how = Down::ALL.into_iter().find(|how| how.word() == text);
-        how.map(DownWay)
-            .ok_or_else(|| unknown_choice(text, Self::EXAMPLES))
+    fn parse(text: &str) -> Result<Down, BadValue> {
+        one_of(text, Self::EXAMPLES, Down::ALL)
     }
 }
 
-/// A probe, as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeWay(pub Probe);
+impl ToText for Down {
+    fn to_text(&self) -> String {
+        self.word().to_owned()
+    }
+}
 
 /// The RPC port of Bitcoin Core's regtest, and of our node.
 pub const RPC_PORT: u16 = 18443;
 
-impl Value for ProbeWay {
+impl Value for Probe {
     const WHAT: &'static str = "a probe";
     const FORM: &'static str =
         "`bitcoin-rpc`, `bitcoin-rpc(port 18443)` or `exec(PROGRAM ARGUMENTS)`";
@@ -68,21 +73,19 @@ impl Value for ProbeWay {
         "exec(/bin/cat /data/value)",
     ];
 
-    fn parse(text: &str) -> Result<ProbeWay, BadValue> {
+    fn parse(text: &str) -> Result<Probe, BadValue> {
         let phrase = Phrase::parse(text)?;
         match phrase.name {
-            "bitcoin-rpc" => {}
-            "exec" => return exec(text).map(ProbeWay),
-            _ => return Err(phrase.unknown(&["bitcoin-rpc", "exec"])),
+            "bitcoin-rpc" => {
+                let port = phrase.parameters(&["port"])?.optional("port")?;
+                let port = u16::try_from(port.unwrap_or(u32::from(RPC_PORT)));
+                let port = port.ok().filter(|port| *port > 0);
+                let port = port.ok_or_else(|| BadValue::new("a port lies between 1 and 65535"))?;
+                Ok(Probe::BitcoinRpc { port })
+            }
+            "exec" => exec(text),
+            _ => Err(phrase.unknown(&["bitcoin-rpc", "exec"])),
         }
-        let port = match phrase.parameters(&["port"])?.optional::<Count>("port")? {
-            None => RPC_PORT,
-            Some(Count(port)) => match u16::try_from(port) {
-                Ok(port) if port > 0 => port,
-                _ => return Err(BadValue::new("a port lies between 1 and 65535")),
-            },
-        };
-        Ok(ProbeWay(Probe::BitcoinRpc { port }))
     }
 }
 
@@ -100,21 +103,33 @@ fn exec(text: &str) -> Result<Probe, BadValue> {
     Ok(Probe::Exec { command })
 }
 
-/// `heal` or `settle`, as written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DisturbanceWord(pub Disturbance);
+impl ToText for Probe {
+    fn to_text(&self) -> String {
+        match self {
+            Probe::BitcoinRpc { port: RPC_PORT } => "bitcoin-rpc".to_owned(),
+            Probe::BitcoinRpc { port } => format!("bitcoin-rpc(port {port})"),
+            Probe::Exec { command } => format!("exec({})", command.join(" ")),
+        }
+    }
+}
 
-impl Value for DisturbanceWord {
+impl Value for Disturbance {
     const WHAT: &'static str = "a disturbance";
     const FORM: &'static str = "`heal` or `settle`";
     const EXAMPLES: &'static [&'static str] = &["heal", "settle"];
 
-    fn parse(text: &str) -> Result<DisturbanceWord, BadValue> {
-        match text {
-            "heal" => Ok(DisturbanceWord(Disturbance::Heal)),
-            "settle" => Ok(DisturbanceWord(Disturbance::Settle)),
-            _ => Err(unknown_choice(text, Self::EXAMPLES)),
-        }
+    fn parse(text: &str) -> Result<Disturbance, BadValue> {
+        one_of(
+            text,
+            Self::EXAMPLES,
+            [Disturbance::Heal, Disturbance::Settle],
+        )
+    }
+}
+
+impl ToText for Disturbance {
+    fn to_text(&self) -> String {
+        self.word().to_owned()
     }
 }
 
@@ -128,42 +143,7 @@ impl Value for EndWord {
     const EXAMPLES: &'static [&'static str] = &["end"];
 
     fn parse(text: &str) -> Result<EndWord, BadValue> {
-        match text {
-            "end" => Ok(EndWord),
-            _ => Err(unknown_choice(text, Self::EXAMPLES)),
-        }
-    }
-}
-
-impl ToText for Until {
-    fn to_text(&self) -> String {
-        match self {
-            Until::Time(time) => time.to_text(),
-            Until::Settle => "settle".to_owned(),
-            Until::Never => "never".to_owned(),
-        }
-    }
-}
-
-impl ToText for DownWay {
-    fn to_text(&self) -> String {
-        self.0.word().to_owned()
-    }
-}
-
-impl ToText for ProbeWay {
-    fn to_text(&self) -> String {
-        match &self.0 {
-            Probe::BitcoinRpc { port: RPC_PORT } => "bitcoin-rpc".to_owned(),
-            Probe::BitcoinRpc { port } => format!("bitcoin-rpc(port {port})"),
-            Probe::Exec { command } => format!("exec({})", command.join(" ")),
-        }
-    }
-}
-
-impl ToText for DisturbanceWord {
-    fn to_text(&self) -> String {
-        self.0.word().to_owned()
+        one_of(text, Self::EXAMPLES, [EndWord])
     }
 }
 

@@ -73,6 +73,16 @@ pub struct Written<T> {
     pub value: Result<T, BadValue>,
 }
 
+impl<T: Value> Written<T> {
+    /// What stands in the file, read.
+    pub fn read(text: &str) -> Written<T> {
+        Written {
+            text: text.to_owned(),
+            value: T::parse(text.trim()),
+        }
+    }
+}
+
 impl<T: ToText> Written<T> {
     /// A value, written out.
     pub fn of(value: T) -> Written<T> {
@@ -112,17 +122,10 @@ impl<'de, T: Value> Deserialize<'de> for Written<T> {
 struct WrittenVisitor<T>(PhantomData<T>);
 
 impl<T: Value> WrittenVisitor<T> {
-    fn read<E>(text: &str) -> Result<Written<T>, E> {
-        Ok(Written {
-            text: text.to_owned(),
-            value: T::parse(text.trim()),
-        })
-    }
-
     fn other<E>(what: &str) -> Result<Written<T>, E> {
         Ok(Written {
             text: what.to_owned(),
-            value: Err(BadValue::new(format!("{} stands here", what))),
+            value: Err(BadValue::new(format!("{what} stands here"))),
         })
     }
 }
@@ -135,23 +138,23 @@ impl<'de, T: Value> Visitor<'de> for WrittenVisitor<T> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Self::read(text)
+        Ok(Written::read(text))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Self::read(&value.to_string())
+        Ok(Written::read(&value.to_string()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Self::read(&value.to_string())
+        Ok(Written::read(&value.to_string()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Self::read(&value.to_string())
+        Ok(Written::read(&value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Self::read(&value.to_string())
+        Ok(Written::read(&value.to_string()))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {

@@ -11,8 +11,8 @@ use peerlab_core::topology::file::{
 };
 use peerlab_core::topology::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use peerlab_core::topology::network_values::{Framing, Mode};
-use peerlab_core::topology::units::{Count, Number, Rate, Seed, Size};
-use peerlab_core::topology::words::{DownWay, ProbeWay, Until};
+use peerlab_core::topology::units::{Rate, Size};
+use peerlab_core::topology::words::Until;
 use peerlab_core::topology::written::{WordOr, Written};
 use peerlab_core::topology::{
     Access, ETHERNET_FRAMING_BYTES, FILE_VERSION, Group, INTERNET_2019, MTU_DEFAULT, Phases,
@@ -63,10 +63,10 @@ impl<'a> Writer<'a> {
         let group = |group: &Group| (group.name.clone(), self.group(group));
         let numbered = scenario.faults.iter().enumerate();
         File {
-            version: Some(Written::of(Count(FILE_VERSION))),
+            version: Some(Written::of(FILE_VERSION)),
             name: scenario.name.clone(),
             description: None,
-            seed: Some(Written::of(Seed(scenario.seed))),
+            seed: Some(Written::of(scenario.seed)),
             phases: file::Phases {
                 warmup: Written::of(warmup),
                 faults: Some(Written::of(faults)),
@@ -83,20 +83,20 @@ impl<'a> Writer<'a> {
 
     fn group(&self, group: &Group) -> NodeGroup {
         NodeGroup {
-            count: Written::of(Count(group.count)),
+            count: Written::of(group.count),
             image: match &group.image {
                 Image::Peerlab => None,
                 Image::Named(name) => Some(name.clone()),
                 Image::Archive(path) => Some(format!("oci:{path}")),
             },
             probe: (group.probe != Probe::BitcoinRpc { port: RPC_PORT })
-                .then(|| Written::of(ProbeWay(group.probe.clone()))),
+                .then(|| Written::of(group.probe.clone())),
             command: group.command.clone(),
             regions: (self.scenario.regions != [REGION_DEFAULT]).then(|| self.regions(group)),
             access: access(&group.access),
             cpu: group
                 .cpu_millis
-                .map(|millis| Written::of(Number(f64::from(millis) / 1000.0))),
+                .map(|millis| Written::of(f64::from(millis) / 1000.0)),
             memory: group.memory_bytes.map(|bytes| Written::of(Size { bytes })),
             loss: (group.loss != self.loss).then(|| Written::of(group.loss)),
             ..NodeGroup::default()
@@ -142,7 +142,7 @@ impl<'a> Writer<'a> {
         Network {
             latency: Some(latency),
             loss: (self.loss != Loss::None).then(|| Written::of(self.loss)),
-            mtu: (*mtu != MTU_DEFAULT).then(|| Written::of(Count((*mtu).into()))),
+            mtu: (*mtu != MTU_DEFAULT).then(|| Written::of(u32::from(*mtu))),
             framing: (*framing_bytes != ETHERNET_FRAMING_BYTES)
                 .then(|| Written::of(Framing(*framing_bytes))),
             discovery: Some(self.discovery()),
@@ -219,7 +219,7 @@ impl<'a> Writer<'a> {
                 outages.entry(self.name(one.node)).or_default().push(at);
             }
             (!outages.is_empty()).then(|| Churn {
-                how: Some(Written::of(DownWay(how))),
+                how: Some(Written::of(how)),
                 outages: Some(outages),
                 ..Churn::default()
             })

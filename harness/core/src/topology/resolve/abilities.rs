@@ -1,42 +1,32 @@
 //! Whether what an experiment asks of its nodes can be asked through their groups' probes.
 
-use super::problems::Problems;
+use super::problems::At;
 use crate::experiment::{Ability, FaultKey};
-use crate::topology::marked::Path;
 use crate::topology::resolved::{Blocks, Fault, Group, Ledger, Transactions};
 
-/// Mining, payments and double spends.
-pub fn check_probes(
-    problems: &Problems,
-    groups: &[Group],
-    ledger: &Ledger,
-    faults: &[Option<Fault>],
-) {
+/// Mining, payments and double spends; `at` is the top of the file.
+pub fn check_probes(at: &At, groups: &[Group], ledger: &Ledger, faults: &[Option<Fault>]) {
     for miner in groups.iter().filter(|group| group.hash_power > 0.0) {
-        let path = Path::root().key("nodes").key(&miner.name).key("hashpower");
-        require(
-            problems,
-            &path,
-            Ability::Ledger,
-            std::slice::from_ref(miner),
-        );
+        let at = at.key("nodes").key(&miner.name).key("hashpower");
+        require(&at, Ability::Ledger, std::slice::from_ref(miner));
     }
-    let path = Path::root().key("ledger");
+    let of_ledger = at.key("ledger");
     if matches!(ledger.blocks, Blocks::Listed(_)) {
-        require(problems, &path.key("blocks"), Ability::Ledger, groups);
+        require(&of_ledger.key("blocks"), Ability::Ledger, groups);
     }
     if ledger.transactions != Transactions::PerSecond(0.0) {
-        require(problems, &path.key("transactions"), Ability::Ledger, groups);
+        require(&of_ledger.key("transactions"), Ability::Ledger, groups);
     }
-    for fault in faults.iter().flatten() {
-        if fault.kind.key() == FaultKey::DoubleSpend {
-            require(problems, &fault.path, Ability::Ledger, groups);
+    let is_double_spend = |fault: &Fault| fault.kind.key() == FaultKey::DoubleSpend;
+    for (index, fault) in faults.iter().enumerate() {
+        if fault.as_ref().is_some_and(is_double_spend) {
+            require(&at.key("faults").item(index), Ability::Ledger, groups);
         }
     }
 }
 
 /// Says so where the probe of one of these groups cannot do it.
-pub fn require(problems: &Problems, path: &Path, ability: Ability, groups: &[Group]) {
+pub fn require(at: &At, ability: Ability, groups: &[Group]) {
     let Some(group) = groups.iter().find(|group| group.probe.ability() < ability) else {
         return;
     };
@@ -46,13 +36,10 @@ pub fn require(problems: &Problems, path: &Path, ability: Ability, groups: &[Gro
         Ability::Chain => "a chain that can be read",
         Ability::Ledger => "a ledger that can be worked on",
     };
-    problems.add(
-        path,
+    let probe = group.probe.word();
+    at.add(
         format!("the nodes of `{}` cannot be asked for this", group.name),
-        format!(
-            "it needs {needs}, and their probe is `{}`",
-            group.probe.word()
-        ),
+        format!("it needs {needs}, and their probe is `{probe}`"),
         "give the group a probe that can, or leave this out",
     );
 }

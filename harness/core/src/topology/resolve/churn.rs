@@ -3,73 +3,63 @@
 use indexmap::IndexMap;
 use peerlab_link::Nanos;
 
-use super::faults::seconds;
-use super::network::node_of;
-use super::nodes::Names;
-use super::problems::Problems;
+use super::known::Known;
+use super::problems::{At, seconds};
 use super::selection::resolve_selection;
-use crate::experiment::PERIOD_MIN;
-use crate::plan::spec::Down;
+use crate::experiment::{Down, PERIOD_MIN};
 use crate::topology::file;
 use crate::topology::listed::OutageAt;
-use crate::topology::marked::Path;
-use crate::topology::resolved::{Churn, NodeOutages, Outages, Phases, Renewal};
+use crate::topology::resolved::{Churn, NodeOutages, Outages, Renewal};
 use crate::topology::units::Share;
-use crate::topology::words::DownWay;
 
 /// Resolves the churn rules.
-pub fn resolve_churn(
-    problems: &Problems,
-    path: &Path,
-    rules: Vec<file::Churn>,
-    names: &Names,
-    phases: Option<Phases>,
-) -> Vec<Churn> {
+pub fn resolve_churn(at: &At, rules: Vec<file::Churn>, known: &Known<'_>) -> Vec<Churn> {
     let mut resolved = Vec::new();
     for (index, mut rule) in rules.into_iter().enumerate() {
-        let path = path.item(index);
-        let how = problems.optional(&path.key("how"), rule.how.take());
-        let how = how.map_or(Down::Kill, |DownWay(how)| how);
+        let at = at.item(index);
+        let how = at.key("how").optional(rule.how.take());
         let outages = match rule.outages.take() {
-            None => resolve_renewal(problems, &path, rule, names).map(Outages::Drawn),
+            None => resolve_renewal(&at, rule, known).map(Outages::Drawn),
             Some(outages) => {
-                refuse_draws(problems, &path, &rule);
-                let path = path.key("outages");
-                Some(Outages::Listed(resolve_outages(
-                    problems, &path, outages, names, phases,
-                )))
+                let there = [
+                    ("nodes", rule.nodes.is_some()),
+                    ("always_on", rule.always_on.is_some()),
+                    ("session", rule.session.is_some()),
+                    ("offline", rule.offline.is_some()),
+                ];
+                at.refuse(
+                    there,
+                    "every outage is listed in `outages`, so that nothing is drawn",
+                    "remove it, or remove `outages`",
+                );
+                let outages = resolve_outages(&at.key("outages"), outages, known);
+                Some(Outages::Listed(outages))
             }
         };
+        let how = how.unwrap_or(Down::Kill);
         resolved.extend(outages.map(|outages| Churn { how, outages }));
     }
     resolved
 }
 
-fn resolve_renewal(
-    problems: &Problems,
-    path: &Path,
-    rule: file::Churn,
-    names: &Names,
-) -> Option<Renewal> {
+fn resolve_renewal(at: &At, rule: file::Churn, known: &Known<'_>) -> Option<Renewal> {
     let there = [
         ("nodes", rule.nodes.is_some()),
         ("session", rule.session.is_some()),
         ("offline", rule.offline.is_some()),
     ];
     for (key, _) in there.iter().filter(|(_, there)| !there) {
-        problems.add(
-            path,
+        at.add(
             format!("`{key}` is missing"),
             "churn is drawn from `nodes`, `session` and `offline`, or listed in `outages`",
             format!("add `{key}:`; `peerlab schema` describes every key"),
         );
     }
-    let nodes = rule
-        .nodes
-        .and_then(|nodes| resolve_selection(problems, &path.key("nodes"), nodes, names, false));
-    let always_on = problems.optional(&path.key("always_on"), rule.always_on);
-    let session = problems.optional(&path.key("session"), rule.session);
-    let offline = problems.optional(&path.key("offline"), rule.offline);
+    let choice = |nodes| resolve_selection(&at.key("nodes"), nodes, known, false);
+    let nodes = rule.nodes.and_then(choice);
+    let always_on = at.key("always_on").optional(rule.always_on);
+    let session = at.key("session").optional(rule.session);
+    let offline = at.key("offline").optional(rule.offline);
     Some(Renewal {
         nodes: nodes?,
         always_on: always_on.map_or(0.0, |Share(share)| share),
@@ -78,82 +68,48 @@ fn resolve_renewal(
     })
 }
 
-/// That nothing is drawn beside a list.
-fn refuse_draws(problems: &Problems, path: &Path, rule: &file::Churn) {
-    let there = [
-        ("nodes", rule.nodes.is_some()),
-        ("always_on", rule.always_on.is_some()),
-        ("session", rule.session.is_some()),
-        ("offline", rule.offline.is_some()),
-    ];
-    for (key, _) in there.iter().filter(|(_, there)| *there) {
-        problems.add(
-            &path.name(key),
-            format!("`{key}` has no meaning here"),
-            "every outage is listed in `outages`, so that nothing is drawn",
-            "remove it, or remove `outages`",
-        );
-    }
-}
-
 fn resolve_outages(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     outages: IndexMap<String, Vec<OutageAt>>,
-    names: &Names,
-    phases: Option<Phases>,
+    known: &Known<'_>,
 ) -> Vec<NodeOutages> {
     let mut resolved = Vec::new();
     for (name, outages) in outages {
-        let node = node_of(problems, &path.name(&name), &name, names);
-        let own = path.key(&name);
-        let times: Vec<Option<(Nanos, Nanos)>> = outages
-            .into_iter()
-            .enumerate()
-            .map(|(index, outage)| resolve_outage(problems, &own.item(index), outage, phases))
-            .collect();
-        if let Some(node) = node {
-            resolved.push(NodeOutages {
-                path: path.name(&name),
-                node,
-                times: times.into_iter().flatten().collect(),
-            });
-        }
+        let (named, at) = (at.name(&name), at.key(&name));
+        let node = known.find_node(&named, &name);
+        let outages = outages.into_iter().enumerate();
+        let times =
+            outages.filter_map(|(index, outage)| resolve_outage(&at.item(index), outage, known));
+        let times = times.collect();
+        let path = named.path;
+        resolved.extend(node.map(|node| NodeOutages { path, node, times }));
     }
     resolved
 }
 
-fn resolve_outage(
-    problems: &Problems,
-    path: &Path,
-    outage: OutageAt,
-    phases: Option<Phases>,
-) -> Option<(Nanos, Nanos)> {
-    let start = problems.value(&path.key("at"), outage.at);
-    let lasts = problems.value(&path.key("for"), outage.lasts);
+/// Its start and end.
+fn resolve_outage(at: &At, outage: OutageAt, known: &Known<'_>) -> Option<(Nanos, Nanos)> {
+    let start = at.key("at").value(outage.at);
+    let at = at.key("for");
+    let lasts = at.value(outage.lasts);
     let (start, lasts) = (start?, lasts?);
     let end = start.saturating_add(lasts);
     if lasts < PERIOD_MIN {
-        problems.add(
-            &path.key("for"),
+        let lasts = seconds(lasts);
+        at.add(
             "the outage is too short",
-            format!(
-                "it lasts {}, and a program cannot end and start faster",
-                seconds(lasts)
-            ),
+            format!("it lasts {lasts}, and a program cannot end and start faster"),
             format!("let it last at least {}", seconds(PERIOD_MIN)),
         );
         return None;
     }
-    let settle = phases?.settle_start();
+    let settle = known.phases?.settle_start();
     if end > settle {
-        problems.add(
-            &path.key("for"),
+        let (end, settle) = (seconds(end), seconds(settle));
+        at.add(
             "the outage ends after churn does",
             format!(
-                "it ends at {}, and everybody is back when the settle phase begins, at {}",
-                seconds(end),
-                seconds(settle)
+                "it ends at {end}, and everybody is back when the settle phase begins, at {settle}"
             ),
             "shorten it, lengthen the phases before, or write a fault with `until: never`",
         );

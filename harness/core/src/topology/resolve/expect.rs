@@ -3,15 +3,13 @@
 use peerlab_link::Nanos;
 
 use super::abilities::require;
-use super::faults::seconds;
-use super::problems::Problems;
+use super::known::Known;
+use super::problems::{At, seconds};
 use crate::experiment::{Disturbance, Expectation, NodeQuantile};
 use crate::topology::expect::{self as file, Expect, LAG_DEFAULT};
-use crate::topology::marked::Path;
-use crate::topology::resolved::{Fault, Group, Ledger, Phases};
-use crate::topology::suggest::closest;
-use crate::topology::units::{Amount, Below, Count, Share};
-use crate::topology::words::DisturbanceWord;
+use crate::topology::resolved::{Fault, Ledger};
+use crate::topology::suggest::did_you_mean;
+use crate::topology::units::{Below, Rate, Share};
 use crate::topology::written::{Value, Written};
 
 /// How long agreement lasts when no block interval says it.
@@ -19,53 +17,53 @@ const HOLD_DEFAULT: Nanos = Nanos::from_secs(5);
 
 /// What else the experiment says.
 pub struct Circumstances<'a> {
-    /// The phases, if they are right.
-    pub phases: Option<Phases>,
-    /// The groups of nodes.
-    pub groups: &'a [Group],
+    /// Nodes and phases.
+    pub known: Known<'a>,
     /// The ledger.
     pub ledger: &'a Ledger,
     /// The faults; those with mistakes are `None`.
     pub faults: &'a [Option<Fault>],
-    /// How many nodes there are.
-    pub nodes: u32,
 }
 
 impl Circumstances<'_> {
     /// Whether a fault of this kind is there, or one with mistakes, which could be.
     fn may_have(&self, is: impl Fn(&Fault) -> bool) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| fault.as_ref().is_none_or(&is))
+        let mut faults = self.faults.iter();
+        faults.any(|fault| fault.as_ref().is_none_or(&is))
+    }
+
+    /// That blocks are mined.
+    fn need_blocks(&self, at: &At, what_for: &str) {
+        if !self.ledger.mines() {
+            at.add(
+                format!("there are no blocks to {what_for}"),
+                "`ledger` has neither `block_interval` nor `blocks`",
+                "add `ledger: { block_interval: 10s }`, or remove the expectation",
+            );
+        }
     }
 }
 
 /// Resolves the expectations.
 pub fn resolve_expect(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     expect: Vec<Expect>,
     circumstances: &Circumstances<'_>,
 ) -> Vec<Expectation> {
     let mut resolved = Vec::new();
     for (index, one) in expect.into_iter().enumerate() {
-        let (path, before) = (path.item(index), resolved.len());
-        resolve_one(problems, &path, one, circumstances, &mut resolved);
+        let at = at.item(index);
         // One entry may be resolved into several expectations of the same kind.
-        if let Some(expectation) = resolved.get(before) {
-            require(problems, &path, expectation.needs(), circumstances.groups);
+        let one = resolve_one(&at, one, circumstances);
+        if let Some(expectation) = one.first() {
+            require(&at, expectation.needs(), circumstances.known.groups);
         }
+        resolved.extend(one);
     }
     resolved
 }
 
-fn resolve_one(
-    problems: &Problems,
-    path: &Path,
-    expect: Expect,
-    circumstances: &Circumstances<'_>,
-    resolved: &mut Vec<Expectation>,
-) {
+fn resolve_one(at: &At, expect: Expect, circumstances: &Circumstances<'_>) -> Vec<Expectation> {
     let keys = [
         expect.converged.is_some(),
         expect.agree.is_some(),
@@ -80,156 +78,117 @@ fn resolve_one(
     ];
     let count = keys.into_iter().filter(|there| *there).count();
     if count != 1 {
-        problems.add(
-            path,
+        at.add(
             "an expectation says one thing",
             format!("{count} of its keys are there"),
             "begin each with a dash of its own: `- converged: { within: 20s }`",
         );
-        return;
+        return Vec::new();
     }
-    if let Some(file::Converged {
+    let mut resolved = Vec::new();
+    if let Some(converged) = expect.converged {
+        resolved.extend(resolve_converged(at, converged, circumstances));
+    }
+    if let Some(agree) = expect.agree {
+        let agreement = resolve_agreement(&at.key("agree"), agree, circumstances);
+        let agree = |(within, of, hold)| Expectation::Agree { within, of, hold };
+        resolved.extend(agreement.map(agree));
+    }
+    if let Some(same_ledger) = expect.same_ledger {
+        at.key("same_ledger").key("at").optional(same_ledger.at);
+        resolved.push(Expectation::SameLedger);
+    }
+    if let Some(outcome) = expect.double_spend {
+        resolved.extend(resolve_double_spend(at, outcome, circumstances));
+    }
+    if let Some(depth) = expect.reorg_depth {
+        resolved.extend(resolve_depth(&at.key("reorg_depth"), depth));
+    }
+    if let Some(stale_rate) = expect.stale_rate {
+        let at = at.key("stale_rate");
+        circumstances.need_blocks(&at, "become stale");
+        let max = at.key("max").value(stale_rate.max);
+        resolved.extend(max.map(|Share(max)| Expectation::StaleRate { max }));
+    }
+    if let Some(rewards) = expect.rewards {
+        resolved.extend(resolve_rewards(at, rewards, circumstances));
+    }
+    if let Some(propagation) = expect.propagation {
+        resolved.extend(resolve_propagation(at, propagation, circumstances));
+    }
+    if let Some(bandwidth) = expect.bandwidth {
+        resolved.extend(resolve_bandwidth(at, bandwidth, circumstances));
+    }
+    if let Some(nodes_up) = expect.nodes_up {
+        resolved.extend(resolve_nodes_up(at, nodes_up, circumstances));
+    }
+    resolved
+}
+
+fn resolve_converged(
+    at: &At,
+    converged: file::Converged,
+    circumstances: &Circumstances<'_>,
+) -> Option<Expectation> {
+    let at = &at.key("converged");
+    let file::Converged {
         within,
         of,
         lag,
         hold,
-    }) = expect.converged
-    {
-        let path = path.key("converged");
-        let lag = problems.optional(&path.key("lag"), lag);
-        let time = resolve_time(problems, &path, within, of, hold, circumstances);
-        resolved.extend(
-            time.map(|Time { within, of, hold }| Expectation::Converged {
-                within,
-                of,
-                lag: lag.map_or(LAG_DEFAULT, |Count(lag)| lag),
-                hold,
-            }),
-        );
-    }
-    if let Some(file::Agree { within, of, hold }) = expect.agree {
-        let path = path.key("agree");
-        let time = resolve_time(problems, &path, within, of, hold, circumstances);
-        resolved.extend(time.map(|Time { within, of, hold }| Expectation::Agree {
-            within,
-            of,
-            hold,
-        }));
-    }
-    if let Some(same_ledger) = expect.same_ledger {
-        problems.optional(&path.key("same_ledger").key("at"), same_ledger.at);
-        resolved.push(Expectation::SameLedger);
-    }
-    if let Some(outcome) = expect.double_spend {
-        resolved.extend(resolve_double_spend(
-            problems,
-            &path.key("double_spend"),
-            outcome,
-            circumstances,
-        ));
-    }
-    if let Some(depth) = expect.reorg_depth {
-        resolved.extend(resolve_depth(problems, &path.key("reorg_depth"), depth));
-    }
-    if let Some(stale_rate) = expect.stale_rate {
-        let path = path.key("stale_rate");
-        need_blocks(problems, &path, "become stale", circumstances);
-        let max = problems.value(&path.key("max"), stale_rate.max);
-        resolved.extend(max.map(|Share(max)| Expectation::StaleRate { max }));
-    }
-    if let Some(file::Rewards { of, within }) = expect.rewards {
-        let path = path.key("rewards");
-        need_blocks(problems, &path, "be rewarded for", circumstances);
-        let groups = circumstances.groups.iter().map(|group| group.name.as_str());
-        if !groups.clone().any(|group| group == of) {
-            problems.unknown(&path.key("of"), "group", &of, groups);
-        }
-        let within = problems.value(&path.key("within"), within);
-        resolved.extend(within.map(|Share(within)| Expectation::Rewards { of, within }));
-    }
-    if let Some(propagation) = expect.propagation {
-        resolve_propagation(
-            problems,
-            &path.key("propagation"),
-            propagation,
-            circumstances,
-            resolved,
-        );
-    }
-    if let Some(bandwidth) = expect.bandwidth {
-        resolve_bandwidth(
-            problems,
-            &path.key("bandwidth"),
-            bandwidth,
-            circumstances,
-            resolved,
-        );
-    }
-    if let Some(nodes_up) = expect.nodes_up {
-        resolved.extend(resolve_nodes_up(
-            problems,
-            &path.key("nodes_up").key("min"),
-            nodes_up,
-            circumstances,
-        ));
-    }
+    } = converged;
+    let lag = at.key("lag").optional(lag).unwrap_or(LAG_DEFAULT);
+    let agree = file::Agree { within, of, hold };
+    let (within, of, hold) = resolve_agreement(at, agree, circumstances)?;
+    Some(Expectation::Converged {
+        within,
+        of,
+        lag,
+        hold,
+    })
 }
 
-/// When nodes must agree, and for how long.
-struct Time {
-    within: Nanos,
-    of: Disturbance,
-    hold: Nanos,
-}
-
-fn resolve_time(
-    problems: &Problems,
-    path: &Path,
-    within: Written<Nanos>,
-    of: Option<Written<DisturbanceWord>>,
-    hold: Option<Written<Nanos>>,
+/// Within which time of what nodes must agree, and for how long.
+fn resolve_agreement(
+    at: &At,
+    agree: file::Agree,
     circumstances: &Circumstances<'_>,
-) -> Option<Time> {
-    let within = problems.value(&path.key("within"), within);
-    let of = problems
-        .optional(&path.key("of"), of)
-        .map_or(Disturbance::Settle, |DisturbanceWord(of)| of);
-    let hold = problems.optional(&path.key("hold"), hold);
-    let hold = hold
-        .or(circumstances.ledger.block_interval())
-        .unwrap_or(HOLD_DEFAULT);
+) -> Option<(Nanos, Disturbance, Nanos)> {
+    let within = at.key("within").value(agree.within);
+    let of = at.key("of").optional(agree.of);
+    let of = of.unwrap_or(Disturbance::Settle);
+    let hold = at.key("hold").optional(agree.hold);
+    let hold = hold.or(circumstances.ledger.block_interval());
+    let hold = hold.unwrap_or(HOLD_DEFAULT);
     let partition = |fault: &Fault| fault.kind.sides().is_some();
     let heals = |fault: &Fault| partition(fault) && fault.end.is_some();
     if of == Disturbance::Heal && !circumstances.may_have(heals) {
-        let never = circumstances.may_have(partition);
-        problems.add(
-            &path.key("of"),
+        let cause = if circumstances.may_have(partition) {
+            "its partition is `until: never`"
+        } else {
+            "it has no partition"
+        };
+        at.key("of").add(
             "nothing heals in this experiment",
-            if never {
-                "its partition is `until: never`"
-            } else {
-                "it has no partition"
-            },
+            cause,
             "write `of: settle`, or add a partition that heals",
         );
     }
-    let within = within?;
-    let phases = circumstances.phases?;
-    let last_heal = circumstances
+    let (within, phases) = (within?, circumstances.known.phases?);
+    let healing = circumstances
         .faults
         .iter()
         .flatten()
-        .filter(|fault| heals(fault))
-        .filter_map(|fault| fault.end)
-        .max();
+        .filter(|fault| heals(fault));
     let from = match of {
-        Disturbance::Settle => phases.settle_start(),
-        Disturbance::Heal => last_heal.unwrap_or(phases.settle_start()),
+        Disturbance::Settle => None,
+        Disturbance::Heal => healing.filter_map(|fault| fault.end).max(),
     };
+    let from = from.unwrap_or(phases.settle_start());
     let left = phases.end().saturating_sub(from);
-    if within.saturating_add(hold) > left {
-        problems.add(
-            &path.key("within"),
+    let needed = within.saturating_add(hold);
+    if needed > left {
+        at.key("within").add(
             "the run ends too early to tell",
             format!(
                 "the disturbance ends at {}, so {} are left; agreement within {} that lasts {} needs {}",
@@ -237,33 +196,31 @@ fn resolve_time(
                 seconds(left),
                 seconds(within),
                 seconds(hold),
-                seconds(within.saturating_add(hold))
+                seconds(needed)
             ),
             "lengthen `phases.settle`, or lower `within` or `hold`",
         );
     }
-    Some(Time { within, of, hold })
+    Some((within, of, hold))
 }
 
 fn resolve_double_spend(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     outcome: file::DoubleSpendOutcome,
     circumstances: &Circumstances<'_>,
 ) -> Option<Expectation> {
+    let at = &at.key("double_spend");
     if !circumstances.may_have(|fault| fault.kind.across().is_some()) {
-        problems.add(
-            path,
+        at.add(
             "there is no double spend to judge",
             "no fault of this experiment is one",
             "add a fault `double_spend: { across: partition }`, or remove the expectation",
         );
     }
-    let path = path.key("confirmed");
-    let Count(confirmed) = problems.value(&path, outcome.confirmed)?;
+    let at = at.key("confirmed");
+    let confirmed = at.value(outcome.confirmed)?;
     if confirmed > 2 {
-        problems.add(
-            &path,
+        at.add(
             format!("{confirmed} transactions cannot be confirmed"),
             "a double spend has two",
             "write 0, 1 or 2",
@@ -272,177 +229,148 @@ fn resolve_double_spend(
     Some(Expectation::DoubleSpend { confirmed })
 }
 
-fn resolve_depth(problems: &Problems, path: &Path, depth: file::ReorgDepth) -> Option<Expectation> {
-    let min = problems
-        .optional(&path.key("min"), depth.min)
-        .map(|Count(min)| min);
-    let max = problems
-        .optional(&path.key("max"), depth.max)
-        .map(|Count(max)| max);
+fn resolve_depth(at: &At, depth: file::ReorgDepth) -> Option<Expectation> {
+    let min = at.key("min").optional(depth.min);
+    let max = at.key("max").optional(depth.max);
     match (min, max) {
-        (None, None) if problems.none() => {
-            problems.add(
-                path,
-                "no bound is given",
-                "neither `min` nor `max` is there",
-                "add one, as `max: 6`",
-            );
-            None
-        }
-        (Some(low), Some(high)) if low > high => {
-            problems.add(
-                path,
-                "no depth can satisfy this",
-                "`min` is above `max`",
-                "swap the two",
-            );
-            None
-        }
-        _ => Some(Expectation::ReorgDepth { min, max }),
+        (None, None) if at.none() => at.add(
+            "no bound is given",
+            "neither `min` nor `max` is there",
+            "add one, as `max: 6`",
+        ),
+        (Some(low), Some(high)) if low > high => at.add(
+            "no depth can satisfy this",
+            "`min` is above `max`",
+            "swap the two",
+        ),
+        _ => return Some(Expectation::ReorgDepth { min, max }),
     }
+    None
+}
+
+fn resolve_rewards(
+    at: &At,
+    rewards: file::Rewards,
+    circumstances: &Circumstances<'_>,
+) -> Option<Expectation> {
+    let at = &at.key("rewards");
+    circumstances.need_blocks(at, "be rewarded for");
+    let (of, known) = (rewards.of, circumstances.known);
+    if known.group(&of).is_none() {
+        at.key("of").unknown("group", &of, known.group_names());
+    }
+    let Share(within) = at.key("within").value(rewards.within)?;
+    Some(Expectation::Rewards { of, within })
 }
 
 fn resolve_propagation(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     propagation: file::Propagation,
     circumstances: &Circumstances<'_>,
-    resolved: &mut Vec<Expectation>,
-) {
-    need_blocks(problems, path, "propagate", circumstances);
-    let phase = resolve_phase(
-        problems,
-        &path.key("phase"),
-        propagation.phase,
-        circumstances,
-    );
+) -> Vec<Expectation> {
+    let at = &at.key("propagation");
+    circumstances.need_blocks(at, "propagate");
+    let phase = resolve_phase(&at.key("phase"), propagation.phase, circumstances);
     let bounds = [
         ("p50", 50, propagation.p50),
         ("p90", 90, propagation.p90),
         ("p99", 99, propagation.p99),
     ];
-    let bounds = resolve_bounds(problems, path, bounds, "p90: < 2s");
-    resolved.extend(
-        bounds.map(|(quantile, Below(below))| Expectation::Propagation {
-            quantile,
-            below,
-            phase: phase.clone(),
-        }),
-    );
+    let bounds = resolve_bounds(at, bounds, "p90: < 2s").into_iter();
+    let expectation = |(quantile, Below(below))| Expectation::Propagation {
+        quantile,
+        below,
+        phase: phase.clone(),
+    };
+    bounds.map(expectation).collect()
 }
 
 fn resolve_bandwidth(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     bandwidth: file::Bandwidth,
     circumstances: &Circumstances<'_>,
-    resolved: &mut Vec<Expectation>,
-) {
-    let phase = resolve_phase(problems, &path.key("phase"), bandwidth.phase, circumstances);
+) -> Vec<Expectation> {
+    let at = &at.key("bandwidth");
+    let phase = resolve_phase(&at.key("phase"), bandwidth.phase, circumstances);
     let bounds = [
         ("mean", NodeQuantile::Mean, bandwidth.mean),
         ("p50", NodeQuantile::P50, bandwidth.p50),
         ("p95", NodeQuantile::P95, bandwidth.p95),
         ("max", NodeQuantile::Max, bandwidth.max),
     ];
-    let bounds = resolve_bounds(problems, path, bounds, "p95: < 80 kB/s");
-    resolved.extend(bounds.map(|(of, Below(below))| Expectation::Bandwidth {
+    let bounds = resolve_bounds(at, bounds, "p95: < 80 kB/s").into_iter();
+    let expectation = |(of, Below(below)): (_, Below<Rate>)| Expectation::Bandwidth {
         of,
         below: below.bps / 8,
         phase: phase.clone(),
-    }));
+    };
+    bounds.map(expectation).collect()
 }
 
 /// The bounds that are written, of which there must be one at least.
 fn resolve_bounds<K, T: Value, const N: usize>(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     bounds: [(&'static str, K, Option<Written<T>>); N],
     example: &str,
-) -> impl Iterator<Item = (K, T)> {
+) -> Vec<(K, T)> {
     if bounds.iter().all(|(.., bound)| bound.is_none()) {
         let keys = bounds.each_ref().map(|(key, ..)| *key);
         let (last, others) = keys.split_last().unwrap_or((&"", &[]));
-        problems.add(
-            path,
+        at.add(
             "no bound is given",
             format!("none of {} and {last} is there", others.join(", ")),
             format!("add one, as `{example}`"),
         );
     }
-    let resolve = |(key, of, bound)| Some((of, problems.optional(&path.key(key), bound)?));
-    let resolved: Vec<(K, T)> = bounds.into_iter().filter_map(resolve).collect();
-    resolved.into_iter()
+    let resolve = |(key, of, bound)| Some((of, at.key(key).optional(bound)?));
+    bounds.into_iter().filter_map(resolve).collect()
 }
 
 fn resolve_nodes_up(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     nodes_up: file::NodesUp,
     circumstances: &Circumstances<'_>,
 ) -> Option<Expectation> {
-    let amount: Amount = problems.value(path, nodes_up.min)?;
-    let min = amount.of(circumstances.nodes as usize);
-    if min > circumstances.nodes as usize {
-        problems.add(
-            path,
+    let at = &at.key("nodes_up").key("min");
+    let nodes = circumstances.known.count();
+    let min = at.value(nodes_up.min)?.of(nodes as usize);
+    if min > nodes as usize {
+        at.add(
             "there are not so many nodes",
-            format!("this experiment has {}", circumstances.nodes),
+            format!("this experiment has {nodes}"),
             "write at most that, or `100%`",
         );
     }
-    Some(Expectation::NodesUp {
-        min: u32::try_from(min).unwrap_or(u32::MAX),
-    })
-}
-
-/// That blocks are mined.
-fn need_blocks(
-    problems: &Problems,
-    path: &Path,
-    what_for: &str,
-    circumstances: &Circumstances<'_>,
-) {
-    if !circumstances.ledger.mines() {
-        problems.add(
-            path,
-            format!("there are no blocks to {what_for}"),
-            "`ledger` has neither `block_interval` nor `blocks`",
-            "add `ledger: { block_interval: 10s }`, or remove the expectation",
-        );
-    }
+    let min = u32::try_from(min).unwrap_or(u32::MAX);
+    Some(Expectation::NodesUp { min })
 }
 
 /// That the phase exists.
 fn resolve_phase(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     phase: Option<String>,
     circumstances: &Circumstances<'_>,
 ) -> Option<String> {
-    const PHASES: [&str; 3] = ["warmup", "faults", "settle"];
     let phase = phase?;
-    let Some(known) = PHASES.iter().find(|known| **known == phase) else {
-        let hint = match closest(&phase, PHASES) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => "there are warmup, faults and settle".to_owned(),
-        };
-        problems.add(
-            path,
-            format!("unknown phase `{phase}`"),
-            "a run has no phase of that name",
-            hint,
-        );
-        return None;
+    let phases = circumstances.known.phases;
+    // That of `settle` is never zero.
+    let length = match phase.as_str() {
+        "warmup" => phases.map(|phases| phases.warmup),
+        "faults" => phases.map(|phases| phases.faults),
+        "settle" => None,
+        _ => {
+            at.add(
+                format!("unknown phase `{phase}`"),
+                "a run has no phase of that name",
+                did_you_mean(&phase, ["warmup", "faults", "settle"], || {
+                    "there are warmup, faults and settle".to_owned()
+                }),
+            );
+            return None;
+        }
     };
-    let empty = circumstances.phases.is_some_and(|phases| match *known {
-        "warmup" => phases.warmup == Nanos::ZERO,
-        "faults" => phases.faults == Nanos::ZERO,
-        _ => false,
-    });
-    if empty {
-        problems.add(
-            path,
+    if length == Some(Nanos::ZERO) {
+        at.add(
             format!("the phase `{phase}` is empty"),
             "its length in `phases` is zero",
             "give it a length, or name another phase",

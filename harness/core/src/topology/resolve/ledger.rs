@@ -2,14 +2,10 @@
 
 use peerlab_link::Nanos;
 
-use super::faults::seconds;
-use super::network::node_of;
-use super::nodes::Names;
-use super::problems::Problems;
+use super::known::Known;
+use super::problems::{At, seconds};
 use crate::topology::file;
-use crate::topology::listed::{BlockAt, TransactionAt};
-use crate::topology::marked::Path;
-use crate::topology::resolved::{Blocks, Group, Ledger, Moment, Phases, Transactions};
+use crate::topology::resolved::{Blocks, Ledger, Moment, Transactions};
 use crate::topology::units::{Frequency, Size};
 use crate::topology::written::{WordOr, Written};
 
@@ -22,51 +18,37 @@ const FILLER_BYTES_MAX: u64 = 4_000_000;
 const BLOCK_INTERVAL_MIN: Nanos = Nanos::from_millis(100);
 
 /// Resolves the section.
-pub fn resolve_ledger(
-    problems: &Problems,
-    path: &Path,
-    ledger: file::Ledger,
-    groups: &[Group],
-    names: &Names,
-    phases: Option<Phases>,
-) -> Ledger {
-    let miner = groups.iter().find(|group| group.hash_power > 0.0);
-    let blocks = match (ledger.block_interval, ledger.blocks) {
-        (interval, None) => resolve_lottery(problems, path, interval, groups),
-        (interval, Some(listed)) => {
-            if interval.is_some() {
-                problems.add(
-                    &path.name("block_interval"),
-                    "blocks are either drawn or listed",
-                    "both `block_interval` and `blocks` are there",
-                    "keep one of the two",
-                );
-            } else if let Some(miner) = miner {
-                problems.add(
-                    &Path::root().key("nodes").key(&miner.name).key("hashpower"),
-                    "`hashpower` has no meaning here",
-                    "every block and its miner are listed in `ledger.blocks`, so that no lottery is held",
-                    "remove it",
-                );
-            }
-            Blocks::Listed(resolve_blocks(
-                problems,
-                &path.key("blocks"),
+pub fn resolve_ledger(at: &At, ledger: file::Ledger, known: &Known<'_>) -> Ledger {
+    let blocks = match ledger.blocks {
+        None => resolve_lottery(at, ledger.block_interval, known),
+        Some(listed) => {
+            check_no_lottery(at, ledger.block_interval.is_some(), known);
+            let listed = listed.into_iter().map(|block| (block.at, block.by));
+            Blocks::Listed(resolve_listed(
+                &at.key("blocks"),
                 listed,
-                names,
-                phases,
+                "block",
+                "by",
+                known,
             ))
         }
     };
-    let filler_bytes = resolve_filler(problems, &path.key("filler"), ledger.filler);
-    let path = path.key("transactions");
+    let filler_bytes = resolve_filler(&at.key("filler"), ledger.filler);
+    let at = at.key("transactions");
     let transactions = match ledger.transactions {
         None => Transactions::PerSecond(0.0),
-        Some(WordOr::Word(word)) => {
-            Transactions::PerSecond(resolve_frequency(problems, &path, &word, phases))
-        }
+        Some(WordOr::Word(word)) => Transactions::PerSecond(resolve_frequency(&at, &word, known)),
         Some(WordOr::Long(listed)) => {
-            Transactions::Listed(resolve_transactions(problems, &path, listed, names, phases))
+            let count = listed.len();
+            if count as f64 > TRANSACTIONS_MAX {
+                at.add(
+                    "too many transactions",
+                    format!("the list has {count}, and at most {TRANSACTIONS_MAX:.0} find an output to spend"),
+                    "shorten the list",
+                );
+            }
+            let listed = listed.into_iter().map(|one| (one.at, one.to));
+            Transactions::Listed(resolve_listed(&at, listed, "transaction", "to", known))
         }
     };
     Ledger {
@@ -76,111 +58,87 @@ pub fn resolve_ledger(
     }
 }
 
-fn resolve_filler(problems: &Problems, path: &Path, written: Option<Written<Size>>) -> u32 {
-    let bytes = problems
-        .optional(path, written)
-        .map_or(0, |size| size.bytes);
-    if bytes <= FILLER_BYTES_MAX {
-        return bytes as u32;
+/// That nothing speaks of a lottery beside a list of blocks.
+fn check_no_lottery(at: &At, has_interval: bool, known: &Known<'_>) {
+    let miner = known.groups.iter().find(|group| group.hash_power > 0.0);
+    if has_interval {
+        at.name("block_interval").add(
+            "blocks are either drawn or listed",
+            "both `block_interval` and `blocks` are there",
+            "keep one of the two",
+        );
+    } else if let Some(miner) = miner {
+        at.top().key("nodes").key(&miner.name).key("hashpower").add(
+            "`hashpower` has no meaning here",
+            "every block and its miner are listed in `ledger.blocks`, so that no lottery is held",
+            "remove it",
+        );
     }
-    problems.add(
-        path,
-        "the filler is too large",
-        format!("a block of {bytes} bytes more is larger than any block may be"),
-        "4 MB is the most",
-    );
-    0
 }
 
-fn resolve_lottery(
-    problems: &Problems,
-    path: &Path,
-    written: Option<Written<Nanos>>,
-    groups: &[Group],
-) -> Blocks {
-    let path = path.key("block_interval");
-    let interval = problems.optional(&path, written);
-    let hash_power: f64 = groups.iter().map(|group| group.hash_power).sum();
-    if interval.is_some() && hash_power == 0.0 && !groups.is_empty() {
-        problems.add(
-            &path,
-            "blocks are wanted, but nobody mines",
-            "the hash power of all groups is zero",
-            "give at least one group `hashpower: 1`",
+fn resolve_filler(at: &At, written: Option<Written<Size>>) -> u32 {
+    let bytes = at.optional(written).map_or(0, |size| size.bytes);
+    if bytes > FILLER_BYTES_MAX {
+        at.add(
+            "the filler is too large",
+            format!("a block of {bytes} bytes more is larger than any block may be"),
+            "4 MB is the most",
         );
     }
-    if interval.is_some_and(|interval| interval < BLOCK_INTERVAL_MIN) {
-        problems.add(
-            &path,
-            "the block interval is too short",
-            "real nodes cannot mine and spread blocks so fast",
-            format!("write at least {}ms", BLOCK_INTERVAL_MIN.0 / 1_000_000),
-        );
-    }
-    if interval.is_none() && hash_power > 0.0 && problems.none() {
-        let miner = groups.iter().find(|group| group.hash_power > 0.0);
-        let name = miner.map_or("", |group| &group.name);
-        problems.add(
-            &Path::root().key("nodes").key(name).key("hashpower"),
-            "there are miners, but no blocks are wanted",
-            "`ledger` has no `block_interval`",
-            "add `ledger: { block_interval: 10s }`, or remove `hashpower`",
-        );
-    }
-    interval.map_or(Blocks::None, Blocks::Every)
+    bytes as u32
 }
 
-fn resolve_blocks(
-    problems: &Problems,
-    path: &Path,
-    listed: Vec<BlockAt>,
-    names: &Names,
-    phases: Option<Phases>,
+fn resolve_lottery(at: &At, written: Option<Written<Nanos>>, known: &Known<'_>) -> Blocks {
+    let at = at.key("block_interval");
+    let miner = known.groups.iter().find(|group| group.hash_power > 0.0);
+    match (at.optional(written), miner) {
+        (None, Some(miner)) if at.none() => {
+            at.top().key("nodes").key(&miner.name).key("hashpower").add(
+                "there are miners, but no blocks are wanted",
+                "`ledger` has no `block_interval`",
+                "add `ledger: { block_interval: 10s }`, or remove `hashpower`",
+            );
+            Blocks::None
+        }
+        (None, _) => Blocks::None,
+        (Some(interval), miner) => {
+            if miner.is_none() && !known.groups.is_empty() {
+                at.add(
+                    "blocks are wanted, but nobody mines",
+                    "the hash power of all groups is zero",
+                    "give at least one group `hashpower: 1`",
+                );
+            }
+            if interval < BLOCK_INTERVAL_MIN {
+                at.add(
+                    "the block interval is too short",
+                    "real nodes cannot mine and spread blocks so fast",
+                    format!("write at least {}ms", BLOCK_INTERVAL_MIN.0 / 1_000_000),
+                );
+            }
+            Blocks::Every(interval)
+        }
+    }
+}
+
+/// What is listed with a time and a node's name, by time; what is at one instant stays in the
+/// order of the file.
+fn resolve_listed(
+    at: &At,
+    listed: impl Iterator<Item = (Written<Nanos>, String)>,
+    what: &str,
+    node_key: &str,
+    known: &Known<'_>,
 ) -> Vec<Moment> {
-    let blocks = listed.into_iter().enumerate().map(|(index, block)| {
-        let path = path.item(index);
-        let at = resolve_instant(problems, &path.key("at"), block.at, "the block", phases);
-        let node = node_of(problems, &path.key("by"), &block.by, names);
+    let moments = listed.enumerate().map(|(index, (time, name))| {
+        let at = at.item(index);
+        let time = resolve_instant(&at.key("at"), time, what, known);
+        let node = known.find_node(&at.key(node_key), &name);
         Some(Moment {
-            at: at?,
+            at: time?,
             node: node?,
         })
     });
-    sorted(blocks)
-}
-
-fn resolve_transactions(
-    problems: &Problems,
-    path: &Path,
-    listed: Vec<TransactionAt>,
-    names: &Names,
-    phases: Option<Phases>,
-) -> Vec<Moment> {
-    if listed.len() as f64 > TRANSACTIONS_MAX {
-        problems.add(
-            path,
-            "too many transactions",
-            format!(
-                "the list has {}, and at most {TRANSACTIONS_MAX:.0} find an output to spend",
-                listed.len()
-            ),
-            "shorten the list",
-        );
-    }
-    let transactions = listed.into_iter().enumerate().map(|(index, one)| {
-        let path = path.item(index);
-        let at = resolve_instant(problems, &path.key("at"), one.at, "the transaction", phases);
-        let node = node_of(problems, &path.key("to"), &one.to, names);
-        Some(Moment {
-            at: at?,
-            node: node?,
-        })
-    });
-    sorted(transactions)
-}
-
-/// By time; what is at one instant stays in the order of the file.
-fn sorted(moments: impl Iterator<Item = Option<Moment>>) -> Vec<Moment> {
     let mut moments: Vec<Moment> = moments.flatten().collect();
     moments.sort_by_key(|moment| moment.at);
     moments
@@ -188,44 +146,36 @@ fn sorted(moments: impl Iterator<Item = Option<Moment>>) -> Vec<Moment> {
 
 /// An instant within the run.
 fn resolve_instant(
-    problems: &Problems,
-    path: &Path,
+    at: &At,
     written: Written<Nanos>,
     what: &str,
-    phases: Option<Phases>,
+    known: &Known<'_>,
 ) -> Option<Nanos> {
-    let at = problems.value(path, written)?;
-    let end = phases?.end();
-    if at < end {
-        return Some(at);
+    let time = at.value(written)?;
+    let end = known.phases?.end();
+    if time >= end {
+        let (time, end) = (seconds(time), seconds(end));
+        at.add(
+            format!("the {what} comes after the end"),
+            format!("it comes at {time}, and the run ends at {end}"),
+            "times count from the start of the run: move it, or lengthen a phase",
+        );
+        return None;
     }
-    problems.add(
-        path,
-        format!("{what} comes after the end"),
-        format!(
-            "it comes at {}, and the run ends at {}",
-            seconds(at),
-            seconds(end)
-        ),
-        "times count from the start of the run: move it, or lengthen a phase",
-    );
-    None
+    Some(time)
 }
 
-fn resolve_frequency(problems: &Problems, path: &Path, word: &str, phases: Option<Phases>) -> f64 {
-    let frequency = problems.word::<Frequency>(path, word);
+fn resolve_frequency(at: &At, word: &str, known: &Known<'_>) -> f64 {
+    let frequency = at.word::<Frequency>(word);
     let per_second = frequency.map_or(0.0, |Frequency { per_second }| per_second);
-    if let Some(phases) = phases
-        && per_second * phases.end().as_secs_f64() > TRANSACTIONS_MAX
-    {
-        problems.add(
-            path,
+    let length = known
+        .phases
+        .map_or(0.0, |phases| phases.end().as_secs_f64());
+    let count = per_second * length;
+    if count > TRANSACTIONS_MAX {
+        at.add(
             "too many transactions",
-            format!(
-                "over {:.0}s that is {:.0}, and at most {TRANSACTIONS_MAX:.0} find an output to spend",
-                phases.end().as_secs_f64(),
-                per_second * phases.end().as_secs_f64()
-            ),
+            format!("over {length:.0}s that is {count:.0}, and at most {TRANSACTIONS_MAX:.0} find an output to spend"),
             "lower the frequency, or shorten the phases",
         );
     }

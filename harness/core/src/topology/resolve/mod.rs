@@ -5,13 +5,16 @@ mod abilities;
 mod churn;
 mod expect;
 mod faults;
+mod known;
 mod ledger;
 mod network;
 mod nodes;
 mod problems;
+mod regions;
 mod selection;
 mod whole;
 
 pub use network::MTU_DEFAULT;
-pub use nodes::{QUEUE_BYTES_DEFAULT, REGION_DEFAULT};
+pub use nodes::QUEUE_BYTES_DEFAULT;
+pub use regions::REGION_DEFAULT;
 pub use whole::resolve;

@@ -8,15 +8,16 @@ use super::abilities::check_probes;
 use super::churn::resolve_churn;
 use super::expect::{Circumstances, resolve_expect};
 use super::faults::resolve_faults;
+use super::known::Known;
 use super::ledger::resolve_ledger;
-use super::network::{resolve_discovery, resolve_latency, resolve_network};
-use super::nodes::{Names, resolve_groups, resolve_regions};
-use super::problems::Problems;
+use super::network::{resolve_discovery, resolve_network};
+use super::nodes::resolve_groups;
+use super::problems::At;
+use super::regions::resolve_regions;
 use crate::error::Result;
 use crate::topology::file::{self, File};
-use crate::topology::marked::{Document, Path};
+use crate::topology::marked::Document;
 use crate::topology::resolved::{Phases, Topology};
-use crate::topology::units::Seed;
 
 /// The seed of an experiment that names none.
 const SEED_DEFAULT: u64 = 1;
@@ -29,57 +30,42 @@ const NAME_CHARS_MAX: usize = 64;
 ///
 /// # Errors
 /// Its mistakes, each with its place.
-pub fn resolve(file: File, document: Arc<Document>) -> Result<Topology> {
-    let problems = Problems::new(document.clone());
-    let root = Path::root();
+pub fn resolve(mut file: File, document: Arc<Document>) -> Result<Topology> {
+    let at = At::root(document.clone());
     // Which version it is was looked at first of all.
-    problems.optional(&root.key("version"), file.version);
-    check_name(&problems, &root.key("name"), &file.name);
-    let seed = problems.optional(&root.key("seed"), file.seed);
-    let phases = resolve_phases(&problems, &root.key("phases"), file.phases);
+    at.key("version").optional(file.version);
+    check_name(&at.key("name"), &file.name);
+    let seed = at.key("seed").optional(file.seed);
+    let phases = resolve_phases(&at.key("phases"), file.phases);
 
-    let mut network_section = file.network;
-    let network_path = root.key("network");
-    let latency = network_section.latency.take();
-    let latency = resolve_latency(&problems, &network_path.key("latency"), latency);
-    let regions = resolve_regions(&problems, &root.key("nodes"), &file.nodes, latency);
-    let discovery = network_section.discovery.take();
-    let loss = problems.optional(&network_path.key("loss"), network_section.loss.take());
-    let groups = resolve_groups(&problems, &root.key("nodes"), file.nodes, &regions, loss);
-    let names = Names::new(&groups, &regions.names);
-    let churn = resolve_churn(&problems, &root.key("churn"), file.churn, &names, phases);
-    let discovery = resolve_discovery(&problems, &network_path.key("discovery"), discovery, &names);
-    let network = resolve_network(
-        &problems,
-        &network_path,
-        network_section,
-        regions.clone(),
-        discovery,
-    );
-    let ledger = resolve_ledger(
-        &problems,
-        &root.key("ledger"),
-        file.ledger,
-        &groups,
-        &names,
-        phases,
-    );
-    let faults = resolve_faults(&problems, &root.key("faults"), file.faults, &names, phases);
-    check_probes(&problems, &groups, &ledger, &faults);
-    let circumstances = Circumstances {
-        phases,
+    let of_network = at.key("network");
+    let regions = resolve_regions(&at, file.network.latency.take(), &file.nodes);
+    let loss = of_network.key("loss").optional(file.network.loss.take());
+    let groups = resolve_groups(&at.key("nodes"), file.nodes, &regions, loss);
+    let known = Known {
         groups: &groups,
+        regions: &regions,
+        phases,
+    };
+    let churn = resolve_churn(&at.key("churn"), file.churn, &known);
+    let discovery = file.network.discovery.take();
+    let discovery = resolve_discovery(&of_network.key("discovery"), discovery, &known);
+    let network = resolve_network(&of_network, file.network, regions.clone(), discovery);
+    let ledger = resolve_ledger(&at.key("ledger"), file.ledger, &known);
+    let faults = resolve_faults(&at.key("faults"), file.faults, &known);
+    check_probes(&at, &groups, &ledger, &faults);
+    let circumstances = Circumstances {
+        known,
         ledger: &ledger,
         faults: &faults,
-        nodes: names.count(),
     };
-    let expect = resolve_expect(&problems, &root.key("expect"), file.expect, &circumstances);
+    let expect = resolve_expect(&at.key("expect"), file.expect, &circumstances);
 
-    match (problems.none(), phases) {
+    match (at.none(), phases) {
         (true, Some(phases)) => Ok(Topology {
             name: file.name,
             description: file.description,
-            seed: seed.map_or(SEED_DEFAULT, |Seed(seed)| seed),
+            seed: seed.unwrap_or(SEED_DEFAULT),
             phases,
             groups,
             network,
@@ -89,19 +75,18 @@ pub fn resolve(file: File, document: Arc<Document>) -> Result<Topology> {
             expect,
             document,
         }),
-        _ => Err(problems.into_error()),
+        _ => Err(at.into_error()),
     }
 }
 
-fn check_name(problems: &Problems, path: &Path, name: &str) {
+fn check_name(at: &At, name: &str) {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty()
         || name.len() > NAME_CHARS_MAX
         || !name.chars().all(fine)
         || name.starts_with(['.', '-'])
     {
-        problems.add(
-            path,
+        at.add(
             format!("`{name}` is not a name for an experiment"),
             "run directories are named after it",
             format!("write at most {NAME_CHARS_MAX} letters, digits and dashes"),
@@ -109,22 +94,20 @@ fn check_name(problems: &Problems, path: &Path, name: &str) {
     }
 }
 
-fn resolve_phases(problems: &Problems, path: &Path, phases: file::Phases) -> Option<Phases> {
-    let warmup = problems.value(&path.key("warmup"), phases.warmup);
+fn resolve_phases(at: &At, phases: file::Phases) -> Option<Phases> {
+    let warmup = at.key("warmup").value(phases.warmup);
     let faults = match phases.faults {
-        Some(written) => problems.value(&path.key("faults"), written),
+        Some(written) => at.key("faults").value(written),
         None => Some(Nanos::ZERO),
     };
-    let settle = problems.value(&path.key("settle"), phases.settle)?;
+    let at = at.key("settle");
+    let settle = at.value(phases.settle)?;
     if settle < SETTLE_MIN {
-        problems.add(
-            &path.key("settle"),
+        let least = SETTLE_MIN.as_secs_f64();
+        at.add(
             "the settle phase is too short",
             "nodes come back in it, and then the ledger needs blocks and quiet to converge",
-            format!(
-                "give it at least {}s, better several block intervals",
-                SETTLE_MIN.as_secs_f64()
-            ),
+            format!("give it at least {least}s, better several block intervals"),
         );
     }
     Some(Phases {

@@ -131,7 +131,7 @@ impl Told {
         let mut lateness: Vec<Lateness> = Vec::new();
         for event in EventReader::open(&run.join("events.jsonl"))? {
             match event?.what {
-                What::Started { bring_up, .. } => told.bring_up = bring_up,
+                What::Started(started) => told.bring_up = started.bring_up,
                 What::Usage { usage, .. } => programs.push(usage.memory_bytes as f64),
                 What::Fidelity { lateness: l, .. } => lateness.push(l),
                 _ => {}

@@ -146,17 +146,17 @@ impl State {
     fn take_in(&mut self, event: &RunEvent) -> Option<String> {
         let label = |fault: &u32| self.fault_labels.get(*fault as usize).cloned();
         match &event.what {
-            What::Started { bring_up, .. } if *bring_up == Nanos::ZERO => {
+            What::Started(started) if started.bring_up == Nanos::ZERO => {
                 return Some(format!(
                     "{} nodes start together, in virtual time",
                     self.nodes
                 ));
             }
-            What::Started { bring_up, .. } => {
+            What::Started(started) => {
                 return Some(format!(
                     "{} nodes started together, {:.1} s after the first was created",
                     self.nodes,
-                    bring_up.as_secs_f64()
+                    started.bring_up.as_secs_f64()
                 ));
             }
             What::Phase { name } => {

@@ -23,10 +23,10 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
     let mut newer = None;
     let events = std::iter::from_fn(|| match reader.next()? {
         Ok(RunEvent {
-            what: What::Started { format, .. },
+            what: What::Started(started),
             ..
-        }) if format > FORMAT => {
-            newer = Some(format);
+        }) if started.format > FORMAT => {
+            newer = Some(started.format);
             None
         }
         Ok(event) => Some(event),

@@ -18,8 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
 use super::{Answer, Chain, Ledger, Probe, ProbeError, Said};
-use peerlab_core::conduct::{BlockFacts, LedgerState, PeerSums};
+use peerlab_core::conduct::BlockFacts;
 use peerlab_core::event::Tip;
+use peerlab_core::event::{LedgerState, PeerSums};
 use peerlab_core::ledger::{self, Payment};
 
 /// User and password of every node's RPC ([`peerlab_core::plan::RPC_AUTH`], twice), as the header has it.

@@ -8,8 +8,9 @@ use peerlab_link::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ProbeError;
-use peerlab_core::conduct::{BlockFacts, LedgerState, PeerSums};
+use peerlab_core::conduct::BlockFacts;
 use peerlab_core::event::Tip;
+use peerlab_core::event::{LedgerState, PeerSums};
 use peerlab_core::ledger::Payment;
 
 /// What comes of asking.

@@ -9,15 +9,16 @@
 
 use std::collections::BTreeMap;
 
-use peerlab_link::proto::NodeCounters;
-use peerlab_link::{Nanos, NodeId};
+use peerlab_link::Nanos;
+use peerlab_link::proto::{DropReason, NodeCounters};
 use serde::Serialize;
 
 use super::quantile::nearest_rank;
-use super::record::Record;
+use super::record::{Record, Sample};
+use super::run::Run;
 use super::timeline::Timeline;
-use crate::plan::Plan;
-use crate::plan::spec::NodeQuantile;
+use crate::experiment::NodeQuantile;
+use crate::plan::spec::Node;
 
 /// The least share of a phase that the samples must cover, percent: where the run ended early,
 /// the figure of a small part would not be that of the phase.
@@ -99,12 +100,8 @@ pub struct Bandwidth {
 }
 
 /// Measures one phase, or with `None` the whole run; `Err` says why that cannot be done.
-pub fn measure(
-    plan: &Plan,
-    record: &Record,
-    timeline: &Timeline,
-    phase: Option<&str>,
-) -> Result<Bandwidth, String> {
+pub fn measure(run: &Run<'_>, phase: Option<&str>) -> Result<Bandwidth, String> {
+    let plan = run.plan;
     let (start, end) = match phase {
         None => (Nanos::ZERO, plan.end()),
         Some(name) => plan
@@ -114,21 +111,17 @@ pub fn measure(
             .map(|p| (p.start, p.end))
             .ok_or_else(|| format!("the plan has no phase {name}"))?,
     };
-    let zero = Vec::new();
-    let (from, first) = if start == Nanos::ZERO {
-        (Nanos::ZERO, &zero)
-    } else {
-        let sample = record
-            .traffic
-            .at_border(start)
-            .ok_or("no byte counters were written")?;
-        (sample.t, &sample.nodes)
+    let at = |border| {
+        let sample = run.record.traffic.at_border(border);
+        sample.ok_or("no byte counters were written")
     };
-    let last = record
-        .traffic
-        .at_border(end)
-        .ok_or("no byte counters were written")?;
-    let measured = last.t.saturating_sub(from);
+    let at_go = Sample::default();
+    let first = match start {
+        Nanos::ZERO => &at_go,
+        _ => at(start)?,
+    };
+    let last = at(end)?;
+    let measured = last.t.saturating_sub(first.t);
     let length = end.saturating_sub(start);
     if measured == Nanos::ZERO
         || u128::from(measured.0) * 100 < u128::from(length.0) * u128::from(COVERED_PERCENT_MIN)
@@ -139,13 +132,7 @@ pub fn measure(
             length.as_secs_f64()
         ));
     }
-    let nodes = rates(
-        plan,
-        &live_within(timeline, from, last.t),
-        first,
-        &last.nodes,
-        measured,
-    );
+    let nodes = rates(run, first, last);
     let over = |figure: fn(&NodeRate) -> u64| {
         Quantiles::of(nodes.iter().map(figure).collect()).ok_or("no node was live")
     };
@@ -159,37 +146,31 @@ pub fn measure(
     })
 }
 
-fn rates(
-    plan: &Plan,
-    live: &[bool],
-    first: &[NodeCounters],
-    last: &[NodeCounters],
-    measured: Nanos,
-) -> Vec<NodeRate> {
-    let per_second = |from: u64, to: u64| {
-        let nanos = u128::from(measured.0).max(1);
-        u64::try_from(u128::from(to.saturating_sub(from)) * 1_000_000_000 / nanos)
-            .unwrap_or(u64::MAX)
-    };
+/// Of every node that was live between the two samples.
+fn rates(run: &Run<'_>, first: &Sample, last: &Sample) -> Vec<NodeRate> {
+    let live = live_within(&run.timeline, first.t, last.t);
     let nothing = NodeCounters::default();
-    plan.nodes
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| live.get(*i).copied().unwrap_or(false))
-        .map(|(i, node)| {
-            let a = first.get(i).unwrap_or(&nothing);
-            let b = last.get(i).unwrap_or(&nothing);
-            NodeRate {
-                node: node.name.clone(),
-                sent_bytes_per_s: per_second(a.tx_bytes, b.tx_bytes),
-                received_bytes_per_s: per_second(a.rx_bytes, b.rx_bytes),
-            }
-        })
-        .collect()
+    let rate = |(i, node): (usize, &Node)| {
+        let [a, b] = [first, last].map(|sample| sample.nodes.get(i).unwrap_or(&nothing));
+        let per_second = |from, to| per_second(from, to, last.t.saturating_sub(first.t));
+        NodeRate {
+            node: node.name.clone(),
+            sent_bytes_per_s: per_second(a.tx_bytes, b.tx_bytes),
+            received_bytes_per_s: per_second(a.rx_bytes, b.rx_bytes),
+        }
+    };
+    let nodes = run.plan.nodes.iter().enumerate();
+    nodes.filter(|(i, _)| live[*i]).map(rate).collect()
+}
+
+/// The rate of a counter that goes from one value to another in a time.
+pub fn per_second(from: u64, to: u64, time: Nanos) -> u64 {
+    let bytes = u128::from(to.saturating_sub(from));
+    u64::try_from(bytes * 1_000_000_000 / u128::from(time.0).max(1)).unwrap_or(u64::MAX)
 }
 
 /// Which nodes were live at some moment of `[from, to]`.
-fn live_within(timeline: &Timeline, from: Nanos, to: Nanos) -> Vec<bool> {
+fn live_within(timeline: &Timeline<'_>, from: Nanos, to: Nanos) -> Vec<bool> {
     let mut states = timeline.at(from);
     let mut live: Vec<bool> = states.iter().map(|s| s.live()).collect();
     for m in timeline.instants().flatten() {
@@ -217,48 +198,45 @@ pub struct MessageShare {
 /// that they had when last asked: a share, not a sum of the run.
 pub fn message_shares(record: &Record) -> Vec<MessageShare> {
     let mut by_type = BTreeMap::<&str, u64>::new();
-    for counters in record.peers.values() {
-        for (message, bytes) in &counters.sent {
-            let sum = by_type.entry(message).or_default();
-            *sum = sum.saturating_add(*bytes);
-        }
+    for (message, bytes) in record.peers.values().flat_map(|(_, sums)| &sums.sent) {
+        let sum = by_type.entry(message).or_default();
+        *sum = sum.saturating_add(*bytes);
     }
-    let total: u64 = by_type
-        .values()
-        .fold(0, |sum: u64, n| sum.saturating_add(*n));
+    let sum = |all: &[(&str, u64)]| all.iter().map(|(_, n)| *n).fold(0, u64::saturating_add);
     let mut sorted: Vec<(&str, u64)> = by_type.into_iter().filter(|(_, n)| *n > 0).collect();
     sorted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let total = sum(&sorted);
     let rest = sorted.split_off(sorted.len().min(MESSAGE_TYPES_SHOWN));
-    let other = rest
-        .iter()
-        .fold(0, |sum: u64, (_, n)| sum.saturating_add(*n));
-    if other > 0 {
-        sorted.push(("other", other));
+    if !rest.is_empty() {
+        sorted.push(("other", sum(&rest)));
     }
-    sorted
-        .into_iter()
-        .map(|(message, bytes)| MessageShare {
-            message: message.to_owned(),
-            bytes,
-            share: bytes as f64 / total as f64,
-        })
-        .collect()
+    let share = |(message, bytes): (&str, u64)| MessageShare {
+        message: message.to_owned(),
+        bytes,
+        share: bytes as f64 / total as f64,
+    };
+    sorted.into_iter().map(share).collect()
 }
+
+/// Reasons for a drop, as the report names them.
+const DROP_REASONS: [(DropReason, &str); DropReason::COUNT] = [
+    (DropReason::Loss, "loss"),
+    (DropReason::QueueUp, "queue_up"),
+    (DropReason::QueueDown, "queue_down"),
+    (DropReason::Partition, "partition"),
+    (DropReason::Silence, "silence"),
+    (DropReason::Unroutable, "unroutable"),
+    (DropReason::Device, "device"),
+    (DropReason::Overload, "overload"),
+];
 
 /// Dropped packets of all nodes, by reason; reasons without a drop are left out.
-pub fn drops(record: &Record, name: impl Fn(usize) -> String) -> BTreeMap<String, u64> {
-    let mut drops = BTreeMap::new();
-    for counters in record.traffic.last().map_or(&[][..], |s| &s.nodes) {
-        for (reason, count) in counters.drops.iter().enumerate().filter(|(_, n)| **n > 0) {
-            *drops.entry(name(reason)).or_default() += *count;
-        }
-    }
-    drops
-}
-
-/// The name of a node, or its number where the plan has no such node.
-pub fn node_name(plan: &Plan, node: NodeId) -> String {
-    plan.nodes
-        .get(node.index())
-        .map_or_else(|| format!("node {node}"), |n| n.name.clone())
+pub fn drops(record: &Record) -> BTreeMap<String, u64> {
+    let nodes = record.traffic.last().map_or(&[][..], |s| &s.nodes);
+    let dropped = |(reason, name): (DropReason, &str)| {
+        let counts = nodes.iter().map(|n| n.drops[reason as usize]);
+        (name.to_owned(), counts.fold(0, u64::saturating_add))
+    };
+    let all = DROP_REASONS.into_iter().map(dropped);
+    all.filter(|(_, count)| *count > 0).collect()
 }

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 
 use peerlab_link::Nanos;
 
-use super::bandwidth::node_name;
-use super::forks::FinalChain;
-use super::record::{MoveKind, Partition, Record};
-use super::timeline::Timeline;
-use super::tree::{BlockId, BlockTree};
-use crate::plan::Plan;
+use super::bandwidth::per_second;
+use super::record::{MoveKind, Record};
+use super::run::Run;
+use super::timeline::NodeState;
+use super::tree::BlockId;
 
 /// Most rows of the timeline of nodes: what a screen shows. Of more nodes an even choice is
 /// drawn.
@@ -87,7 +86,6 @@ pub struct RateSample {
     /// Since the sample before.
     pub t: Nanos,
     pub sent_bytes_per_s: u64,
-    pub delivered_bytes_per_s: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,64 +106,50 @@ pub struct BlockDot {
 }
 
 /// Draws everything together.
-pub fn charts(
-    plan: &Plan,
-    record: &Record,
-    timeline: &Timeline,
-    partitions: &[Partition],
-    chain: &FinalChain,
-) -> Charts {
-    let branches = branches(&record.tree, chain);
+pub fn charts(run: &Run<'_>) -> Charts {
+    let branches = branches(run);
+    let stretch = |from, to, label: &String| Stretch {
+        from,
+        to,
+        label: label.clone(),
+    };
+    let phases = run.plan.phases.iter();
+    let partitions = run.partitions.iter();
     Charts {
-        end: timeline.end,
-        phases: plan
-            .phases
-            .iter()
-            .map(|p| Stretch {
-                from: p.start,
-                to: p.end,
-                label: p.name.clone(),
-            })
-            .collect(),
+        end: run.timeline.end,
+        phases: phases.map(|p| stretch(p.start, p.end, &p.name)).collect(),
         partitions: partitions
-            .iter()
-            .map(|p| Stretch {
-                from: p.from,
-                to: p.to,
-                label: p.label.clone(),
-            })
+            .map(|p| stretch(p.from, p.to, &p.label))
             .collect(),
-        rows: rows(plan, timeline, &branches),
-        nodes: plan.nodes.len(),
-        rates: rates(record),
-        blocks: blocks(plan, &record.tree, &branches),
+        rows: rows(run, &branches),
+        nodes: run.plan.nodes.len(),
+        rates: rates(run.record),
+        blocks: blocks(run, &branches),
     }
 }
 
 /// Each block's branch, by block.
-fn branches(tree: &BlockTree, chain: &FinalChain) -> Vec<Branch> {
-    let mut numbers = BTreeMap::<BlockId, u32>::new();
+fn branches(run: &Run<'_>) -> Vec<Branch> {
+    let tree = run.tree();
+    let is_final = |b: &BlockId| run.chain.blocks.contains(b);
     let mut first_blocks: Vec<(Nanos, BlockId)> = tree
         .mined()
-        .filter(|(b, _)| !chain.blocks.contains(b))
-        .filter(|(b, _)| tree.parent(*b).is_none_or(|p| chain.blocks.contains(&p)))
+        .filter(|(b, _)| !is_final(b) && tree.parent(*b).is_none_or(|p| is_final(&p)))
         .map(|(b, d)| (d.t, b))
         .collect();
     first_blocks.sort_unstable();
-    for (number, (_, block)) in first_blocks.into_iter().enumerate() {
-        numbers.insert(block, number as u32);
-    }
-    tree.ids()
-        .map(|block| {
-            let on_branch = |b: &BlockId| !chain.blocks.contains(b);
-            let root = tree.downwards(block).take_while(on_branch).last();
-            root.and_then(|r| numbers.get(&r))
-                .map_or(Branch::Final, |n| Branch::Losing(*n))
-        })
-        .collect()
+    let numbered = first_blocks.into_iter().zip(0..);
+    let numbers: BTreeMap<BlockId, u32> = numbered.map(|((_, b), n)| (b, n)).collect();
+    let branch = |block| {
+        let losing = tree.downwards(block).take_while(|b| !is_final(b));
+        let number = losing.last().and_then(|first| numbers.get(&first));
+        number.map_or(Branch::Final, |n| Branch::Losing(*n))
+    };
+    tree.ids().map(branch).collect()
 }
 
-fn rows(plan: &Plan, timeline: &Timeline, branches: &[Branch]) -> Vec<NodeRow> {
+fn rows(run: &Run<'_>, branches: &[Branch]) -> Vec<NodeRow> {
+    let timeline = &run.timeline;
     let by_node = timeline.by_node();
     let shown = by_node.len().min(NODE_ROWS_MAX);
     (0..shown)
@@ -173,27 +157,26 @@ fn rows(plan: &Plan, timeline: &Timeline, branches: &[Branch]) -> Vec<NodeRow> {
         .map(|index| {
             let mut state = timeline.start()[index];
             let mut row = NodeRow {
-                name: plan.nodes[index].name.clone(),
+                name: run.plan.nodes[index].name.clone(),
                 spans: Vec::new(),
                 tips: Vec::new(),
             };
+            // While live: the branch, where its tip is known.
+            let branch_of = |s: NodeState| s.live().then(|| s.tip.map(|tip| branches[tip.index()]));
             for m in &by_node[index] {
-                let before = state;
+                let before = branch_of(state);
                 state.apply(m.kind);
                 if matches!(m.kind, MoveKind::Tip(_)) {
                     row.tips.push(m.t);
                 }
-                let branch = state.tip.map(|tip| branches[tip.index()]);
-                let was = before.tip.map(|tip| branches[tip.index()]);
-                if state.live() != before.live() || (state.live() && branch != was) {
+                let now = branch_of(state);
+                if now != before {
                     close(&mut row.spans, m.t);
-                    if state.live() {
-                        row.spans.push(TipSpan {
-                            from: m.t,
-                            to: Nanos(u64::MAX),
-                            branch,
-                        });
-                    }
+                    row.spans.extend(now.map(|branch| TipSpan {
+                        from: m.t,
+                        to: Nanos(u64::MAX),
+                        branch,
+                    }));
                 }
             }
             close(&mut row.spans, timeline.end);
@@ -213,36 +196,29 @@ fn close(spans: &mut [TipSpan], t: Nanos) {
 fn rates(record: &Record) -> Vec<RateSample> {
     let sums = &record.traffic.sums;
     let step = sums.len().div_ceil(RATE_SAMPLES_MAX).max(1);
-    let mut before = (Nanos::ZERO, 0, 0);
+    let (mut since, mut sent_before) = (Nanos::ZERO, 0);
     let mut rates = Vec::new();
-    for &(t, sent, delivered) in sums.iter().step_by(step) {
-        let nanos = u128::from(t.saturating_sub(before.0).0);
-        if nanos < u128::from(RATE_STEP_MIN.0) {
+    for &(t, sent) in sums.iter().step_by(step) {
+        let time = t.saturating_sub(since);
+        if time < RATE_STEP_MIN {
             continue;
         }
-        let per_second = |from: u64, to: u64| {
-            let bytes = u128::from(to.saturating_sub(from));
-            u64::try_from(bytes * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
-        };
         rates.push(RateSample {
             t,
-            sent_bytes_per_s: per_second(before.1, sent),
-            delivered_bytes_per_s: per_second(before.2, delivered),
+            sent_bytes_per_s: per_second(sent_before, sent, time),
         });
-        before = (t, sent, delivered);
+        (since, sent_before) = (t, sent);
     }
     rates
 }
 
-fn blocks(plan: &Plan, tree: &BlockTree, branches: &[Branch]) -> Vec<BlockDot> {
+fn blocks(run: &Run<'_>, branches: &[Branch]) -> Vec<BlockDot> {
+    let tree = run.tree();
     let mut mined: Vec<_> = tree.mined().collect();
     mined.sort_by_key(|(b, d)| (tree.height(*b), d.t, *b));
     mined.truncate(BLOCKS_MAX);
-    let place: BTreeMap<BlockId, usize> = mined
-        .iter()
-        .enumerate()
-        .map(|(i, (b, _))| (*b, i))
-        .collect();
+    let numbered = mined.iter().zip(0..);
+    let place: BTreeMap<BlockId, usize> = numbered.map(|((b, _), i)| (*b, i)).collect();
     mined
         .iter()
         .map(|(block, described)| BlockDot {
@@ -250,7 +226,7 @@ fn blocks(plan: &Plan, tree: &BlockTree, branches: &[Branch]) -> Vec<BlockDot> {
             t: described.t,
             height: tree.height(*block),
             branch: branches[block.index()],
-            miner: described.miner.map(|m| node_name(plan, m)),
+            miner: described.miner.map(|m| run.plan.node_name(m)),
             hash: tree.hash(*block).to_owned(),
             txs: described.txs,
             size: described.size,

@@ -17,11 +17,11 @@
 use peerlab_link::{Nanos, NodeId};
 use serde::Serialize;
 
-use super::record::Record;
+use super::record::Move;
+use super::run::Run;
 use super::timeline::{Crowd, Timeline};
-use super::tree::BlockTree;
+use crate::experiment::Disturbance;
 use crate::plan::Plan;
-use crate::plan::spec::Disturbance;
 
 /// Name of the phase that begins with everything healed.
 pub const SETTLE: &str = "settle";
@@ -71,82 +71,55 @@ pub struct Convergence {
 }
 
 /// The disturbances of this kind that ended, in the order of time.
-pub fn endings(plan: &Plan, record: &Record, of: Disturbance) -> Vec<Ending> {
+pub fn endings(run: &Run<'_>, of: Disturbance) -> Vec<Ending> {
+    let ending = |fault, t: Option<Nanos>| t.map(|t| Ending { of, fault, t });
     let mut endings: Vec<Ending> = match of {
-        Disturbance::Heal => record
-            .partitions(plan)
-            .into_iter()
-            .filter_map(|p| {
-                let t = p.healed?;
-                Some(Ending {
-                    of,
-                    fault: Some(p.fault),
-                    t,
-                })
-            })
-            .collect(),
-        Disturbance::Settle => record
-            .phases
-            .get(SETTLE)
-            .map(|t| Ending {
-                of,
-                fault: None,
-                t: *t,
-            })
-            .into_iter()
-            .collect(),
+        Disturbance::Heal => {
+            let partitions = run.partitions.iter();
+            partitions
+                .filter_map(|p| ending(Some(p.fault), p.healed))
+                .collect()
+        }
+        Disturbance::Settle => {
+            let settle = run.record.phases.get(SETTLE).copied();
+            ending(None, settle).into_iter().collect()
+        }
     };
     endings.sort_by_key(|e| e.t);
     endings
 }
 
 /// Measures the time to converge after one disturbance.
-pub fn measure(
-    tree: &BlockTree,
-    timeline: &Timeline,
-    ending: &Ending,
-    terms: Terms,
-) -> Convergence {
+pub fn measure(timeline: &Timeline<'_>, ending: &Ending, terms: Terms) -> Convergence {
     let mut crowd = crowd_at(timeline, ending, ending.t);
     let nodes = crowd.live();
-    let mut since = crowd.agrees(tree, terms.lag).then_some(ending.t);
-    let mut found = None;
+    let mut since = crowd.agrees(terms.lag).then_some(ending.t);
     let mut longest = Nanos::ZERO;
-    let mut close = |from: Option<Nanos>, to: Nanos| {
-        let Some(from) = from else { return false };
-        let lasted = to.saturating_sub(from);
+    // Where agreement from `since` to `to` lasted long enough, its beginning.
+    let mut lasted = |since: Option<Nanos>, to: Nanos| {
+        let lasted = to.saturating_sub(since?);
         longest = longest.max(lasted);
-        lasted >= terms.hold
+        since.filter(|_| lasted >= terms.hold)
     };
+    let mut found = None;
     for instant in timeline.instants().filter(|i| i[0].t > ending.t) {
         let t = instant[0].t;
-        for m in instant {
-            crowd.apply(m);
+        crowd.apply(instant);
+        if crowd.agrees(terms.lag) {
+            since = since.or(Some(t));
+        } else {
+            found = lasted(since.take(), t);
         }
-        match (since, crowd.agrees(tree, terms.lag)) {
-            (Some(_), true) | (None, false) => {}
-            (None, true) => since = Some(t),
-            (Some(from), false) => {
-                if close(since, t) {
-                    found = Some(from);
-                    break;
-                }
-                since = None;
-            }
+        if found.is_some() {
+            break;
         }
     }
-    if found.is_none() && close(since, timeline.end) {
-        found = since;
-    }
+    let found = found.or_else(|| lasted(since, timeline.end));
     Convergence {
         fault: ending.fault,
         ended_at_ns: ending.t,
         time_ns: found.map(|from| from.saturating_sub(ending.t)),
-        longest_ns: if found.is_some() {
-            Nanos::ZERO
-        } else {
-            longest
-        },
+        longest_ns: found.map_or(longest, |_| Nanos::ZERO),
         nodes,
     }
 }
@@ -154,44 +127,40 @@ pub fn measure(
 /// Who disagreed at `t`, or, where nobody did, at the next moment when somebody did; with that
 /// moment. Empty when nobody did until the end.
 pub fn dissenters_from(
-    tree: &BlockTree,
-    timeline: &Timeline,
+    timeline: &Timeline<'_>,
     ending: &Ending,
     lag: u32,
     t: Nanos,
 ) -> (Nanos, Vec<NodeId>) {
     let mut crowd = crowd_at(timeline, ending, t);
-    let now = crowd.dissenters(tree, lag);
-    if !now.is_empty() {
-        return (t, now);
-    }
-    for instant in timeline.instants().filter(|i| i[0].t > t) {
-        for m in instant {
-            crowd.apply(m);
+    let mut at = t;
+    let mut later = timeline.instants().filter(|i| i[0].t > t);
+    loop {
+        let dissenters = crowd.dissenters(lag);
+        if !dissenters.is_empty() {
+            return (at, dissenters);
         }
-        if !crowd.agrees(tree, lag) {
-            let then = crowd.dissenters(tree, lag);
-            if !then.is_empty() {
-                return (instant[0].t, then);
-            }
-        }
+        let Some(instant) = later.find(|instant| {
+            crowd.apply(instant);
+            !crowd.agrees(lag)
+        }) else {
+            return (t, Vec::new());
+        };
+        at = instant[0].t;
     }
-    (t, Vec::new())
 }
 
 /// Those who must agree after a disturbance, as they are at `t`.
-fn crowd_at(timeline: &Timeline, ending: &Ending, t: Nanos) -> Crowd {
+fn crowd_at<'a>(timeline: &Timeline<'a>, ending: &Ending, t: Nanos) -> Crowd<'a> {
     let states = timeline.at(ending.t);
     let mut crowd = match ending.of {
-        Disturbance::Heal => Crowd::those_live(&states),
-        Disturbance::Settle => Crowd::everybody_from(&states),
+        Disturbance::Heal => Crowd::those_live(timeline.tree, states),
+        Disturbance::Settle => Crowd::everybody(timeline.tree, states),
     };
-    for instant in timeline.instants() {
-        if instant[0].t > ending.t && instant[0].t <= t {
-            for m in instant {
-                crowd.apply(m);
-            }
-        }
-    }
+    let until = |i: &&[Move]| i[0].t > ending.t && i[0].t <= t;
+    timeline
+        .instants()
+        .filter(until)
+        .for_each(|i| crowd.apply(i));
     crowd
 }

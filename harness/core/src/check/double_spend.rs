@@ -8,11 +8,9 @@
 use peerlab_link::Nanos;
 use serde::Serialize;
 
-use super::bandwidth::node_name;
-use super::forks::FinalChain;
-use super::record::{Partition, Record, Spend};
+use super::record::{Partition, Spend};
+use super::run::Run;
 use super::tree::BlockId;
-use crate::plan::Plan;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DoubleSpend {
@@ -40,65 +38,47 @@ pub struct SpendSide {
 }
 
 /// Every double spend of the plan.
-pub fn all(
-    plan: &Plan,
-    record: &Record,
-    partitions: &[Partition],
-    chain: &FinalChain,
-) -> Vec<DoubleSpend> {
-    plan.faults
-        .iter()
-        .enumerate()
-        .filter(|(_, f)| f.is_double_spend())
-        .map(|(index, _)| one(plan, record, partitions, chain, index as u32))
-        .collect()
+pub fn all(run: &Run<'_>) -> Vec<DoubleSpend> {
+    let faults = (0..).zip(&run.plan.faults);
+    let double_spends = faults.filter(|(_, fault)| fault.is_double_spend());
+    double_spends.map(|(index, _)| one(run, index)).collect()
 }
 
-fn one(
-    plan: &Plan,
-    record: &Record,
-    partitions: &[Partition],
-    chain: &FinalChain,
-    fault: u32,
-) -> DoubleSpend {
-    let empty = Vec::new();
-    let mut spends: Vec<&Spend> = record
+fn one(run: &Run<'_>, fault: u32) -> DoubleSpend {
+    let mut spends = run
+        .record
         .double_spends
         .get(&fault)
-        .unwrap_or(&empty)
-        .iter()
-        .collect();
-    spends.sort_by_key(|s| (s.t, s.node, &s.txid));
-    let sides: Vec<SpendSide> = spends
-        .iter()
-        .map(|spend| side(plan, record, chain, spend))
-        .collect();
+        .cloned()
+        .unwrap_or_default();
+    spends.sort_by(|a, b| (a.t, a.node, &a.txid).cmp(&(b.t, b.node, &b.txid)));
+    let sides: Vec<SpendSide> = spends.iter().map(|spend| side(run, spend)).collect();
+    let confirmed = sides.iter().filter(|s| s.confirmed_height.is_some());
     DoubleSpend {
         fault,
-        confirmed: sides
-            .iter()
-            .filter(|s| s.confirmed_height.is_some())
-            .count() as u32,
-        flaw: flaw(plan, partitions, &spends),
+        confirmed: confirmed.count() as u32,
+        flaw: flaw(run, &spends),
         sides,
     }
 }
 
-fn side(plan: &Plan, record: &Record, chain: &FinalChain, spend: &Spend) -> SpendSide {
-    let none = Vec::new();
-    let blocks = record.blocks_of_tx.get(&spend.txid).unwrap_or(&none);
-    let in_chain = |b: &&BlockId| chain.blocks.contains(b);
+fn side(run: &Run<'_>, spend: &Spend) -> SpendSide {
+    let blocks = run.record.blocks_of_tx.get(&spend.txid);
+    let (kept, undone): (Vec<BlockId>, Vec<BlockId>) = blocks
+        .into_iter()
+        .flatten()
+        .partition(|b| run.chain.blocks.contains(b));
     SpendSide {
         txid: spend.txid.clone(),
-        node: node_name(plan, spend.node),
+        node: run.plan.node_name(spend.node),
         submitted_ns: spend.t,
-        confirmed_height: blocks.iter().find(in_chain).map(|b| record.tree.height(*b)),
-        undone: blocks.iter().any(|b| !in_chain(&b)),
+        confirmed_height: kept.first().map(|b| run.tree().height(*b)),
+        undone: !undone.is_empty(),
     }
 }
 
 /// Why it did not take place.
-fn flaw(plan: &Plan, partitions: &[Partition], spends: &[&Spend]) -> Option<String> {
+fn flaw(run: &Run<'_>, spends: &[Spend]) -> Option<String> {
     let [a, b] = spends else {
         return Some(match spends.len() {
             0 => "neither transaction was submitted".to_owned(),
@@ -110,11 +90,11 @@ fn flaw(plan: &Plan, partitions: &[Partition], spends: &[&Spend]) -> Option<Stri
         return Some("both transactions were the same".to_owned());
     }
     if let Some((spend, reason)) = [a, b].iter().find_map(|s| Some((s, s.refused.as_ref()?))) {
-        let node = node_name(plan, spend.node);
+        let node = run.plan.node_name(spend.node);
         return Some(format!("{node} refused its transaction ({reason})"));
     }
     let between = |p: &Partition| p.in_force(a.t) && p.in_force(b.t) && p.separates(a.node, b.node);
-    (!partitions.iter().any(between)).then(|| {
+    (!run.partitions.iter().any(between)).then(|| {
         "no partition lay between the two nodes when the transactions were submitted".to_owned()
     })
 }

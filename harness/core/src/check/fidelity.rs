@@ -58,7 +58,7 @@ pub fn measure(record: &Record) -> Fidelity {
         }),
         ..Fidelity::default()
     };
-    for (_, lateness, pressure) in &record.fidelity {
+    for (lateness, pressure) in &record.fidelity {
         sum.packets = sum.packets.saturating_add(lateness.packets);
         sum.late_packets = sum.late_packets.saturating_add(lateness.late);
         sum.lateness_max_ns = sum.lateness_max_ns.max(lateness.max);
@@ -133,7 +133,7 @@ mod tests {
                     late: *late,
                     ..Lateness::default()
                 };
-                (Nanos::ZERO, lateness, None)
+                (lateness, None)
             })
             .collect();
         Record {
@@ -176,7 +176,7 @@ mod tests {
         let stood_still = |millis| {
             let mut record = record(&[(1000, 0)]);
             record.end = Nanos::from_secs(10);
-            record.fidelity[0].1.away = Nanos::from_millis(millis);
+            record.fidelity[0].0.away = Nanos::from_millis(millis);
             measure(&record).inconclusive_because().len()
         };
         assert_eq!(stood_still(100), 0);

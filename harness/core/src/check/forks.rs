@@ -10,10 +10,11 @@
 
 use std::collections::BTreeSet;
 
-use peerlab_link::{Nanos, NodeId};
+use peerlab_link::Nanos;
 use serde::Serialize;
 
-use super::record::{MoveKind, Partition, Record};
+use super::record::{MoveKind, Partition};
+use super::run::Run;
 use super::timeline::{Crowd, Timeline};
 use super::tree::{BlockId, BlockTree};
 
@@ -62,48 +63,47 @@ pub struct Reorg {
     pub at_ns: Nanos,
 }
 
-/// The chain that the live nodes hold at the end.
-#[derive(Clone, Debug, Default)]
-pub struct FinalChain {
-    /// Its blocks; empty when no live node has a known tip.
-    pub blocks: BTreeSet<BlockId>,
-    /// Whether all live nodes' tips lie on it.
-    pub undisputed: bool,
-}
-
-/// The chain of the best tip at the end.
-pub fn final_chain(tree: &BlockTree, timeline: &Timeline) -> FinalChain {
-    let crowd = Crowd::everybody_from(&timeline.at_end());
-    let tip = crowd.best(tree);
-    FinalChain {
-        blocks: tip.map_or_else(BTreeSet::new, |tip| tree.downwards(tip).collect()),
-        undisputed: tip.is_some() && crowd.on_one_chain(tree),
+/// Forks, stale blocks and reorganisations of the whole run.
+pub fn measure(run: &Run<'_>) -> Forks {
+    let mined_blocks = run.tree().mined().count() as u32;
+    let is_stale = |(block, _): &(BlockId, _)| !run.chain.blocks.contains(block);
+    let stale_blocks = run.tree().mined().filter(is_stale).count() as u32;
+    let (deepest_reorg, reorgs) = reorgs(run);
+    Forks {
+        episodes: episodes(&run.timeline, &run.partitions),
+        mined_blocks,
+        stale_blocks,
+        stale_rate: (mined_blocks > 0).then(|| f64::from(stale_blocks) / f64::from(mined_blocks)),
+        deepest_reorg,
+        reorgs,
     }
 }
 
 /// All fork episodes.
-pub fn episodes(tree: &BlockTree, timeline: &Timeline, partitions: &[Partition]) -> Vec<Episode> {
-    let mut crowd = Crowd::everybody(timeline);
+fn episodes(timeline: &Timeline<'_>, partitions: &[Partition]) -> Vec<Episode> {
+    let tree = timeline.tree;
+    let mut crowd = Crowd::everybody(tree, timeline.start().to_vec());
     let mut open: Option<(Nanos, BTreeSet<BlockId>)> = None;
     let mut episodes = Vec::new();
     for instant in timeline.instants() {
         let t = instant[0].t;
-        for m in instant {
-            crowd.apply(m);
+        crowd.apply(instant);
+        if !crowd.on_one_chain() {
+            let (_, held) = open.get_or_insert_with(|| (t, BTreeSet::new()));
+            held.extend(crowd.tips());
+        } else if let Some((start, held)) = open.take() {
+            episodes.push(episode(
+                tree,
+                partitions,
+                start,
+                Some(t),
+                held,
+                crowd.best(),
+            ));
         }
-        if crowd.on_one_chain(tree) {
-            if let Some((start, held)) = open.take() {
-                let winner = crowd.best(tree);
-                episodes.push(episode(tree, partitions, start, Some(t), held, winner));
-            }
-            continue;
-        }
-        let (_, held) = open.get_or_insert_with(|| (t, BTreeSet::new()));
-        held.extend(crowd.tips().map(|(tip, _)| tip));
     }
     if let Some((start, held)) = open {
-        let winner = crowd.best(tree);
-        episodes.push(episode(tree, partitions, start, None, held, winner));
+        episodes.push(episode(tree, partitions, start, None, held, crowd.best()));
     }
     episodes
 }
@@ -148,34 +148,20 @@ fn episode(
     }
 }
 
-/// Blocks mined, and those of them that are not in the final chain.
-pub fn mined_and_stale(tree: &BlockTree, chain: &FinalChain) -> (u32, u32) {
-    let mined = tree.mined().count() as u32;
-    let stale = tree
-        .mined()
-        .filter(|(b, _)| !chain.blocks.contains(b))
-        .count() as u32;
-    (mined, stale)
-}
-
 /// The deepest reorganisation of any node, and how many there were.
-pub fn reorgs(
-    record: &Record,
-    timeline: &Timeline,
-    name: impl Fn(NodeId) -> String,
-) -> (Option<Reorg>, u32) {
+fn reorgs(run: &Run<'_>) -> (Option<Reorg>, u32) {
     let mut deepest: Option<Reorg> = None;
     let mut count = 0;
-    for (index, moves) in timeline.by_node().into_iter().enumerate() {
+    for (node, moves) in run.plan.nodes.iter().zip(run.timeline.by_node()) {
         let mut had: Option<BlockId> = None;
         for m in moves {
             match m.kind {
                 MoveKind::Down { replaced: true } => had = None,
                 MoveKind::Tip(tip) => {
-                    let depth = had.map_or(0, |had| record.tree.left_behind(had, tip));
+                    let depth = had.map_or(0, |had| run.tree().left_behind(had, tip));
                     had = Some(tip);
                     count += u32::from(depth > 0);
-                    note_reorg(&mut deepest, depth, m.t, || name(NodeId(index as u32)));
+                    note_reorg(&mut deepest, depth, m.t, &node.name);
                 }
                 _ => {}
             }
@@ -184,21 +170,21 @@ pub fn reorgs(
     (deepest, count)
 }
 
-fn note_reorg(deepest: &mut Option<Reorg>, depth: u32, t: Nanos, name: impl Fn() -> String) {
+fn note_reorg(deepest: &mut Option<Reorg>, depth: u32, at_ns: Nanos, name: &String) {
     let deepest = deepest.get_or_insert_with(Reorg::default);
     if depth == 0 || depth < deepest.depth {
         return;
     }
     if depth > deepest.depth {
+        let nodes = Vec::new();
         *deepest = Reorg {
             depth,
-            nodes: Vec::new(),
-            at_ns: t,
+            nodes,
+            at_ns,
         };
     }
-    deepest.at_ns = deepest.at_ns.min(t);
-    let name = name();
-    if !deepest.nodes.contains(&name) {
-        deepest.nodes.push(name);
+    deepest.at_ns = deepest.at_ns.min(at_ns);
+    if !deepest.nodes.contains(name) {
+        deepest.nodes.push(name.clone());
     }
 }

@@ -11,23 +11,22 @@
 use std::collections::BTreeMap;
 
 use peerlab_link::Nanos;
-use peerlab_link::proto::DropReason;
 use serde::Serialize;
 
-use super::bandwidth::{self, Bandwidth, MessageShare, node_name};
+use super::bandwidth::{self, Bandwidth, MessageShare};
 use super::charts::{Charts, charts};
 use super::convergence::{self, Convergence, Terms};
 use super::double_spend::{self, DoubleSpend};
 use super::fidelity::{self, Fidelity};
 use super::forks::{self, Episode, Forks};
-use super::propagation::{self, GroupDelay, Propagation};
-use super::record::{Partition, Record};
-use super::timeline::Timeline;
-use super::tree::BlockTree;
+use super::propagation::{self, GroupDelay, Propagation, Spread};
+use super::record::{DeadNode, Partition, Record};
+use super::run::Run;
+use super::timeline::NodeState;
 use super::verdict::{Evidence, Status, Verdict};
 use crate::event::{HostFacts, RunEvent};
+use crate::experiment::Disturbance;
 use crate::plan::Plan;
-use crate::plan::spec::Disturbance;
 use crate::words;
 
 /// What a run came to.
@@ -124,16 +123,6 @@ pub struct Figures {
     pub fidelity: Fidelity,
 }
 
-/// A node that went down unasked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeadNode {
-    pub node: String,
-    pub at_ns: Nanos,
-    /// Exit code, or minus the signal.
-    pub status: Option<i32>,
-    pub reason: Option<String>,
-}
-
 /// A partition, from split to agreement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartitionStory {
@@ -160,73 +149,78 @@ pub struct PartitionStory {
 /// Judges a run from its plan and its events, in one pass over these.
 pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
     let mut record = Record::of(plan, events);
-    let timeline = Timeline::of(plan, &mut record);
-    let record = record;
-    let partitions = record.partitions(plan);
-    let chain = forks::final_chain(&record.tree, &timeline);
-    let forks = measure_forks(plan, &record, &timeline, &partitions, &chain);
-    let (spreads, received) = propagation::spreads(&record, &timeline, &partitions);
-    let double_spends = double_spend::all(plan, &record, &partitions, &chain);
+    let run = Run::of(plan, &mut record);
+    let forks = forks::measure(&run);
+    let (spreads, received) = propagation::spreads(&run);
+    let double_spends = double_spend::all(&run);
     let evidence = Evidence {
-        plan,
-        record: &record,
-        timeline: &timeline,
-        chain: &chain,
+        run: &run,
         forks: &forks,
         spreads: &spreads,
         double_spends: &double_spends,
     };
     let verdicts: Vec<Verdict> = plan.expect.iter().map(|e| evidence.judge(e)).collect();
+    let figures = figures(&run, forks, double_spends, &spreads, &received);
+    let inconclusive_because = inconclusive_because(run.record, &figures.fidelity);
+    Judgement {
+        outcome: outcome(&verdicts, &inconclusive_because),
+        warnings: warnings(run.record, &figures, &verdicts),
+        inconclusive_because,
+        run: run_facts(plan, run.record),
+        charts: charts(&run),
+        verdicts,
+        figures,
+    }
+}
+
+fn figures(
+    run: &Run<'_>,
+    forks: Forks,
+    double_spends: Vec<DoubleSpend>,
+    spreads: &[Spread],
+    received: &[Vec<Nanos>],
+) -> Figures {
+    let (plan, record) = (run.plan, run.record);
     let terms = Terms::usual(plan);
-    let heals = heals(plan, &record, &timeline, terms);
-    let mut phases: Vec<Option<&str>> = vec![None];
-    phases.extend(plan.phases.iter().map(|p| Some(p.name.as_str())));
-    let states = timeline.at_end();
-    let figures = Figures {
-        live_at_end: states.iter().filter(|s| s.live()).count() as u32,
-        missing_at_end: states
-            .iter()
-            .zip(&plan.nodes)
-            .filter(|(s, _)| s.missing())
-            .map(|(_, n)| n.name.clone())
-            .collect(),
-        deaths: deaths(plan, &record),
+    let agreement = |of| {
+        let measure = |e| convergence::measure(&run.timeline, e, terms);
+        let endings = convergence::endings(run, of);
+        endings.iter().map(measure).collect::<Vec<Convergence>>()
+    };
+    let heals = agreement(Disturbance::Heal);
+    let story = |p| partition_story(p, &heals, &forks.episodes);
+    let named = plan.phases.iter().map(|p| Some(p.name.as_str()));
+    let phases: Vec<Option<&str>> = std::iter::once(None).chain(named).collect();
+    let connections = record
+        .peers
+        .values()
+        .map(|(_, sums)| f64::from(sums.outbound.saturating_add(sums.inbound)));
+    Figures {
+        live_at_end: run.timeline.at_end(NodeState::live).len() as u32,
+        missing_at_end: run.names(&run.timeline.at_end(NodeState::missing)),
+        deaths: record.deaths.clone(),
         mine_missed: record.mine_missed,
         transactions_accepted: record.transactions_accepted,
         transactions_refused: record.transactions_refused,
-        partitions: partitions
-            .iter()
-            .map(|p| partition_story(p, &heals, &forks.episodes))
-            .collect(),
-        settle: convergence::endings(plan, &record, Disturbance::Settle)
-            .first()
-            .map(|e| convergence::measure(&record.tree, &timeline, e, terms)),
-        double_spends: double_spends.clone(),
+        partitions: run.partitions.iter().map(story).collect(),
+        settle: agreement(Disturbance::Settle).pop(),
+        forks,
+        double_spends,
         propagation: phases
             .iter()
-            .map(|p| propagation::summarise(plan, &spreads, timeline.end, *p))
+            .map(|p| propagation::summarise(run, spreads, *p))
             .filter(|p| p.phase.is_none() || p.blocks > 0)
             .collect(),
-        group_delays: propagation::group_delays(plan, &received),
+        group_delays: propagation::group_delays(plan, received),
         bandwidth: phases
             .iter()
-            .filter_map(|p| bandwidth::measure(plan, &record, &timeline, *p).ok())
+            .filter_map(|p| bandwidth::measure(run, *p).ok())
             .collect(),
-        messages: bandwidth::message_shares(&record),
-        connections_mean: connections_mean(&record),
-        drops: bandwidth::drops(&record, drop_reason),
-        fidelity: fidelity::measure(&record),
-        forks: forks.clone(),
-    };
-    let inconclusive_because = inconclusive_because(&record, &figures.fidelity);
-    Judgement {
-        outcome: outcome(&verdicts, &inconclusive_because),
-        warnings: warnings(&record, &figures, &record.tree, &verdicts),
-        inconclusive_because,
-        run: run_facts(plan, &record),
-        charts: charts(plan, &record, &timeline, &partitions, &chain),
-        verdicts,
-        figures,
+        messages: bandwidth::message_shares(record),
+        connections_mean: (!record.peers.is_empty())
+            .then(|| connections.sum::<f64>() / record.peers.len() as f64),
+        drops: bandwidth::drops(record),
+        fidelity: fidelity::measure(record),
     }
 }
 
@@ -262,12 +256,8 @@ fn inconclusive_because(record: &Record, fidelity: &Fidelity) -> Vec<String> {
     inconclusive_because
 }
 
-fn warnings(
-    record: &Record,
-    figures: &Figures,
-    tree: &BlockTree,
-    verdicts: &[Verdict],
-) -> Vec<String> {
+fn warnings(record: &Record, figures: &Figures, verdicts: &[Verdict]) -> Vec<String> {
+    let tree = &record.tree;
     let mut warnings = Vec::new();
     if verdicts.is_empty() {
         warnings.push("the experiment states no expectation: nothing could fail".to_owned());
@@ -327,42 +317,13 @@ fn run_facts(plan: &Plan, record: &Record) -> RunFacts {
     }
 }
 
-fn measure_forks(
-    plan: &Plan,
-    record: &Record,
-    timeline: &Timeline,
-    partitions: &[Partition],
-    chain: &forks::FinalChain,
-) -> Forks {
-    let (mined_blocks, stale_blocks) = forks::mined_and_stale(&record.tree, chain);
-    let (deepest_reorg, reorgs) = forks::reorgs(record, timeline, |n| node_name(plan, n));
-    Forks {
-        episodes: forks::episodes(&record.tree, timeline, partitions),
-        mined_blocks,
-        stale_blocks,
-        stale_rate: (mined_blocks > 0).then(|| f64::from(stale_blocks) / f64::from(mined_blocks)),
-        deepest_reorg,
-        reorgs,
-    }
-}
-
-fn heals(plan: &Plan, record: &Record, timeline: &Timeline, terms: Terms) -> Vec<Convergence> {
-    convergence::endings(plan, record, Disturbance::Heal)
-        .iter()
-        .map(|e| convergence::measure(&record.tree, timeline, e, terms))
-        .collect()
-}
-
 fn partition_story(
     partition: &Partition,
     heals: &[Convergence],
     episodes: &[Episode],
 ) -> PartitionStory {
-    let mine = || {
-        episodes
-            .iter()
-            .filter(|e| e.partition == Some(partition.fault))
-    };
+    let fault = Some(partition.fault);
+    let mine = || episodes.iter().filter(|e| e.partition == fault);
     PartitionStory {
         fault: partition.fault,
         label: partition.label.clone(),
@@ -371,55 +332,10 @@ fn partition_story(
         healed_ns: partition.healed,
         agreed_after_ns: heals
             .iter()
-            .find(|h| h.fault == Some(partition.fault))
+            .find(|h| h.fault == fault)
             .and_then(|h| h.time_ns),
         branches: mine().map(|e| e.branches).max().unwrap_or(1),
         depth: mine().map(|e| e.depth).max().unwrap_or(0),
         stale_blocks: mine().map(|e| e.stale_blocks).sum(),
     }
-}
-
-fn deaths(plan: &Plan, record: &Record) -> Vec<DeadNode> {
-    let mut deaths: Vec<DeadNode> = record
-        .deaths
-        .iter()
-        .map(|d| DeadNode {
-            node: node_name(plan, d.node),
-            at_ns: d.t,
-            status: d.status,
-            reason: d.reason.clone(),
-        })
-        .collect();
-    deaths.sort_by(|a, b| (a.at_ns, &a.node).cmp(&(b.at_ns, &b.node)));
-    deaths
-}
-
-fn connections_mean(record: &Record) -> Option<f64> {
-    let nodes = record.peers.len();
-    let sum: f64 = record
-        .peers
-        .values()
-        .map(|p| f64::from(p.connections))
-        .sum();
-    (nodes > 0).then(|| sum / nodes as f64)
-}
-
-/// The name of a drop reason, by its number.
-fn drop_reason(number: usize) -> String {
-    const REASONS: [DropReason; DropReason::COUNT] = [
-        DropReason::Loss,
-        DropReason::QueueUp,
-        DropReason::QueueDown,
-        DropReason::Partition,
-        DropReason::Silence,
-        DropReason::Unroutable,
-        DropReason::Device,
-        DropReason::Overload,
-    ];
-    REASONS
-        .iter()
-        .find(|r| **r as usize == number)
-        .and_then(|r| serde_json::to_value(r).ok())
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_else(|| format!("reason {number}"))
 }

@@ -17,6 +17,7 @@ mod judgement;
 mod propagation;
 mod quantile;
 mod record;
+mod run;
 mod state;
 #[cfg(test)]
 mod stories;
@@ -33,6 +34,7 @@ pub use convergence::Convergence;
 pub use double_spend::{DoubleSpend, SpendSide};
 pub use fidelity::Fidelity;
 pub use forks::{Episode, Forks, Reorg};
-pub use judgement::{DeadNode, Figures, Judgement, Outcome, PartitionStory, RunFacts, judge};
+pub use judgement::{Figures, Judgement, Outcome, PartitionStory, RunFacts, judge};
 pub use propagation::{GroupDelay, Propagation};
+pub use record::DeadNode;
 pub use verdict::{Status, Verdict};

@@ -26,8 +26,9 @@ use peerlab_link::{Nanos, NodeId};
 use serde::Serialize;
 
 use super::quantile::{nearest_rank, rank};
-use super::record::{Move, MoveKind, Partition, Record};
-use super::timeline::{NodeState, Timeline};
+use super::record::{Move, MoveKind, Partition};
+use super::run::Run;
+use super::timeline::NodeState;
 use super::tree::{BlockId, BlockTree};
 use crate::plan::Plan;
 use crate::plan::spec::Group;
@@ -113,12 +114,8 @@ pub struct GroupDelay {
 
 /// Measures the spread of every block mined in the run, and how late each node received those of
 /// others.
-pub fn spreads(
-    record: &Record,
-    timeline: &Timeline,
-    partitions: &[Partition],
-) -> (Vec<Spread>, Vec<Vec<Nanos>>) {
-    let tree = &record.tree;
+pub fn spreads(run: &Run<'_>) -> (Vec<Spread>, Vec<Vec<Nanos>>) {
+    let (tree, timeline, partitions) = (run.tree(), &run.timeline, &run.partitions);
     let by_node = timeline.by_node();
     let births = births(tree, &by_node);
     let mut spreads: Vec<(Spread, Option<NodeId>)> = tree
@@ -280,11 +277,9 @@ fn births(tree: &BlockTree, by_node: &[Vec<Move>]) -> Vec<Option<(Nanos, Option<
 }
 
 /// Figures over the blocks born in one phase, or in the whole run.
-pub fn summarise(plan: &Plan, spreads: &[Spread], end: Nanos, phase: Option<&str>) -> Propagation {
-    let chosen: Vec<&Spread> = spreads
-        .iter()
-        .filter(|s| phase.is_none_or(|name| born_in(plan, s.birth, name)))
-        .collect();
+pub fn summarise(run: &Run<'_>, spreads: &[Spread], phase: Option<&str>) -> Propagation {
+    let end = run.timeline.end;
+    let chosen = born_in(run.plan, spreads, phase);
     let median = |percent| match over_blocks(&chosen, percent, end) {
         Some(Reach::After(t)) => Some(t),
         _ => None,
@@ -327,11 +322,17 @@ pub fn over_blocks(spreads: &[&Spread], percent: u8, end: Nanos) -> Option<Reach
     nearest_rank(&reaches, 50)
 }
 
-/// Whether an instant lies in the phase of this name.
-pub fn born_in(plan: &Plan, t: Nanos, phase: &str) -> bool {
+/// The blocks born in the phase of this name, or in the whole run.
+pub fn born_in<'a>(plan: &Plan, spreads: &'a [Spread], phase: Option<&str>) -> Vec<&'a Spread> {
+    let Some(name) = phase else {
+        return spreads.iter().collect();
+    };
     let last = plan.phases.last().map(|p| p.name.as_str());
-    plan.phases.iter().any(|p| {
-        // What the end of the run brings late belongs to its last phase.
-        p.name == phase && p.start <= t && (t < p.end || last == Some(phase))
-    })
+    let within = |t: Nanos| {
+        plan.phases.iter().any(|p| {
+            // What the end of the run brings late belongs to its last phase.
+            p.name == name && p.start <= t && (t < p.end || last == phase)
+        })
+    };
+    spreads.iter().filter(|s| within(s.birth)).collect()
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use peerlab_link::proto::{Lateness, NodeCounters};
 use peerlab_link::{Nanos, NodeId};
+use serde::Serialize;
 
 use super::tree::{BlockId, BlockTree, Described};
-use crate::event::{HostFacts, RunEvent, Tip, What};
-use crate::experiment::Ability;
+use crate::event::{HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
+use crate::experiment::{Ability, Down};
 use crate::plan::Plan;
-use crate::plan::spec::{Down, Fault};
+use crate::plan::spec::Fault;
 
 /// Everything kept of a run's events.
 #[derive(Debug, Default)]
@@ -20,17 +21,23 @@ pub struct Record {
     /// Where it ran.
     pub host: HostFacts,
     pub tree: BlockTree,
-    /// What nodes said, where that is asked for: names of which none is another's parent.
-    pub values: BlockTree,
     /// What nodes did, in the order of the file.
     pub moves: Vec<Move>,
+    /// Whether anything rests on what nodes say.
+    pub keeps_values: bool,
+    /// What nodes said: names of which none is another's parent.
+    pub values: BlockTree,
+    /// When they said it: as a tip, which stands for its name in [`Record::values`].
+    pub said: Vec<Move>,
     /// When each fault began and ended, by its index in the plan.
     pub faults: BTreeMap<u32, FaultSpan>,
     /// When each phase began, by name.
     pub phases: BTreeMap<String, Nanos>,
     /// Transactions of double spends, by fault, in the order of the file.
     pub double_spends: BTreeMap<u32, Vec<Spend>>,
-    /// The blocks that hold a transaction; kept only where the plan has a double spend.
+    /// Whether the plan has a double spend.
+    pub keeps_txids: bool,
+    /// The blocks that hold a transaction.
     pub blocks_of_tx: BTreeMap<String, Vec<BlockId>>,
     /// Transactions that nodes took.
     pub transactions_accepted: u64,
@@ -40,38 +47,18 @@ pub struct Record {
     pub mine_missed: u32,
     /// Byte counters.
     pub traffic: Traffic,
-    /// Each node's own counters, the latest.
-    pub peers: BTreeMap<NodeId, PeerCounters>,
-    /// How well the host kept up.
-    pub fidelity: Vec<(Nanos, Lateness, Option<f64>)>,
+    /// Each node's own counters, the latest, and when that was.
+    pub peers: BTreeMap<NodeId, (Nanos, PeerSums)>,
+    /// How well the host kept up: lateness and CPU pressure.
+    pub fidelity: Vec<(Lateness, Option<f64>)>,
     /// Ledger states at the end.
-    pub ledgers: BTreeMap<NodeId, (Tip, Option<String>)>,
-    /// Nodes that went down unasked.
-    pub deaths: Vec<Death>,
+    pub ledgers: BTreeMap<NodeId, LedgerState>,
+    /// Nodes that went down unasked, in the order of time.
+    pub deaths: Vec<DeadNode>,
     /// Whether the last line was read, and whether it told of an interrupt.
     pub ended: Option<bool>,
     /// The latest instant of all lines: the end of what was observed.
     pub end: Nanos,
-}
-
-/// What is kept only where something rests on it.
-#[derive(Clone, Copy)]
-struct Keep {
-    txids: bool,
-    values: bool,
-}
-
-/// What the first line said.
-#[derive(Clone, Debug)]
-pub struct Started {
-    /// Which engine ran; for showing only, no check may ask.
-    pub engine: String,
-    /// Version of Peerlab.
-    pub version: String,
-    /// Wall clock at `go`.
-    pub unix_nanos: u64,
-    /// From the first create to all gates open.
-    pub bring_up: Nanos,
 }
 
 /// One thing that a node did.
@@ -94,8 +81,6 @@ pub enum MoveKind {
     },
     /// The best block changed.
     Tip(BlockId),
-    /// What the node says changed, by its name in [`Record::values`].
-    Said(BlockId),
     /// The plan wants the program to run, or not.
     Meant(bool),
 }
@@ -120,21 +105,11 @@ pub struct Spend {
     pub refused: Option<String>,
 }
 
-/// A node's own counters.
-#[derive(Clone, Debug, Default)]
-pub struct PeerCounters {
-    t: Nanos,
-    /// Bytes sent over its current connections, by message type.
-    pub sent: BTreeMap<String, u64>,
-    /// Connections, opened and accepted.
-    pub connections: u32,
-}
-
 /// A node that went down unasked.
-#[derive(Clone, Debug)]
-pub struct Death {
-    pub t: Nanos,
-    pub node: NodeId,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadNode {
+    pub node: String,
+    pub at_ns: Nanos,
     /// Exit code, or minus the signal.
     pub status: Option<i32>,
     pub reason: Option<String>,
@@ -147,12 +122,12 @@ pub struct Traffic {
     borders: BTreeMap<Nanos, Option<Sample>>,
     /// The latest sample.
     last: Option<Sample>,
-    /// `(t, bytes sent, bytes delivered)` by all nodes since `go`.
-    pub sums: Vec<(Nanos, u64, u64)>,
+    /// `(t, bytes sent)` by all nodes since `go`.
+    pub sums: Vec<(Nanos, u64)>,
 }
 
 /// Counters of all nodes at one instant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
     pub t: Nanos,
     /// By node.
@@ -160,27 +135,17 @@ pub struct Sample {
 }
 
 impl Traffic {
-    fn take(&mut self, t: Nanos, nodes: &[NodeCounters]) {
-        let sent = nodes
-            .iter()
-            .fold(0, |sum: u64, n| sum.saturating_add(n.tx_bytes));
-        let delivered = nodes
-            .iter()
-            .fold(0, |sum: u64, n| sum.saturating_add(n.rx_bytes));
-        self.sums.push((t, sent, delivered));
+    fn take(&mut self, t: Nanos, nodes: Vec<NodeCounters>) {
+        let sent = nodes.iter().map(|n| n.tx_bytes);
+        self.sums.push((t, sent.fold(0, u64::saturating_add)));
+        let sample = Sample { t, nodes };
         for (_, at_border) in self.borders.range_mut(..=t) {
             if at_border.as_ref().is_none_or(|s| t < s.t) {
-                *at_border = Some(Sample {
-                    t,
-                    nodes: nodes.to_vec(),
-                });
+                *at_border = Some(sample.clone());
             }
         }
         if self.last.as_ref().is_none_or(|s| t > s.t) {
-            self.last = Some(Sample {
-                t,
-                nodes: nodes.to_vec(),
-            });
+            self.last = Some(sample);
         }
     }
 
@@ -201,53 +166,43 @@ impl Traffic {
 impl Record {
     /// Reads all events, once.
     pub fn of(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Record {
-        let mut record = Record::default();
-        for phase in &plan.phases {
-            // Counters start at zero, so the border at `go` needs no sample.
-            for border in [phase.start, phase.end] {
-                if border > Nanos::ZERO {
-                    record.traffic.borders.insert(border, None);
-                }
-            }
-        }
-        let keep = Keep {
-            txids: plan.faults.iter().any(Fault::is_double_spend),
-            values: plan
-                .expect
-                .iter()
-                .any(|expectation| expectation.needs() == Ability::Value),
+        let mut record = Record {
+            keeps_values: plan.expect.iter().any(|e| e.needs() == Ability::Value),
+            keeps_txids: plan.faults.iter().any(Fault::is_double_spend),
+            ..Record::default()
         };
-        for event in events {
-            record.take(event, keep);
+        // Counters start at zero, so the border at `go` needs no sample.
+        let borders = plan
+            .phases
+            .iter()
+            .flat_map(|phase| [phase.start, phase.end]);
+        let sampled = borders.filter(|border| *border > Nanos::ZERO);
+        record.traffic.borders = sampled.map(|border| (border, None)).collect();
+        for RunEvent { t, what } in events {
+            record.end = record.end.max(t);
+            record.take(plan, t, what);
         }
         record.traffic.sums.sort_unstable();
+        let deaths = &mut record.deaths;
+        deaths.sort_by(|a, b| (a.at_ns, &a.node).cmp(&(b.at_ns, &b.node)));
         record
     }
 
-    fn take(&mut self, event: RunEvent, keep: Keep) {
-        let t = event.t;
-        self.end = self.end.max(t);
-        match event.what {
-            What::Started {
-                format: _,
-                engine,
-                version,
-                unix_nanos,
-                bring_up,
-                base,
-            } => {
-                self.tree.set_base(&base);
-                self.started = Some(Started {
-                    engine,
-                    version,
-                    unix_nanos,
-                    bring_up,
-                });
+    fn take(&mut self, plan: &Plan, t: Nanos, what: What) {
+        match what {
+            // The run and its plan.
+            What::Started(started) => {
+                self.tree.set_base(&started.base);
+                self.started = Some(started);
             }
             What::Host(host) => self.host = host,
             What::Phase { name } => {
                 self.phases.entry(name).or_insert(t);
             }
+            What::FaultBegan { fault } => self.faults.entry(fault).or_default().began = Some(t),
+            What::FaultEnded { fault } => self.faults.entry(fault).or_default().ended = Some(t),
+            What::Ended { interrupted } => self.ended = Some(interrupted),
+            // What nodes did and said.
             What::NodeUp { node } => self.moved(t, node, MoveKind::Up),
             What::NodeDown {
                 node,
@@ -258,16 +213,23 @@ impl Record {
                 let replaced = how == Some(Down::Replace);
                 self.moved(t, node, MoveKind::Down { replaced });
                 if how.is_none() {
-                    self.deaths.push(Death {
-                        t,
+                    let (node, at_ns) = (plan.node_name(node), t);
+                    self.deaths.push(DeadNode {
                         node,
+                        at_ns,
                         status,
                         reason,
                     });
                 }
             }
-            What::FaultBegan { fault } => self.faults.entry(fault).or_default().began = Some(t),
-            What::FaultEnded { fault } => self.faults.entry(fault).or_default().ended = Some(t),
+            What::Tip { node, tip } => {
+                let block = self.tree.name(&tip);
+                self.moved(t, node, MoveKind::Tip(block));
+                // That is what a node with a chain says.
+                self.said(t, node, tip.hash);
+            }
+            What::Value { node, value } => self.said(t, node, value),
+            // The ledger.
             What::Block {
                 tip,
                 prev,
@@ -283,23 +245,12 @@ impl Record {
                     txs,
                 };
                 self.tree.describe(&tip, &prev, described);
-                if keep.txids {
+                for txid in txids.into_iter().filter(|_| self.keeps_txids) {
                     let block = self.tree.name(&tip);
-                    for txid in txids {
-                        self.blocks_of_tx.entry(txid).or_default().push(block);
-                    }
+                    self.blocks_of_tx.entry(txid).or_default().push(block);
                 }
             }
             What::MineMissed { .. } => self.mine_missed += 1,
-            // For readers of the log; no verdict rests on it.
-            What::Usage { .. } => {}
-            What::Tip { node, tip } => {
-                let block = self.tree.name(&tip);
-                self.moved(t, node, MoveKind::Tip(block));
-                // That is what a node with a chain says.
-                self.said(t, node, tip.hash, keep);
-            }
-            What::Value { node, value } => self.said(t, node, value, keep),
             What::Transaction {
                 node,
                 txid,
@@ -311,7 +262,8 @@ impl Record {
                     Some(_) => self.transactions_refused += 1,
                 }
                 if let Some(fault) = double_spend {
-                    self.double_spends.entry(fault).or_default().push(Spend {
+                    let spends = self.double_spends.entry(fault).or_default();
+                    spends.push(Spend {
                         t,
                         node,
                         txid,
@@ -319,39 +271,31 @@ impl Record {
                     });
                 }
             }
-            What::Traffic { nodes } => self.traffic.take(t, &nodes),
-            What::Peers {
-                node,
-                outbound,
-                inbound,
-                sent,
-                ..
-            } => {
+            What::Ledger { node, state } => {
+                self.ledgers.insert(node, state);
+            }
+            // What was measured.
+            What::Traffic { nodes } => self.traffic.take(t, nodes),
+            What::Peers { node, sums } => {
                 let latest = self.peers.entry(node).or_default();
-                if t >= latest.t {
-                    *latest = PeerCounters {
-                        t,
-                        sent,
-                        connections: outbound.saturating_add(inbound),
-                    };
+                if t >= latest.0 {
+                    *latest = (t, sums);
                 }
             }
             What::Fidelity {
                 lateness,
                 cpu_pressure,
-            } => self.fidelity.push((t, lateness, cpu_pressure)),
-            What::Ledger { node, tip, muhash } => {
-                self.ledgers.insert(node, (tip, muhash));
-            }
-            What::Ended { interrupted } => self.ended = Some(interrupted),
+            } => self.fidelity.push((lateness, cpu_pressure)),
+            // For readers of the log; no verdict rests on it.
+            What::Usage { .. } => {}
         }
     }
 
-    fn said(&mut self, t: Nanos, node: NodeId, value: String, keep: Keep) {
-        if keep.values {
+    fn said(&mut self, t: Nanos, node: NodeId, value: String) {
+        if self.keeps_values {
             let (hash, height) = (value, 0);
-            let value = self.values.name(&Tip { hash, height });
-            self.moved(t, node, MoveKind::Said(value));
+            let kind = MoveKind::Tip(self.values.name(&Tip { hash, height }));
+            self.said.push(Move { t, node, kind });
         }
     }
 
@@ -359,27 +303,22 @@ impl Record {
         self.moves.push(Move { t, node, kind });
     }
 
-    /// The partitions that took effect: index in the plan, from, to (`end` where it never
-    /// healed), and whether it healed.
+    /// The partitions that took effect.
     pub fn partitions(&self, plan: &Plan) -> Vec<Partition> {
-        let mut partitions = Vec::new();
-        for (index, fault) in plan.faults.iter().enumerate() {
-            let Some(groups) = fault.sides() else {
-                continue;
-            };
-            let index = index as u32;
-            let span = self.faults.get(&index).copied().unwrap_or_default();
-            let Some(from) = span.began else { continue };
-            partitions.push(Partition {
-                fault: index,
+        let took_effect = |(fault, planned): (u32, &Fault)| {
+            let groups = planned.sides()?;
+            let span = self.faults.get(&fault)?;
+            let from = span.began?;
+            Some(Partition {
+                fault,
                 from,
                 healed: span.ended,
                 to: span.ended.unwrap_or(self.end).max(from),
                 side: sides(groups, plan.nodes.len()),
-                label: fault.label.clone(),
-            });
-        }
-        partitions
+                label: planned.label.clone(),
+            })
+        };
+        (0..).zip(&plan.faults).filter_map(took_effect).collect()
     }
 }
 

@@ -2,98 +2,56 @@
 //! unspent outputs. Two nodes with one tip and different states is the worst that a ledger can
 //! do, and no slow host can cause it.
 
+use std::collections::BTreeMap;
+
 use peerlab_link::NodeId;
 
 use super::record::Record;
-use super::timeline::Timeline;
 
-/// What the live nodes' ledgers came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LedgerState {
-    Same {
-        /// How many live nodes.
-        nodes: u32,
-    },
-    /// Fewer than two nodes were live at the end.
-    TooFew {
-        /// How many were.
-        nodes: u32,
-    },
-    /// Live nodes that did not tell their state.
-    Silent(Vec<NodeId>),
-    /// Live nodes whose tip is not the one that most have.
-    OtherTip(Vec<NodeId>),
-    /// Live nodes with the tip that all have, but another state than most.
-    OtherState(Vec<NodeId>),
+/// What sets the ledgers of some live nodes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// They were not told.
+    Unread,
+    /// Their tip is not the one that most have.
+    OtherTip,
+    /// Others have their tip, and most of those another state.
+    OtherState,
 }
 
-/// Compares the live nodes' ledgers.
-pub fn compare(record: &Record, timeline: &Timeline) -> LedgerState {
-    let live: Vec<NodeId> = timeline
-        .at_end()
-        .iter()
-        .enumerate()
-        .filter(|(_, s)| s.live())
-        .map(|(i, _)| NodeId(i as u32))
-        .collect();
-    if live.len() < 2 {
-        return LedgerState::TooFew {
-            nodes: live.len() as u32,
-        };
+/// Compares the live nodes' ledgers; `None` when they are all the same.
+pub fn flaw(record: &Record, live: &[NodeId]) -> Option<(Flaw, Vec<NodeId>)> {
+    let mut states = BTreeMap::<&str, Vec<(NodeId, &str)>>::new();
+    let mut tips = Vec::new();
+    let mut unread = Vec::new();
+    for &node in live {
+        let told = record.ledgers.get(&node);
+        match told.and_then(|state| Some((&state.tip.hash, state.muhash.as_deref()?))) {
+            None => unread.push(node),
+            Some((tip, state)) => {
+                tips.push((node, tip.as_str()));
+                states.entry(tip).or_default().push((node, state));
+            }
+        }
     }
-    let told = |n: &NodeId| {
-        let (tip, muhash) = record.ledgers.get(n)?;
-        Some((tip.hash.as_str(), muhash.as_deref()?))
-    };
     // A contradiction under one tip outweighs a node that is silent or behind.
-    if let Some(contradiction) = other_state(&live, told) {
-        return LedgerState::OtherState(contradiction);
-    }
-    let silent: Vec<NodeId> = live.iter().copied().filter(|n| told(n).is_none()).collect();
-    if !silent.is_empty() {
-        return LedgerState::Silent(silent);
-    }
-    let other_tip = minority(&live, |n| told(n).map(|(tip, _)| tip));
-    if !other_tip.is_empty() {
-        return LedgerState::OtherTip(other_tip);
-    }
-    LedgerState::Same {
-        nodes: live.len() as u32,
-    }
-}
-
-/// Nodes that share a tip with others but not their state.
-fn other_state<'a>(
-    live: &[NodeId],
-    told: impl Fn(&NodeId) -> Option<(&'a str, &'a str)>,
-) -> Option<Vec<NodeId>> {
-    let mut tips: Vec<&str> = live.iter().filter_map(|n| Some(told(n)?.0)).collect();
-    tips.sort_unstable();
-    tips.dedup();
-    tips.into_iter()
-        .map(|tip| {
-            let same_tip: Vec<NodeId> = live
-                .iter()
-                .copied()
-                .filter(|n| told(n).is_some_and(|(t, _)| t == tip))
-                .collect();
-            minority(&same_tip, |n| told(n).map(|(_, state)| state))
-        })
-        .find(|contradiction| !contradiction.is_empty())
+    let contradictions = states
+        .values()
+        .map(|same_tip| (Flaw::OtherState, minority(same_tip)));
+    contradictions
+        .chain([(Flaw::Unread, unread), (Flaw::OtherTip, minority(&tips))])
+        .find(|(_, nodes)| !nodes.is_empty())
 }
 
 /// Those whose value is not the one that most have (of equally many, the least).
-fn minority<'a>(nodes: &[NodeId], value: impl Fn(&NodeId) -> Option<&'a str>) -> Vec<NodeId> {
-    let mut values: Vec<Option<&str>> = nodes.iter().map(&value).collect();
-    values.sort_unstable();
-    let most = values
-        .chunk_by(|a, b| a == b)
-        .rev()
-        .max_by_key(|same| same.len())
-        .map(|same| same[0]);
-    nodes
+fn minority(values: &[(NodeId, &str)]) -> Vec<NodeId> {
+    let mut held = BTreeMap::<&str, usize>::new();
+    for (_, value) in values {
+        *held.entry(value).or_default() += 1;
+    }
+    let most = held.iter().rev().max_by_key(|(_, nodes)| **nodes);
+    let others = values
         .iter()
-        .copied()
-        .filter(|n| Some(value(n)) != most)
-        .collect()
+        .filter(|(_, value)| most.is_none_or(|(most, _)| most != value));
+    others.map(|(node, _)| *node).collect()
 }

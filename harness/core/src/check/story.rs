@@ -10,7 +10,7 @@ use peerlab_link::proto::{DropReason, Lateness, NodeCounters};
 use peerlab_link::{Loss, Nanos, Network, NodeId, NodeLink, PathDelay};
 
 use super::{Judgement, Verdict, judge};
-use crate::event::{HostFacts, RunEvent, Tip, What};
+use crate::event::{HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
 use crate::plan::Plan;
 use crate::plan::spec::{
     Cause, Disturbance, Down, Expectation, Fault, FaultKind, Group, Image, Ledger, Node, Outage,
@@ -66,14 +66,14 @@ impl Story {
         };
         story.tell(
             Nanos::ZERO,
-            What::Started {
+            What::Started(Started {
                 format: crate::event::FORMAT,
                 engine: "sim".into(),
                 version: "0.1.0".into(),
                 unix_nanos: 1_790_000_000_000_000_000,
                 bring_up: secs(1.2),
                 base: story.tip_of(BASE.0),
-            },
+            }),
         );
         let host = HostFacts {
             os: "Debian GNU/Linux 13".into(),
@@ -348,23 +348,21 @@ impl Story {
                     Some(Some(other)) => other.clone(),
                     None => format!("state of {tip}"),
                 };
-                let what = What::Ledger {
-                    node: NodeId(node),
-                    tip: self.tip_of(tip),
-                    muhash: Some(muhash),
-                };
-                at(secs(90.1), what);
+                let (node, tip) = (NodeId(node), self.tip_of(tip));
+                let muhash = Some(muhash);
+                let state = LedgerState { tip, muhash };
+                at(secs(90.1), What::Ledger { node, state });
             }
             let sent = BTreeMap::from([("block".to_owned(), 6000), ("inv".to_owned(), 2000)]);
-            for node in self.nodes() {
-                let what = What::Peers {
-                    node: NodeId(node),
-                    outbound: 2,
-                    inbound: 2,
-                    sent: sent.clone(),
-                    received: sent.clone(),
-                };
-                at(secs(89.0), what);
+            let sums = PeerSums {
+                outbound: 2,
+                inbound: 2,
+                received: sent.clone(),
+                sent,
+            };
+            for node in self.nodes().map(NodeId) {
+                let sums = sums.clone();
+                at(secs(89.0), What::Peers { node, sums });
             }
             at(secs(90.2), What::Ended { interrupted });
         }

@@ -14,10 +14,12 @@ use super::record::{Move, MoveKind, Record};
 use super::tree::{BlockId, BlockTree};
 use crate::experiment::Ability;
 use crate::plan::Plan;
+use crate::plan::spec::Node;
 
-/// All moves of all nodes, sorted by time.
+/// All moves of all nodes, sorted by time, and the blocks that they speak of.
 #[derive(Debug)]
-pub struct Timeline {
+pub struct Timeline<'a> {
+    pub tree: &'a BlockTree,
     moves: Vec<Move>,
     start: Vec<NodeState>,
     /// The end of what was observed.
@@ -60,59 +62,65 @@ impl NodeState {
                 self.tip = None;
             }
             MoveKind::Tip(block) => self.tip = Some(block),
-            MoveKind::Said(_) => {}
             MoveKind::Meant(meant) => self.meant = meant,
         }
     }
 }
 
-impl Timeline {
-    /// Merges the plan's outages and the record's moves. Takes the moves out of the record.
-    pub fn of(plan: &Plan, record: &mut Record) -> Timeline {
-        let mut moves = meant_by(plan);
-        moves.append(&mut record.moves);
+impl<'a> Timeline<'a> {
+    /// Merges the plan's outages and what nodes did.
+    pub fn of(plan: &Plan, record: &'a Record, moves: Vec<Move>) -> Timeline<'a> {
+        let meant = |t: Option<Nanos>, node, meant| {
+            let kind = MoveKind::Meant(meant);
+            t.map(|t| Move { t, node, kind })
+        };
+        let outages = plan.outages.iter();
+        let meant = outages.flat_map(|o| {
+            [
+                meant(Some(o.start), o.node, false),
+                meant(o.end, o.node, true),
+            ]
+        });
+        let mut moves: Vec<Move> = meant.flatten().chain(moves).collect();
         moves.retain(|m| m.node.index() < plan.nodes.len() && m.t <= record.end);
         moves.sort_by_key(|m| m.t); // stable: a node's moves of one instant keep their order
-        let start = plan
-            .nodes
-            .iter()
-            .map(|n| NodeState {
-                meant: n.starts_up,
-                without_chain: plan
-                    .groups
-                    .get(n.group as usize)
-                    .is_some_and(|group| group.probe.ability() < Ability::Chain),
-                ..NodeState::default()
-            })
-            .collect();
+        let state = |node: &Node| NodeState {
+            meant: node.starts_up,
+            without_chain: plan
+                .groups
+                .get(node.group as usize)
+                .is_some_and(|group| group.probe.ability() < Ability::Chain),
+            ..NodeState::default()
+        };
         Timeline {
+            tree: &record.tree,
             moves,
-            start,
+            start: plan.nodes.iter().map(state).collect(),
             end: record.end,
         }
     }
 
-    /// The same with what nodes say in the place of their tips.
+    /// The same with what nodes say in the place of their best blocks.
     #[must_use]
-    pub fn of_values(&self) -> Timeline {
-        let moves = self.moves.iter().filter_map(|m| match m.kind {
-            MoveKind::Tip(_) => None,
-            MoveKind::Said(value) => Some(Move {
-                kind: MoveKind::Tip(value),
-                ..*m
-            }),
-            MoveKind::Up | MoveKind::Down { .. } | MoveKind::Meant(_) => Some(*m),
-        });
+    pub fn of_values(&self, record: &'a Record) -> Timeline<'a> {
+        let others = self
+            .moves
+            .iter()
+            .filter(|m| !matches!(m.kind, MoveKind::Tip(_)));
+        let said = record
+            .said
+            .iter()
+            .filter(|m| m.node.index() < self.start.len());
+        let mut moves: Vec<Move> = others.chain(said).copied().collect();
+        moves.sort_by_key(|m| m.t);
+        let mut start = self.start.clone();
+        for state in &mut start {
+            state.without_chain = false;
+        }
         Timeline {
-            moves: moves.collect(),
-            start: self
-                .start
-                .iter()
-                .map(|state| NodeState {
-                    without_chain: false,
-                    ..*state
-                })
-                .collect(),
+            tree: &record.values,
+            moves,
+            start,
             end: self.end,
         }
     }
@@ -145,34 +153,18 @@ impl Timeline {
         states
     }
 
-    /// Every node's state at the end of the run.
-    pub fn at_end(&self) -> Vec<NodeState> {
-        self.at(self.end)
+    /// The nodes that are so at the end of the run.
+    pub fn at_end(&self, are: fn(&NodeState) -> bool) -> Vec<NodeId> {
+        let states = self.at(self.end).into_iter().zip(0..);
+        let wanted = states.filter(|(state, _)| are(state));
+        wanted.map(|(_, id)| NodeId(id)).collect()
     }
-}
-
-/// What the plan's outages mean each node to be, as moves.
-fn meant_by(plan: &Plan) -> Vec<Move> {
-    let mut moves = Vec::new();
-    for outage in &plan.outages {
-        let mut push = |t, meant| {
-            moves.push(Move {
-                t,
-                node: outage.node,
-                kind: MoveKind::Meant(meant),
-            });
-        };
-        push(outage.start, false);
-        if let Some(end) = outage.end {
-            push(end, true);
-        }
-    }
-    moves
 }
 
 /// The live nodes' tips at an instant, counted: what agreement and forks are read from.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct Crowd<'a> {
+    tree: &'a BlockTree,
     states: Vec<NodeState>,
     /// Who counts.
     member: Vec<bool>,
@@ -183,48 +175,45 @@ pub struct Crowd {
     live: u32,
 }
 
-impl Crowd {
-    pub fn everybody(timeline: &Timeline) -> Crowd {
-        Crowd::new(timeline.start(), vec![true; timeline.start().len()], false)
+impl<'a> Crowd<'a> {
+    /// Everybody, from these states on.
+    pub fn everybody(tree: &'a BlockTree, states: Vec<NodeState>) -> Crowd<'a> {
+        Crowd::new(tree, states, false)
     }
 
     /// Those that are live in `states`, for as long as they stay live.
-    pub fn those_live(states: &[NodeState]) -> Crowd {
-        Crowd::new(states, states.iter().map(NodeState::live).collect(), true)
+    pub fn those_live(tree: &'a BlockTree, states: Vec<NodeState>) -> Crowd<'a> {
+        Crowd::new(tree, states, true)
     }
 
-    /// Everybody, from these states on.
-    pub fn everybody_from(states: &[NodeState]) -> Crowd {
-        Crowd::new(states, vec![true; states.len()], false)
-    }
-
-    fn new(states: &[NodeState], mut member: Vec<bool>, leaves_for_good: bool) -> Crowd {
-        for (member, state) in member.iter_mut().zip(states) {
-            *member &= !state.without_chain;
-        }
+    fn new(tree: &'a BlockTree, states: Vec<NodeState>, leaves_for_good: bool) -> Crowd<'a> {
+        let counts = |s: &NodeState| !s.without_chain && (s.live() || !leaves_for_good);
         let mut crowd = Crowd {
-            states: states.to_vec(),
-            member,
+            tree,
+            member: states.iter().map(counts).collect(),
+            states,
             leaves_for_good,
             tips: BTreeMap::new(),
             tip_unknown: 0,
             live: 0,
         };
-        for index in 0..states.len() {
+        for index in 0..crowd.states.len() {
             crowd.count(index, true);
         }
         crowd
     }
 
-    /// Makes a move.
-    pub fn apply(&mut self, m: &Move) {
-        let index = m.node.index();
-        self.count(index, false);
-        self.states[index].apply(m.kind);
-        if self.leaves_for_good && !self.states[index].live() {
-            self.member[index] = false;
+    /// Makes all moves of an instant.
+    pub fn apply(&mut self, instant: &[Move]) {
+        for m in instant {
+            let index = m.node.index();
+            self.count(index, false);
+            self.states[index].apply(m.kind);
+            if self.leaves_for_good && !self.states[index].live() {
+                self.member[index] = false;
+            }
+            self.count(index, true);
         }
-        self.count(index, true);
     }
 
     /// Adds a node's tip to the counts, or takes it off.
@@ -252,45 +241,44 @@ impl Crowd {
         self.live
     }
 
-    /// The distinct tips held, with how many hold each.
-    pub fn tips(&self) -> impl Iterator<Item = (BlockId, u32)> + '_ {
-        self.tips.iter().map(|(tip, holders)| (*tip, *holders))
+    /// The distinct tips held.
+    pub fn tips(&self) -> impl Iterator<Item = BlockId> + '_ {
+        self.tips.keys().copied()
     }
 
     /// Whether the known tips all lie on one chain.
-    pub fn on_one_chain(&self, tree: &BlockTree) -> bool {
-        self.tips.len() <= 1 || tree.on_one_chain(self.tips.keys().copied())
+    pub fn on_one_chain(&self) -> bool {
+        self.tree.on_one_chain(self.tips())
     }
 
     /// Agreement: at least two live nodes, all tips known, all on one chain, each at most `lag`
     /// blocks below the highest.
-    pub fn agrees(&self, tree: &BlockTree, lag: u32) -> bool {
+    pub fn agrees(&self, lag: u32) -> bool {
         if self.live < 2 || self.tip_unknown > 0 {
             return false;
         }
-        let heights = || self.tips.keys().map(|tip| tree.height(*tip));
+        let heights = || self.tips().map(|tip| self.tree.height(tip));
         let (low, high) = (heights().min().unwrap_or(0), heights().max().unwrap_or(0));
-        high - low <= lag && self.on_one_chain(tree)
+        high - low <= lag && self.on_one_chain()
     }
 
     /// The best tip: the highest; of several the one that most hold, then the least hash.
-    pub fn best(&self, tree: &BlockTree) -> Option<BlockId> {
-        self.tips()
-            .max_by(|(a, a_held), (b, b_held)| {
-                (tree.height(*a), a_held)
-                    .cmp(&(tree.height(*b), b_held))
-                    .then_with(|| tree.hash(*b).cmp(tree.hash(*a)))
-            })
-            .map(|(tip, _)| tip)
+    pub fn best(&self) -> Option<BlockId> {
+        let rank = |(tip, held): &(&BlockId, &u32)| {
+            let hash = std::cmp::Reverse(self.tree.hash(**tip));
+            (self.tree.height(**tip), **held, hash)
+        };
+        self.tips.iter().max_by_key(rank).map(|(tip, _)| *tip)
     }
 
     /// The live nodes that do not agree with the best tip: on another chain, more than `lag`
     /// behind, or with a tip unknown.
-    pub fn dissenters(&self, tree: &BlockTree, lag: u32) -> Vec<NodeId> {
-        let best = self.best(tree);
+    pub fn dissenters(&self, lag: u32) -> Vec<NodeId> {
+        let best = self.best();
         let agrees = |tip: Option<BlockId>| match (tip, best) {
             (Some(tip), Some(best)) => {
-                tree.height(best) - tree.height(tip) <= lag && tree.is_at_or_below(tip, best)
+                let behind = self.tree.height(best) - self.tree.height(tip);
+                behind <= lag && self.tree.is_at_or_below(tip, best)
             }
             _ => false,
         };

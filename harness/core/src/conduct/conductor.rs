@@ -18,12 +18,13 @@ use peerlab_link::{Nanos, NodeId};
 use super::faults::{Effect, Faults, meant_way, phase_markers};
 use super::io::{Command, Input, Observation, Order};
 use super::nodes::Nodes;
-use super::sequencer::{Question, Sequencer};
+use super::sequencer::Sequencer;
 use crate::error::Error;
-use crate::event::{FORMAT, HostFacts, RunEvent, What};
+use crate::event::{FORMAT, HostFacts, RunEvent, Started, What};
+use crate::experiment::Down;
 use crate::ledger::{Payment, Premined};
 use crate::plan::Plan;
-use crate::plan::spec::{Down, Work, WorkloadAction};
+use crate::plan::spec::{Work, WorkloadAction};
 
 /// How long the accounts of all nodes may take at the end, and what each node adds to it.
 const ACCOUNTS_TIMEOUT: Nanos = Nanos::from_secs(60);
@@ -101,12 +102,9 @@ enum Due {
 
 /// See the module.
 pub struct Conductor<'a> {
-    plan: &'a Plan,
-    premined: Arc<Premined>,
-    workload: Peekable<Workload<'a>>,
-    end: Option<Nanos>,
-    count_interval: Nanos,
-    measures_usage: bool,
+    setup: Setup<'a>,
+    /// The next of the workload.
+    next_action: Option<WorkloadAction>,
     /// Phases, and the begin and end of faults that no line of the fault schedule stands for.
     markers: Peekable<std::vec::IntoIter<(Nanos, What)>>,
     nodes: Nodes,
@@ -130,17 +128,13 @@ pub struct Conductor<'a> {
 
 impl<'a> Conductor<'a> {
     /// Of a network in which no program runs yet.
-    pub fn new(setup: Setup<'a>) -> Conductor<'a> {
+    pub fn new(mut setup: Setup<'a>) -> Conductor<'a> {
         Conductor {
             nodes: Nodes::new(setup.plan.nodes.len()),
             sequencer: Sequencer::new(&setup.premined),
             markers: phase_markers(setup.plan).into_iter().peekable(),
-            plan: setup.plan,
-            premined: setup.premined,
-            workload: setup.workload.peekable(),
-            end: setup.end,
-            count_interval: setup.count_interval,
-            measures_usage: setup.measures_usage,
+            next_action: setup.workload.next(),
+            setup,
             faults: Faults::default(),
             orders: VecDeque::new(),
             ordered: BTreeMap::new(),
@@ -157,17 +151,17 @@ impl<'a> Conductor<'a> {
 
     /// The programs of those nodes that run from the start have just been started.
     pub fn begin(&mut self, venue: Venue) {
-        let started = What::Started {
+        let started = Started {
             format: FORMAT,
             engine: venue.engine.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             unix_nanos: venue.unix_nanos,
             bring_up: venue.bring_up,
-            base: self.premined.tip.clone(),
+            base: self.setup.premined.tip.clone(),
         };
-        self.sequencer.event(Nanos::ZERO, started);
+        self.sequencer.event(Nanos::ZERO, What::Started(started));
         self.sequencer.event(Nanos::ZERO, What::Host(venue.host));
-        for node in self.plan.nodes.iter().filter(|node| node.starts_up) {
+        for node in self.setup.plan.nodes.iter().filter(|node| node.starts_up) {
             self.started(node.id);
         }
     }
@@ -187,8 +181,7 @@ impl<'a> Conductor<'a> {
             Input::Lost { node, reason } => {
                 if self.nodes.gone(node) {
                     tracing::warn!("node {node} is lost: {reason}");
-                    self.orders.push_back(Order::Leave { node });
-                    self.node_down(t, node, None, None, Some(reason));
+                    self.down(t, node, None, None, Some(reason));
                 }
             }
             Input::Observed(observation) => self.observed(t, observation),
@@ -268,10 +261,12 @@ impl<'a> Conductor<'a> {
 
     fn next_due(&mut self) -> (Nanos, Due) {
         let due = [
-            self.end.map(|at| (at, Due::End)),
+            self.setup.end.map(|at| (at, Due::End)),
             self.markers.peek().map(|(at, _)| (*at, Due::Marker)),
             Some((self.next_count, Due::Count)),
-            self.workload.peek().map(|next| (next.at, Due::Workload)),
+            self.next_action
+                .as_ref()
+                .map(|next| (next.at, Due::Workload)),
         ];
         let first = due.into_iter().flatten().min_by_key(|(at, _)| *at);
         first.unwrap_or((Nanos(u64::MAX), Due::End))
@@ -301,12 +296,13 @@ impl<'a> Conductor<'a> {
                 self.orders.push_back(Order::Count);
                 // What could not be read in time is left out.
                 let late = now.0.saturating_sub(self.next_count.0);
-                let intervals = late / self.count_interval.0.max(1) + 1;
-                let pause = Nanos(self.count_interval.0.saturating_mul(intervals));
+                let intervals = late / self.setup.count_interval.0.max(1) + 1;
+                let pause = Nanos(self.setup.count_interval.0.saturating_mul(intervals));
                 self.next_count = self.next_count.saturating_add(pause);
             }
             Due::Workload => {
-                if let Some(action) = self.workload.next() {
+                let next = self.setup.workload.next();
+                if let Some(action) = std::mem::replace(&mut self.next_action, next) {
                     self.act(now, &action.work);
                 }
             }
@@ -316,7 +312,7 @@ impl<'a> Conductor<'a> {
     /// The plan is over: last counters, and every live node's account.
     fn close(&mut self) {
         let counts = self.counts;
-        if self.measures_usage {
+        if self.setup.measures_usage {
             let nodes = self.nodes.up();
             self.usages_open += nodes.len();
             self.orders.push_back(Order::MeasureUsage { nodes });
@@ -383,7 +379,7 @@ impl<'a> Conductor<'a> {
         variant: u32,
         double_spend: Option<u32>,
     ) {
-        let Some(payment) = Payment::new(&self.premined, output, variant) else {
+        let Some(payment) = Payment::new(&self.setup.premined, output, variant) else {
             tracing::error!("output {output} is to be spent, which the chain does not have");
             return;
         };
@@ -405,7 +401,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn applied(&mut self, t: Nanos, tag: u32, error: Option<String>) {
-        let plan = self.plan;
+        let plan = self.setup.plan;
         let ordered = self.ordered.remove(&tag);
         let scheduled = plan.fault_schedule.get(tag as usize);
         let Some(line) = ordered.as_ref().or(scheduled) else {
@@ -417,36 +413,34 @@ impl<'a> Conductor<'a> {
         }
         match self.faults.applied(plan, line) {
             Effect::Down(node, how) => {
-                if self.went_down(node) {
-                    self.node_down(t, node, Some(how), None, None);
+                if self.nodes.went_down(node) {
+                    self.down(t, node, Some(how), None, None);
                 }
             }
             Effect::Started(node) => self.started(node),
-            Effect::Began(fault) => self.sequencer.event(t, What::FaultBegan { fault }),
-            Effect::Ended(faults) => {
-                for fault in faults {
-                    self.sequencer.event(t, What::FaultEnded { fault });
+            Effect::Recorded(lines) => {
+                for what in lines {
+                    self.sequencer.event(t, what);
                 }
             }
-            Effect::Nothing => {}
         }
     }
 
     fn exited(&mut self, t: Nanos, node: NodeId, status: i32, asked: bool) {
         if asked {
             // An engine may tell of the end before it tells that the order was carried out.
-            if self.went_down(node) {
-                let how = meant_way(self.plan, node, t).unwrap_or(Down::Stop);
-                self.node_down(t, node, Some(how), Some(status), None);
+            if self.nodes.went_down(node) {
+                let how = meant_way(self.setup.plan, node, t).unwrap_or(Down::Stop);
+                self.down(t, node, Some(how), Some(status), None);
             }
             return;
         }
         self.nodes.note_abnormal(node);
-        if self.went_down(node) {
-            self.node_down(t, node, None, Some(status), Some(ending(status)));
+        if self.nodes.went_down(node) {
+            self.down(t, node, None, Some(status), Some(ending(status)));
         }
         if self.nodes.all_stillborn() {
-            let name = self.plan.nodes.get(node.index()).map_or("?", |n| &n.name);
+            let name = self.setup.plan.node_name(node);
             let error = Error::environment(
                 "no node could start",
                 format!("{name} {}", ending(status)),
@@ -458,12 +452,11 @@ impl<'a> Conductor<'a> {
     }
 
     fn observed(&mut self, t: Nanos, observation: Observation) {
-        let what = match observation {
+        match observation {
             Observation::Up { node, incarnation } => {
-                if !self.nodes.answered(node, incarnation) {
-                    return;
+                if self.nodes.answered(node, incarnation) {
+                    self.sequencer.event(t, What::NodeUp { node });
                 }
-                What::NodeUp { node }
             }
             Observation::Tip {
                 node,
@@ -471,88 +464,38 @@ impl<'a> Conductor<'a> {
                 tip,
             } => {
                 if self.nodes.is_up_in(node, incarnation) {
-                    let question = self.sequencer.tip(t, node, tip);
-                    self.ask(question);
+                    self.orders.extend(self.sequencer.tip(t, node, tip));
                 }
-                return;
             }
             Observation::Value {
                 node,
                 incarnation,
                 value,
             } => {
-                if !self.nodes.is_up_in(node, incarnation) {
-                    return;
+                if self.nodes.is_up_in(node, incarnation) {
+                    self.sequencer.event(t, What::Value { node, value });
                 }
-                What::Value { node, value }
             }
-            Observation::Block { facts, miner } => return self.sequencer.block(t, facts, miner),
+            Observation::Block { facts, miner } => self.sequencer.block(t, facts, miner),
             Observation::Blocks { wanted, blocks } => {
-                let question = self.sequencer.answered(&wanted, blocks);
-                return self.ask(question);
+                self.orders.extend(self.sequencer.answered(&wanted, blocks));
             }
-            Observation::Mined { node, result } => return self.mined(t, node, result),
-            Observation::Submitted {
-                node,
-                txid,
-                double_spend,
-                refused,
-            } => What::Transaction {
-                node,
-                txid,
-                double_spend,
-                refused,
-            },
-            Observation::Counters { nodes, fidelity } => {
+            Observation::Mined { node, result } => {
+                let hash = result.map_err(|reason| {
+                    self.sequencer.event(t, What::MineMissed { node, reason });
+                });
+                self.orders.extend(self.sequencer.mined(t, node, hash.ok()));
+            }
+            Observation::Counters { nodes } => {
                 self.counts += 1;
                 self.sequencer.event(t, What::Traffic { nodes });
-                let Some(fidelity) = fidelity else { return };
-                What::Fidelity {
-                    lateness: fidelity.lateness,
-                    cpu_pressure: fidelity.cpu_pressure,
-                }
             }
             Observation::Usage { node, usage } => {
                 self.usages_open = self.usages_open.saturating_sub(1);
-                What::Usage { node, usage }
+                self.sequencer.event(t, What::Usage { node, usage });
             }
-            Observation::Peers { node, sums } => What::Peers {
-                node,
-                outbound: sums.outbound,
-                inbound: sums.inbound,
-                sent: sums.sent,
-                received: sums.received,
-            },
-            Observation::Ledger { node, state } => What::Ledger {
-                node,
-                tip: state.tip,
-                muhash: state.muhash,
-            },
-            Observation::Accounted => {
-                self.accounts_open = self.accounts_open.saturating_sub(1);
-                return;
-            }
-        };
-        self.sequencer.event(t, what);
-    }
-
-    fn mined(&mut self, t: Nanos, node: NodeId, result: Result<String, String>) {
-        let hash = match result {
-            Ok(hash) => Some(hash),
-            Err(reason) => {
-                self.sequencer.event(t, What::MineMissed { node, reason });
-                None
-            }
-        };
-        let question = self.sequencer.mined(t, node, hash);
-        self.ask(question);
-    }
-
-    fn ask(&mut self, question: Option<Question>) {
-        if let Some(Question { node, hash }) = question {
-            let known = self.sequencer.known();
-            self.orders
-                .push_back(Order::AskBlocks { node, hash, known });
+            Observation::Accounted => self.accounts_open = self.accounts_open.saturating_sub(1),
+            Observation::Recorded(what) => self.sequencer.event(t, what),
         }
     }
 
@@ -562,16 +505,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Says whether that is news.
-    fn went_down(&mut self, node: NodeId) -> bool {
-        let news = self.nodes.went_down(node);
-        if news {
-            self.orders.push_back(Order::Leave { node });
-        }
-        news
-    }
-
-    fn node_down(
+    fn down(
         &mut self,
         t: Nanos,
         node: NodeId,
@@ -579,6 +513,7 @@ impl<'a> Conductor<'a> {
         status: Option<i32>,
         reason: Option<String>,
     ) {
+        self.orders.push_back(Order::Leave { node });
         let what = What::NodeDown {
             node,
             how,

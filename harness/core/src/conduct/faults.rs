@@ -7,22 +7,19 @@ use peerlab_link::proto::{Action, ProcessOp, Timed};
 use peerlab_link::{Change, Nanos, NodeId};
 
 use crate::event::What;
+use crate::experiment::{Down, FaultKind};
 use crate::plan::Plan;
-use crate::plan::spec::{Down, FaultKind};
+use crate::plan::spec::Phase;
 
 /// What an action of the fault schedule does that the record tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// A node is down from now on.
     Down(NodeId, Down),
     /// A node's program runs from now on.
     Started(NodeId),
-    /// A fault of the plan begins.
-    Began(u32),
-    /// Faults of the plan end.
-    Ended(Vec<u32>),
-    /// Nothing that a reader of the record needs.
-    Nothing,
+    /// Faults of the plan begin or end, if any.
+    Recorded(Vec<What>),
 }
 
 /// Follows the fault schedule's faults. Partitions and shapes begin and end when the fabric applies
@@ -41,24 +38,28 @@ impl Faults {
                 *node,
                 meant_way(plan, *node, line.at).unwrap_or(Down::Vanish),
             ),
-            Action::Link(Change::Partition { id, .. } | Change::Shape { id, .. }) => {
-                if (*id as usize) < plan.faults.len() && self.in_force.insert(*id) {
-                    Effect::Began(*id)
-                } else {
-                    Effect::Nothing
-                }
+            Action::Link(change) => Effect::Recorded(self.changed(plan, change)),
+        }
+    }
+
+    fn changed(&mut self, plan: &Plan, change: &Change) -> Vec<What> {
+        let ended = |fault| What::FaultEnded { fault };
+        match *change {
+            Change::Partition { id: fault, .. } | Change::Shape { id: fault, .. } => {
+                let is_new = (fault as usize) < plan.faults.len() && self.in_force.insert(fault);
+                is_new
+                    .then_some(What::FaultBegan { fault })
+                    .into_iter()
+                    .collect()
             }
-            Action::Link(Change::Heal { id } | Change::Unshape { id }) => {
-                if self.in_force.remove(id) {
-                    Effect::Ended(vec![*id])
-                } else {
-                    Effect::Nothing
-                }
+            Change::Heal { id } | Change::Unshape { id } => {
+                self.in_force.take(&id).map(ended).into_iter().collect()
             }
-            Action::Link(Change::HealAll) => {
-                Effect::Ended(std::mem::take(&mut self.in_force).into_iter().collect())
-            }
-            Action::Link(Change::Unsilence { .. }) => Effect::Nothing,
+            Change::HealAll => std::mem::take(&mut self.in_force)
+                .into_iter()
+                .map(ended)
+                .collect(),
+            Change::Silence { .. } | Change::Unsilence { .. } => Vec::new(),
         }
     }
 }
@@ -74,7 +75,7 @@ fn process(plan: &Plan, node: NodeId, op: ProcessOp, at: Nanos) -> Effect {
             };
             Effect::Down(node, meant_way(plan, node, at).unwrap_or(by_hand))
         }
-        None => Effect::Nothing,
+        None => Effect::Recorded(Vec::new()),
     }
 }
 
@@ -90,22 +91,16 @@ pub fn meant_way(plan: &Plan, node: NodeId, at: Nanos) -> Option<Down> {
 /// What the harness itself records at instants that the plan gives: phases, and the faults that
 /// no single line of the fault schedule stands for. Sorted by time; ends before beginnings.
 pub fn phase_markers(plan: &Plan) -> Vec<(Nanos, What)> {
-    let mut entries = Vec::new();
-    for phase in &plan.phases {
+    let phase = |phase: &Phase| {
         let name = phase.name.clone();
-        entries.push((phase.start, What::Phase { name }));
-    }
-    for (i, fault) in plan.faults.iter().enumerate() {
-        if fault
-            .kind()
-            .is_some_and(FaultKind::is_recorded_when_applied)
-        {
-            continue;
-        }
-        let fault_no = i as u32;
-        entries.push((fault.start, What::FaultBegan { fault: fault_no }));
-        if let Some(end) = fault.end {
-            entries.push((end, What::FaultEnded { fault: fault_no }));
+        (phase.start, What::Phase { name })
+    };
+    let mut entries: Vec<(Nanos, What)> = plan.phases.iter().map(phase).collect();
+    for (fault, planned) in (0..).zip(&plan.faults) {
+        let kind = planned.kind();
+        if !kind.is_some_and(FaultKind::is_recorded_when_applied) {
+            entries.push((planned.start, What::FaultBegan { fault }));
+            entries.extend(planned.end.map(|end| (end, What::FaultEnded { fault })));
         }
     }
     let rank = |what: &What| match what {

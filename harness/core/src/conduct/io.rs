@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::{Action, Lateness, NodeCounters, NodeUsage};
+use peerlab_link::proto::{Action, NodeCounters, NodeUsage};
+use serde::Deserialize;
 
-use super::{BlockFacts, KnownBlocks, LedgerState, PeerSums};
-use crate::event::Tip;
+use super::KnownBlocks;
+use crate::event::{Tip, What};
 use crate::ledger::Payment;
 use crate::plan::spec::Work;
 
@@ -95,23 +96,10 @@ pub enum Observation {
         /// The new block's hash, or why there is none.
         result: Result<String, String>,
     },
-    /// Answers [`Order::Submit`].
-    Submitted {
-        /// Where.
-        node: NodeId,
-        /// The payment's id.
-        txid: String,
-        /// As in the order.
-        double_spend: Option<u32>,
-        /// Why it was refused, if it was.
-        refused: Option<String>,
-    },
     /// Answers [`Order::Count`].
     Counters {
         /// One row per node.
         nodes: Vec<NodeCounters>,
-        /// How well the host keeps up, where the engine has a host.
-        fidelity: Option<Fidelity>,
     },
     /// Answers [`Order::MeasureUsage`], for one node.
     Usage {
@@ -120,31 +108,27 @@ pub enum Observation {
         /// What was measured.
         usage: NodeUsage,
     },
-    /// Answers [`Order::AskAccounts`], for one node: its own counters.
-    Peers {
-        /// Whose.
-        node: NodeId,
-        /// The figures.
-        sums: PeerSums,
-    },
-    /// Answers [`Order::AskAccounts`], for one node: its state.
-    Ledger {
-        /// Whose.
-        node: NodeId,
-        /// The state.
-        state: LedgerState,
-    },
     /// One node of [`Order::AskAccounts`] is done with, whether it answered or not.
     Accounted,
+    /// What only the record needs, and what waits for nothing there: what became of an
+    /// [`Order::Submit`], what a node says to [`Order::AskAccounts`], how well the host keeps up.
+    Recorded(What),
 }
 
-/// How well the host kept up since it was last asked.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Fidelity {
-    /// How late packets were delivered.
-    pub lateness: Lateness,
-    /// CPU pressure, percent, where the host tells it.
-    pub cpu_pressure: Option<f64>,
+/// What is told about a block.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct BlockFacts {
+    /// Its hash.
+    pub hash: String,
+    /// Its height.
+    pub height: u32,
+    /// Its parent; the genesis block has none.
+    #[serde(rename = "previousblockhash", default)]
+    pub prev: String,
+    /// Serialised size, bytes.
+    pub size: u64,
+    /// Transaction ids, the coinbase's first.
+    pub tx: Vec<String>,
 }
 
 /// What somebody asks for by hand.

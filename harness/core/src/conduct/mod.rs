@@ -4,7 +4,6 @@ mod conductor;
 mod faults;
 mod io;
 mod nodes;
-mod observation;
 mod observer;
 mod sequencer;
 mod stop;
@@ -12,8 +11,7 @@ mod stop;
 mod stories;
 
 pub use conductor::{Conductor, Setup, Venue, Workload};
-pub use io::{Command, Fidelity, Input, Observation, Order};
-pub use observation::{BlockFacts, LedgerState, PeerSums};
+pub use io::{BlockFacts, Command, Input, Observation, Order};
 pub use observer::{Observer, Stage};
 pub use sequencer::KnownBlocks;
 pub use stop::{Stop, interrupted};

@@ -1,12 +1,12 @@
 //! Puts what was seen of the ledger into the order of the record: a block's line comes before
 //! the first tip on it and after its parent's. Sans-IO: it says which block must be asked for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use peerlab_link::{Nanos, NodeId};
 
-use super::BlockFacts;
+use super::{BlockFacts, Order};
 use crate::event::{RunEvent, Tip, What};
 use crate::ledger::Premined;
 
@@ -15,28 +15,19 @@ const ASKED_MAX: usize = 5;
 
 /// Blocks whose line is written. Shared with the tasks that ask for blocks, which stop at one.
 #[derive(Clone, Debug, Default)]
-pub struct KnownBlocks(Arc<RwLock<BTreeMap<String, u32>>>);
+pub struct KnownBlocks(Arc<RwLock<BTreeSet<String>>>);
 
 impl KnownBlocks {
     /// Whether the block's line is written.
     pub fn contains(&self, hash: &str) -> bool {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.contains_key(hash)
+        known.contains(hash)
     }
 
-    fn insert(&self, hash: &str, height: u32) {
+    fn insert(&self, hash: String) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(hash.to_owned(), height);
+        known.insert(hash);
     }
-}
-
-/// A block that some node has and whose line is not written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// Who has it.
-    pub node: NodeId,
-    /// The block.
-    pub hash: String,
 }
 
 /// A block that is waited for.
@@ -53,7 +44,7 @@ struct Awaited {
 }
 
 /// Puts events into order. Those that are ready are taken out by [`Sequencer::poll_event`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sequencer {
     known: KnownBlocks,
     awaited: BTreeMap<String, Awaited>,
@@ -67,23 +58,11 @@ pub struct Sequencer {
 impl Sequencer {
     /// Only the pre-mined chain is known.
     pub fn new(premined: &Premined) -> Sequencer {
-        let known = KnownBlocks::default();
-        for (height, hash) in premined.hashes.iter().enumerate() {
-            known.insert(&hash.to_string(), height as u32);
-        }
+        let known = premined.hashes.iter().map(ToString::to_string).collect();
         Sequencer {
-            known,
-            awaited: BTreeMap::new(),
-            first_seen: BTreeMap::new(),
-            miners: BTreeMap::new(),
-            mining: 0,
-            ready: VecDeque::new(),
+            known: KnownBlocks(Arc::new(RwLock::new(known))),
+            ..Sequencer::default()
         }
-    }
-
-    /// The blocks whose lines are written.
-    pub fn known(&self) -> KnownBlocks {
-        self.known.clone()
     }
 
     /// The next line that is ready.
@@ -96,23 +75,18 @@ impl Sequencer {
         self.ready.push_back(RunEvent { t, what });
     }
 
-    /// A node's best block was seen.
+    /// A node's best block was seen. Its block may have to be asked for.
     #[must_use = "the block must be asked for"]
-    pub fn tip(&mut self, t: Nanos, node: NodeId, tip: Tip) -> Option<Question> {
+    pub fn tip(&mut self, t: Nanos, node: NodeId, tip: Tip) -> Option<Order> {
         let hash = tip.hash.clone();
-        let event = RunEvent {
-            t,
-            what: What::Tip { node, tip },
-        };
+        let what = What::Tip { node, tip };
         if self.known.contains(&hash) {
-            self.ready.push_back(event);
+            self.event(t, what);
             return None;
         }
-        self.seen(&hash, t);
         let awaited = self.awaited.entry(hash.clone()).or_default();
-        awaited.tips.push(event);
-        awaited.holders.push(node);
-        ask(&hash, awaited)
+        awaited.tips.push(RunEvent { t, what });
+        self.holds(t, node, &hash)
     }
 
     /// A winner is asked to mine.
@@ -122,18 +96,13 @@ impl Sequencer {
 
     /// A winner has answered, with a block or without.
     #[must_use = "the block must be asked for"]
-    pub fn mined(&mut self, t: Nanos, node: NodeId, hash: Option<String>) -> Option<Question> {
+    pub fn mined(&mut self, t: Nanos, node: NodeId, hash: Option<String>) -> Option<Order> {
         self.mining = self.mining.saturating_sub(1);
-        let mut question = None;
-        if let Some(hash) = hash
-            && !self.known.contains(&hash)
-        {
+        let unknown = hash.filter(|hash| !self.known.contains(hash));
+        let question = unknown.and_then(|hash| {
             self.miners.insert(hash.clone(), node);
-            self.seen(&hash, t);
-            let awaited = self.awaited.entry(hash.clone()).or_default();
-            awaited.holders.push(node);
-            question = ask(&hash, awaited);
-        }
+            self.holds(t, node, &hash)
+        });
         self.write_answered();
         question
     }
@@ -141,22 +110,20 @@ impl Sequencer {
     /// A question was answered: the block first, then its unknown ancestors. Empty when the
     /// node could not tell.
     #[must_use = "another node must be asked"]
-    pub fn answered(&mut self, hash: &str, blocks: Vec<BlockFacts>) -> Option<Question> {
+    pub fn answered(&mut self, hash: &str, blocks: Vec<BlockFacts>) -> Option<Order> {
         let awaited = self.awaited.get_mut(hash)?;
-        if blocks.is_empty() {
-            if awaited.asked < ASKED_MAX {
-                let question = again(hash, awaited);
-                if question.is_some() {
-                    return question;
-                }
-            }
-            tracing::warn!("no node could tell about block {hash}");
-            self.release(hash, 0);
+        if !blocks.is_empty() {
+            awaited.answer = Some(blocks);
+            self.write_answered();
             return None;
         }
-        awaited.answer = Some(blocks);
-        self.write_answered();
-        None
+        let may_ask = awaited.asked < ASKED_MAX;
+        let question = may_ask.then(|| self.ask(hash)).flatten();
+        if question.is_none() {
+            tracing::warn!("no node could tell about block {hash}");
+            self.release(hash);
+        }
+        question
     }
 
     /// A block's facts are known without having been asked for.
@@ -176,13 +143,34 @@ impl Sequencer {
         self.write_answered();
         let rest: Vec<String> = self.awaited.keys().cloned().collect();
         for hash in rest {
-            self.release(&hash, 0);
+            self.release(&hash);
         }
     }
 
-    fn seen(&mut self, hash: &str, t: Nanos) {
+    /// A node has a block whose line is not written: asks it, unless another was asked.
+    fn holds(&mut self, t: Nanos, node: NodeId, hash: &str) -> Option<Order> {
         let first = self.first_seen.entry(hash.to_owned()).or_insert(t);
         *first = t.min(*first);
+        let awaited = self.awaited.entry(hash.to_owned()).or_default();
+        awaited.holders.push(node);
+        let is_first = awaited.asked == 0;
+        is_first.then(|| self.ask(hash)).flatten()
+    }
+
+    /// Asks the first node known to have the block, and then the latest: the others may have gone
+    /// meanwhile.
+    fn ask(&mut self, hash: &str) -> Option<Order> {
+        let awaited = self.awaited.get_mut(hash)?;
+        let node = match awaited.asked {
+            0 => awaited.holders.first().copied(),
+            _ => awaited.holders.pop(),
+        };
+        awaited.asked += 1;
+        Some(Order::AskBlocks {
+            node: node?,
+            hash: hash.to_owned(),
+            known: self.known.clone(),
+        })
     }
 
     /// Writes the blocks that were told of and whose miner is known, or will not be.
@@ -203,7 +191,7 @@ impl Sequencer {
                 self.write_block(block, first_seen);
             }
             // The node answered with another block than the one asked for.
-            self.release(&hash, 0);
+            self.release(&hash);
         }
     }
 
@@ -225,40 +213,15 @@ impl Sequencer {
         };
         let t = seen.map_or(not_later_than, |seen| seen.min(not_later_than));
         self.event(t, what);
-        self.release(&block.hash, block.height);
+        self.release(&block.hash);
     }
 
     /// The block's line is written, or given up: the tips on it follow.
-    fn release(&mut self, hash: &str, height: u32) {
-        if let Some(awaited) = self.awaited.remove(hash) {
-            self.known.insert(hash, height);
-            self.ready.extend(awaited.tips);
-        } else if !self.known.contains(hash) {
-            self.known.insert(hash, height);
-        }
+    fn release(&mut self, hash: &str) {
+        self.known.insert(hash.to_owned());
+        let awaited = self.awaited.remove(hash).unwrap_or_default();
+        self.ready.extend(awaited.tips);
     }
-}
-
-/// Asks for a block that nobody was asked for yet.
-fn ask(hash: &str, awaited: &mut Awaited) -> Option<Question> {
-    if awaited.asked > 0 {
-        return None;
-    }
-    again(hash, awaited)
-}
-
-/// Asks the latest node known to have the block: the others may have gone meanwhile.
-fn again(hash: &str, awaited: &mut Awaited) -> Option<Question> {
-    let node = if awaited.asked == 0 {
-        awaited.holders.first().copied()
-    } else {
-        awaited.holders.pop()
-    };
-    awaited.asked += 1;
-    node.map(|node| Question {
-        node,
-        hash: hash.to_owned(),
-    })
 }
 
 #[cfg(test)]
@@ -299,17 +262,23 @@ mod tests {
         lines
     }
 
+    /// Whom the order asks for a block.
+    fn asked(order: Option<Order>) -> Option<u32> {
+        match order? {
+            Order::AskBlocks { node, .. } => Some(node.0),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_tip_waits_for_its_block_and_the_block_for_its_parents() {
         let mut c = Sequencer::new(&Premined::mine(0));
-        let question = c.tip(Nanos(10), NodeId(1), tip("b", 2)).unwrap();
-        assert_eq!(question.node, NodeId(1));
-        assert_eq!(c.tip(Nanos(11), NodeId(2), tip("b", 2)), None, "asked once");
+        assert_eq!(asked(c.tip(Nanos(10), NodeId(1), tip("b", 2))), Some(1));
+        let again = c.tip(Nanos(11), NodeId(2), tip("b", 2));
+        assert_eq!(asked(again), None, "asked once");
         assert_eq!(lines(&mut c), Vec::<String>::new());
-        assert_eq!(
-            c.answered("b", vec![facts("b", "a", 2), facts("a", "g", 1)]),
-            None
-        );
+        let blocks = vec![facts("b", "a", 2), facts("a", "g", 1)];
+        assert_eq!(asked(c.answered("b", blocks)), None);
         assert_eq!(
             lines(&mut c),
             [
@@ -319,7 +288,7 @@ mod tests {
                 "11 tip b of 2"
             ]
         );
-        assert_eq!(c.tip(Nanos(12), NodeId(3), tip("a", 1)), None);
+        assert_eq!(asked(c.tip(Nanos(12), NodeId(3), tip("a", 1))), None);
         assert_eq!(lines(&mut c), ["12 tip a of 3"]);
     }
 
@@ -329,9 +298,9 @@ mod tests {
         c.mining();
         let question = c.tip(Nanos(10), NodeId(4), tip("a", 1));
         assert!(question.is_some());
-        assert_eq!(c.answered("a", vec![facts("a", "g", 1)]), None);
+        assert_eq!(asked(c.answered("a", vec![facts("a", "g", 1)])), None);
         assert_eq!(lines(&mut c), Vec::<String>::new());
-        assert_eq!(c.mined(Nanos(9), NodeId(3), Some("a".into())), None);
+        assert_eq!(asked(c.mined(Nanos(9), NodeId(3), Some("a".into()))), None);
         assert_eq!(lines(&mut c), ["9 block a by Some(3)", "10 tip a of 4"]);
     }
 
@@ -340,8 +309,8 @@ mod tests {
         let mut c = Sequencer::new(&Premined::mine(0));
         c.mining();
         assert!(c.tip(Nanos(10), NodeId(4), tip("a", 1)).is_some());
-        assert_eq!(c.answered("a", vec![facts("a", "g", 1)]), None);
-        assert_eq!(c.mined(Nanos(20), NodeId(3), None), None);
+        assert_eq!(asked(c.answered("a", vec![facts("a", "g", 1)])), None);
+        assert_eq!(asked(c.mined(Nanos(20), NodeId(3), None)), None);
         assert_eq!(lines(&mut c), ["10 block a by None", "10 tip a of 4"]);
     }
 
@@ -349,12 +318,10 @@ mod tests {
     fn another_holder_is_asked_when_the_first_cannot_tell() {
         let mut c = Sequencer::new(&Premined::mine(0));
         assert!(c.tip(Nanos(10), NodeId(1), tip("a", 1)).is_some());
-        assert_eq!(c.tip(Nanos(11), NodeId(2), tip("a", 1)), None);
-        let second = c.answered("a", vec![]).unwrap();
-        assert_eq!(second.node, NodeId(2));
-        let third = c.answered("a", vec![]).unwrap();
-        assert_eq!(third.node, NodeId(1));
-        assert_eq!(c.answered("a", vec![]), None, "nobody is left");
+        assert_eq!(asked(c.tip(Nanos(11), NodeId(2), tip("a", 1))), None);
+        assert_eq!(asked(c.answered("a", vec![])), Some(2));
+        assert_eq!(asked(c.answered("a", vec![])), Some(1));
+        assert_eq!(asked(c.answered("a", vec![])), None, "nobody is left");
         assert_eq!(lines(&mut c), ["10 tip a of 1", "11 tip a of 2"]);
     }
 
@@ -364,7 +331,7 @@ mod tests {
         c.mining();
         assert!(c.tip(Nanos(10), NodeId(1), tip("a", 1)).is_some());
         assert!(c.tip(Nanos(11), NodeId(2), tip("x", 1)).is_some());
-        assert_eq!(c.answered("a", vec![facts("a", "g", 1)]), None);
+        assert_eq!(asked(c.answered("a", vec![facts("a", "g", 1)])), None);
         c.finish();
         assert_eq!(
             lines(&mut c),

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use peerlab_link::proto::{APPLY_TAG_MIN, Action, NodeUsage, ProcessOp, Timed};
 use peerlab_link::{Change, Nanos, NodeId};
 
-use super::{
-    BlockFacts, Command, Conductor, Fidelity, Input, LedgerState, Observation, Order, PeerSums,
-    Setup, Venue,
-};
+use super::{BlockFacts, Command, Conductor, Input, Observation, Order, Setup, Venue};
 use crate::check::story::{Story, secs};
-use crate::event::{HostFacts, Tip, What};
+use crate::event::{HostFacts, LedgerState, Tip, What};
+use crate::experiment::Down;
 use crate::ledger::Premined;
 use crate::plan::Plan;
-use crate::plan::spec::{Down, Outage, Work, WorkloadAction};
+use crate::plan::spec::{Outage, Work, WorkloadAction};
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);
@@ -461,25 +459,17 @@ fn the_end_waits_for_every_account() {
         scene.time(90.0),
         ["measure 0+2", "count", "ask 0+2 for state"]
     );
-    let counters = Observation::Counters {
-        nodes: Vec::new(),
-        fidelity: Some(Fidelity::default()),
-    };
-    assert_eq!(
-        scene.see(90.1, counters),
-        ["90.1: traffic", "90.1: fidelity"]
-    );
+    let counters = Observation::Counters { nodes: Vec::new() };
+    assert_eq!(scene.see(90.1, counters), ["90.1: traffic"]);
     for node in [A, C] {
         let usage = NodeUsage::default();
         scene.see(90.1, Observation::Usage { node, usage });
-        let sums = PeerSums::default();
-        scene.see(90.2, Observation::Peers { node, sums });
         let state = LedgerState {
             tip: tip("new"),
             muhash: None,
         };
         assert!(!scene.0.is_over());
-        let ledger = Observation::Ledger { node, state };
+        let ledger = Observation::Recorded(What::Ledger { node, state });
         assert_eq!(scene.see(90.2, ledger), ["90.2: ledger"]);
         scene.see(90.2, Observation::Accounted);
     }

@@ -1,6 +1,6 @@
 //! RunEvents: the one schema between engines on one side and checks and report on the other,
 //! and the file that holds them.
 
-pub mod run_event;
+mod run_event;
 
-pub use run_event::{FORMAT, HostFacts, RunEvent, Tip, What};
+pub use run_event::{FORMAT, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use peerlab_link::proto::{DropReason, Lateness, NodeCounters, NodeUsage};
+use peerlab_link::proto::{Lateness, NodeCounters, NodeUsage};
 use peerlab_link::{Nanos, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::spec::Down;
+use crate::experiment::Down;
 
 /// The format of records that is written. What it has more than the first, lines on the values of
 /// nodes, older records lack, so that they are read as well.
@@ -32,21 +32,7 @@ pub struct RunEvent {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// First line.
-    Started {
-        /// Format of the record, [`FORMAT`]; the first one did not say so.
-        #[serde(default = "first_format")]
-        format: u32,
-        /// `docker`, `local` or `sim`.
-        engine: String,
-        /// Version of Peerlab.
-        version: String,
-        /// Wall clock at `go`, nanoseconds since the Unix epoch.
-        unix_nanos: u64,
-        /// From the first create to all gates open.
-        bring_up: Nanos,
-        /// Hash and height of the pre-mined tip that every node starts from.
-        base: Tip,
-    },
+    Started(Started),
     /// Where it runs. Second line.
     Host(HostFacts),
     /// A phase begins.
@@ -123,14 +109,8 @@ pub enum What {
     /// A node's own counters, near the end and now and then.
     Peers {
         node: NodeId,
-        /// Connections that it opened.
-        outbound: u32,
-        /// Connections that it accepted.
-        inbound: u32,
-        /// Bytes sent over all its current connections, by message type.
-        sent: BTreeMap<String, u64>,
-        /// Bytes received, likewise.
-        received: BTreeMap<String, u64>,
+        #[serde(flatten)]
+        sums: PeerSums,
     },
     /// What a node's gate measured inside its node, at the end.
     Usage {
@@ -150,16 +130,32 @@ pub enum What {
     /// has no such line, and fails the check.
     Ledger {
         node: NodeId,
-        /// Its best block.
-        tip: Tip,
-        /// `gettxoutsetinfo muhash`, where the probe can tell.
-        muhash: Option<String>,
+        #[serde(flatten)]
+        state: LedgerState,
     },
     /// Last line. A run without it was killed, or its engine failed.
     Ended {
         /// Whether the run was cut short by an interrupt.
         interrupted: bool,
     },
+}
+
+/// How a run began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Format of the record, [`FORMAT`]; the first one did not say so.
+    #[serde(default = "first_format")]
+    pub format: u32,
+    /// `docker`, `local` or `sim`; for showing only, no check may ask.
+    pub engine: String,
+    /// Version of Peerlab.
+    pub version: String,
+    /// Wall clock at `go`, nanoseconds since the Unix epoch.
+    pub unix_nanos: u64,
+    /// From the first create to all gates open.
+    pub bring_up: Nanos,
+    /// Hash and height of the pre-mined tip that every node starts from.
+    pub base: Tip,
 }
 
 /// What the nodes run on: the engine's host, which need not be the harness'. What is not known
@@ -188,7 +184,24 @@ pub struct Tip {
     pub height: u32,
 }
 
-/// Drop counters by reason, for readers of events.
-pub fn drops_of(counters: &NodeCounters, reason: DropReason) -> u64 {
-    counters.drops[reason as usize]
+/// A node's peers, summed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerSums {
+    /// Connections that it opened.
+    pub outbound: u32,
+    /// Connections that it accepted.
+    pub inbound: u32,
+    /// Bytes sent over all its current connections, by message type.
+    pub sent: BTreeMap<String, u64>,
+    /// Bytes received, likewise.
+    pub received: BTreeMap<String, u64>,
+}
+
+/// A node's ledger state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerState {
+    /// The best block that the state belongs to.
+    pub tip: Tip,
+    /// Hash of the set of unspent outputs (`gettxoutsetinfo muhash`), where the probe can tell.
+    pub muhash: Option<String>,
 }

@@ -61,6 +61,12 @@ impl Plan {
     pub fn end(&self) -> Nanos {
         self.phases.last().map_or(Nanos::ZERO, |p| p.end)
     }
+
+    /// The name of a node, or its number where the plan has no such node.
+    pub fn node_name(&self, id: NodeId) -> String {
+        let node = self.nodes.get(id.index());
+        node.map_or_else(|| format!("node {id}"), |node| node.name.clone())
+    }
 }
 
 /// A named stretch of the run.

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use peerlab_node::Machine;
 use peerlab_node::peers::BytesByCommand;
 
-use peerlab_core::conduct::{LedgerState, PeerSums};
-use peerlab_core::event::Tip;
+use peerlab_core::event::{LedgerState, PeerSums, Tip};
 
 /// Its connections, and their bytes by message type.
 pub fn peers(machine: &Machine) -> PeerSums {

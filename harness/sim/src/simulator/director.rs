@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bitcoin::{Address, BlockHash, ScriptBuf, Transaction};
-use peerlab_link::proto::{Action, ProcessOp};
+use peerlab_link::proto::{Action, Lateness, ProcessOp};
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::chain::template::mine;
 
@@ -14,10 +14,10 @@ use super::account;
 use super::program::{EPOCH_SECS, Programs};
 use super::shard::{self, Observed, Shard, Simulated};
 use super::worker_pool::WorkerPool;
-use peerlab_core::conduct::{Conductor, Fidelity, Input, Observation, Order, Setup, Venue};
+use peerlab_core::conduct::{Conductor, Input, Observation, Order, Setup, Venue};
 use peerlab_core::conduct::{Observer, Stage, Stop, interrupted};
 use peerlab_core::error::{Explain, Kind, Result};
-use peerlab_core::event::{HostFacts, Tip};
+use peerlab_core::event::{HostFacts, Tip, What};
 use peerlab_core::ledger::{self, Premined};
 use peerlab_core::plan::Plan;
 
@@ -176,12 +176,12 @@ impl Director<'_> {
                 } => {
                     let transaction = Arc::new(payment.transaction.clone());
                     let refused = self.submit(node, transaction);
-                    self.observed(Observation::Submitted {
+                    self.observed(Observation::Recorded(What::Transaction {
                         node,
                         txid: payment.id.clone(),
                         double_spend,
                         refused,
-                    });
+                    }));
                 }
                 // Every block is told of before the first tip on it: there is no more to know.
                 Order::AskBlocks { hash, .. } => self.observed(Observation::Blocks {
@@ -247,10 +247,14 @@ impl Director<'_> {
 
     fn count(&mut self) {
         let nodes = self.pool.counters();
+        self.observed(Observation::Counters { nodes });
         // There is no host that could be too slow; once is enough to say so.
-        let last = self.conductor.accounted().is_some();
-        let fidelity = last.then(Fidelity::default);
-        self.observed(Observation::Counters { nodes, fidelity });
+        if self.conductor.accounted().is_some() {
+            self.observed(Observation::Recorded(What::Fidelity {
+                lateness: Lateness::default(),
+                cpu_pressure: None,
+            }));
+        }
     }
 
     /// What nodes tell of themselves.
@@ -258,17 +262,14 @@ impl Director<'_> {
         if let Some((done, total)) = self.conductor.accounted() {
             self.observer.stage(Stage::Collecting { done, total });
         }
-        let now = self.pool.now();
         let mut known = account::KnownStates::default();
         for &node in nodes {
             if let Some(machine) = self.pool.shard_of(node).running(node) {
                 let sums = account::peers(machine);
-                let peers = Observation::Peers { node, sums };
-                self.conductor.handle(now, Input::Observed(peers));
-                if with_ledger {
-                    let state = account::ledger(machine, &mut known);
-                    let ledger = Observation::Ledger { node, state };
-                    self.conductor.handle(now, Input::Observed(ledger));
+                let state = with_ledger.then(|| account::ledger(machine, &mut known));
+                self.observed(Observation::Recorded(What::Peers { node, sums }));
+                if let Some(state) = state {
+                    self.observed(Observation::Recorded(What::Ledger { node, state }));
                 }
             }
             self.observed(Observation::Accounted);

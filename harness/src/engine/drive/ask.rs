@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::dial::Dialer;
 use crate::probe::{Ledger, Probe, ProbeError};
 use peerlab_core::conduct::{BlockFacts, KnownBlocks, Observation};
+use peerlab_core::event::What;
 use peerlab_core::ledger::Payment;
 
 /// How long a workload action may take, connecting included.
@@ -44,12 +45,12 @@ pub async fn submit(
         ledger_of(&mut *probe)?.submit(&payment).await
     })
     .await;
-    Observation::Submitted {
+    Observation::Recorded(What::Transaction {
         node,
         txid: payment.id.clone(),
         double_spend,
         refused: result.err().map(|e| e.to_string()),
-    }
+    })
 }
 
 /// Asks for a block and for those of its ancestors that are unknown.
@@ -84,11 +85,11 @@ pub async fn account(dialer: Dialer, node: NodeId, ledger: bool) -> Vec<Observat
         let mut probe = dialer.probe(node).await?;
         if let Some(chain) = probe.chain() {
             let sums = chain.peers().await?;
-            seen.push(Observation::Peers { node, sums });
+            seen.push(Observation::Recorded(What::Peers { node, sums }));
         }
         if ledger && let Some(ledger) = probe.ledger() {
             let state = ledger.state().await?;
-            seen.push(Observation::Ledger { node, state });
+            seen.push(Observation::Recorded(What::Ledger { node, state }));
         }
         Ok(())
     })

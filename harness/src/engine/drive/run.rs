@@ -19,9 +19,10 @@ use super::report::Report;
 use super::watch::Followed;
 use super::{ask, sample, start, watch as watcher};
 use crate::engine::Engine;
-use peerlab_core::conduct::{Conductor, Fidelity, Input, Observation, Order, Setup, Venue};
+use peerlab_core::conduct::{Conductor, Input, Observation, Order, Setup, Venue};
 use peerlab_core::conduct::{Observer, Stage, interrupted};
 use peerlab_core::error::{Kind, Result};
+use peerlab_core::event::What;
 use peerlab_core::ledger::Premined;
 use peerlab_core::plan::Plan;
 
@@ -318,12 +319,13 @@ impl<'a, E: Engine> Run<'a, E> {
             FromFabric::GateLost { t, node, reason } => (t, Input::Lost { node, reason }),
             FromFabric::Counters { t, nodes, lateness } => {
                 let local = self.drive.engine.shares_host();
-                let fidelity = Some(Fidelity {
+                let fidelity = What::Fidelity {
                     lateness,
                     cpu_pressure: local.then(sample::cpu_pressure).flatten(),
-                });
-                let counters = Observation::Counters { nodes, fidelity };
-                (t, Input::Observed(counters))
+                };
+                let counters = Observation::Counters { nodes };
+                self.conductor.handle(t, Input::Observed(counters));
+                (t, Input::Observed(Observation::Recorded(fidelity)))
             }
             FromFabric::Usage { t, node, usage } => {
                 (t, Input::Observed(Observation::Usage { node, usage }))

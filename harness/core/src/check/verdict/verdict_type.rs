@@ -6,17 +6,18 @@ use serde::Serialize;
 use crate::experiment::Expectation;
 
 /// What came of an expectation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Held,
     Failed,
     /// There was nothing to hold it against. Counts as failed.
+    #[default]
     NotMeasured,
 }
 
 /// An expectation and what came of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Verdict {
     /// The check, by its name in the experiment file.
     pub check: &'static str,
@@ -40,46 +41,53 @@ pub struct Verdict {
     pub sentence: String,
 }
 
+/// What came of it is made first, and then set [`Verdict::on`] its expectation.
 impl Verdict {
-    /// On this expectation, with nothing measured yet.
-    pub(super) fn on(expectation: &Expectation) -> Verdict {
+    pub(super) fn on(self, expectation: &Expectation) -> Verdict {
         Verdict {
             check: expectation.key(),
             expectation: expectation.title(),
-            status: Status::NotMeasured,
-            measured: None,
             bound: expectation.bound(),
-            missed_by: None,
-            nodes: Vec::new(),
-            at_ns: None,
-            regardless_of_host: false,
-            sentence: String::new(),
+            ..self
         }
     }
 
-    pub(super) fn held(mut self, measured: String, sentence: String) -> Verdict {
-        self.status = Status::Held;
-        self.measured = Some(measured);
-        self.sentence = sentence;
-        self
+    pub(super) fn held(measured: String, sentence: String) -> Verdict {
+        Verdict {
+            status: Status::Held,
+            measured: Some(measured),
+            sentence,
+            ..Verdict::default()
+        }
     }
 
-    pub(super) fn failed(mut self, measured: String, sentence: String) -> Verdict {
-        self.status = Status::Failed;
-        self.measured = Some(measured);
-        self.sentence = sentence;
-        self
+    pub(super) fn failed(measured: String, missed_by: String, sentence: String) -> Verdict {
+        Verdict {
+            status: Status::Failed,
+            measured: Some(measured),
+            missed_by: Some(missed_by),
+            sentence,
+            ..Verdict::default()
+        }
     }
 
-    pub(super) fn not_measured(mut self, sentence: impl Into<String>) -> Verdict {
-        self.status = Status::NotMeasured;
-        self.sentence = sentence.into();
-        self
+    /// Held, unless it was missed: by how much, and how the story then ends.
+    pub(super) fn told(
+        measured: String,
+        story: String,
+        missed: Option<(String, String)>,
+    ) -> Verdict {
+        match missed {
+            None => Verdict::held(measured, format!("{story}.")),
+            Some((by, end)) => Verdict::failed(measured, by, format!("{story}{end}.")),
+        }
     }
 
-    pub(super) fn missed_by(mut self, missed_by: String) -> Verdict {
-        self.missed_by = Some(missed_by);
-        self
+    pub(super) fn not_measured(sentence: impl Into<String>) -> Verdict {
+        Verdict {
+            sentence: sentence.into(),
+            ..Verdict::default()
+        }
     }
 
     pub(super) fn look_at(mut self, nodes: Vec<String>, at: Option<Nanos>) -> Verdict {

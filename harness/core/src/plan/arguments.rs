@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use peerlab_link::NodeId;
 
 use super::place::address;
-use super::spec::{Image, Peers};
+use super::spec::Peers;
+use crate::experiment::Image;
 use crate::topology::template::{PREMINED_PATH, Values, fill};
 use crate::topology::{Group, RPC_PORT};
 
@@ -38,8 +39,8 @@ pub struct Subject<'a> {
 
 /// The whole argument list of a node's entrypoint.
 pub fn arguments(subject: &Subject<'_>) -> Vec<String> {
-    let (Peers::Fixed(known) | Peers::Bootstrap(known) | Peers::Seeds(known)) = subject.peers;
-    let addresses: Vec<Ipv4Addr> = known.iter().map(|node| address(*node)).collect();
+    let known = subject.peers.known().iter();
+    let addresses: Vec<Ipv4Addr> = known.map(|node| address(*node)).collect();
     let values = Values {
         name: subject.name,
         index: subject.index,

@@ -7,10 +7,9 @@
 use peerlab_link::{Nanos, NodeId};
 
 use super::chance::Chance;
-use super::down::Span;
 use super::sample::{draw, residual};
-use crate::experiment::PERIOD_MIN;
-use crate::plan::spec::Down;
+use super::spec::Outage;
+use crate::experiment::{Down, PERIOD_MIN};
 use crate::topology::Renewal;
 
 /// Those of a rule's nodes that come and go; the always-on part has been drawn and left out.
@@ -24,17 +23,24 @@ pub fn churning(rule: &Renewal, nodes: &[NodeId], chance: &mut Chance) -> Vec<No
 
 /// When one node is down, from `go` until `end`. Its last outage ends there at the latest; one
 /// that would be shorter than [`PERIOD_MIN`] for that is left out.
-pub fn draw_outages(rule: &Renewal, how: Down, end: Nanos, chance: &mut Chance) -> Vec<Span> {
+pub fn draw_outages(
+    rule: &Renewal,
+    node: NodeId,
+    how: Down,
+    end: Nanos,
+    chance: &mut Chance,
+) -> Vec<Outage> {
     let (session, offline) = (rule.session.mean_ns(), rule.offline.mean_ns());
     let mut up = chance.unit() < session / (session + offline);
     let running = if up { &rule.session } else { &rule.offline };
     let mut length = residual(running, chance);
     let mut at = Nanos::ZERO;
-    let mut spans = Vec::new();
+    let mut outages = Vec::new();
     while at < end {
         let next = at.saturating_add(period(length)).min(end);
         if !up && next.saturating_sub(at) >= PERIOD_MIN {
-            spans.push(Span {
+            outages.push(Outage {
+                node,
                 start: at,
                 end: Some(next),
                 how,
@@ -44,7 +50,7 @@ pub fn draw_outages(rule: &Renewal, how: Down, end: Nanos, chance: &mut Chance) 
         length = draw(if up { &rule.session } else { &rule.offline }, chance);
         at = next;
     }
-    spans
+    outages
 }
 
 fn period(length_ns: f64) -> Nanos {
@@ -94,10 +100,11 @@ mod tests {
         ];
         const NODES: usize = 20_000;
         for rule in rules {
-            let nodes: Vec<Vec<Span>> = (0..NODES)
+            let nodes: Vec<Vec<Outage>> = (0..NODES)
                 .map(|node| {
                     draw_outages(
                         &rule,
+                        NodeId(0),
                         Down::Kill,
                         secs(200),
                         &mut Chance::new(5, &format!("churn/{node}")),
@@ -106,7 +113,7 @@ mod tests {
                 .collect();
             let theory = rule.session.mean_ns() / (rule.session.mean_ns() + rule.offline.mean_ns());
             for at in [0, 1, 10, 60, 199] {
-                let down = |spans: &&Vec<Span>| {
+                let down = |spans: &&Vec<Outage>| {
                     spans.iter().any(|span| {
                         span.start <= secs(at) && span.end.is_none_or(|end| secs(at) < end)
                     })

@@ -1,10 +1,9 @@
 //! From a topology and a seed to a plan. The same two give the same plan, byte for byte, on every
 //! machine.
 
-use peerlab_link::{Network, NodeLink};
+use peerlab_link::{Nanos, Network, NodeId, NodeLink};
 
 use super::arguments::{Subject, arguments};
-use super::chance::Chance;
 use super::discover::discover;
 use super::disturb::disturb;
 use super::down::Downtime;
@@ -12,8 +11,8 @@ use super::lottery::workload;
 use super::place::{Placement, address};
 use super::spec::{Group, Ledger, Node, Peers, Phase, Plan};
 use crate::error::Result;
+use crate::ledger::block_count;
 use crate::topology::Topology;
-use peerlab_link::{Nanos, NodeId};
 
 /// Draws everything that chance decides.
 ///
@@ -22,22 +21,22 @@ use peerlab_link::{Nanos, NodeId};
 /// partitions whose sides overlap.
 pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
     let placement = Placement::new(topology, seed);
-    let disturbances = disturb(topology, &placement, seed)?;
-    let peers = discover(topology, &placement, &disturbances.churns, seed)?;
+    let disturbances = disturb(&placement)?;
+    let peers = discover(&placement, &disturbances.churns)?;
     let downtime = Downtime::new(&disturbances.outages);
-    let nodes = nodes(topology, &placement, peers, &downtime);
-    let (workload, outputs) = workload(topology, &nodes, &disturbances.faults, &downtime, seed);
+    let nodes = nodes(&placement, peers, &downtime);
+    let (workload, outputs) = workload(&placement, &nodes, &disturbances.faults, &downtime);
     Ok(Plan {
         version: Plan::VERSION,
         name: topology.name.clone(),
         seed,
         phases: phases(topology),
         groups: topology.groups.iter().map(group).collect(),
-        network: network(topology, &placement, seed),
+        network: network(&placement),
         nodes,
         ledger: Ledger {
             block_interval: topology.ledger.block_interval(),
-            premined_blocks: Ledger::premined_blocks_for(outputs),
+            premined_blocks: block_count(outputs),
             outputs,
             filler_bytes: topology.ledger.filler_bytes,
         },
@@ -85,35 +84,22 @@ fn group(group: &crate::topology::Group) -> Group {
     }
 }
 
-fn nodes(
-    topology: &Topology,
-    placement: &Placement,
-    peers: Vec<Peers>,
-    downtime: &Downtime,
-) -> Vec<Node> {
+fn nodes(placement: &Placement<'_>, peers: Vec<Peers>, downtime: &Downtime) -> Vec<Node> {
     let mut named_by = vec![0u32; placement.count()];
-    for peers in &peers {
-        let (Peers::Fixed(known) | Peers::Bootstrap(known) | Peers::Seeds(known)) = peers;
-        for node in known {
-            named_by[node.index()] += 1;
-        }
+    for node in peers.iter().flat_map(Peers::known) {
+        named_by[node.index()] += 1;
     }
-    let firsts: Vec<usize> = (0..topology.groups.len())
-        .map(|group| topology.first_of(group))
-        .collect();
-    let node = |(index, peers): (usize, Peers)| {
-        let id = NodeId(index as u32);
-        let group_index = placement.group[index];
-        let group = &topology.groups[group_index as usize];
-        let index_in_group = (index - firsts[group_index as usize]) as u32;
-        let name = format!("{}-{index_in_group}", group.name);
+    let node = |(id, peers): (NodeId, Peers)| {
+        let group_index = placement.group[id.index()];
+        let group = &placement.topology.groups[group_index as usize];
+        let name = placement.name(id);
         let subject = Subject {
             group,
             node: id,
             name: &name,
-            index: index_in_group,
+            index: placement.index_in_group(id) as u32,
             peers: &peers,
-            named_by: named_by[index],
+            named_by: named_by[id.index()],
         };
         Node {
             args: arguments(&subject),
@@ -126,10 +112,11 @@ fn nodes(
             name,
         }
     };
-    peers.into_iter().enumerate().map(node).collect()
+    placement.all().into_iter().zip(peers).map(node).collect()
 }
 
-fn network(topology: &Topology, placement: &Placement, seed: u64) -> Network {
+fn network(placement: &Placement<'_>) -> Network {
+    let topology = placement.topology;
     let link = |id: NodeId| {
         let group = &topology.groups[placement.group[id.index()] as usize];
         let region = placement.region[id.index()];
@@ -144,7 +131,7 @@ fn network(topology: &Topology, placement: &Placement, seed: u64) -> Network {
         }
     };
     Network {
-        seed: Chance::new(seed, "network").bits(),
+        seed: placement.chance("network").bits(),
         mtu: topology.network.mtu,
         framing_bytes: topology.network.framing_bytes,
         nodes: placement.all().into_iter().map(link).collect(),

@@ -7,44 +7,29 @@ use super::graph::{Parts, edges};
 use super::place::{Chooser, Placement};
 use super::spec::Peers;
 use crate::error::{Error, Result};
-use crate::topology::{Bootstrap, Discovery, Graph, GraphKind, Topology};
+use crate::topology::{Bootstrap, Discovery, Graph, GraphKind};
 
 /// The peers of every node, by [`NodeId`]. Bootstrap nodes are drawn among those that do not
 /// come and go, as real networks keep theirs stable, where there are enough of them.
 ///
 /// # Errors
 /// A choice of nodes that cannot be met, or a random graph that did not come out connected.
-pub fn discover(
-    topology: &Topology,
-    placement: &Placement,
-    churns: &[bool],
-    seed: u64,
-) -> Result<Vec<Peers>> {
-    let mut chance = Chance::new(seed, "discovery");
-    match &topology.network.discovery {
+pub fn discover(placement: &Placement<'_>, churns: &[bool]) -> Result<Vec<Peers>> {
+    let mut chance = placement.chance("discovery");
+    let others = |known: &[NodeId], node: NodeId| {
+        let others = known.iter().copied().filter(|other| *other != node);
+        Peers::Bootstrap(others.collect())
+    };
+    let everybody = placement.all().into_iter();
+    match &placement.topology.network.discovery {
         Discovery::Pure(Bootstrap::Count(count)) => {
-            let stable = stable_nodes(placement, churns, *count as usize + 1);
-            Ok(own_bootstraps(
-                placement,
-                &stable,
-                *count as usize,
-                &mut chance,
-            ))
+            let count = *count as usize;
+            let stable = stable_nodes(placement, churns, count + 1);
+            Ok(own_bootstraps(placement, &stable, count, &mut chance))
         }
         Discovery::Pure(Bootstrap::Nodes(selection)) => {
-            let known = Chooser::new(topology, placement, chance).one(selection)?;
-            let others = |node| {
-                known
-                    .iter()
-                    .copied()
-                    .filter(|other| *other != node)
-                    .collect()
-            };
-            Ok(placement
-                .all()
-                .into_iter()
-                .map(|node| Peers::Bootstrap(others(node)))
-                .collect())
+            let known = Chooser::new(placement, chance).one(selection)?;
+            Ok(everybody.map(|node| others(&known, node)).collect())
         }
         Discovery::Pure(Bootstrap::Each(known)) => {
             let nodes = |known: &Vec<u32>| known.iter().copied().map(NodeId).collect();
@@ -60,19 +45,14 @@ pub fn discover(
                     let stable = stable_nodes(placement, churns, *count as usize);
                     chance.choose(&stable, *count as usize)
                 }
-                Bootstrap::Nodes(selection) => {
-                    Chooser::new(topology, placement, chance).one(selection)?
-                }
+                Bootstrap::Nodes(selection) => Chooser::new(placement, chance).one(selection)?,
             };
-            let peers = |node| {
-                if seeds.contains(&node) {
-                    // Seeds know each other, so that what one hears the others learn.
-                    Peers::Bootstrap(seeds.iter().copied().filter(|seed| *seed != node).collect())
-                } else {
-                    Peers::Seeds(seeds.clone())
-                }
+            let peers = |node| match seeds.contains(&node) {
+                // Seeds know each other, so that what one hears the others learn.
+                true => others(&seeds, node),
+                false => Peers::Seeds(seeds.clone()),
             };
-            Ok(placement.all().into_iter().map(peers).collect())
+            Ok(everybody.map(peers).collect())
         }
         Discovery::Graph(kind) => graph(placement, kind, &mut chance),
         Discovery::Edges(edges) => Ok(fixed(placement, edges.iter().copied())),
@@ -80,7 +60,7 @@ pub fn discover(
 }
 
 /// Nodes that never come and go, or all where those are too few.
-fn stable_nodes(placement: &Placement, churns: &[bool], at_least: usize) -> Vec<NodeId> {
+fn stable_nodes(placement: &Placement<'_>, churns: &[bool], at_least: usize) -> Vec<NodeId> {
     let stable: Vec<NodeId> = placement
         .all()
         .into_iter()
@@ -96,7 +76,7 @@ fn stable_nodes(placement: &Placement, churns: &[bool], at_least: usize) -> Vec<
 /// For each node some others of its own. The graph that they make is connected: where chance
 /// leaves parts, a node of each further part gets one address more.
 fn own_bootstraps(
-    placement: &Placement,
+    placement: &Placement<'_>,
     stable: &[NodeId],
     count: usize,
     chance: &mut Chance,
@@ -125,7 +105,7 @@ fn own_bootstraps(
     known.into_iter().map(Peers::Bootstrap).collect()
 }
 
-fn graph(placement: &Placement, kind: &GraphKind, chance: &mut Chance) -> Result<Vec<Peers>> {
+fn graph(placement: &Placement<'_>, kind: &GraphKind, chance: &mut Chance) -> Result<Vec<Peers>> {
     let count = placement.count() as u32;
     let Some(edges) = edges(&kind.graph, kind.centre, count, chance) else {
         return Err(Error::input(format!(
@@ -148,7 +128,7 @@ fn graph(placement: &Placement, kind: &GraphKind, chance: &mut Chance) -> Result
     Ok(fixed(placement, directed))
 }
 
-fn fixed(placement: &Placement, edges: impl Iterator<Item = (u32, u32)>) -> Vec<Peers> {
+fn fixed(placement: &Placement<'_>, edges: impl Iterator<Item = (u32, u32)>) -> Vec<Peers> {
     let mut known: Vec<Vec<NodeId>> = vec![Vec::new(); placement.count()];
     for (from, to) in edges {
         known[from as usize].push(NodeId(to));

@@ -3,12 +3,12 @@
 use peerlab_link::proto::{Action, Timed};
 use peerlab_link::{Change, Nanos, NodeId};
 
-use super::chance::Chance;
 use super::churn::{churning, draw_outages};
-use super::down::{Joined, Span, Spans};
-use super::place::{Chooser, Placement, node_name};
-use super::spec::{Cause, Down, Fault, FaultKind, Nodes, Outage};
-use crate::error::{Report, Result};
+use super::down::{Joined, join};
+use super::place::{Chooser, Placement};
+use super::spec::{Cause, Fault, Outage};
+use crate::error::Result;
+use crate::experiment::{Down, FaultKind, Nodes};
 use crate::topology::{self, Topology};
 
 /// Names that a label lists; of more nodes the count is told.
@@ -31,34 +31,42 @@ pub struct Disturbances {
 ///
 /// # Errors
 /// Choices of nodes that cannot be met, with their place in the file.
-pub fn disturb(topology: &Topology, placement: &Placement, seed: u64) -> Result<Disturbances> {
+pub fn disturb(placement: &Placement<'_>) -> Result<Disturbances> {
+    let topology = placement.topology;
     let mut all = Disturbances {
         churns: vec![false; placement.count()],
         ..Disturbances::default()
     };
-    let mut spans = Spans::default();
+    let mut causes: Vec<Outage> = Vec::new();
     for (index, fault) in topology.faults.iter().enumerate() {
-        let chance = Chance::new(seed, &format!("fault/{index}"));
-        let kind = draw_kind(topology, placement, fault, chance)?;
+        let kind = draw_kind(placement, fault, index)?;
         let (start, end) = (fault.start, fault.end);
         all.fault_schedule
             .extend(kind.fault_schedule(index as u32, start, end));
         if let Some(how) = kind.down() {
-            for node in kind.node_sets().iter().flatten() {
-                spans.add(*node, Span { start, end, how });
-            }
+            let outage = |node: &NodeId| Outage {
+                node: *node,
+                start,
+                end,
+                how,
+            };
+            causes.extend(kind.node_sets().iter().flatten().map(outage));
         }
         all.faults.push(Fault {
             start,
             end: end.filter(|_| kind.across().is_none()),
-            label: label(&kind, fault, |nodes| {
-                label_nodes(topology, placement, nodes)
-            }),
+            label: label(&kind, fault, |nodes| label_nodes(placement, nodes)),
             cause: Cause::Fault(kind),
         });
     }
-    add_churn(topology, placement, seed, &mut all, &mut spans)?;
-    let joined = spans.join();
+    for churn in draw_churn(placement)? {
+        for node in &churn.nodes {
+            all.churns[node.index()] = true;
+        }
+        causes.extend(&churn.outages);
+        all.faults.extend(churn_fault(placement, churn));
+    }
+    let joined = join(causes);
     all.outages = joined.iter().map(Joined::outage).collect();
     all.outages
         .sort_by_key(|outage| (outage.start, outage.node));
@@ -84,21 +92,20 @@ fn heal_all(topology: &Topology, fault_schedule: &mut Vec<Timed>) {
 
 /// Which nodes a fault means.
 fn draw_kind(
-    topology: &Topology,
-    placement: &Placement,
+    placement: &Placement<'_>,
     fault: &topology::Fault,
-    chance: Chance,
+    index: usize,
 ) -> Result<FaultKind<Nodes>> {
-    let mut chooser = Chooser::new(topology, placement, chance);
+    let mut chooser = Chooser::new(placement, placement.chance(&format!("fault/{index}")));
     let mut kind = fault.kind.try_map(|nodes| chooser.sides(nodes))?;
     kind.complete(placement.count());
     if kind.sides().is_some_and(|sides| sides.len() < 2) {
-        let report = Report {
-            causes: vec!["its only side holds all nodes".into()],
-            hint: Some("leave some nodes out, or name a second side".into()),
-            ..Report::new("this partition separates nobody")
-        };
-        return Err(topology.error_at(&fault.path.key("partition"), report));
+        return Err(placement.refusal(
+            &fault.path.key("partition"),
+            "this partition separates nobody",
+            "its only side holds all nodes".into(),
+            "leave some nodes out, or name a second side",
+        ));
     }
     Ok(kind)
 }
@@ -120,41 +127,17 @@ fn label(
     }
 }
 
-fn add_churn(
-    topology: &Topology,
-    placement: &Placement,
-    seed: u64,
-    all: &mut Disturbances,
-    spans: &mut Spans,
-) -> Result<()> {
-    let end = topology.phases.settle_start();
-    for rule in draw_churn(topology, placement, seed)? {
-        let mut going = Vec::new();
-        for (node, outages) in rule.outages {
-            all.churns[node.index()] = true;
-            going.push(node);
-            for span in outages {
-                spans.add(node, span);
-            }
-        }
-        if end > Nanos::ZERO && !going.is_empty() {
-            let label = format!(
-                "churn of {} ({})",
-                label_nodes(topology, placement, &going),
-                rule.how.word()
-            );
-            all.faults.push(Fault {
-                start: Nanos::ZERO,
-                end: Some(end),
-                cause: Cause::Churn {
-                    nodes: going,
-                    how: rule.how,
-                },
-                label,
-            });
-        }
-    }
-    Ok(())
+/// A churn rule as a fault, where anybody comes and goes by it.
+fn churn_fault(placement: &Placement<'_>, churn: DrawnChurn) -> Option<Fault> {
+    let DrawnChurn { how, nodes, .. } = churn;
+    let end = placement.topology.phases.settle_start();
+    let who = label_nodes(placement, &nodes);
+    (end > Nanos::ZERO && !nodes.is_empty()).then(|| Fault {
+        start: Nanos::ZERO,
+        end: Some(end),
+        label: format!("churn of {who} ({})", how.word()),
+        cause: Cause::Churn { nodes, how },
+    })
 }
 
 /// What a churn rule comes to.
@@ -162,77 +145,77 @@ fn add_churn(
 pub struct DrawnChurn {
     /// In which way nodes leave.
     pub how: Down,
-    /// Those that come and go, sorted, and when each is down.
-    pub outages: Vec<(NodeId, Vec<Span>)>,
+    /// Those that come and go, sorted.
+    pub nodes: Vec<NodeId>,
+    /// When they are down.
+    pub outages: Vec<Outage>,
 }
 
 /// Draws who is down when, for every rule; what is listed is taken as it is.
 ///
 /// # Errors
 /// Choices of nodes that cannot be met, and nodes in two rules.
-pub fn draw_churn(
-    topology: &Topology,
-    placement: &Placement,
-    seed: u64,
-) -> Result<Vec<DrawnChurn>> {
+pub fn draw_churn(placement: &Placement<'_>) -> Result<Vec<DrawnChurn>> {
     let mut ruled = vec![false; placement.count()];
     let mut refuse_twice = |node: NodeId, path: &topology::Path| {
         if !std::mem::replace(&mut ruled[node.index()], true) {
             return Ok(());
         }
-        let name = node_name(topology, placement, node);
-        let report = Report {
-            causes: vec![format!("`{name}` is in an earlier churn rule as well")],
-            hint: Some("let every node be in one churn rule at most".into()),
-            ..Report::new("churn rules overlap")
-        };
-        Err(topology.error_at(path, report))
+        let name = placement.name(node);
+        Err(placement.refusal(
+            path,
+            "churn rules overlap",
+            format!("`{name}` is in an earlier churn rule as well"),
+            "let every node be in one churn rule at most",
+        ))
     };
     let mut drawn = Vec::new();
-    for (index, rule) in topology.churn.iter().enumerate() {
+    for (index, rule) in placement.topology.churn.iter().enumerate() {
+        let how = rule.how;
+        let mut nodes = Vec::new();
         let mut outages = Vec::new();
         match &rule.outages {
             topology::Outages::Listed(listed) => {
                 for one in listed {
-                    refuse_twice(NodeId(one.node), &one.path)?;
-                    let span = |(start, end): &(Nanos, Nanos)| Span {
+                    let node = NodeId(one.node);
+                    refuse_twice(node, &one.path)?;
+                    nodes.push(node);
+                    outages.extend(one.times.iter().map(|(start, end)| Outage {
+                        node,
                         start: *start,
                         end: Some(*end),
-                        how: rule.how,
-                    };
-                    outages.push((NodeId(one.node), one.times.iter().map(span).collect()));
+                        how,
+                    }));
                 }
-                outages.sort_by_key(|(node, _)| *node);
+                nodes.sort_unstable();
             }
             topology::Outages::Drawn(renewal) => {
-                let chance = Chance::new(seed, &format!("churn/{index}/nodes"));
-                let nodes = Chooser::new(topology, placement, chance).one(&renewal.nodes)?;
-                for node in &nodes {
+                let chance = |of: &str| placement.chance(&format!("churn/{index}/{of}"));
+                let chosen = Chooser::new(placement, chance("nodes")).one(&renewal.nodes)?;
+                for node in &chosen {
                     refuse_twice(*node, &renewal.nodes.path)?;
                 }
-                let mut chance = Chance::new(seed, &format!("churn/{index}/always-on"));
-                for node in churning(renewal, &nodes, &mut chance) {
-                    let mut chance = Chance::new(seed, &format!("churn/{index}/node/{node}"));
-                    let end = topology.phases.settle_start();
-                    outages.push((node, draw_outages(renewal, rule.how, end, &mut chance)));
+                nodes = churning(renewal, &chosen, &mut chance("always-on"));
+                let end = placement.topology.phases.settle_start();
+                for node in &nodes {
+                    let mut chance = chance(&format!("node/{node}"));
+                    outages.extend(draw_outages(renewal, *node, how, end, &mut chance));
                 }
             }
         }
         drawn.push(DrawnChurn {
-            how: rule.how,
+            how,
+            nodes,
             outages,
         });
     }
     Ok(drawn)
 }
 
-fn label_nodes(topology: &Topology, placement: &Placement, nodes: &[NodeId]) -> String {
+fn label_nodes(placement: &Placement<'_>, nodes: &[NodeId]) -> String {
     if nodes.len() > NAMES_IN_LABEL_MAX {
         return format!("{} nodes", nodes.len());
     }
-    let names: Vec<String> = nodes
-        .iter()
-        .map(|node| node_name(topology, placement, *node))
-        .collect();
+    let names: Vec<String> = nodes.iter().map(|node| placement.name(*node)).collect();
     names.join(", ")
 }

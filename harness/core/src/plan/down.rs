@@ -14,94 +14,60 @@ use crate::experiment::{Down, PERIOD_MIN};
 /// what its kernel still sends (FIN, RST) is dropped.
 const VANISH_KILL_DELAY: Nanos = Nanos::from_millis(100);
 
-/// One cause for one node to be down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// From when; zero means that the node does not start at `go`.
-    pub start: Nanos,
-    /// Until when; `None` is for good.
-    pub end: Option<Nanos>,
-    /// In which way.
-    pub how: Down,
-}
-
-/// All causes, by node.
-#[derive(Clone, Debug, Default)]
-pub struct Spans(BTreeMap<NodeId, Vec<Span>>);
-
-impl Spans {
-    /// Adds a cause.
-    pub fn add(&mut self, node: NodeId, span: Span) {
-        self.0.entry(node).or_default().push(span);
-    }
-
-    /// Joins what overlaps, or leaves no time between for the program to start.
-    pub fn join(&self) -> Vec<Joined> {
-        let mut joined: Vec<Joined> = Vec::new();
-        for (node, spans) in &self.0 {
-            let mut spans = spans.clone();
-            spans.sort_by_key(|span| (span.start, span.end.is_none(), span.end));
-            let mut current: Option<Joined> = None;
-            for span in spans {
-                match &mut current {
-                    Some(open)
-                        if open
-                            .end
-                            .is_none_or(|end| span.start < end.saturating_add(PERIOD_MIN)) =>
-                    {
-                        open.end = match (open.end, span.end) {
-                            (Some(a), Some(b)) => Some(a.max(b)),
-                            _ => None,
-                        };
-                        open.spans.push(span);
-                    }
-                    _ => joined.extend(current.replace(Joined {
-                        node: *node,
-                        end: span.end,
-                        spans: vec![span],
-                    })),
-                }
+/// Joins causes for nodes to be down that overlap, or leave no time between for the program to
+/// start. Sorted by node and start.
+pub fn join(mut causes: Vec<Outage>) -> Vec<Joined> {
+    causes.sort_by_key(|cause| (cause.node, cause.start, cause.end.is_none(), cause.end));
+    let mut joined: Vec<Joined> = Vec::new();
+    for cause in causes {
+        let too_soon = |end: Nanos| cause.start < end.saturating_add(PERIOD_MIN);
+        match joined.last_mut() {
+            Some(open) if open.node() == cause.node && open.end.is_none_or(too_soon) => {
+                open.end = open.end.zip(cause.end).map(|(a, b)| a.max(b));
+                open.causes.push(cause);
             }
-            joined.extend(current);
+            _ => joined.push(Joined {
+                end: cause.end,
+                causes: vec![cause],
+            }),
         }
-        joined
     }
+    joined
 }
 
 /// A stretch in which a node is down, with all its causes in the order of their start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
-    node: NodeId,
     end: Option<Nanos>,
-    spans: Vec<Span>,
+    causes: Vec<Outage>,
 }
 
 impl Joined {
-    fn start(&self) -> Nanos {
-        self.spans[0].start
+    fn node(&self) -> NodeId {
+        self.causes[0].node
     }
 
     /// The first cause that ends the program.
-    fn death(&self) -> Option<&Span> {
+    fn death(&self) -> Option<&Outage> {
         // A node that does not start at `go` is down, not frozen.
-        let dead = |span: &&Span| span.how != Down::Freeze || span.start == Nanos::ZERO;
-        self.spans.iter().find(dead)
+        let dead = |cause: &&Outage| cause.how != Down::Freeze || cause.start == Nanos::ZERO;
+        self.causes.iter().find(dead)
     }
 
     /// As the plan tells it.
     pub fn outage(&self) -> Outage {
         Outage {
-            node: self.node,
-            start: self.start(),
             end: self.end,
-            how: self.death().unwrap_or(&self.spans[0]).how,
+            how: self.death().unwrap_or(&self.causes[0]).how,
+            ..self.causes[0]
         }
     }
 
     /// What is done to the node, in order of time. The program is ended once, by the first cause
     /// that does; it starts again when the last cause lets it go.
     pub fn actions(&self) -> Vec<Timed> {
-        let node = self.node;
+        let node = self.node();
+        let first = &self.causes[0];
         let process = |at, op| Timed {
             at,
             action: Action::Process { node, op },
@@ -112,50 +78,44 @@ impl Joined {
         };
         let mut actions = Vec::new();
         let death = self.death();
-        let frozen = self.spans[0].how == Down::Freeze && self.start() > Nanos::ZERO;
+        let frozen = first.how == Down::Freeze && first.start > Nanos::ZERO;
         if frozen {
-            actions.push(process(self.start(), ProcessOp::Freeze));
+            actions.push(process(first.start, ProcessOp::Freeze));
         }
-        let vanish = self
-            .spans
-            .iter()
-            .find(|span| span.how == Down::Vanish && span.start > Nanos::ZERO);
+        let mut silenced = false;
         if let Some(death) = death.filter(|death| death.start > Nanos::ZERO) {
+            let vanishes = |cause: &&Outage| cause.how == Down::Vanish && cause.start > Nanos::ZERO;
+            let vanish = self.causes.iter().find(vanishes);
             if let Some(vanish) = vanish.filter(|vanish| vanish.start <= death.start) {
                 actions.push(link(vanish.start, Change::Silence { node }));
+                silenced = true;
             }
-            match death.how {
-                Down::Vanish => actions.push(process(
-                    death.start.saturating_add(VANISH_KILL_DELAY),
-                    ProcessOp::Kill,
-                )),
+            let (after, op) = match death.how {
+                Down::Vanish => (VANISH_KILL_DELAY, ProcessOp::Kill),
                 // A frozen program cannot stop politely.
-                Down::Stop if !frozen => actions.push(process(death.start, ProcessOp::Stop)),
-                _ => actions.push(process(death.start, ProcessOp::Kill)),
-            }
+                Down::Stop if !frozen => (Nanos::ZERO, ProcessOp::Stop),
+                _ => (Nanos::ZERO, ProcessOp::Kill),
+            };
+            actions.push(process(death.start.saturating_add(after), op));
         }
         let Some(end) = self.end else {
             return actions;
         };
-        if actions
-            .iter()
-            .any(|timed| matches!(timed.action, Action::Link(Change::Silence { .. })))
-        {
+        if silenced {
             actions.push(link(end, Change::Unsilence { node }));
         }
-        match death {
-            None => actions.push(process(end, ProcessOp::Thaw)),
-            Some(death) => {
-                // It may have been stopping all the time until now.
-                if death.how == Down::Stop && death.start > Nanos::ZERO {
-                    actions.push(process(end, ProcessOp::Kill));
-                }
-                if self.spans.iter().any(|span| span.how == Down::Replace) {
-                    actions.push(process(end, ProcessOp::Wipe));
-                }
-                actions.push(process(end, ProcessOp::Start));
-            }
+        let Some(death) = death else {
+            actions.push(process(end, ProcessOp::Thaw));
+            return actions;
+        };
+        // It may have been stopping all the time until now.
+        if death.how == Down::Stop && death.start > Nanos::ZERO {
+            actions.push(process(end, ProcessOp::Kill));
         }
+        if self.causes.iter().any(|cause| cause.how == Down::Replace) {
+            actions.push(process(end, ProcessOp::Wipe));
+        }
+        actions.push(process(end, ProcessOp::Start));
         actions
     }
 }
@@ -193,8 +153,9 @@ mod tests {
 
     use super::*;
 
-    fn span(start: u64, end: Option<u64>, how: Down) -> Span {
-        Span {
+    fn span(start: u64, end: Option<u64>, how: Down) -> Outage {
+        Outage {
+            node: NodeId(0),
             start: Nanos::from_secs(start),
             end: end.map(Nanos::from_secs),
             how,
@@ -202,11 +163,7 @@ mod tests {
     }
 
     /// What is done to one node, as `second op`.
-    fn story(spans: &[Span]) -> Vec<String> {
-        let mut all = Spans::default();
-        for span in spans {
-            all.add(NodeId(0), *span);
-        }
+    fn story(spans: &[Outage]) -> Vec<String> {
         let told = |timed: Timed| {
             let what = match timed.action {
                 Action::Process { op, .. } => format!("{op:?}"),
@@ -216,7 +173,7 @@ mod tests {
             };
             format!("{} {what}", timed.at.as_secs_f64())
         };
-        all.join()
+        join(spans.to_vec())
             .iter()
             .flat_map(Joined::actions)
             .map(told)
@@ -264,7 +221,7 @@ mod tests {
         assert_eq!(story(&[kill, next]), ["5 Kill", "11 Start"]);
     }
 
-    fn any_span() -> impl Strategy<Value = Span> {
+    fn any_span() -> impl Strategy<Value = Outage> {
         let how = prop_oneof![
             Just(Down::Kill),
             Just(Down::Vanish),
@@ -279,11 +236,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_program_runs_exactly_when_no_cause_holds_it_down(spans in proptest::collection::vec(any_span(), 0..8)) {
-            let mut all = Spans::default();
-            for span in &spans {
-                all.add(NodeId(0), *span);
-            }
-            let joined = all.join();
+            let joined = join(spans.clone());
             let outages: Vec<Outage> = joined.iter().map(Joined::outage).collect();
             let downtime = Downtime::new(&outages);
             let fault_schedule: Vec<Timed> = joined.iter().flat_map(Joined::actions).collect();

@@ -11,8 +11,10 @@ use peerlab_link::{Nanos, NodeId};
 
 use super::chance::Chance;
 use super::down::Downtime;
+use super::place::Placement;
 use super::sample::exponential;
 use super::spec::{Fault, Node, Work, WorkloadAction};
+use crate::experiment::FaultKind;
 use crate::topology::{self, Blocks, Topology, Transactions};
 
 /// Longest time without blocks and transactions at the start.
@@ -29,21 +31,18 @@ const PAYER_DRAWS_MAX: usize = 50;
 
 /// Everything done over RPC, sorted by time, and how many outputs it spends.
 pub fn workload(
-    topology: &Topology,
+    placement: &Placement<'_>,
     nodes: &[Node],
     faults: &[Fault],
     downtime: &Downtime,
-    seed: u64,
 ) -> (Vec<WorkloadAction>, u32) {
-    let mut actions = blocks(topology, nodes, downtime, seed);
+    let mut actions = blocks(placement, nodes, downtime);
     let mut outputs = 0;
-    for (index, fault) in topology.faults.iter().enumerate() {
-        let across = fault
-            .kind
-            .across()
-            .and_then(|partition| faults.get(partition));
+    for (index, fault) in faults.iter().enumerate() {
+        let across = fault.kind().and_then(FaultKind::across);
+        let across = across.and_then(|partition| faults.get(partition));
         if let Some([first, second, ..]) = across.and_then(Fault::sides) {
-            let mut chance = Chance::new(seed, &format!("double-spend/{index}"));
+            let mut chance = placement.chance(&format!("double-spend/{index}"));
             let mut side = |nodes: &[NodeId]| candidates(nodes, fault.start, downtime, &mut chance);
             let work = Work::DoubleSpend {
                 fault: index as u32,
@@ -57,7 +56,7 @@ pub fn workload(
             outputs += 1;
         }
     }
-    for (at, node) in payments(topology, nodes, downtime, seed) {
+    for (at, node) in payments(placement, nodes, downtime) {
         let work = Work::Transaction {
             node,
             output: outputs,
@@ -86,12 +85,8 @@ fn finish(topology: &Topology) -> (Nanos, Nanos) {
     (last.saturating_sub(quiet(topology)), last)
 }
 
-fn blocks(
-    topology: &Topology,
-    nodes: &[Node],
-    downtime: &Downtime,
-    seed: u64,
-) -> Vec<WorkloadAction> {
+fn blocks(placement: &Placement<'_>, nodes: &[Node], downtime: &Downtime) -> Vec<WorkloadAction> {
+    let topology = placement.topology;
     let mine = |at, node| WorkloadAction {
         at,
         work: Work::Mine { node },
@@ -104,7 +99,7 @@ fn blocks(
         }
         Blocks::Every(interval) => *interval,
     };
-    let mut chance = Chance::new(seed, "blocks");
+    let mut chance = placement.chance("blocks");
     let (end, last) = finish(topology);
     let mut actions = Vec::new();
     let everybody = Weighted::new(nodes.iter());
@@ -160,11 +155,11 @@ impl Weighted {
 
 /// When somebody pays, and at which node: one that is up then, as people do.
 fn payments(
-    topology: &Topology,
+    placement: &Placement<'_>,
     nodes: &[Node],
     downtime: &Downtime,
-    seed: u64,
 ) -> Vec<(Nanos, NodeId)> {
+    let topology = placement.topology;
     let per_second = match &topology.ledger.transactions {
         Transactions::PerSecond(per_second) => *per_second,
         Transactions::Listed(listed) => {
@@ -175,16 +170,17 @@ fn payments(
     if per_second <= 0.0 || nodes.is_empty() {
         return Vec::new();
     }
-    let mut chance = Chance::new(seed, "transactions");
+    let mut chance = placement.chance("transactions");
     let (end, _) = finish(topology);
     let times = arrivals(1e9 / per_second, begin(topology), end, &mut chance);
+    let mut drawn = || nodes[chance.below(nodes.len())].id;
     let mut payer = |at| {
-        let mut node = nodes[chance.below(nodes.len())].id;
+        let mut node = drawn();
         for _ in 1..PAYER_DRAWS_MAX {
             if downtime.is_up(node, at) {
                 break;
             }
-            node = nodes[chance.below(nodes.len())].id;
+            node = drawn();
         }
         (at, node)
     };

@@ -5,26 +5,30 @@ use std::net::Ipv4Addr;
 use peerlab_link::NodeId;
 
 use super::chance::Chance;
-use crate::error::{Report, Result};
-use crate::topology::{Places, Selection, Stock, Term, Topology};
+use crate::error::{Error, Report, Result};
+use crate::topology::{Path, Places, Selection, Stock, Term, Topology};
 
 /// The first node's address; the others follow.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
-/// Group and region of every node, by [`NodeId`].
+/// An experiment and a seed, and who is where for that.
 #[derive(Clone, Debug)]
-pub struct Placement {
-    /// Index of the group.
+pub struct Placement<'a> {
+    pub topology: &'a Topology,
+    seed: u64,
+    /// Index of the group, by [`NodeId`].
     pub group: Vec<u32>,
-    /// Index of the region.
+    /// Index of the region, by [`NodeId`].
     pub region: Vec<u16>,
 }
 
-impl Placement {
+impl<'a> Placement<'a> {
     /// Places all nodes. Each group's regions get nodes by their shares (largest remainder); the
     /// seed decides only which nodes.
-    pub fn new(topology: &Topology, seed: u64) -> Placement {
+    pub fn new(topology: &'a Topology, seed: u64) -> Placement<'a> {
         let mut placement = Placement {
+            topology,
+            seed,
             group: Vec::new(),
             region: Vec::new(),
         };
@@ -32,16 +36,20 @@ impl Placement {
             let regions = match &group.regions {
                 Places::Each(regions) => regions.clone(),
                 Places::Shares(shares) => {
-                    let chance = Chance::new(seed, &format!("regions/{}", group.name));
+                    let chance = placement.chance(&format!("regions/{}", group.name));
                     drawn_regions(group.count, shares, chance)
                 }
             };
-            placement
-                .group
-                .extend(std::iter::repeat_n(index as u32, regions.len()));
+            let groups = std::iter::repeat_n(index as u32, regions.len());
+            placement.group.extend(groups);
             placement.region.extend(regions);
         }
         placement
+    }
+
+    /// The stream of random numbers of this label.
+    pub fn chance(&self, label: &str) -> Chance {
+        Chance::new(self.seed, label)
     }
 
     /// How many nodes there are.
@@ -52,6 +60,27 @@ impl Placement {
     /// All nodes.
     pub fn all(&self) -> Vec<NodeId> {
         (0..self.count() as u32).map(NodeId).collect()
+    }
+
+    /// A node's index in its group.
+    pub fn index_in_group(&self, node: NodeId) -> usize {
+        node.index() - self.topology.first_of(self.group[node.index()] as usize)
+    }
+
+    /// `GROUP-INDEX`.
+    pub fn name(&self, node: NodeId) -> String {
+        let group = &self.topology.groups[self.group[node.index()] as usize];
+        format!("{}-{}", group.name, self.index_in_group(node))
+    }
+
+    /// What is wrong with what the file says at a place.
+    pub fn refusal(&self, path: &Path, what: &str, cause: String, hint: &str) -> Error {
+        let report = Report {
+            causes: vec![cause],
+            hint: Some(hint.into()),
+            ..Report::new(what)
+        };
+        self.topology.error_at(path, report)
     }
 }
 
@@ -96,17 +125,15 @@ fn apportion(count: u32, shares: &[f64]) -> Vec<u32> {
 /// Finds the nodes of choices, each node at most once: nodes that are taken are left out of draws
 /// and of `rest`.
 pub struct Chooser<'a> {
-    topology: &'a Topology,
-    placement: &'a Placement,
+    placement: &'a Placement<'a>,
     chance: Chance,
     taken: Vec<bool>,
 }
 
 impl<'a> Chooser<'a> {
     /// With a stream of its own.
-    pub fn new(topology: &'a Topology, placement: &'a Placement, chance: Chance) -> Chooser<'a> {
+    pub fn new(placement: &'a Placement<'_>, chance: Chance) -> Chooser<'a> {
         Chooser {
-            topology,
             placement,
             chance,
             taken: vec![false; placement.count()],
@@ -146,14 +173,12 @@ impl<'a> Chooser<'a> {
             side.sort_unstable();
             side.dedup();
             if side.is_empty() {
-                let report = Report {
-                    causes: vec!["no node is left for it".into()],
-                    hint: Some(
-                        "choose other nodes, or change the counts and regions of the groups".into(),
-                    ),
-                    ..Report::new("this choice of nodes is empty")
-                };
-                return Err(self.topology.error_at(&selection.path, report));
+                return Err(self.placement.refusal(
+                    &selection.path,
+                    "this choice of nodes is empty",
+                    "no node is left for it".into(),
+                    "choose other nodes, or change the counts and regions of the groups",
+                ));
             }
         }
         Ok(sides)
@@ -161,40 +186,31 @@ impl<'a> Chooser<'a> {
 
     fn term(&mut self, term: &Term, sides: &[Vec<NodeId>], own: usize) -> Result<Vec<NodeId>> {
         let stock = self.stock(term.stock);
-        let Some(draw) = term.draw else {
-            if term.stock != Stock::Rest {
+        let is_free = |node: &NodeId| !self.taken[node.index()];
+        let free: Vec<NodeId> = stock.iter().copied().filter(is_free).collect();
+        let nodes = match term.draw {
+            None if term.stock == Stock::Rest => free,
+            None => {
                 self.refuse_overlap(term, &stock, sides, own)?;
+                stock
             }
-            let free = |node: &NodeId| term.stock != Stock::Rest || !self.taken[node.index()];
-            let nodes: Vec<NodeId> = stock.into_iter().filter(free).collect();
-            return Ok(self.take(nodes));
+            Some(draw) => {
+                let count = draw.of(stock.len());
+                if count > free.len() {
+                    return Err(self.placement.refusal(
+                        &term.path,
+                        &format!("{count} nodes cannot be drawn here"),
+                        format!("only {} are there and not chosen already", free.len()),
+                        "draw fewer",
+                    ));
+                }
+                self.chance.choose(&free, count)
+            }
         };
-        let free: Vec<NodeId> = stock
-            .iter()
-            .copied()
-            .filter(|node| !self.taken[node.index()])
-            .collect();
-        let count = draw.of(stock.len());
-        if count > free.len() {
-            let report = Report {
-                causes: vec![format!(
-                    "only {} are there and not chosen already",
-                    free.len()
-                )],
-                hint: Some("draw fewer".into()),
-                ..Report::new(format!("{count} nodes cannot be drawn here"))
-            };
-            return Err(self.topology.error_at(&term.path, report));
-        }
-        let nodes = self.chance.choose(&free, count);
-        Ok(self.take(nodes))
-    }
-
-    fn take(&mut self, nodes: Vec<NodeId>) -> Vec<NodeId> {
         for node in &nodes {
             self.taken[node.index()] = true;
         }
-        nodes
+        Ok(nodes)
     }
 
     fn stock(&self, stock: Stock) -> Vec<NodeId> {
@@ -215,39 +231,21 @@ impl<'a> Chooser<'a> {
         sides: &[Vec<NodeId>],
         own: usize,
     ) -> Result<()> {
-        let on_other_side = |node: &&NodeId| {
-            self.taken[node.index()]
-                && sides
-                    .iter()
-                    .enumerate()
-                    .any(|(index, side)| index != own && side.contains(node))
-        };
-        let Some(node) = stock.iter().find(on_other_side) else {
+        let others = || sides.iter().enumerate().filter(|(index, _)| *index != own);
+        let mut taken = stock.iter().filter(|node| self.taken[node.index()]);
+        let Some(node) = taken.find(|node| others().any(|(_, side)| side.contains(node))) else {
             return Ok(());
         };
-        let report = Report {
-            causes: vec![format!("`{}` is on another side as well", self.name(*node))],
-            hint: Some(
-                "let every node be on one side; `rest` means all that are on no other".into(),
+        Err(self.placement.refusal(
+            &term.path,
+            "the sides of this partition overlap",
+            format!(
+                "`{}` is on another side as well",
+                self.placement.name(*node)
             ),
-            ..Report::new("the sides of this partition overlap")
-        };
-        Err(self.topology.error_at(&term.path, report))
+            "let every node be on one side; `rest` means all that are on no other",
+        ))
     }
-
-    fn name(&self, node: NodeId) -> String {
-        node_name(self.topology, self.placement, node)
-    }
-}
-
-/// `GROUP-INDEX`.
-pub fn node_name(topology: &Topology, placement: &Placement, node: NodeId) -> String {
-    let group = placement.group[node.index()] as usize;
-    format!(
-        "{}-{}",
-        topology.groups[group].name,
-        node.index() - topology.first_of(group)
-    )
 }
 
 #[cfg(test)]

@@ -7,9 +7,7 @@ use peerlab_link::proto::Timed;
 use peerlab_link::{Nanos, Network, NodeId};
 use serde::{Deserialize, Serialize};
 
-pub use crate::experiment::{
-    Disturbance, Down, Expectation, FaultKind, Image, NodeQuantile, Nodes, Probe,
-};
+use crate::experiment::{Down, Expectation, FaultKind, Image, Nodes, Probe};
 
 /// The reproducible experiment (`plan.json`). The same plan gives the same run on any engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,6 +128,14 @@ pub enum Peers {
     Seeds(Vec<NodeId>),
 }
 
+impl Peers {
+    /// Whom the node knows at first.
+    pub fn known(&self) -> &[NodeId] {
+        let (Peers::Fixed(known) | Peers::Bootstrap(known) | Peers::Seeds(known)) = self;
+        known
+    }
+}
+
 /// The ledger's rules and start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -148,14 +154,6 @@ pub struct Ledger {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
-}
-
-impl Ledger {
-    /// Blocks that a pre-mined chain with this many spendable outputs has; its layout is
-    /// `ledger`'s affair.
-    pub fn premined_blocks_for(outputs: u32) -> u32 {
-        crate::ledger::block_count(outputs)
-    }
 }
 
 /// A stretch of time in which a node is meant to be down.

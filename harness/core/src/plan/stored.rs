@@ -8,7 +8,7 @@ use peerlab_link::{Change, Nanos, NodeId};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::spec::{Cause, Fault, Peers, Plan, Work};
+use super::spec::{Cause, Fault, Plan, Work};
 use crate::error::{Error, Explain, Result};
 
 /// What every format of a plan has.
@@ -187,9 +187,6 @@ impl Plan {
     fn validate_references(&self) -> Result<(), String> {
         let count = self.nodes.len();
         let known = |nodes: &[NodeId]| nodes.iter().all(|node| node.index() < count);
-        let peers = |peers: &Peers| match peers {
-            Peers::Fixed(nodes) | Peers::Bootstrap(nodes) | Peers::Seeds(nodes) => known(nodes),
-        };
         let fault = |cause: &Cause| match cause {
             Cause::Fault(kind) => {
                 let across = |partition| self.faults.get(partition).and_then(Fault::sides);
@@ -225,7 +222,7 @@ impl Plan {
                     && sides.iter().all(|side| known(side))
             }
         };
-        let fine = self.nodes.iter().all(|node| peers(&node.peers))
+        let fine = self.nodes.iter().all(|node| known(node.peers.known()))
             && self.faults.iter().all(|it| fault(&it.cause))
             && self
                 .fault_schedule

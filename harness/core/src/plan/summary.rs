@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use peerlab_link::Nanos;
+use peerlab_link::{Nanos, NodeId};
 
-use super::spec::{Fault, Image, Plan, Work};
+use super::spec::{Fault, Plan, Work};
+use crate::experiment::Image;
 
 impl Plan {
     /// The experiment on one screen: nodes, phases, faults, expectations.
@@ -64,15 +65,10 @@ impl Plan {
                 .collect();
             writeln!(text, "  regions: {}", parts.join(", "))?;
         }
-        writeln!(text, "\nphases: {} in all", self.end().show())?;
+        writeln!(text, "\nphases: {} in all", secs(self.end()))?;
         for phase in &self.phases {
-            writeln!(
-                text,
-                "  {:<8} {:>8} to {:>8}",
-                phase.name,
-                phase.start.show(),
-                phase.end.show()
-            )?;
+            let [start, end] = [phase.start, phase.end].map(secs);
+            writeln!(text, "  {:<8} {start:>8} to {end:>8}", phase.name)?;
         }
         writeln!(text, "\nledger: {}", self.ledger_summary())?;
         if !self.faults.is_empty() {
@@ -80,7 +76,7 @@ impl Plan {
             let mut faults: Vec<&Fault> = self.faults.iter().collect();
             faults.sort_by_key(|fault| fault.start);
             for fault in faults {
-                writeln!(text, "  {:>8}  {}", fault.start.show(), fault.label)?;
+                writeln!(text, "  {:>8}  {}", secs(fault.start), fault.label)?;
             }
         }
         if !self.expect.is_empty() {
@@ -112,16 +108,14 @@ impl Plan {
         let payments = count(|work| matches!(work, Work::Transaction { .. }));
         let interval = self.ledger.block_interval;
         let every = interval.map_or(String::new(), |interval| {
-            format!(" (one in {} on average)", interval.show())
+            format!(" (one in {} on average)", secs(interval))
         });
         format!("{blocks} blocks{every}, {payments} transactions")
     }
 
     fn write_timeline(&self, text: &mut String) -> std::fmt::Result {
         let mut lines: Vec<(Nanos, String)> = Vec::new();
-        let name = |node: peerlab_link::NodeId| {
-            self.nodes.get(node.index()).map_or("?", |node| &node.name)
-        };
+        let name = |node: &NodeId| self.node_name(*node);
         for phase in &self.phases {
             lines.push((phase.start, format!("phase {}", phase.name)));
         }
@@ -134,26 +128,19 @@ impl Plan {
         for outage in &self.outages {
             let until = outage
                 .end
-                .map_or("for good".to_owned(), |end| format!("until {}", end.show()));
+                .map_or("for good".to_owned(), |end| format!("until {}", secs(end)));
             let how = outage.how.word();
-            lines.push((
-                outage.start,
-                format!("{} down {until} ({how})", name(outage.node)),
-            ));
+            let who = name(&outage.node);
+            lines.push((outage.start, format!("{who} down {until} ({how})")));
         }
         for action in &self.workload {
             let line = match &action.work {
-                Work::Mine { node } => format!("{} mines", name(*node)),
-                Work::Transaction { node, .. } => format!("payment at {}", name(*node)),
+                Work::Mine { node } => format!("{} mines", name(node)),
+                Work::Transaction { node, .. } => format!("payment at {}", name(node)),
                 Work::DoubleSpend { sides, .. } => {
-                    let first = |side: &[peerlab_link::NodeId]| {
-                        side.first().map_or("nobody", |node| name(*node)).to_owned()
-                    };
-                    format!(
-                        "double spend at {} and {}",
-                        first(&sides[0]),
-                        first(&sides[1])
-                    )
+                    let first = |side: &Vec<NodeId>| side.first().map_or("nobody".into(), name);
+                    let [a, b] = sides.each_ref().map(first);
+                    format!("double spend at {a} and {b}")
                 }
             };
             lines.push((action.at, line));
@@ -168,13 +155,7 @@ impl Plan {
     }
 }
 
-/// Times for people.
-trait Show {
-    fn show(&self) -> String;
-}
-
-impl Show for Nanos {
-    fn show(&self) -> String {
-        format!("{}s", (self.as_secs_f64() * 1000.0).round() / 1000.0)
-    }
+/// An instant or a length of time.
+fn secs(t: Nanos) -> String {
+    format!("{}s", (t.as_secs_f64() * 1000.0).round() / 1000.0)
 }

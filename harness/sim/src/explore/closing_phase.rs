@@ -12,8 +12,8 @@
 use peerlab_link::Nanos;
 
 use super::scenario::Scenario;
+use peerlab_core::experiment::{Disturbance, Expectation};
 use peerlab_core::plan::Chance;
-use peerlab_core::plan::spec::{Disturbance, Expectation};
 use peerlab_core::topology::Moment;
 
 /// Longest of the two mining blackouts at the end, and their part of the settle phase: as in

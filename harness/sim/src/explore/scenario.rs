@@ -90,15 +90,13 @@ impl Scenario {
         let plan = compile(topology, seed)?;
         let placement = Placement::new(topology, seed);
         let mut outages: Vec<Outage> = Vec::new();
-        for rule in draw_churn(topology, &placement, seed)? {
-            for (node, spans) in rule.outages {
-                outages.extend(spans.iter().map(|span| Outage {
-                    node: node.0,
-                    start: span.start,
-                    end: span.end.unwrap_or(topology.phases.settle_start()),
-                    how: span.how,
-                }));
-            }
+        for rule in draw_churn(&placement)? {
+            outages.extend(rule.outages.iter().map(|outage| Outage {
+                node: outage.node.0,
+                start: outage.start,
+                end: outage.end.unwrap_or(topology.phases.settle_start()),
+                how: outage.how,
+            }));
         }
         outages.sort_by_key(|outages| (outages.node, outages.start));
         let moments = |wanted: fn(&Work) -> Option<u32>| {
@@ -114,7 +112,7 @@ impl Scenario {
             name: topology.name.clone(),
             seed,
             phases: topology.phases,
-            groups: groups(topology, &placement),
+            groups: groups(&placement),
             regions: topology.network.regions.clone(),
             paths: topology.network.paths.clone(),
             mtu: topology.network.mtu,
@@ -186,7 +184,8 @@ pub fn region_in(group: &Group, index: usize) -> u16 {
 }
 
 /// The groups, with each node's region listed.
-fn groups(topology: &Topology, placement: &Placement) -> Vec<Group> {
+fn groups(placement: &Placement<'_>) -> Vec<Group> {
+    let topology = placement.topology;
     let placed = |(index, group): (usize, &Group)| {
         let first = topology.first_of(index);
         Group {
@@ -204,11 +203,7 @@ fn known(topology: &Topology, plan: &Plan) -> Known {
         Discovery::Pure(_) => Known::Each(
             plan.nodes
                 .iter()
-                .map(|node| match &node.peers {
-                    Peers::Bootstrap(known) | Peers::Fixed(known) | Peers::Seeds(known) => {
-                        ids(known)
-                    }
-                })
+                .map(|node| ids(node.peers.known()))
                 .collect(),
         ),
         Discovery::Hybrid(_) => {

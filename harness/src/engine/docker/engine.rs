@@ -24,8 +24,8 @@ use crate::engine::{ByteStream, Engine, LastLines};
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::event::HostFacts;
+use peerlab_core::experiment::Image;
 use peerlab_core::plan::Plan;
-use peerlab_core::plan::spec::Image;
 
 /// Starts under way at once for each CPU of the engine's host.
 const STARTS_PER_CPU: usize = 3;

@@ -18,8 +18,8 @@ use crate::engine::archive::{self, Archive};
 use crate::engine::programs::Programs;
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Explain, Result};
+use peerlab_core::experiment::Image;
 use peerlab_core::plan::Plan;
-use peerlab_core::plan::spec::Image;
 
 const NODE_DOCKERFILE: &str = include_str!("../../../../images/node/Dockerfile");
 const FABRIC_DOCKERFILE: &str = include_str!("../../../../images/fabric/Dockerfile");

@@ -9,8 +9,9 @@ use peerlab_link::proto::{GATE_NAME, SHARED_DIR, SOCKET_NAME};
 
 use super::images::Images;
 use super::label::RunId;
+use peerlab_core::experiment::Image;
 use peerlab_core::plan::Plan;
-use peerlab_core::plan::spec::{Group, Image, Node};
+use peerlab_core::plan::spec::{Group, Node};
 
 /// Where a node keeps its data: a tmpfs, which is fast on any storage driver and gone with the
 /// container.

@@ -13,8 +13,9 @@ use crate::engine::archive::{self, Archive, RunConfig, Unpacked};
 use crate::engine::docker::connect;
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Explain, Result};
+use peerlab_core::experiment::Image;
 use peerlab_core::plan::Plan;
-use peerlab_core::plan::spec::{Group, Image};
+use peerlab_core::plan::spec::Group;
 
 #[derive(Debug)]
 pub struct Images {

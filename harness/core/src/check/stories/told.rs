@@ -3,7 +3,7 @@
 pub use crate::check::story::{Story, converged_of_heal, converged_of_settle, secs};
 pub use crate::check::{Outcome, Status, Verdict, judge};
 pub use crate::event::What;
-pub use crate::plan::spec::{Down, Expectation, NodeQuantile};
+pub use crate::experiment::{Down, Expectation, NodeQuantile};
 
 /// Six nodes; {0,1,2} and {3,4,5} are apart from 30 s to 50 s. The first side mines three
 /// blocks, the other two; at 50.5 s the second has switched to the first's chain.

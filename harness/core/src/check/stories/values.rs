@@ -3,7 +3,8 @@
 use peerlab_link::{Nanos, NodeId};
 
 use super::told::*;
-use crate::plan::spec::{Disturbance, Group};
+use crate::experiment::Disturbance;
+use crate::plan::spec::Group;
 
 fn agree(within: f64) -> Expectation {
     Expectation::Agree {

@@ -82,7 +82,7 @@ fn a_slow_node_hears_of_blocks_later_and_misses_none() {
         .events
         .iter()
         .filter_map(|event| match &event.what {
-            What::Block { tip, .. } => Some((tip.hash.clone(), event.t.as_secs_f64())),
+            What::Block(block) => Some((block.tip.hash.clone(), event.t.as_secs_f64())),
             _ => None,
         })
         .filter(|(_, born)| (12.0..31.0).contains(born))

@@ -16,7 +16,6 @@ use serde::Serialize;
 use super::quantile::nearest_rank;
 use super::record::{Record, Sample};
 use super::run::Run;
-use super::timeline::Timeline;
 use crate::experiment::NodeQuantile;
 use crate::plan::spec::Node;
 
@@ -148,7 +147,8 @@ pub fn measure(run: &Run<'_>, phase: Option<&str>) -> Result<Bandwidth, String> 
 
 /// Of every node that was live between the two samples.
 fn rates(run: &Run<'_>, first: &Sample, last: &Sample) -> Vec<NodeRate> {
-    let live = live_within(&run.timeline, first.t, last.t);
+    let stays = run.timeline.stays();
+    let live = |(from, until): &(Nanos, Nanos)| *from <= last.t && *until > first.t;
     let nothing = NodeCounters::default();
     let rate = |(i, node): (usize, &Node)| {
         let [a, b] = [first, last].map(|sample| sample.nodes.get(i).unwrap_or(&nothing));
@@ -160,27 +160,16 @@ fn rates(run: &Run<'_>, first: &Sample, last: &Sample) -> Vec<NodeRate> {
         }
     };
     let nodes = run.plan.nodes.iter().enumerate();
-    nodes.filter(|(i, _)| live[*i]).map(rate).collect()
+    nodes
+        .filter(|(i, _)| stays[*i].iter().any(live))
+        .map(rate)
+        .collect()
 }
 
 /// The rate of a counter that goes from one value to another in a time.
 pub fn per_second(from: u64, to: u64, time: Nanos) -> u64 {
     let bytes = u128::from(to.saturating_sub(from));
     u64::try_from(bytes * 1_000_000_000 / u128::from(time.0).max(1)).unwrap_or(u64::MAX)
-}
-
-/// Which nodes were live at some moment of `[from, to]`.
-fn live_within(timeline: &Timeline<'_>, from: Nanos, to: Nanos) -> Vec<bool> {
-    let mut states = timeline.at(from);
-    let mut live: Vec<bool> = states.iter().map(|s| s.live()).collect();
-    for m in timeline.instants().flatten() {
-        if m.t > from && m.t <= to {
-            let state = &mut states[m.node.index()];
-            state.apply(m.kind);
-            live[m.node.index()] |= state.live();
-        }
-    }
-    live
 }
 
 /// One message type's part of the bytes that nodes sent to peers.

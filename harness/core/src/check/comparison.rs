@@ -6,6 +6,8 @@
 //! first side. 0 is the same curve; 0.1 means that a delay is on average a tenth of the mean
 //! longer or shorter.
 
+use std::collections::BTreeSet;
+
 use peerlab_link::Nanos;
 
 use super::judgement::{Judgement, Outcome};
@@ -125,10 +127,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 fn engines(runs: &[Judgement]) -> String {
-    let mut names: Vec<&str> = runs.iter().map(|run| run.run.engine.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.join("+")
+    let names: BTreeSet<&str> = runs.iter().map(|run| run.run.engine.as_str()).collect();
+    Vec::from_iter(names).join("+")
 }
 
 fn outcomes(runs: &[Judgement]) -> [usize; 3] {
@@ -160,13 +160,11 @@ fn distance(curves: [Vec<f64>; 2]) -> Option<f64> {
 }
 
 fn messages(sides: [&[Judgement]; 2]) -> Vec<(String, [f64; 2])> {
-    let mut names: Vec<&str> = sides
-        .iter()
-        .flat_map(|runs| runs.iter())
-        .flat_map(|run| run.figures.messages.iter().map(|m| m.message.as_str()))
-        .collect();
-    names.sort_unstable();
-    names.dedup();
+    let messages = sides
+        .into_iter()
+        .flatten()
+        .flat_map(|run| &run.figures.messages);
+    let names: BTreeSet<&str> = messages.map(|m| m.message.as_str()).collect();
     let share = |runs: &[Judgement], name: &str| {
         let of = |run: &Judgement| {
             let found = run.figures.messages.iter().find(|m| m.message == name);

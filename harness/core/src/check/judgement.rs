@@ -8,7 +8,7 @@
 //!    (`fidelity`): then neither success nor failure says anything about the network.
 //! 3. Else **failed** when any verdict failed or was not measured, else **passed**.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use peerlab_link::Nanos;
 use serde::Serialize;
@@ -121,6 +121,41 @@ pub struct Figures {
     pub drops: BTreeMap<String, u64>,
     /// How well the host kept up.
     pub fidelity: Fidelity,
+}
+
+/// A phase, by its name, or the whole run, and what is known of its costs.
+pub type PhaseCosts<'a> = (
+    Option<&'a str>,
+    Option<&'a Propagation>,
+    Option<&'a Bandwidth>,
+);
+
+impl Judgement {
+    /// What each phase cost, in the plan's order, and then the whole run.
+    pub fn costs(&self) -> impl Iterator<Item = PhaseCosts<'_>> {
+        let phases = self.charts.phases.iter().map(|p| Some(p.label.as_str()));
+        phases.chain([None]).map(|phase| {
+            let Figures {
+                propagation,
+                bandwidth,
+                ..
+            } = &self.figures;
+            let propagation = propagation.iter().find(|p| p.phase.as_deref() == phase);
+            let bandwidth = bandwidth.iter().find(|b| b.phase.as_deref() == phase);
+            (phase, propagation, bandwidth)
+        })
+    }
+}
+
+impl Outcome {
+    /// In capitals, as reports show it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Passed => "PASSED",
+            Outcome::Failed => "FAILED",
+            Outcome::Inconclusive => "INCONCLUSIVE",
+        }
+    }
 }
 
 /// A partition, from split to agreement.
@@ -263,9 +298,7 @@ fn warnings(record: &Record, figures: &Figures, verdicts: &[Verdict]) -> Vec<Str
         warnings.push("the experiment states no expectation: nothing could fail".to_owned());
     }
     let missing = &figures.missing_at_end;
-    let mut died: Vec<String> = figures.deaths.iter().map(|d| d.node.clone()).collect();
-    died.sort();
-    died.dedup();
+    let died: BTreeSet<String> = figures.deaths.iter().map(|d| d.node.clone()).collect();
     let (stayed, back): (Vec<String>, Vec<String>) =
         died.into_iter().partition(|name| missing.contains(name));
     let others: Vec<String> = missing

@@ -28,7 +28,6 @@ use serde::Serialize;
 use super::quantile::{nearest_rank, rank};
 use super::record::{Move, MoveKind, Partition};
 use super::run::Run;
-use super::timeline::NodeState;
 use super::tree::{BlockId, BlockTree};
 use crate::plan::Plan;
 use crate::plan::spec::Group;
@@ -116,7 +115,7 @@ pub struct GroupDelay {
 /// others.
 pub fn spreads(run: &Run<'_>) -> (Vec<Spread>, Vec<Vec<Nanos>>) {
     let (tree, timeline, partitions) = (run.tree(), &run.timeline, &run.partitions);
-    let by_node = timeline.by_node();
+    let (by_node, stays) = (timeline.by_node(), timeline.stays());
     let births = births(tree, &by_node);
     let mut spreads: Vec<(Spread, Option<NodeId>)> = tree
         .mined()
@@ -137,15 +136,13 @@ pub fn spreads(run: &Run<'_>) -> (Vec<Spread>, Vec<Vec<Nanos>>) {
     for ((index, moves), own) in by_node.iter().enumerate().zip(&mut received_by_node) {
         let node = NodeId(index as u32);
         let had = first_had(tree, moves);
-        let start = timeline.start()[index];
-        if start.without_chain {
+        if timeline.start()[index].without_chain {
             continue;
         }
-        let stays = stays(start, moves, timeline.end);
         for (spread, origin) in &mut spreads {
             let audience_of = |p: &&Partition| origin.is_some_and(|o| p.separates(node, o));
             let cuts = partitions.iter().filter(audience_of);
-            match received(spread.birth, had[spread.block.index()], &stays, cuts) {
+            match received(spread.birth, had[spread.block.index()], &stays[index], cuts) {
                 Received::NotAsked => {}
                 Received::After(delay) => {
                     spread.delays.push(delay);
@@ -191,7 +188,7 @@ enum Received {
     Never,
 }
 
-/// What became of one block at one node, of whose stays [`stays`] tells.
+/// What became of one block at one node that stayed so.
 fn received<'a>(
     birth: Nanos,
     had: Option<Nanos>,
@@ -215,29 +212,6 @@ fn received<'a>(
         _ if until < Nanos(u64::MAX) => Received::NotAsked,
         _ => Received::Never,
     }
-}
-
-/// When the node was live, as `[from, until)`; a stay that lasts to the end of the run has no
-/// end of its own.
-fn stays(start: NodeState, moves: &[Move], end: Nanos) -> Vec<(Nanos, Nanos)> {
-    let mut stays = Vec::new();
-    let mut state = start;
-    let mut since = state.live().then_some(Nanos::ZERO);
-    for m in moves.iter().filter(|m| m.t <= end) {
-        state.apply(m.kind);
-        match (since, state.live()) {
-            (None, true) => since = Some(m.t),
-            (Some(from), false) => {
-                stays.push((from, m.t));
-                since = None;
-            }
-            _ => {}
-        }
-    }
-    if let Some(from) = since {
-        stays.push((from, Nanos(u64::MAX)));
-    }
-    stays
 }
 
 /// When a node first had each block, as its tip or below it.

@@ -7,7 +7,7 @@ use peerlab_link::proto::{Lateness, NodeCounters};
 use peerlab_link::{Nanos, NodeId};
 use serde::Serialize;
 
-use super::tree::{BlockId, BlockTree, Described};
+use super::tree::{BlockId, BlockTree};
 use crate::event::{HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
 use crate::experiment::{Ability, Down};
 use crate::plan::Plan;
@@ -230,24 +230,10 @@ impl Record {
             }
             What::Value { node, value } => self.said(t, node, value),
             // The ledger.
-            What::Block {
-                tip,
-                prev,
-                miner,
-                size,
-                txs,
-                txids,
-            } => {
-                let described = Described {
-                    t,
-                    miner,
-                    size,
-                    txs,
-                };
-                self.tree.describe(&tip, &prev, described);
-                for txid in txids.into_iter().filter(|_| self.keeps_txids) {
-                    let block = self.tree.name(&tip);
-                    self.blocks_of_tx.entry(txid).or_default().push(block);
+            What::Block(block) => {
+                let id = self.tree.describe(t, &block);
+                for txid in block.txids.into_iter().filter(|_| self.keeps_txids) {
+                    self.blocks_of_tx.entry(txid).or_default().push(id);
                 }
             }
             What::MineMissed { .. } => self.mine_missed += 1,

@@ -10,11 +10,11 @@ use peerlab_link::proto::{DropReason, Lateness, NodeCounters};
 use peerlab_link::{Loss, Nanos, Network, NodeId, NodeLink, PathDelay};
 
 use super::{Judgement, Verdict, judge};
-use crate::event::{HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
+use crate::event::{Block, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
+use crate::experiment::{Disturbance, Down, Expectation, FaultKind, Image, Probe};
 use crate::plan::Plan;
 use crate::plan::spec::{
-    Cause, Disturbance, Down, Expectation, Fault, FaultKind, Group, Image, Ledger, Node, Outage,
-    Peers, Phase, Probe, Work, WorkloadAction,
+    Cause, Fault, Group, Ledger, Node, Outage, Peers, Phase, Work, WorkloadAction,
 };
 
 /// Where the pre-mined chain ends.
@@ -130,14 +130,14 @@ impl Story {
     pub fn mines_with(&mut self, t: f64, miner: u32, block: &str, prev: &str, txids: &[&str]) {
         self.heights
             .insert(block.to_owned(), self.heights[prev] + 1);
-        let what = What::Block {
+        let what = What::Block(Block {
             tip: self.tip_of(block),
             prev: prev.to_owned(),
             miner: Some(NodeId(miner)),
             size: 250,
             txs: txids.len() as u32 + 1,
             txids: txids.iter().map(|t| (*t).to_owned()).collect(),
-        };
+        });
         self.tell(secs(t), what);
         self.takes(t, miner, block);
     }

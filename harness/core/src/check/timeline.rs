@@ -135,6 +135,26 @@ impl<'a> Timeline<'a> {
         self.moves.chunk_by(|a, b| a.t == b.t)
     }
 
+    /// When each node was live, as `[from, until)`; a stay that lasts to the end of the run has no
+    /// end of its own.
+    pub fn stays(&self) -> Vec<Vec<(Nanos, Nanos)>> {
+        const OPEN: Nanos = Nanos(u64::MAX);
+        let mut states = self.start.clone();
+        let at_first = |s: &NodeState| Vec::from_iter(s.live().then_some((Nanos::ZERO, OPEN)));
+        let mut stays: Vec<Vec<(Nanos, Nanos)>> = states.iter().map(at_first).collect();
+        for m in &self.moves {
+            let (state, own) = (&mut states[m.node.index()], &mut stays[m.node.index()]);
+            let was_live = state.live();
+            state.apply(m.kind);
+            if state.live() && !was_live {
+                own.push((m.t, OPEN));
+            } else if let Some(last) = own.last_mut().filter(|_| was_live && !state.live()) {
+                last.1 = m.t;
+            }
+        }
+        stays
+    }
+
     /// Each node's moves, in order.
     pub fn by_node(&self) -> Vec<Vec<Move>> {
         let mut by_node = vec![Vec::new(); self.start.len()];

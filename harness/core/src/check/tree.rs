@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use peerlab_link::{Nanos, NodeId};
 
-use crate::event::Tip;
+use crate::event::{Block, Tip};
 
 /// A block of the run: its index in the order in which the events first name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,26 +70,32 @@ impl BlockTree {
     }
 
     /// A block's own line. The earliest one counts, should there be two.
-    pub fn describe(&mut self, tip: &Tip, prev: &str, described: Described) {
-        let id = self.name(tip);
-        let earlier = self.rows[id.index()].described;
-        if earlier.is_some_and(|d| d.t <= described.t) {
-            return;
+    pub fn describe(&mut self, t: Nanos, block: &Block) -> BlockId {
+        let id = self.name(&block.tip);
+        let height = self.height(id);
+        let row = &mut self.rows[id.index()];
+        if row.described.is_some_and(|earlier| earlier.t <= t) {
+            return id;
         }
-        self.rows[id.index()].described = Some(described);
-        let Some(parent_height) = tip.height.checked_sub(1) else {
-            return;
+        row.described = Some(Described {
+            t,
+            miner: block.miner,
+            size: block.size,
+            txs: block.txs,
+        });
+        let Some(parent_height) = block.tip.height.checked_sub(1) else {
+            return id;
         };
         let parent = self.name(&Tip {
-            hash: prev.to_owned(),
+            hash: block.prev.clone(),
             height: parent_height,
         });
-        let heights_fit = self.height(parent) == parent_height && self.height(id) == tip.height;
-        if heights_fit {
+        if self.height(parent) == parent_height && height == block.tip.height {
             self.rows[id.index()].parent = Some(parent);
         } else {
             self.bad_links += 1;
         }
+        id
     }
 
     /// How many blocks are named.
@@ -239,13 +245,15 @@ mod tests {
     }
 
     fn describe(tree: &mut BlockTree, name: &str, prev: &str, height: u32) {
-        let described = Described {
-            t: Nanos(1),
+        let block = Block {
+            tip: tip(name, height),
+            prev: prev.into(),
             miner: None,
             size: 1,
             txs: 1,
+            txids: Vec::new(),
         };
-        tree.describe(&tip(name, height), prev, described);
+        tree.describe(Nanos(1), &block);
     }
 
     fn id(tree: &mut BlockTree, name: &str) -> BlockId {

@@ -1,13 +1,13 @@
 //! All that goes into the conductor and all that comes out of it, apart from the events of the
 //! record. What an [`Order`] means on an engine is that engine's affair.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use peerlab_link::NodeId;
 use peerlab_link::proto::{Action, NodeCounters, NodeUsage};
 use serde::Deserialize;
 
-use super::KnownBlocks;
 use crate::event::{Tip, What};
 use crate::ledger::Payment;
 use crate::plan::spec::Work;
@@ -203,4 +203,21 @@ pub enum Order {
         /// Whether the state is wanted.
         ledger: bool,
     },
+}
+
+/// Blocks whose line is written. Shared with the tasks that ask for blocks, which stop at one.
+#[derive(Clone, Debug, Default)]
+pub struct KnownBlocks(Arc<RwLock<BTreeSet<String>>>);
+
+impl KnownBlocks {
+    /// Whether the block's line is written.
+    pub fn contains(&self, hash: &str) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains(hash)
+    }
+
+    pub(super) fn insert(&self, hash: String) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(hash);
+    }
 }

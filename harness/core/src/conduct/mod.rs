@@ -11,7 +11,6 @@ mod stop;
 mod stories;
 
 pub use conductor::{Conductor, Setup, Venue, Workload};
-pub use io::{BlockFacts, Command, Input, Observation, Order};
+pub use io::{BlockFacts, Command, Input, KnownBlocks, Observation, Order};
 pub use observer::{Observer, Stage};
-pub use sequencer::KnownBlocks;
 pub use stop::{Stop, interrupted};

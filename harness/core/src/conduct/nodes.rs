@@ -4,9 +4,10 @@
 use peerlab_link::NodeId;
 
 /// Where a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     /// Down or frozen, by plan or not.
+    #[default]
     Down,
     /// Started, its probe has not answered yet.
     Starting,
@@ -16,7 +17,7 @@ enum State {
     Gone,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 struct Node {
     state: State,
     incarnation: u32,
@@ -24,15 +25,6 @@ struct Node {
     answered: bool,
     /// Whether it ended without having been asked to.
     abnormal: bool,
-}
-
-impl Node {
-    const DOWN: Node = Node {
-        state: State::Down,
-        incarnation: 0,
-        answered: false,
-        abnormal: false,
-    };
 }
 
 /// All nodes' states.
@@ -45,13 +37,13 @@ impl Nodes {
     /// All down.
     pub fn new(count: usize) -> Nodes {
         Nodes {
-            nodes: (0..count).map(|_| Node::DOWN).collect(),
+            nodes: vec![Node::default(); count],
         }
     }
 
     /// One more, down.
     pub fn add(&mut self) -> NodeId {
-        self.nodes.push(Node::DOWN);
+        self.nodes.push(Node::default());
         NodeId(self.nodes.len() as u32 - 1)
     }
 

@@ -1,34 +1,16 @@
 //! Puts what was seen of the ledger into the order of the record: a block's line comes before
 //! the first tip on it and after its parent's. Sans-IO: it says which block must be asked for.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, VecDeque};
 
 use peerlab_link::{Nanos, NodeId};
 
-use super::{BlockFacts, Order};
-use crate::event::{RunEvent, Tip, What};
+use super::io::{BlockFacts, KnownBlocks, Order};
+use crate::event::{Block, RunEvent, Tip, What};
 use crate::ledger::Premined;
 
 /// How many nodes are asked for a block before its line is given up.
 const ASKED_MAX: usize = 5;
-
-/// Blocks whose line is written. Shared with the tasks that ask for blocks, which stop at one.
-#[derive(Clone, Debug, Default)]
-pub struct KnownBlocks(Arc<RwLock<BTreeSet<String>>>);
-
-impl KnownBlocks {
-    /// Whether the block's line is written.
-    pub fn contains(&self, hash: &str) -> bool {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.contains(hash)
-    }
-
-    fn insert(&self, hash: String) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(hash);
-    }
-}
 
 /// A block that is waited for.
 #[derive(Debug, Default)]
@@ -58,11 +40,11 @@ pub struct Sequencer {
 impl Sequencer {
     /// Only the pre-mined chain is known.
     pub fn new(premined: &Premined) -> Sequencer {
-        let known = premined.hashes.iter().map(ToString::to_string).collect();
-        Sequencer {
-            known: KnownBlocks(Arc::new(RwLock::new(known))),
-            ..Sequencer::default()
+        let sequencer = Sequencer::default();
+        for hash in &premined.hashes {
+            sequencer.known.insert(hash.to_string());
         }
+        sequencer
     }
 
     /// The next line that is ready.
@@ -200,7 +182,7 @@ impl Sequencer {
             return;
         }
         let seen = self.first_seen.remove(&block.hash);
-        let what = What::Block {
+        let what = What::Block(Block {
             tip: Tip {
                 hash: block.hash.clone(),
                 height: block.height,
@@ -210,7 +192,7 @@ impl Sequencer {
             size: block.size,
             txs: block.tx.len() as u32,
             txids: block.tx.into_iter().skip(1).collect(),
-        };
+        });
         let t = seen.map_or(not_later_than, |seen| seen.min(not_later_than));
         self.event(t, what);
         self.release(&block.hash);
@@ -249,7 +231,7 @@ mod tests {
         let mut lines = Vec::new();
         while let Some(event) = sequencer.poll_event() {
             lines.push(match event.what {
-                What::Block { tip, miner, .. } => format!(
+                What::Block(Block { tip, miner, .. }) => format!(
                     "{} block {} by {:?}",
                     event.t.0,
                     tip.hash,

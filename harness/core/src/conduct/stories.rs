@@ -8,7 +8,7 @@ use peerlab_link::{Change, Nanos, NodeId};
 
 use super::{BlockFacts, Command, Conductor, Input, Observation, Order, Setup, Venue};
 use crate::check::story::{Story, secs};
-use crate::event::{HostFacts, LedgerState, Tip, What};
+use crate::event::{Block, HostFacts, LedgerState, Tip, What};
 use crate::experiment::Down;
 use crate::ledger::Premined;
 use crate::plan::Plan;
@@ -143,7 +143,7 @@ fn event_in_words(what: &What) -> String {
             Some(how) => format!("{node} down by {}", how.word()),
             None => format!("{node} down by itself"),
         },
-        What::Block { tip, miner, .. } => match miner {
+        What::Block(Block { tip, miner, .. }) => match miner {
             Some(miner) => format!("block {} by {miner}", tip.hash),
             None => format!("block {}", tip.hash),
         },

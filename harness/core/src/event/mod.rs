@@ -3,4 +3,6 @@
 
 mod run_event;
 
-pub use run_event::{FORMAT, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
+pub use run_event::{
+    Block, FORMAT, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What,
+};

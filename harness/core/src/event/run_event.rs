@@ -63,20 +63,7 @@ pub enum What {
         fault: u32,
     },
     /// A block exists. Written once per block, when first seen, its parent's line before it.
-    Block {
-        /// The block.
-        tip: Tip,
-        /// Its parent.
-        prev: String,
-        /// Who mined it, when the engine asked for it.
-        miner: Option<NodeId>,
-        /// Serialised size, bytes.
-        size: u64,
-        /// Transactions, the coinbase included.
-        txs: u32,
-        /// The transactions' ids, without the coinbase's.
-        txids: Vec<String>,
-    },
+    Block(Block),
     /// The lottery's winner was down or did not answer: no block.
     MineMissed {
         /// The winner.
@@ -156,6 +143,23 @@ pub struct Started {
     pub bring_up: Nanos,
     /// Hash and height of the pre-mined tip that every node starts from.
     pub base: Tip,
+}
+
+/// A block of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Its hash and height.
+    pub tip: Tip,
+    /// Its parent.
+    pub prev: String,
+    /// Who mined it, when the engine asked for it.
+    pub miner: Option<NodeId>,
+    /// Serialised size, bytes.
+    pub size: u64,
+    /// Transactions, the coinbase included.
+    pub txs: u32,
+    /// The transactions' ids, without the coinbase's.
+    pub txids: Vec<String>,
 }
 
 /// What the nodes run on: the engine's host, which need not be the harness'. What is not known

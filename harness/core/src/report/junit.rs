@@ -28,17 +28,11 @@ pub fn xml(judgement: &Judgement) -> Result<String> {
 }
 
 fn case(verdict: &Verdict) -> TestCase {
+    let failure = |how| non_success(NonSuccessKind::Failure, how, verdict.sentence.clone());
     let status = match verdict.status {
         Status::Held => TestCaseStatus::success(),
-        Status::Failed | Status::NotMeasured => {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_type(match verdict.status {
-                Status::NotMeasured => "not measured",
-                _ => "failed",
-            });
-            status.set_message(verdict.sentence.clone());
-            status
-        }
+        Status::Failed => failure("failed"),
+        Status::NotMeasured => failure("not measured"),
     };
     let mut case = TestCase::new(verdict.expectation.clone(), status);
     case.set_classname(verdict.check);
@@ -46,15 +40,20 @@ fn case(verdict: &Verdict) -> TestCase {
     case
 }
 
+fn non_success(kind: NonSuccessKind, how: &str, message: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(how);
+    status.set_message(message);
+    status
+}
+
 /// Whether the run can prove anything.
 fn host(judgement: &Judgement) -> TestCase {
     let status = if judgement.inconclusive_because.is_empty() {
         TestCaseStatus::success()
     } else {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_type("inconclusive");
-        status.set_message(judgement.inconclusive_because.join("; "));
-        status
+        let reasons = judgement.inconclusive_because.join("; ");
+        non_success(NonSuccessKind::Error, "inconclusive", reasons)
     };
     let mut case = TestCase::new("the host kept up and the run came to its end", status);
     case.set_classname("fidelity");

@@ -5,7 +5,7 @@ use peerlab_link::Nanos;
 
 use crate::check::story::{Story, converged_of_heal, converged_of_settle, secs};
 use crate::check::{Judgement, judge};
-use crate::plan::spec::{Down, Expectation, NodeQuantile};
+use crate::experiment::{Down, Expectation, NodeQuantile};
 
 /// Every sample, by name.
 pub fn all() -> Vec<(&'static str, Judgement)> {

@@ -1,7 +1,7 @@
 //! What a run came to, in sentences that the terminal and the page share. How they are laid out is not
 //! known here.
 
-use crate::check::{DoubleSpend, Judgement, PartitionStory, SpendSide};
+use crate::check::{DoubleSpend, Figures, Judgement, PartitionStory, SpendSide};
 use crate::words;
 
 /// One partition, from split to agreement, in a sentence.
@@ -66,6 +66,15 @@ pub fn block_sums(judgement: &Judgement) -> String {
         ));
     }
     text
+}
+
+/// Dropped packets by reason, if there are any.
+pub fn drops(figures: &Figures) -> Option<String> {
+    let of = |(reason, n): (&String, &u64)| {
+        format!("{} {}", reason.replace('_', " "), words::thousands(*n))
+    };
+    let drops: Vec<String> = figures.drops.iter().map(of).collect();
+    (!drops.is_empty()).then(|| drops.join(", "))
 }
 
 /// One double spend in a sentence.

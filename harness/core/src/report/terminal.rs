@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use peerlab_link::Nanos;
 
 use super::run_report::files;
-use super::sentences::{block_sums, double_spend_story, partition_story};
+use super::sentences::{block_sums, double_spend_story, drops, partition_story};
 use crate::check::{
     Bandwidth, DoubleSpend, GroupDelay, Judgement, Outcome, Propagation, Status, Verdict,
 };
@@ -47,7 +47,7 @@ pub fn terminal(judgement: &Judgement, style: &TerminalStyle) -> String {
     double_spends(&mut screen, &judgement.figures.double_spends);
     costs(&mut screen, judgement);
     for warning in &judgement.warnings {
-        screen.paragraph("warning  ", Ink::Yellow, warning);
+        screen.paragraph("warning  ", ink::YELLOW, warning);
     }
     if !judgement.warnings.is_empty() {
         screen.blank();
@@ -56,52 +56,28 @@ pub fn terminal(judgement: &Judgement, style: &TerminalStyle) -> String {
         screen.labelled("trace", &format!("{trace} (sha256 of {})", files::EVENTS));
     }
     if let Some(dir) = &style.run_dir {
-        screen.labelled(
-            "report",
-            &dir.join(files::REPORT_HTML).display().to_string(),
-        );
-        screen.labelled(
-            "replay",
-            &format!("{} replay {}", style.command, dir.display()),
-        );
+        let command = &style.command;
+        let file = |name| dir.join(name).display().to_string();
+        screen.labelled("report", &file(files::REPORT_HTML));
+        screen.labelled("replay", &format!("{command} replay {}", dir.display()));
         if judgement.outcome == Outcome::Inconclusive {
-            let plan = dir.join(files::PLAN);
-            screen.labelled(
-                "doctor",
-                &format!("{} doctor {}", style.command, plan.display()),
-            );
+            screen.labelled("doctor", &format!("{command} doctor {}", file(files::PLAN)));
         }
     }
     screen.text
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ink {
-    Plain,
-    Bold,
-    Dim,
-    Green,
-    Red,
-    Yellow,
-    OnGreen,
-    OnRed,
-    OnYellow,
-}
-
-impl Ink {
-    fn code(self) -> &'static str {
-        match self {
-            Ink::Plain => "0",
-            Ink::Bold => "1",
-            Ink::Dim => "2",
-            Ink::Green => "32",
-            Ink::Red => "31",
-            Ink::Yellow => "33",
-            Ink::OnGreen => "1;30;42",
-            Ink::OnRed => "1;97;41",
-            Ink::OnYellow => "1;30;43",
-        }
-    }
+/// ANSI's codes of colours and weights.
+mod ink {
+    pub const PLAIN: &str = "0";
+    pub const BOLD: &str = "1";
+    pub const DIM: &str = "2";
+    pub const GREEN: &str = "32";
+    pub const RED: &str = "31";
+    pub const YELLOW: &str = "33";
+    pub const ON_GREEN: &str = "1;30;42";
+    pub const ON_RED: &str = "1;97;41";
+    pub const ON_YELLOW: &str = "1;30;43";
 }
 
 struct Screen {
@@ -111,14 +87,14 @@ struct Screen {
 }
 
 impl Screen {
-    fn ink(&self, ink: Ink, text: &str) -> String {
+    fn ink(&self, ink: &str, text: &str) -> String {
         // What comes from nodes and files must not drive the terminal.
         let safe: String = text
             .chars()
             .map(|c| if c.is_control() { '?' } else { c })
             .collect();
-        if self.color && ink != Ink::Plain {
-            format!("\x1b[{}m{safe}\x1b[0m", ink.code())
+        if self.color && ink != ink::PLAIN {
+            format!("\x1b[{ink}m{safe}\x1b[0m")
         } else {
             safe
         }
@@ -134,12 +110,12 @@ impl Screen {
     }
 
     fn heading(&mut self, text: &str) {
-        let text = self.ink(Ink::Bold, text);
+        let text = self.ink(ink::BOLD, text);
         self.line(&text);
     }
 
     /// Text after a label, wrapped and indented under its own start.
-    fn paragraph(&mut self, label: &str, ink: Ink, text: &str) {
+    fn paragraph(&mut self, label: &str, ink: &str, text: &str) {
         let indent = label.chars().count() + 2;
         for (i, row) in wrap(text, self.width.saturating_sub(indent))
             .iter()
@@ -149,14 +125,14 @@ impl Screen {
                 0 => self.ink(ink, label),
                 _ => " ".repeat(indent - 2),
             };
-            let row = self.ink(Ink::Plain, row);
+            let row = self.ink(ink::PLAIN, row);
             self.line(&format!("  {lead}{row}"));
         }
     }
 
     fn labelled(&mut self, label: &str, text: &str) {
-        let label = self.ink(Ink::Dim, &format!("{label:<8}"));
-        let text = self.ink(Ink::Plain, text);
+        let label = self.ink(ink::DIM, &format!("{label:<8}"));
+        let text = self.ink(ink::PLAIN, text);
         self.line(&format!("  {label} {text}"));
     }
 }
@@ -189,10 +165,10 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 }
 
 fn headline(screen: &mut Screen, judgement: &Judgement) {
-    let (word, ink) = match judgement.outcome {
-        Outcome::Passed => (" PASSED ", Ink::OnGreen),
-        Outcome::Failed => (" FAILED ", Ink::OnRed),
-        Outcome::Inconclusive => (" INCONCLUSIVE ", Ink::OnYellow),
+    let ink = match judgement.outcome {
+        Outcome::Passed => ink::ON_GREEN,
+        Outcome::Failed => ink::ON_RED,
+        Outcome::Inconclusive => ink::ON_YELLOW,
     };
     let run = &judgement.run;
     let mut facts = vec![format!("seed {}", run.seed)];
@@ -205,13 +181,13 @@ fn headline(screen: &mut Screen, judgement: &Judgement) {
     if run.bring_up_ns > Nanos::ZERO {
         facts.push(format!("up in {}", words::duration(run.bring_up_ns)));
     }
-    let word = screen.ink(ink, word);
-    let name = screen.ink(Ink::Bold, &run.name);
+    let word = screen.ink(ink, &format!(" {} ", judgement.outcome.word()));
+    let name = screen.ink(ink::BOLD, &run.name);
     screen.blank();
     screen.line(&format!("{word} {name}"));
-    screen.paragraph("", Ink::Plain, &facts.join(" | "));
+    screen.paragraph("", ink::PLAIN, &facts.join(" | "));
     for reason in &judgement.inconclusive_because {
-        screen.paragraph("reason ", Ink::Yellow, reason);
+        screen.paragraph("reason ", ink::YELLOW, reason);
     }
     screen.blank();
 }
@@ -231,22 +207,22 @@ fn expectations(screen: &mut Screen, verdicts: &[Verdict]) {
     ));
     for verdict in verdicts {
         let (word, ink) = match verdict.status {
-            Status::Held => ("ok", Ink::Green),
-            Status::Failed | Status::NotMeasured => ("FAILED", Ink::Red),
+            Status::Held => ("ok", ink::GREEN),
+            Status::Failed | Status::NotMeasured => ("FAILED", ink::RED),
         };
         let measured = verdict.measured.as_deref().unwrap_or("not measured");
         let status = screen.ink(ink, &format!("{word:<6}"));
         let mut rows = wrap(&verdict.expectation, columns).into_iter();
         let first = format!("{:<columns$}", rows.next().unwrap_or_default());
-        let first = screen.ink(Ink::Plain, &first);
+        let first = screen.ink(ink::PLAIN, &first);
         let value = screen.ink(ink, &format!("{measured:>VALUE_COLUMNS$}"));
-        let bound = screen.ink(Ink::Plain, &verdict.bound);
+        let bound = screen.ink(ink::PLAIN, &verdict.bound);
         screen.line(&format!("  {status}  {first}{value}  {bound}"));
         for row in rows {
-            screen.paragraph("        ", Ink::Plain, &row);
+            screen.paragraph("        ", ink::PLAIN, &row);
         }
         if verdict.status != Status::Held {
-            screen.paragraph("        ", Ink::Plain, &verdict.sentence);
+            screen.paragraph("        ", ink::PLAIN, &verdict.sentence);
         }
     }
     screen.blank();
@@ -256,40 +232,30 @@ fn forks(screen: &mut Screen, judgement: &Judgement) {
     let forks = &judgement.figures.forks;
     screen.heading("  Forks");
     for partition in &judgement.figures.partitions {
-        screen.paragraph("", Ink::Plain, &partition_story(partition));
+        screen.paragraph("", ink::PLAIN, &partition_story(partition));
     }
-    let others: Vec<_> = forks
-        .episodes
-        .iter()
-        .filter(|e| e.partition.is_none())
-        .collect();
-    for episode in others.iter().take(OTHER_FORKS_SHOWN) {
+    let others = forks.episodes.iter().filter(|e| e.partition.is_none());
+    for episode in others.clone().take(OTHER_FORKS_SHOWN) {
+        let lasted = match episode.end_ns {
+            Some(end) => {
+                let lasted = words::duration(end.saturating_sub(episode.start_ns));
+                format!("over after {lasted}")
+            }
+            None => "never over".to_owned(),
+        };
         let text = format!(
-            "fork at {} without a partition: {} deep, {}",
+            "fork at {} without a partition: {} deep, {lasted}",
             words::instant(episode.start_ns),
             words::count(u64::from(episode.depth), "block"),
-            match episode.end_ns {
-                Some(end) => format!(
-                    "over after {}",
-                    words::duration(end.saturating_sub(episode.start_ns))
-                ),
-                None => "never over".to_owned(),
-            }
         );
-        screen.paragraph("", Ink::Plain, &text);
+        screen.paragraph("", ink::PLAIN, &text);
     }
-    if let Some(more) = others
-        .len()
-        .checked_sub(OTHER_FORKS_SHOWN)
-        .filter(|n| *n > 0)
-    {
-        screen.paragraph(
-            "",
-            Ink::Dim,
-            &format!("and {} more", words::count(more as u64, "such fork")),
-        );
+    let more = others.skip(OTHER_FORKS_SHOWN).count() as u64;
+    if more > 0 {
+        let text = format!("and {} more", words::count(more, "such fork"));
+        screen.paragraph("", ink::DIM, &text);
     }
-    screen.paragraph("", Ink::Plain, &block_sums(judgement));
+    screen.paragraph("", ink::PLAIN, &block_sums(judgement));
     screen.blank();
 }
 
@@ -299,7 +265,7 @@ fn double_spends(screen: &mut Screen, double_spends: &[DoubleSpend]) {
     }
     screen.heading("  Double spend");
     for spend in double_spends {
-        screen.paragraph("", Ink::Plain, &double_spend_story(spend));
+        screen.paragraph("", ink::PLAIN, &double_spend_story(spend));
     }
     screen.blank();
 }
@@ -310,31 +276,12 @@ fn costs(screen: &mut Screen, judgement: &Judgement) {
         "  {:<10}{:>7}{:>10}{:>10}{:>10}{:>14}{:>12}",
         "", "blocks", "to 50 %", "to 90 %", "to 99 %", "mean/node", "p95/node"
     ));
-    let mut phases: Vec<Option<&str>> = Vec::new();
-    let named = figures.propagation.iter().map(|p| p.phase.as_deref());
-    for phase in figures
-        .bandwidth
-        .iter()
-        .map(|b| b.phase.as_deref())
-        .chain(named)
-    {
-        if !phases.contains(&phase) {
-            phases.push(phase);
+    for (phase, propagation, bandwidth) in judgement.costs() {
+        if propagation.is_some() || bandwidth.is_some() {
+            let row = cost_row(phase.unwrap_or("whole run"), propagation, bandwidth);
+            let row = screen.ink(ink::PLAIN, &row);
+            screen.line(&row);
         }
-    }
-    phases.sort_by_key(|p| p.is_none()); // the whole run comes last
-    for phase in phases {
-        let propagation = figures
-            .propagation
-            .iter()
-            .find(|p| p.phase.as_deref() == phase);
-        let bandwidth = figures
-            .bandwidth
-            .iter()
-            .find(|b| b.phase.as_deref() == phase);
-        let row = cost_row(phase.unwrap_or("whole run"), propagation, bandwidth);
-        let row = screen.ink(Ink::Plain, &row);
-        screen.line(&row);
     }
     if let Some(delays) = group_delays(&figures.group_delays) {
         screen.labelled("blocks", &delays);
@@ -348,13 +295,8 @@ fn costs(screen: &mut Screen, judgement: &Judgement) {
     if !shares.is_empty() {
         screen.labelled("messages", &shares.join(", "));
     }
-    let drops: Vec<String> = figures
-        .drops
-        .iter()
-        .map(|(reason, n)| format!("{} {}", reason.replace('_', " "), words::thousands(*n)))
-        .collect();
-    if !drops.is_empty() {
-        screen.labelled("dropped", &format!("{} (packets)", drops.join(", ")));
+    if let Some(drops) = drops(figures) {
+        screen.labelled("dropped", &format!("{drops} (packets)"));
     }
     screen.blank();
 }

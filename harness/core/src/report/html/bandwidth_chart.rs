@@ -1,5 +1,7 @@
 //! What all nodes together sent, over time.
 
+use maud::Markup;
+
 use super::svg::{Drawing, LEFT, RIGHT, TimeAxis, rate_grid};
 use crate::check::Charts;
 
@@ -8,8 +10,8 @@ const PLOT: [f64; 2] = [12.0, 150.0];
 /// Room below for the seconds.
 const BOTTOM: f64 = 26.0;
 
-/// Draws it; empty text when no counters were written.
-pub fn bandwidth_chart(charts: &Charts) -> String {
+/// Draws it; `None` when no counters were written.
+pub fn bandwidth_chart(charts: &Charts) -> Option<Markup> {
     let max = charts
         .rates
         .iter()
@@ -17,13 +19,13 @@ pub fn bandwidth_chart(charts: &Charts) -> String {
         .max()
         .unwrap_or(0);
     if max == 0 {
-        return String::new();
+        return None;
     }
     let max = max as f64 * 1.05;
     let [top, bottom] = PLOT;
     let axis = TimeAxis::to(charts.end);
     let mut d = Drawing::new(bottom + BOTTOM);
-    axis.backdrop(&mut d, &charts.partitions, &charts.phases, PLOT);
+    axis.backdrop(&mut d, charts, PLOT);
     rate_grid(&mut d, max, PLOT);
     // Each sample is the mean since the one before: a staircase, not a slope.
     let mut x = LEFT;
@@ -41,5 +43,5 @@ pub fn bandwidth_chart(charts: &Charts) -> String {
     d.path("curve final", &stairs.replacen('L', "M", 1));
     d.line("axis", [LEFT, bottom, RIGHT, bottom]);
     axis.ticks(&mut d, bottom);
-    d.finish("Bytes per second that all nodes together sent, over time")
+    Some(d.finish("Bytes per second that all nodes together sent, over time"))
 }

@@ -1,6 +1,8 @@
 //! The tree of blocks over time: the final chain on top, losing branches below it where they
 //! left it.
 
+use maud::Markup;
+
 use super::svg::{Drawing, LEFT, TimeAxis, branch_class};
 use crate::check::{BlockDot, Branch, Charts};
 use crate::words;
@@ -16,17 +18,17 @@ const LOSING_LANES_MAX: usize = 8;
 /// A block is drawn as a box with its height where the next in its lane is this far.
 const BOX: [f64; 2] = [30.0, 18.0];
 
-/// Draws it; empty text when nothing was mined.
-pub fn block_chart(charts: &Charts) -> String {
+/// Draws it; `None` when nothing was mined.
+pub fn block_chart(charts: &Charts) -> Option<Markup> {
     if charts.blocks.is_empty() {
-        return String::new();
+        return None;
     }
     let axis = TimeAxis::to(charts.end);
     let lanes = lanes(charts, &axis);
     let last_lane = lanes.iter().copied().max().unwrap_or(0);
     let bottom = FIRST_LANE + last_lane as f64 * LANE + 22.0;
     let mut d = Drawing::new(bottom + BOTTOM - 14.0);
-    axis.backdrop(&mut d, &charts.partitions, &charts.phases, [4.0, bottom]);
+    axis.backdrop(&mut d, charts, [4.0, bottom]);
     let place = |i: usize| {
         [
             axis.x(charts.blocks[i].t),
@@ -51,7 +53,7 @@ pub fn block_chart(charts: &Charts) -> String {
         draw_block(&mut d, block, place(i), boxed);
     }
     axis.ticks(&mut d, bottom);
-    d.finish("The tree of blocks over time, losing branches below the final chain")
+    Some(d.finish("The tree of blocks over time, losing branches below the final chain"))
 }
 
 fn draw_block(d: &mut Drawing, block: &BlockDot, [x, y]: [f64; 2], boxed: bool) {

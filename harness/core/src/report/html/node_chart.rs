@@ -1,6 +1,8 @@
 //! The nodes over time: one row each, coloured by the branch that its tip is on, empty while it
 //! is down.
 
+use maud::Markup;
+
 use super::svg::{Drawing, LEFT, RIGHT, TimeAxis, branch_class};
 use crate::check::{Branch, Charts, NodeRow};
 use crate::words;
@@ -14,10 +16,10 @@ const NAMED_ROW: f64 = 11.0;
 /// From one name to the next at least; lower rows have a name each few.
 const NAME_ROOM: f64 = 13.0;
 
-/// Draws them; empty text when there is none.
-pub fn node_chart(charts: &Charts) -> String {
+/// Draws them; `None` when there is none.
+pub fn node_chart(charts: &Charts) -> Option<Markup> {
     if charts.rows.is_empty() {
-        return String::new();
+        return None;
     }
     let row_height = match charts.rows.len() {
         ..=16 => 20.0,
@@ -28,12 +30,7 @@ pub fn node_chart(charts: &Charts) -> String {
     let bottom = TOP + row_height * charts.rows.len() as f64;
     let axis = TimeAxis::to(charts.end);
     let mut d = Drawing::new(bottom + BOTTOM);
-    axis.backdrop(
-        &mut d,
-        &charts.partitions,
-        &charts.phases,
-        [TOP - 20.0, bottom],
-    );
+    axis.backdrop(&mut d, charts, [TOP - 20.0, bottom]);
     for phase in &charts.phases {
         let middle = (axis.x(phase.from) + axis.x(phase.to)) / 2.0;
         d.text("phase", [middle, 12.0], "middle", &phase.label);
@@ -57,7 +54,7 @@ pub fn node_chart(charts: &Charts) -> String {
     }
     d.line("axis", [LEFT, bottom, RIGHT, bottom]);
     axis.ticks(&mut d, bottom);
-    d.finish("Each node over time, coloured by the branch that its tip is on")
+    Some(d.finish("Each node over time, coloured by the branch that its tip is on"))
 }
 
 fn draw_row(d: &mut Drawing, axis: &TimeAxis, row: &NodeRow, [top, height]: [f64; 2]) {

@@ -1,6 +1,10 @@
 //! The page: its sections in the order in which a reader asks. Did it hold? What happened? What
 //! did it cost? Where did it run?
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use peerlab_link::Nanos;
 use peerlab_link::proto::Lateness;
 
@@ -8,9 +12,9 @@ use super::bandwidth_chart::bandwidth_chart;
 use super::block_chart::block_chart;
 use super::node_chart::node_chart;
 use super::propagation_chart::{curve_class, propagation_chart};
-use super::svg::{branch_class, escape};
-use crate::check::{Branch, Episode, Judgement, Outcome, Status, Verdict};
-use crate::report::sentences::{block_sums, double_spend_story, partition_story};
+use super::svg::branch_class;
+use crate::check::{Branch, Episode, Judgement, Status, Verdict};
+use crate::report::sentences::{block_sums, double_spend_story, drops, partition_story};
 use crate::words;
 
 const STYLE: &str = include_str!("style.css");
@@ -21,103 +25,105 @@ const EPISODES_SHOWN: usize = 30;
 /// Most rows of the table of nodes by bandwidth.
 const NODES_SHOWN: usize = 10;
 
+/// What stands where a figure is not known.
+const UNKNOWN: &str = "–";
+
 /// The whole file.
 pub fn page(j: &Judgement) -> String {
-    let sections = [
-        notes(j),
-        expectations(j),
-        story(j),
-        over_time(j),
-        format!("<div class=\"two\">{}{}</div>", spread(j), costs(j)),
-        format!("<div class=\"two\">{}{}</div>", busiest(j), messages(j)),
-        episodes(j),
-        place(j),
-    ];
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{} {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}{}\n</main>\n</body>\n</html>\n",
-        escape(&j.run.name),
-        outcome_word(j.outcome).to_lowercase(),
-        header(j),
-        sections.join("\n")
-    )
+    let body = html! {
+        (header(j))
+        (notes(j))
+        (expectations(j))
+        (story(j))
+        (over_time(j))
+        div.two { (spread(j)) (costs(j)) }
+        div.two { (busiest(j)) (messages(j)) }
+        (episodes(j))
+        (place(j))
+    };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (j.run.name) " " (j.outcome.word().to_lowercase()) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main { (body) } }
+        }
+    };
+    // What comes from nodes and files must not be more than text.
+    let text = page.into_string();
+    text.replace(|c: char| c.is_control() && c != '\n', " ") + "\n"
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Passed => "PASSED",
-        Outcome::Failed => "FAILED",
-        Outcome::Inconclusive => "INCONCLUSIVE",
-    }
+fn section(title: &str, body: Markup) -> Markup {
+    html! { section { h2 { (title) } (body) } }
 }
 
-fn section(title: &str, body: &str) -> String {
-    format!("<section><h2>{title}</h2>{body}</section>")
+fn hint(text: &str) -> Markup {
+    html! { p.hint { (text) } }
 }
 
 /// A table; columns whose title begins with `#` hold numbers.
-fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
-    let numeric = |i: usize| titles.get(i).is_some_and(|t| t.starts_with('#'));
-    let class = |i: usize| if numeric(i) { " class=\"n\"" } else { "" };
-    let head: String = titles
-        .iter()
-        .enumerate()
-        .map(|(i, t)| format!("<th{}>{}</th>", class(i), t.trim_start_matches('#')))
-        .collect();
-    let body: String = rows
-        .iter()
-        .map(|row| {
-            let cells: String = row
-                .iter()
-                .enumerate()
-                .map(|(i, cell)| format!("<td{}>{cell}</td>", class(i)))
-                .collect();
-            format!("<tr>{cells}</tr>")
-        })
-        .collect();
-    format!("<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+fn table<const N: usize>(titles: [&str; N], rows: impl IntoIterator<Item = [Markup; N]>) -> Markup {
+    let class = titles.map(|title| title.starts_with('#').then_some("n"));
+    html! {
+        table {
+            thead { tr {
+                @for (title, class) in titles.iter().zip(class) {
+                    th class=[class] { (title.trim_start_matches('#')) }
+                }
+            } }
+            tbody {
+                @for row in rows {
+                    tr { @for (cell, class) in row.iter().zip(class) { td class=[class] { (cell) } } }
+                }
+            }
+        }
+    }
 }
 
-fn header(j: &Judgement) -> String {
-    let word = outcome_word(j.outcome);
+/// A cell with nothing but text in it.
+fn text(text: impl AsRef<str>) -> Markup {
+    html! { (text.as_ref()) }
+}
+
+fn header(j: &Judgement) -> Markup {
+    let word = j.outcome.word();
     let run = &j.run;
-    let mut facts = vec![
-        format!("seed {}", run.seed),
-        words::count(u64::from(run.nodes), "node"),
-        format!("{} observed", words::duration(run.observed_ns)),
-        format!("{} live at the end", j.figures.live_at_end),
-    ];
-    if !run.engine.is_empty() {
-        facts.insert(1, format!("engine {}", run.engine));
+    html! {
+        header {
+            span class={ "pill " (word.to_lowercase()) } { (word) }
+            h1 { (run.name) }
+        }
+        p.facts {
+            span { "seed " (run.seed) }
+            @if !run.engine.is_empty() { span { "engine " (run.engine) } }
+            span { (words::count(u64::from(run.nodes), "node")) }
+            span { (words::duration(run.observed_ns)) " observed" }
+            span { (j.figures.live_at_end) " live at the end" }
+        }
     }
-    let facts: String = facts
-        .iter()
-        .map(|f| format!("<span>{}</span>", escape(f)))
-        .collect();
-    format!(
-        "<header><span class=\"pill {}\">{word}</span><h1>{}</h1></header><p class=\"facts\">{facts}</p>",
-        word.to_lowercase(),
-        escape(&run.name)
-    )
 }
 
-fn notes(j: &Judgement) -> String {
-    let inconclusive_because = j
-        .inconclusive_because
-        .iter()
-        .map(|d| format!("<p><b>This run proves nothing:</b> {}.</p>", escape(d)));
-    let warnings = j.warnings.iter().map(|w| format!("<p>{}</p>", escape(w)));
-    let notes: String = inconclusive_because.chain(warnings).collect();
-    if notes.is_empty() {
-        return String::new();
+fn notes(j: &Judgement) -> Markup {
+    html! {
+        @if !j.inconclusive_because.is_empty() || !j.warnings.is_empty() {
+            section.note {
+                @for reason in &j.inconclusive_because {
+                    p { b { "This run proves nothing:" } " " (reason) "." }
+                }
+                @for warning in &j.warnings { p { (warning) } }
+            }
+        }
     }
-    format!("<section class=\"note\">{notes}</section>")
 }
 
-fn expectations(j: &Judgement) -> String {
+fn expectations(j: &Judgement) -> Markup {
     if j.verdicts.is_empty() {
-        return String::new();
+        return Markup::default();
     }
     let row = |v: &Verdict| {
         let (class, word) = match v.status {
@@ -125,328 +131,239 @@ fn expectations(j: &Judgement) -> String {
             Status::Failed => ("failed", "failed"),
             Status::NotMeasured => ("not_measured", "not measured"),
         };
-        vec![
-            format!("<span class=\"status {class}\">{word}</span>"),
-            format!(
-                "{}<small>{}</small>",
-                escape(&v.expectation),
-                escape(&v.sentence)
-            ),
-            format!(
-                "<span class=\"measured\">{}</span>",
-                escape(v.measured.as_deref().unwrap_or("–"))
-            ),
-            escape(&v.bound),
+        [
+            html! { span class={ "status " (class) } { (word) } },
+            html! { (v.expectation) small { (v.sentence) } },
+            html! { span.measured { (v.measured.as_deref().unwrap_or(UNKNOWN)) } },
+            text(&v.bound),
         ]
     };
-    let rows: Vec<Vec<String>> = j.verdicts.iter().map(row).collect();
     section(
         "Expectations",
-        &table(&["", "", "#measured", "#bound"], &rows),
+        table(["", "", "#measured", "#bound"], j.verdicts.iter().map(row)),
     )
 }
 
-fn story(j: &Judgement) -> String {
+fn story(j: &Judgement) -> Markup {
     let mut lines: Vec<String> = j.figures.partitions.iter().map(partition_story).collect();
     lines.extend(j.figures.double_spends.iter().map(double_spend_story));
     lines.push(block_sums(j));
-    let items: String = lines
-        .iter()
-        .map(|l| {
-            let mut chars = l.chars();
-            let first: String = chars
-                .next()
-                .map(|c| c.to_uppercase().to_string())
-                .unwrap_or_default();
-            format!("<li>{}.</li>", escape(&(first + chars.as_str())))
-        })
-        .collect();
-    section("What happened", &format!("<ul>{items}</ul>"))
+    let sentence = |line: &String| {
+        let mut chars = line.chars();
+        let first = chars.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(chars).collect::<String>()
+    };
+    let items = html! { ul { @for line in &lines { li { (sentence(line)) "." } } } };
+    section("What happened", items)
 }
 
-fn over_time(j: &Judgement) -> String {
+fn over_time(j: &Judgement) -> Markup {
     let charts = &j.charts;
-    let mut body = legend(j);
-    let blocks = block_chart(charts);
-    if !blocks.is_empty() {
-        body.push_str(&format!("<h3>Blocks, by height</h3>{blocks}"));
-    }
-    let nodes = node_chart(charts);
-    if !nodes.is_empty() {
-        let of = match charts.rows.len() < charts.nodes {
-            true => format!(" ({} of {} drawn)", charts.rows.len(), charts.nodes),
-            false => String::new(),
-        };
-        body.push_str(&format!("<h3>Nodes{of}; a mark is a new tip</h3>{nodes}"));
-    }
-    let bandwidth = bandwidth_chart(charts);
-    if !bandwidth.is_empty() {
-        body.push_str(&format!("<h3>Sent by all nodes together</h3>{bandwidth}"));
-    }
-    section("The run over time", &body)
+    let (drawn, nodes) = (charts.rows.len(), charts.nodes);
+    let body = html! {
+        (legend(j))
+        @if let Some(blocks) = block_chart(charts) {
+            h3 { "Blocks, by height" } (blocks)
+        }
+        @if let Some(rows) = node_chart(charts) {
+            h3 {
+                "Nodes"
+                @if drawn < nodes { " (" (drawn) " of " (nodes) " drawn)" }
+                "; a mark is a new tip"
+            }
+            (rows)
+        }
+        @if let Some(bandwidth) = bandwidth_chart(charts) {
+            h3 { "Sent by all nodes together" } (bandwidth)
+        }
+    };
+    section("The run over time", body)
 }
 
-fn legend(j: &Judgement) -> String {
-    let mut losing: Vec<Branch> = j
-        .charts
-        .blocks
-        .iter()
-        .map(|b| b.branch)
-        .filter(|b| *b != Branch::Final)
-        .collect();
-    losing.sort_unstable();
-    losing.dedup();
-    let mut items = vec!["<span><i class=\"final\"></i>on the final chain</span>".to_owned()];
-    for branch in losing.iter().take(5) {
-        let Branch::Losing(n) = branch else { continue };
-        items.push(format!(
-            "<span><i class=\"{}\"></i>on losing branch {}</span>",
-            branch_class(Some(*branch)),
-            n + 1
-        ));
-    }
-    items.push("<span><i class=\"down\"></i>down</span>".to_owned());
-    if !j.charts.partitions.is_empty() {
-        items.push("<span><i class=\"band\"></i>partition in force</span>".to_owned());
-    }
-    format!("<p class=\"legend\">{}</p>", items.join(""))
+/// What a colour of the drawings stands for.
+fn key(class: &str, what: &str) -> Markup {
+    html! { span { i class=(class) {} (what) } }
 }
 
-fn spread(j: &Judgement) -> String {
-    let chart = propagation_chart(&j.figures.propagation);
-    if chart.is_empty() {
-        return section(
-            "How fast blocks spread",
-            "<p class=\"hint\">No block spread.</p>",
-        );
+fn legend(j: &Judgement) -> Markup {
+    let losing = j.charts.blocks.iter().filter_map(|b| match b.branch {
+        Branch::Losing(n) => Some(n),
+        Branch::Final => None,
+    });
+    let losing: BTreeSet<u32> = losing.collect();
+    html! {
+        p.legend {
+            (key("final", "on the final chain"))
+            @for n in losing.into_iter().take(5) {
+                (key(&branch_class(Some(Branch::Losing(n))), &format!("on losing branch {}", n + 1)))
+            }
+            (key("down", "down"))
+            @if !j.charts.partitions.is_empty() { (key("band", "partition in force")) }
+        }
     }
-    let phases = j
+}
+
+fn spread(j: &Judgement) -> Markup {
+    let title = "How fast blocks spread";
+    let Some(chart) = propagation_chart(&j.figures.propagation) else {
+        return section(title, hint("No block spread."));
+    };
+    let drawn = j
         .figures
         .propagation
         .iter()
-        .filter(|p| !p.curve_ns.is_empty())
-        .filter_map(|p| p.phase.as_deref());
-    let items: String = phases
-        .enumerate()
-        .map(|(i, phase)| {
-            format!(
-                "<span><i class=\"{}\"></i>{}</span>",
-                curve_class(i),
-                escape(phase)
-            )
-        })
-        .collect();
-    section(
-        "How fast blocks spread",
-        &format!(
-            "<p class=\"legend\">{items}</p>{chart}<p class=\"hint\">Share of receivers that had a block, \
-             by the time since it was mined. A block born during a partition is expected on its own side only.</p>"
-        ),
-    )
+        .filter(|p| !p.curve_ns.is_empty());
+    let phases = drawn.filter_map(|p| p.phase.as_deref());
+    let body = html! {
+        p.legend { @for (i, phase) in phases.enumerate() { (key(curve_class(i), phase)) } }
+        (chart)
+        (hint("Share of receivers that had a block, by the time since it was mined. A block born during a \
+               partition is expected on its own side only."))
+    };
+    section(title, body)
 }
 
-fn costs(j: &Judgement) -> String {
-    let row = |phase: &Option<String>| {
-        let p = j.figures.propagation.iter().find(|p| p.phase == *phase);
-        let b = j.figures.bandwidth.iter().find(|b| b.phase == *phase);
-        let time = |t: Option<Nanos>| t.map_or_else(|| "&ndash;".to_owned(), words::duration);
-        let rate = |r: Option<u64>| r.map_or_else(|| "&ndash;".to_owned(), words::rate);
-        vec![
-            escape(phase.as_deref().unwrap_or("whole run")),
-            p.map_or(0, |p| p.blocks).to_string(),
+fn costs(j: &Judgement) -> Markup {
+    let rows = j.costs().map(|(phase, p, b)| {
+        let time = |t: Option<Nanos>| text(t.map_or(UNKNOWN.to_owned(), words::duration));
+        let rate = |r: Option<u64>| text(r.map_or(UNKNOWN.to_owned(), words::rate));
+        [
+            text(phase.unwrap_or("whole run")),
+            html! { (p.map_or(0, |p| p.blocks)) },
             time(p.and_then(|p| p.p50_ns)),
             time(p.and_then(|p| p.p90_ns)),
             rate(b.map(|b| b.per_node.mean)),
             rate(b.map(|b| b.per_node.p95)),
         ]
+    });
+    let titles = [
+        "phase",
+        "#blocks",
+        "#to 50 %",
+        "#to 90 %",
+        "#mean per node",
+        "#p95",
+    ];
+    let body = html! {
+        (table(titles, rows))
+        (hint("Bandwidth is sent plus received on the emulated wire, headers counted."))
     };
-    let mut phases: Vec<Option<String>> = j
-        .charts
-        .phases
-        .iter()
-        .map(|p| Some(p.label.clone()))
-        .collect();
-    phases.push(None);
-    let rows: Vec<Vec<String>> = phases.iter().map(row).collect();
-    let mut body = table(
-        &[
-            "phase",
-            "#blocks",
-            "#to 50 %",
-            "#to 90 %",
-            "#mean per node",
-            "#p95",
-        ],
-        &rows,
-    );
-    body.push_str("<p class=\"hint\">Bandwidth is sent plus received on the emulated wire, headers counted.</p>");
-    section("What it cost", &body)
+    section("What it cost", body)
 }
 
-fn busiest(j: &Judgement) -> String {
+fn busiest(j: &Judgement) -> Markup {
+    let title = "Busiest nodes";
     let Some(whole) = j.figures.bandwidth.first() else {
-        return section(
-            "Busiest nodes",
-            "<p class=\"hint\">No byte counters were written.</p>",
-        );
+        return section(title, hint("No byte counters were written."));
     };
     let mut nodes: Vec<_> = whole.nodes.iter().collect();
-    nodes.sort_by_key(|n| (std::cmp::Reverse(n.both()), &n.node));
-    let rows: Vec<Vec<String>> = nodes
-        .iter()
-        .take(NODES_SHOWN)
-        .map(|n| {
-            vec![
-                escape(&n.node),
-                words::rate(n.sent_bytes_per_s),
-                words::rate(n.received_bytes_per_s),
-            ]
-        })
-        .collect();
-    section("Busiest nodes", &table(&["", "#sent", "#received"], &rows))
+    nodes.sort_by_key(|n| (Reverse(n.both()), &n.node));
+    let rows = nodes.into_iter().take(NODES_SHOWN).map(|n| {
+        let [sent, received] = [n.sent_bytes_per_s, n.received_bytes_per_s].map(words::rate);
+        [text(&n.node), text(sent), text(received)]
+    });
+    section(title, table(["", "#sent", "#received"], rows))
 }
 
-fn messages(j: &Judgement) -> String {
-    let rows: Vec<Vec<String>> = j
-        .figures
-        .messages
-        .iter()
-        .map(|m| {
-            let bar = format!(
-                "<div style=\"width:150px\"><div class=\"bar\" style=\"width:{:.1}%\"></div></div>",
-                m.share * 100.0
-            );
-            vec![
-                escape(&m.message),
-                bar,
-                words::percent(m.share),
-                words::bytes(m.bytes),
-            ]
-        })
-        .collect();
-    let mut body = match rows.is_empty() {
-        true => "<p class=\"hint\">No node told its counters.</p>".to_owned(),
-        false => table(&["message", "", "#share", "#bytes"], &rows),
+fn messages(j: &Judgement) -> Markup {
+    let messages = &j.figures.messages;
+    let rows = messages.iter().map(|m| {
+        let width = format!("width:{:.1}%", m.share * 100.0);
+        [
+            text(&m.message),
+            html! { div style="width:150px" { div.bar style=(width) {} } },
+            text(words::percent(m.share)),
+            text(words::bytes(m.bytes)),
+        ]
+    });
+    let body = html! {
+        @if messages.is_empty() { (hint("No node told its counters.")) }
+        @else { (table(["message", "", "#share", "#bytes"], rows)) }
+        @if let Some(drops) = drops(&j.figures) { p.hint { "Packets dropped: " (drops) "." } }
     };
-    let drops: Vec<String> = j
-        .figures
-        .drops
-        .iter()
-        .map(|(reason, n)| {
-            format!(
-                "{} {}",
-                escape(&reason.replace('_', " ")),
-                words::thousands(*n)
-            )
-        })
-        .collect();
-    if !drops.is_empty() {
-        body.push_str(&format!(
-            "<p class=\"hint\">Packets dropped: {}.</p>",
-            drops.join(", ")
-        ));
-    }
-    section("What the bytes were", &body)
+    section("What the bytes were", body)
 }
 
-fn episodes(j: &Judgement) -> String {
+fn episodes(j: &Judgement) -> Markup {
     let all = &j.figures.forks.episodes;
     if all.is_empty() {
-        return String::new();
+        return Markup::default();
     }
     let row = |e: &Episode| {
-        let lasted = e.end_ns.map_or_else(
-            || "until the end".to_owned(),
-            |end| words::duration(end.saturating_sub(e.start_ns)),
-        );
-        let cause = e.partition.map_or("&ndash;", |_| "partition");
-        vec![
-            words::instant(e.start_ns),
-            cause.to_owned(),
-            lasted,
-            e.branches.to_string(),
-            e.depth.to_string(),
-            e.stale_blocks.to_string(),
+        let lasted = |end: Nanos| words::duration(end.saturating_sub(e.start_ns));
+        [
+            text(words::instant(e.start_ns)),
+            text(e.partition.map_or(UNKNOWN, |_| "partition")),
+            text(e.end_ns.map_or_else(|| "until the end".to_owned(), lasted)),
+            html! { (e.branches) },
+            html! { (e.depth) },
+            html! { (e.stale_blocks) },
         ]
     };
-    let rows: Vec<Vec<String>> = all.iter().take(EPISODES_SHOWN).map(row).collect();
-    let mut body = table(
-        &[
-            "from",
-            "during",
-            "#lasted",
-            "#branches",
-            "#depth",
-            "#stale blocks",
-        ],
-        &rows,
-    );
-    if all.len() > EPISODES_SHOWN {
-        body.push_str(&format!(
-            "<p class=\"hint\">And {} more in report.json.</p>",
-            all.len() - EPISODES_SHOWN
-        ));
-    }
-    section("Fork episodes", &body)
+    let titles = [
+        "from",
+        "during",
+        "#lasted",
+        "#branches",
+        "#depth",
+        "#stale blocks",
+    ];
+    let more = all.len().saturating_sub(EPISODES_SHOWN);
+    let body = html! {
+        (table(titles, all.iter().take(EPISODES_SHOWN).map(row)))
+        @if more > 0 { p.hint { "And " (more) " more in report.json." } }
+    };
+    section("Fork episodes", body)
 }
 
-fn place(j: &Judgement) -> String {
-    let run = &j.run;
-    let fidelity = &j.figures.fidelity;
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut row = |what: &str, value: String| {
-        if !value.is_empty() {
-            rows.push(vec![what.to_owned(), escape(&value)]);
+fn place(j: &Judgement) -> Markup {
+    let (run, host, fidelity) = (&j.run, &j.run.host, &j.figures.fidelity);
+    let kept_up = match fidelity.measured {
+        false => "not measured".to_owned(),
+        true => format!(
+            "{} delivered, {:.1} % of them more than {} late",
+            words::count(fidelity.packets, "packet"),
+            fidelity.late_percent(),
+            words::duration(Lateness::LATE)
+        ),
+    };
+    let machine = (host.cpus > 0).then(|| {
+        let cpus = words::count(u64::from(host.cpus), "CPU");
+        format!("{cpus}, {}", words::bytes(host.memory_bytes))
+    });
+    let came_up = (run.bring_up_ns > Nanos::ZERO).then(|| words::duration(run.bring_up_ns));
+    let pressure = fidelity.cpu_pressure_percent;
+    let facts = [
+        (
+            "Experiment",
+            Some(format!("{}, seed {}", run.name, run.seed)),
+        ),
+        ("Peerlab", Some(run.peerlab_version.clone())),
+        (
+            "Engine",
+            Some(format!("{} {}", run.engine, host.engine_version)),
+        ),
+        ("System", Some(format!("{} {}", host.os, host.kernel))),
+        ("Machine", machine),
+        ("All nodes ready after", came_up),
+        ("Host kept up", Some(kept_up)),
+        (
+            "Waiting for a CPU",
+            pressure.map(|percent| format!("{percent:.0} % of the time")),
+        ),
+    ];
+    let rows = facts.iter().filter_map(|(what, value)| {
+        let value = value.as_ref()?.trim();
+        (!value.is_empty()).then(|| [text(what), text(value)])
+    });
+    let body = html! {
+        (table(["", ""], rows))
+        p.hint {
+            "The same again: " code { "peerlab replay RUN_DIRECTORY" }
+            ". The plan beside this file holds everything that chance decided."
         }
     };
-    row("Experiment", format!("{}, seed {}", run.name, run.seed));
-    row("Peerlab", run.peerlab_version.clone());
-    row(
-        "Engine",
-        format!("{} {}", run.engine, run.host.engine_version)
-            .trim()
-            .to_owned(),
-    );
-    row(
-        "System",
-        format!("{} {}", run.host.os, run.host.kernel)
-            .trim()
-            .to_owned(),
-    );
-    if run.host.cpus > 0 {
-        let memory = words::bytes(run.host.memory_bytes);
-        row(
-            "Machine",
-            format!(
-                "{}, {memory}",
-                words::count(u64::from(run.host.cpus), "CPU")
-            ),
-        );
-    }
-    if run.bring_up_ns > Nanos::ZERO {
-        row("All nodes ready after", words::duration(run.bring_up_ns));
-    }
-    row(
-        "Host kept up",
-        match fidelity.measured {
-            false => "not measured".to_owned(),
-            true => format!(
-                "{} delivered, {:.1} % of them more than {} late",
-                words::count(fidelity.packets, "packet"),
-                fidelity.late_percent(),
-                words::duration(Lateness::LATE)
-            ),
-        },
-    );
-    if let Some(pressure) = fidelity.cpu_pressure_percent {
-        row("Waiting for a CPU", format!("{pressure:.0} % of the time"));
-    }
-    let body = format!(
-        "{}<p class=\"hint\">The same again: <code>peerlab replay RUN_DIRECTORY</code>. The plan beside this file holds \
-         everything that chance decided.</p>",
-        table(&["", ""], &rows)
-    );
-    section("Where it ran", &body)
+    section("Where it ran", body)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How fast blocks spread: the share of receivers that had a block, over the time since its
 //! birth; one curve a phase.
 
+use maud::Markup;
 use peerlab_link::Nanos;
 
 use super::svg::{Drawing, ticks};
@@ -19,15 +20,13 @@ const BOTTOM: f64 = 26.0;
 /// then ends there, and the curve with it.
 const TAIL_TIMES_P90: u64 = 4;
 
-/// Draws it; empty text when no block spread.
-pub fn propagation_chart(propagation: &[Propagation]) -> String {
+/// Draws it; `None` when no block spread.
+pub fn propagation_chart(propagation: &[Propagation]) -> Option<Markup> {
     let curves: Vec<&Propagation> = propagation
         .iter()
         .filter(|p| p.phase.is_some() && !p.curve_ns.is_empty())
         .collect();
-    let Some(end) = curves.iter().filter_map(|p| drawn_to(p)).max() else {
-        return String::new();
-    };
+    let end = curves.iter().filter_map(|p| drawn_to(p)).max()?;
     let end = end.max(Nanos(1));
     let [top, bottom] = PLOT;
     let mut d = Drawing::sized(WIDTH, bottom + BOTTOM);
@@ -65,7 +64,7 @@ pub fn propagation_chart(propagation: &[Propagation]) -> String {
         }
         d.path(&format!("curve {}", curve_class(i)), &path);
     }
-    d.finish("Share of receivers that had a block, over the time since its birth")
+    Some(d.finish("Share of receivers that had a block, over the time since its birth"))
 }
 
 /// The class of the colour of the i-th phase's curve.

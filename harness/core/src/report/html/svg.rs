@@ -1,11 +1,10 @@
 //! The few drawing words that the charts use, and the axis of time that they share. Colours and
 //! strokes are classes of the page's style sheet.
 
-use std::fmt::Write as _;
-
+use maud::{Markup, PreEscaped, html};
 use peerlab_link::Nanos;
 
-use crate::check::{Branch, Stretch};
+use crate::check::{Branch, Charts};
 use crate::words;
 
 /// Width of the charts over time in drawing units; the page scales it.
@@ -20,23 +19,6 @@ const TICKS: f64 = 8.0;
 
 /// How many colours losing branches have; further ones begin anew.
 const BRANCH_COLORS: u32 = 5;
-
-/// Text for HTML and SVG: nothing in it is taken as markup.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
 
 /// A drawing in the making.
 #[derive(Debug)]
@@ -61,66 +43,59 @@ impl Drawing {
         }
     }
 
-    fn push(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = self.body.write_fmt(text);
+    fn add(&mut self, shape: Markup) {
+        self.body.push_str(&shape.into_string());
     }
 
     /// A rectangle with rounded corners; `title` shows when a pointer rests on it.
-    pub fn rect(&mut self, class: &str, [x, y, w, h]: [f64; 4], radius: f64, title: &str) {
-        let title = titled(title);
-        self.push(format_args!(
-            r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" rx="{radius:.1}">{title}</rect>"#
-        ));
+    pub fn rect(&mut self, class: &str, place: [f64; 4], radius: f64, title: &str) {
+        let [x, y, w, h] = place.map(tenths);
+        self.add(html! {
+            rect class=(class) x=(x) y=(y) width=(w) height=(h) rx=(tenths(radius)) { (titled(title)) }
+        });
     }
 
     /// A straight line.
-    pub fn line(&mut self, class: &str, [x1, y1, x2, y2]: [f64; 4]) {
-        self.push(format_args!(
-            r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#
-        ));
+    pub fn line(&mut self, class: &str, ends: [f64; 4]) {
+        let [x1, y1, x2, y2] = ends.map(tenths);
+        self.add(html! { line class=(class) x1=(x1) y1=(y1) x2=(x2) y2=(y2) {} });
     }
 
     /// A circle.
-    pub fn dot(&mut self, class: &str, [x, y]: [f64; 2], radius: f64, title: &str) {
-        let title = titled(title);
-        self.push(format_args!(
-            r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius:.1}">{title}</circle>"#
-        ));
+    pub fn dot(&mut self, class: &str, place: [f64; 2], radius: f64, title: &str) {
+        let [x, y] = place.map(tenths);
+        self.add(
+            html! { circle class=(class) cx=(x) cy=(y) r=(tenths(radius)) { (titled(title)) } },
+        );
     }
 
     /// A path, in SVG's own language.
     pub fn path(&mut self, class: &str, d: &str) {
-        self.push(format_args!(r#"<path class="{class}" d="{d}"/>"#));
+        self.add(html! { path class=(class) d=(d) {} });
     }
 
     /// Text; `anchor` is `start`, `middle` or `end`.
-    pub fn text(&mut self, class: &str, [x, y]: [f64; 2], anchor: &str, text: &str) {
-        let text = escape(text);
-        self.push(format_args!(
-            r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#
-        ));
+    pub fn text(&mut self, class: &str, place: [f64; 2], anchor: &str, text: &str) {
+        let [x, y] = place.map(tenths);
+        self.add(html! { text class=(class) x=(x) y=(y) text-anchor=(anchor) { (text) } });
     }
 
     /// The whole `<svg>`, with what it shows for those who cannot see it.
-    pub fn finish(self, what: &str) -> String {
-        format!(
-            r#"<svg class="{}" viewBox="0 0 {:.0} {:.0}" role="img" aria-label="{}">{}</svg>"#,
-            if self.width < WIDTH { "narrow" } else { "wide" },
-            self.width,
-            self.height,
-            escape(what),
-            self.body
-        )
+    pub fn finish(self, what: &str) -> Markup {
+        let class = if self.width < WIDTH { "narrow" } else { "wide" };
+        let view = format!("0 0 {:.0} {:.0}", self.width, self.height);
+        html! {
+            svg class=(class) viewBox=(view) role="img" aria-label=(what) { (PreEscaped(self.body)) }
+        }
     }
 }
 
-fn titled(title: &str) -> String {
-    if title.is_empty() {
-        String::new()
-    } else {
-        format!("<title>{}</title>", escape(title))
-    }
+fn tenths(length: f64) -> String {
+    format!("{length:.1}")
+}
+
+fn titled(title: &str) -> Markup {
+    html! { @if !title.is_empty() { title { (title) } } }
 }
 
 /// The class of a branch's colour.
@@ -154,23 +129,13 @@ impl TimeAxis {
 
     /// Partitions as shaded bands, and the borders of phases, behind a chart from `top` to
     /// `bottom`.
-    pub fn backdrop(
-        &self,
-        d: &mut Drawing,
-        partitions: &[Stretch],
-        phases: &[Stretch],
-        [top, bottom]: [f64; 2],
-    ) {
-        for p in partitions {
+    pub fn backdrop(&self, d: &mut Drawing, charts: &Charts, [top, bottom]: [f64; 2]) {
+        for p in &charts.partitions {
             let (from, to) = (self.x(p.from), self.x(p.to));
-            d.rect(
-                "band",
-                [from, top, (to - from).max(1.0), bottom - top],
-                0.0,
-                &p.label,
-            );
+            let band = [from, top, (to - from).max(1.0), bottom - top];
+            d.rect("band", band, 0.0, &p.label);
         }
-        for phase in phases.iter().skip(1) {
+        for phase in charts.phases.iter().skip(1) {
             let x = self.x(phase.from);
             d.line("border", [x, top, x, bottom]);
         }
@@ -211,12 +176,8 @@ pub fn rate_grid(d: &mut Drawing, max: f64, [top, bottom]: [f64; 2]) {
     for tick in ticks(max).into_iter().step_by(2) {
         let y = bottom - tick / max * (bottom - top);
         d.line("grid", [LEFT, y, RIGHT, y]);
-        d.text(
-            "label",
-            [LEFT - 8.0, y + 4.0],
-            "end",
-            &words::rate(tick as u64),
-        );
+        let rate = words::rate(tick as u64);
+        d.text("label", [LEFT - 8.0, y + 4.0], "end", &rate);
     }
 }
 
@@ -238,12 +199,11 @@ mod tests {
 
     #[test]
     fn nothing_written_becomes_markup() {
-        assert_eq!(
-            escape(r#"<a b="c">&'\n"#),
-            "&lt;a b=&quot;c&quot;&gt;&amp;&#39;\\n"
-        );
         let mut d = Drawing::new(10.0);
         d.text("label", [0.0, 0.0], "start", "</svg><script>");
-        assert!(!d.finish("x").contains("<script"));
+        d.rect("\"><script>", [0.0; 4], 0.0, "</title><script>");
+        let text = d.finish("\"><script>").into_string();
+        assert!(!text.contains("<script"), "{text}");
+        assert!(text.contains("&quot;&gt;&lt;script&gt;"), "{text}");
     }
 }

@@ -54,7 +54,7 @@ fn perform(world: &mut World, act: &Act) {
         Act::Silence(n) => world.set_silent(Node(n), true),
         Act::Part(sides) => world.partition(|n| sides >> n.0 & 1),
         Act::Heal => world.heal(),
-        Act::Slow(millis) => world.delay = Duration::from_millis(millis),
+        Act::Slow(millis) => world.slow(Duration::from_millis(millis)),
         Act::Disconnect(n) if runs(world, n) => {
             let now = world.now;
             let first = world.peers_of(Node(n)).first().map(|p| p.id);
@@ -69,7 +69,7 @@ fn perform(world: &mut World, act: &Act) {
 
 fn calm(world: &mut World) {
     world.heal();
-    world.delay = Duration::from_millis(20);
+    world.slow(Duration::ZERO);
     for n in 0..NODES {
         world.set_silent(Node(n), false);
         if !world.nodes().contains(&Node(n)) {

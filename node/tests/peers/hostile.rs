@@ -153,11 +153,7 @@ fn a_transaction_that_makes_money() {
 #[test]
 fn bytes_that_are_no_message() {
     let reasons = reasons_for(|world, puppet, link| {
-        world.say_bytes(
-            puppet,
-            link,
-            b"GET / HTTP/1.1\r\nHost: node\r\n\r\n".to_vec(),
-        );
+        world.say_bytes(puppet, link, b"GET / HTTP/1.1\r\nHost: node\r\n\r\n");
     });
     assert_eq!(reasons, ["wrong network magic 47455420"]);
 }
@@ -169,7 +165,7 @@ fn a_message_larger_than_its_kind_may_be() {
         bytes.extend_from_slice(b"headers\0\0\0\0\0");
         bytes.extend_from_slice(&3_999_999u32.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        world.say_bytes(puppet, link, bytes);
+        world.say_bytes(puppet, link, &bytes);
     });
     assert_eq!(
         reasons,
@@ -181,7 +177,7 @@ fn a_message_larger_than_its_kind_may_be() {
 fn a_message_with_a_wrong_checksum() {
     let reasons = reasons_for(|world, puppet, link| {
         let bytes = spoilt(&Message::Ping(7), |bytes| bytes[30] ^= 1);
-        world.say_bytes(puppet, link, bytes);
+        world.say_bytes(puppet, link, &bytes);
     });
     assert_eq!(reasons, ["checksum of ping does not match"]);
 }
@@ -335,7 +331,7 @@ fn unknown_messages_are_tolerated_and_counted() {
         let bytes = spoilt(&Message::Verack, |bytes| {
             bytes[4..10].copy_from_slice(b"novel\0")
         });
-        world.say_bytes(puppet, link, bytes);
+        world.say_bytes(puppet, link, &bytes);
         world.run(secs(1));
         let peer = world
             .peers_of(Node(0))
@@ -357,7 +353,7 @@ fn a_crowd_of_connections_finds_no_more_places_than_there_are() {
     world.run(secs(5));
     for _ in 0..60 {
         let puppet = world.add_puppet();
-        world.join(puppet, node);
+        world.dial(puppet, node);
     }
     world.run(secs(2));
     assert!(world.machine(node).peers().count() <= 20);

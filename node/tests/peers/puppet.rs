@@ -2,21 +2,71 @@
 
 use std::time::Duration;
 
-use peerlab_node::io::PeerId;
-use peerlab_node::wire::{Message, Version, encode};
+use peerlab_node::io::{Input, Output, PeerId};
+use peerlab_node::wire::{Decoder, Message, Version, encode};
 
-use crate::world::{Node, Piece, Role, START, World, secs};
+use crate::world::{Node, START, World, secs};
 
 /// What puppets do.
 impl World {
     /// A puppet sends a message.
     pub fn say(&mut self, puppet: Node, peer: PeerId, message: Message) {
-        self.transmit((puppet, peer), Piece::Message(message));
+        self.put_out(puppet, Output::Send { peer, message });
     }
 
-    /// A puppet sends bytes, in one piece.
-    pub fn say_bytes(&mut self, puppet: Node, peer: PeerId, bytes: Vec<u8>) {
-        self.transmit((puppet, peer), Piece::Bytes(bytes));
+    /// A puppet sends bytes. What comes of them at the other end its driver says, as a driver does with
+    /// bytes.
+    pub fn say_bytes(&mut self, puppet: Node, peer: PeerId, bytes: &[u8]) {
+        let mut decoder = Decoder::new();
+        decoder.push(bytes);
+        loop {
+            match decoder.next_message() {
+                Ok(Some((message, _))) => self.say(puppet, peer, message),
+                Ok(None) => return,
+                Err(error) => return self.say_malformed(puppet, peer, error.to_string()),
+            }
+        }
+    }
+
+    fn say_malformed(&mut self, puppet: Node, peer: PeerId, reason: String) {
+        self.run(secs(1));
+        let (to, ip) = (self.others[&(puppet, peer)], puppet.addr().ip());
+        let mut ends = self.others.iter().rev();
+        let back = ends.find(|((node, _), addr)| node.addr() == to && addr.ip() == ip);
+        let (node, peer) = *back.unwrap().0;
+        let now = self.now;
+        self.command(node, |m| m.handle(now, Input::Malformed { peer, reason }));
+    }
+
+    /// A puppet connects. Panics if it is refused.
+    pub fn join(&mut self, puppet: Node, node: Node) -> PeerId {
+        self.dial(puppet, node).expect("the connection is granted")
+    }
+
+    /// A puppet asks for a connection.
+    pub fn dial(&mut self, puppet: Node, node: Node) -> Option<PeerId> {
+        let addr = node.addr();
+        self.put_out(puppet, Output::Connect { addr });
+        let answers = |input: &Input| match input {
+            Input::Connected { inbound, .. } => !inbound,
+            other => matches!(other, Input::ConnectFailed { .. }),
+        };
+        loop {
+            self.run(Duration::from_millis(10));
+            let inbox = self.shard_of(puppet).unread(puppet.id());
+            let answer = inbox.iter().position(answers);
+            if let Some(answer) = answer.and_then(|place| inbox.remove(place)) {
+                let Input::Connected { peer, .. } = answer else {
+                    return None;
+                };
+                self.others.insert((puppet, peer), addr);
+                return Some(peer);
+            }
+        }
+    }
+
+    fn put_out(&mut self, puppet: Node, output: Output) {
+        self.shard_of(puppet).put_out(puppet.id(), output);
     }
 
     /// A puppet connects and says what everyone says first.
@@ -32,10 +82,17 @@ impl World {
 
     /// What a puppet has received since the last time.
     pub fn heard(&mut self, puppet: Node) -> Vec<Message> {
-        match &mut self.hosts[puppet.0].role {
-            Role::Puppet(inbox) => inbox.drain(..).map(|(_, message)| message).collect(),
-            _ => panic!("{puppet:?} is no puppet"),
-        }
+        let inbox = self.inbox(puppet).into_iter();
+        inbox.map(|(_, message)| message).collect()
+    }
+
+    fn inbox(&mut self, puppet: Node) -> Vec<(PeerId, Message)> {
+        let inbox = self.shard_of(puppet).unread(puppet.id()).drain(..);
+        let received = |input| match input {
+            Input::Received { peer, message, .. } => Some((peer, message)),
+            _ => None,
+        };
+        inbox.filter_map(received).collect()
     }
 
     /// Lets time pass, in which a puppet answers pings. Returns what else it received.
@@ -44,10 +101,7 @@ impl World {
         let mut others = Vec::new();
         while self.now < end {
             self.run(Duration::from_millis(500));
-            let Role::Puppet(inbox) = &mut self.hosts[puppet.0].role else {
-                panic!("{puppet:?} is no puppet");
-            };
-            for (peer, message) in std::mem::take(inbox) {
+            for (peer, message) in self.inbox(puppet) {
                 match message {
                     Message::Ping(nonce) => self.say(puppet, peer, Message::Pong(nonce)),
                     other => others.push(other),

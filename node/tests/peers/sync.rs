@@ -1,7 +1,6 @@
 //! Blocks: first download, announcements, partitions, and peers that do not deliver.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
@@ -42,7 +41,6 @@ fn a_node_without_blocks_fetches_the_chain_from_its_peers() {
 #[test]
 fn a_long_chain_takes_several_messages_of_headers() {
     let mut world = World::new(2);
-    world.delay = Duration::from_millis(2);
     let miner = world.add(connect_to(&[]));
     for _ in 0..4_500 {
         world.mine(miner);

@@ -4,9 +4,9 @@
 use std::net::{SocketAddr, SocketAddrV4};
 
 use peerlab_link::{Nanos, NodeId};
-use peerlab_node::io::{CONNECTIONS_SURPLUS, Input, KEEPALIVE_AFTER};
+use peerlab_node::io::{Input, KEEPALIVE_AFTER};
 
-use super::node::{End, NEVER, Stage, end_of, peer_of};
+use super::node::{End, NEVER, Stage, nanos, peer_of};
 use super::packet::{Body, EndId, Load, Packet, RESET_BYTES, SYN_BYTES};
 use super::shard::{Shard, SimEvent};
 use super::stream::INITIAL_WINDOW_SEGMENTS;
@@ -24,9 +24,9 @@ impl Shard {
     /// The program opens a connection.
     pub(super) fn dial(&mut self, node: NodeId, addr: SocketAddr) {
         let now = self.now;
-        let timeout = self.dial_timeout(node);
+        let timeout = self.node(node).sockets.dial_timeout;
         let known = match addr {
-            SocketAddr::V4(addr) => self.node_at(*addr.ip()).map(|other| (other, addr)),
+            SocketAddr::V4(addr) => self.programs.node_at(*addr.ip()).map(|node| (node, addr)),
             SocketAddr::V6(_) => None,
         };
         let Some((other, addr)) = known else {
@@ -104,12 +104,12 @@ impl Shard {
     pub(super) fn syn_came(&mut self, packet: &Packet) {
         let now = self.now;
         let node = packet.dst;
-        let connections_max = self.connections_max(node);
-        let listens = self.node(node).machine.is_some() && self.listens(node);
-        if !listens || self.node(node).open_ends() >= connections_max + CONNECTIONS_SURPLUS {
+        let state = self.node(node);
+        let listens = state.machine.is_some() && state.sockets.listens;
+        if !listens || state.open_ends() >= state.sockets.accepted_max {
             return self.reset(node, packet.to, packet.src, packet.from);
         }
-        let ip = self.address(packet.src);
+        let ip = self.programs.address(packet.src);
         let (first, count) = EPHEMERAL_PORTS;
         let port =
             first + (packet.from.generation.wrapping_mul(31) + packet.from.slot) as u16 % count;
@@ -139,7 +139,7 @@ impl Shard {
         end.last_heard = now;
         let addr = end.addr.into();
         self.send_uncertain(node, id, packet.src, packet.from, Body::Established);
-        let due = now.saturating_add(keepalive_after());
+        let due = now.saturating_add(nanos(KEEPALIVE_AFTER));
         self.look_after_idle_at(node, due);
         self.tell(
             node,
@@ -251,7 +251,7 @@ impl Shard {
             if !end.outbound || end.stage != Stage::Open {
                 continue;
             }
-            let idle = end.last_heard.saturating_add(keepalive_after());
+            let idle = end.last_heard.saturating_add(nanos(KEEPALIVE_AFTER));
             let dead = idle.saturating_add(KEEPALIVE_ANSWER);
             if end.probing && dead <= now {
                 self.break_end(node, id);
@@ -265,7 +265,7 @@ impl Shard {
             if undisturbed {
                 // It is there, and answers: no need to ask.
                 end.last_heard = now;
-                next = next.min(now.saturating_add(keepalive_after()));
+                next = next.min(now.saturating_add(nanos(KEEPALIVE_AFTER)));
                 self.count_acknowledgements(node, other, 1);
                 self.count_acknowledgements(other, node, 1);
                 continue;
@@ -301,13 +301,4 @@ impl Shard {
             end.probing = false;
         }
     }
-
-    /// The program closes the connection that it calls so.
-    pub(super) fn close_peer(&mut self, node: NodeId, peer: peerlab_node::io::PeerId) {
-        self.close(node, end_of(peer));
-    }
-}
-
-fn keepalive_after() -> Nanos {
-    Nanos(KEEPALIVE_AFTER.as_nanos() as u64)
 }

@@ -264,7 +264,7 @@ impl Director<'_> {
         }
         let mut known = account::KnownStates::default();
         for &node in nodes {
-            if let Some(machine) = self.pool.shard_of(node).running(node) {
+            if let Some(machine) = self.pool.running(node) {
                 let sums = account::peers(machine);
                 let state = with_ledger.then(|| account::ledger(machine, &mut known));
                 self.observed(Observation::Recorded(What::Peers { node, sums }));

@@ -1,6 +1,7 @@
 //! The life of a node's program: started, killed, frozen; what it reads, and what it answers with.
 //! What its kernel does meanwhile is in `connect` and `stream`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
@@ -12,10 +13,10 @@ use peerlab_node::io::{Event, Input, Output};
 use peerlab_node::time::Time;
 use peerlab_node::wire::Message;
 
-use super::node::{NEVER, end_of, peer_of};
+use super::node::{NEVER, Sockets, end_of, peer_of};
 use super::packet::{EndId, Load};
 use super::queue::Key;
-use super::shard::{Observation, Observed, Shard, SimEvent};
+use super::shard::{Observation, Observed, Passed, Shard, SimEvent};
 use super::work::Work;
 use peerlab_core::conduct::BlockFacts;
 
@@ -26,6 +27,9 @@ const LOADING: Nanos = Nanos::from_millis(60);
 const FILLER_TRANSACTION_BYTES: u32 = 350;
 /// A transaction in a compact block, bytes (BIP152).
 const SHORT_ID_BYTES: u32 = 6;
+
+/// What a program writes to a connection in one go, and its bytes.
+type Written = (EndId, Load, u32);
 
 impl Shard {
     /// Does something to a node's program, now.
@@ -70,6 +74,25 @@ impl Shard {
         Some(result)
     }
 
+    /// Has a node run this program at once, whatever the plan says it runs.
+    pub fn start_with(&mut self, node: NodeId, machine: Machine) {
+        self.caused_by(node);
+        self.run(node, machine);
+    }
+
+    /// Carries out what a node's program would put out, in the place of one that is frozen.
+    pub fn put_out(&mut self, node: NodeId, output: Output) {
+        self.caused_by(node);
+        let mut together = None;
+        self.carry_out_one(node, output, &mut together);
+        self.flush(node, &mut together);
+    }
+
+    /// What a node's program has not read yet; to be read in its place.
+    pub fn unread(&mut self, node: NodeId) -> &mut VecDeque<Input> {
+        &mut self.node(node).unread
+    }
+
     /// From now on things happen because of this node.
     fn caused_by(&mut self, node: NodeId) {
         self.key = Key {
@@ -103,13 +126,26 @@ impl Shard {
             return;
         };
         let machine = programs.start(node, life, disk, now);
-        let tip = machine.chain().tip();
-        let (hash, height) = (tip.hash, tip.height);
+        self.run(node, machine);
+    }
+
+    fn run(&mut self, node: NodeId, machine: Machine) {
+        let state = self.node(node);
+        state.sockets = Sockets::of(machine.config());
         state.machine = Some(Box::new(machine));
         state.timer = NEVER;
-        self.observe(Observed::Up(node));
-        self.observe(Observed::Tip(node, hash, height));
-        self.carry_out(node);
+        self.answers(node);
+    }
+
+    /// A program answers for the first time, or again.
+    fn answers(&mut self, node: NodeId) {
+        if let Some(machine) = self.node(node).machine.as_deref() {
+            let tip = machine.chain().tip();
+            let (hash, height) = (tip.hash, tip.height);
+            self.observe(Observed::Up(node));
+            self.observe(Observed::Tip(node, hash, height));
+            self.carry_out(node);
+        }
     }
 
     fn end_program(&mut self, node: NodeId) {
@@ -120,7 +156,8 @@ impl Shard {
         state.unread.clear();
         state.timer = NEVER;
         if let Some(machine) = state.machine.take() {
-            state.disk = Some(machine.into_chain().reopened());
+            let disk = &mut state.disk;
+            disk.get_or_insert_with(|| machine.into_chain().reopened());
             self.close_all(node);
         }
     }
@@ -130,14 +167,7 @@ impl Shard {
         if !std::mem::take(&mut state.frozen) {
             return;
         }
-        let Some(machine) = state.machine.as_deref() else {
-            return;
-        };
-        let tip = machine.chain().tip();
-        let (hash, height) = (tip.hash, tip.height);
-        self.observe(Observed::Up(node));
-        self.observe(Observed::Tip(node, hash, height));
-        self.carry_out(node);
+        self.answers(node);
         self.wake(node);
     }
 
@@ -211,7 +241,7 @@ impl Shard {
             return;
         };
         machine.lend_outputs(std::mem::take(&mut self.outputs));
-        let mut together: Option<(EndId, Load, u32)> = None;
+        let mut together: Option<Written> = None;
         loop {
             let Some(output) = machine.poll_output() else {
                 self.flush(node, &mut together);
@@ -225,38 +255,52 @@ impl Shard {
                 }
                 continue;
             };
+            if let Some(passed) = &mut self.passed {
+                passed.push(Passed::PutOut(node, output.clone()));
+            }
             match output {
-                Output::Send { peer, message } => {
-                    let (id, bytes) = (end_of(peer), self.size_of(&message));
-                    together = match together.take() {
-                        Some((at, load, sum)) if at == id => {
-                            Some((id, load.add(message, bytes), sum.saturating_add(bytes)))
-                        }
-                        other => {
-                            self.flush(node, &mut { other });
-                            Some((id, Load::One(message, bytes), bytes))
-                        }
-                    };
-                }
-                Output::Connect { addr } => self.dial(node, addr),
-                Output::Disconnect { peer, .. } => {
-                    self.flush(node, &mut together);
-                    self.close_peer(node, peer);
-                    self.node(node)
-                        .unread
-                        .push_back(Input::Disconnected { peer });
-                }
-                Output::SetTimer(time) => self.set_timer(node, time),
                 Output::Event(event) => self.note(node, &machine, event),
+                output => self.carry_out_one(node, output, &mut together),
             }
         }
         self.outputs = machine.return_outputs();
         self.node(node).machine = Some(machine);
     }
 
+    /// Does what a program wants done; what it writes to one connection goes `together`.
+    #[inline]
+    fn carry_out_one(&mut self, node: NodeId, output: Output, together: &mut Option<Written>) {
+        match output {
+            Output::Send { peer, message } => {
+                let (id, bytes) = (end_of(peer), self.size_of(&message));
+                *together = match together.take() {
+                    Some((at, load, sum)) if at == id => {
+                        Some((id, load.add(message, bytes), sum.saturating_add(bytes)))
+                    }
+                    other => {
+                        self.flush(node, &mut { other });
+                        Some((id, Load::One(message, bytes), bytes))
+                    }
+                };
+            }
+            Output::Connect { addr } => self.dial(node, addr),
+            Output::Disconnect { peer, .. } => {
+                self.flush(node, together);
+                self.close(node, end_of(peer));
+                let closed = Input::Disconnected { peer };
+                self.node(node).unread.push_back(closed);
+            }
+            Output::SetTimer(time) => self.set_timer(node, time),
+            Output::Event(_) => {}
+        }
+    }
+
     /// Lets the program read something. Returns whether that keeps it busy for a while; what it
     /// answers waits until then.
     fn is_busy_after(&mut self, node: NodeId, machine: &mut Machine, input: Input) -> bool {
+        if let Some(passed) = &mut self.passed {
+            passed.push(Passed::Read(node, input.clone()));
+        }
         let message = matches!(input, Input::Received { .. });
         if let Input::Received { message, .. } = &input {
             self.simulated.messages += 1;
@@ -290,7 +334,7 @@ impl Shard {
     }
 
     /// Writes what a program wrote to one connection in one go.
-    fn flush(&mut self, node: NodeId, together: &mut Option<(EndId, Load, u32)>) {
+    fn flush(&mut self, node: NodeId, together: &mut Option<Written>) {
         if let Some((id, load, bytes)) = together.take()
             && !self.write(node, id, load, bytes)
         {

@@ -18,6 +18,11 @@
 //!
 //! prefetch: memory is at hand when it is needed
 //! ```
+//!
+//! The director is one of two that have shards do something. The other is the world of the node's own
+//! stories (`node/tests/peers/world`): it starts machines by itself ([`Shard::start_with`]), reads and
+//! writes in the place of programs that stand still ([`Shard::unread`], [`Shard::put_out`]), and looks
+//! at what passes between programs and kernels ([`Shard::take_passed`]).
 
 mod account;
 mod connect;
@@ -36,7 +41,9 @@ mod work;
 mod worker_pool;
 
 pub use director::{Options, simulate};
-pub use shard::Simulated;
+pub use program::{EPOCH_SECS, Programs};
+pub use shard::{Passed, Shard, Simulated};
+pub use worker_pool::WorkerPool;
 
 /// As in [`peerlab_core::event::What::Started`].
 pub const NAME: &str = "sim";

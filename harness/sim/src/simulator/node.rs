@@ -3,18 +3,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use peerlab_link::{Nanos, NodeId};
-use peerlab_node::Machine;
 use peerlab_node::chain::CachedChain;
-use peerlab_node::io::{Input, PeerId};
+use peerlab_node::io::{CONNECTIONS_SURPLUS, Input, PeerId};
+use peerlab_node::{Config, Machine};
 
 use super::packet::{EndId, Load, Packet};
 
 pub struct Node {
     /// Its program, when it runs.
     pub machine: Option<Box<Machine>>,
-    /// Its disk, when its program does not run.
+    /// Its disk, unless its program has it.
     pub disk: Option<CachedChain>,
     /// Whether the program is being loaded.
     pub loading: bool,
@@ -22,6 +23,8 @@ pub struct Node {
     pub frozen: bool,
     /// How often its program was started.
     pub life: u32,
+    /// What its program has its kernel do.
+    pub sockets: Sockets,
     /// What its program has not read yet.
     pub unread: VecDeque<Input>,
     /// Until when its program computes: it reads nothing, and nothing it has answered has left.
@@ -42,6 +45,30 @@ pub struct Node {
     pub caused: u32,
     /// Blocks that it mined.
     pub mined: u64,
+}
+
+/// What a program has its kernel do, from its start on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sockets {
+    /// Whether connections are accepted.
+    pub listens: bool,
+    /// How many connections there may be before further ones are refused.
+    pub accepted_max: usize,
+    /// How long data may stay unacknowledged before a stream breaks (TCP_USER_TIMEOUT).
+    pub timeout: Nanos,
+    /// How long a connection may take to open.
+    pub dial_timeout: Nanos,
+}
+
+impl Sockets {
+    pub fn of(config: &Config) -> Sockets {
+        Sockets {
+            listens: config.listen_port.is_some(),
+            accepted_max: config.connections_max + CONNECTIONS_SURPLUS,
+            timeout: nanos(config.timing.peer_timeout),
+            dial_timeout: nanos(config.timing.connect_timeout),
+        }
+    }
 }
 
 /// A place for an end.
@@ -141,6 +168,7 @@ impl Node {
             loading: false,
             frozen: false,
             life: 0,
+            sockets: Sockets::default(),
             unread: VecDeque::new(),
             busy_until: Nanos::ZERO,
             timer: NEVER,
@@ -231,6 +259,10 @@ impl Node {
 
 /// Later than everything.
 pub const NEVER: Nanos = Nanos(u64::MAX);
+
+pub fn nanos(length: Duration) -> Nanos {
+    Nanos(length.as_nanos() as u64)
+}
 
 /// The program's name for an end.
 pub fn peer_of(end: EndId) -> PeerId {

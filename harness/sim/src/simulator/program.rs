@@ -38,9 +38,6 @@ struct Program {
     settings: Settings,
     ip: Ipv4Addr,
     seed: u64,
-    timeout: Nanos,
-    dial_timeout: Nanos,
-    connections_max: usize,
 }
 
 /// The pre-mined chain, loaded; to be forked for each node that shares what chains have in common.
@@ -83,14 +80,10 @@ impl Programs {
             }
             let settings = settings(&node.args)
                 .map_err(|error| error.because(format!("command line of {}", node.name)))?;
-            let config = &settings.config;
             let seed = Chance::new(plan.seed, &format!("node/{}", node.id)).bits();
             Ok(Program {
                 ip: node.ip,
                 seed,
-                timeout: Nanos(config.timing.peer_timeout.as_nanos() as u64),
-                dial_timeout: Nanos(config.timing.connect_timeout.as_nanos() as u64),
-                connections_max: config.connections_max,
                 settings,
             })
         });
@@ -151,26 +144,6 @@ impl Programs {
     /// A node's address.
     pub fn address(&self, node: NodeId) -> Ipv4Addr {
         self.nodes[node.index()].ip
-    }
-
-    /// How long what a node sent may stay unacknowledged.
-    pub fn timeout(&self, node: NodeId) -> Nanos {
-        self.nodes[node.index()].timeout
-    }
-
-    /// How long a node waits for a connection to open.
-    pub fn dial_timeout(&self, node: NodeId) -> Nanos {
-        self.nodes[node.index()].dial_timeout
-    }
-
-    /// How many connections a node takes.
-    pub fn connections_max(&self, node: NodeId) -> usize {
-        self.nodes[node.index()].connections_max
-    }
-
-    /// Whether a node accepts connections.
-    pub fn listens(&self, node: NodeId) -> bool {
-        !self.nodes[node.index()].settings.listen.is_empty()
     }
 }
 

@@ -7,7 +7,7 @@
 //! keeps what belongs to a source and what belongs to a destination apart.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
@@ -117,6 +117,15 @@ pub enum Observed {
     Failed(NodeId, String),
 }
 
+/// Something that passed between a program and its kernel.
+#[derive(Clone, Debug)]
+pub enum Passed {
+    /// The program read it.
+    Read(NodeId, Input),
+    /// The program put it out.
+    PutOut(NodeId, Output),
+}
+
 /// How much was simulated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Simulated {
@@ -165,6 +174,8 @@ pub struct Shard {
     pub(super) unread: VecDeque<Input>,
     pub(super) counters: Counters,
     pub(super) observations: Vec<Observation>,
+    /// What passed between programs and kernels, once that is recorded.
+    pub(super) passed: Option<Vec<Passed>>,
     pub(super) known_blocks: BTreeSet<BlockHash>,
     pub(super) mining: Option<NodeId>,
     pub(super) simulated: Simulated,
@@ -208,6 +219,7 @@ impl Shard {
             queue: Queue::default(),
             counters: Counters::new(network.nodes.len(), u32::from(network.framing_bytes)),
             observations: Vec::new(),
+            passed: None,
             known_blocks: programs.premined().hashes.iter().copied().collect(),
             mining: None,
             programs: Arc::clone(programs),
@@ -258,6 +270,12 @@ impl Shard {
         std::mem::take(&mut self.observations)
     }
 
+    /// What passed between programs and their kernels since the last call; from the first one on that
+    /// is recorded.
+    pub fn take_passed(&mut self) -> Vec<Passed> {
+        self.passed.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// From now on connections may be left with one end.
     pub fn disturb(&mut self) {
         self.disturbed = true;
@@ -269,7 +287,7 @@ impl Shard {
     }
 
     /// A node's machine, while its program runs and does not stand still.
-    pub fn running(&self, node: NodeId) -> Option<&Machine> {
+    pub(super) fn running(&self, node: NodeId) -> Option<&Machine> {
         let node = self.node_ref(node);
         node.machine.as_deref().filter(|_| !node.frozen)
     }
@@ -310,31 +328,6 @@ impl Shard {
 
     pub(super) fn node_ref(&self, node: NodeId) -> &Node {
         &self.nodes[self.shard_map[node.index()].slot as usize]
-    }
-
-    pub(super) fn node_at(&self, ip: Ipv4Addr) -> Option<NodeId> {
-        self.programs.node_at(ip)
-    }
-
-    pub(super) fn address(&self, node: NodeId) -> Ipv4Addr {
-        self.programs.address(node)
-    }
-
-    /// How long data may stay unacknowledged before this node's kernel breaks a stream.
-    pub(super) fn timeout(&self, node: NodeId) -> Nanos {
-        self.programs.timeout(node)
-    }
-
-    pub(super) fn dial_timeout(&self, node: NodeId) -> Nanos {
-        self.programs.dial_timeout(node)
-    }
-
-    pub(super) fn connections_max(&self, node: NodeId) -> usize {
-        self.programs.connections_max(node)
-    }
-
-    pub(super) fn listens(&self, node: NodeId) -> bool {
-        self.programs.listens(node)
     }
 
     /// A packet that is sent first now, from one connection end to another, with so many segments

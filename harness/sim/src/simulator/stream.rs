@@ -232,7 +232,7 @@ impl Shard {
         else {
             return self.send_control_again(packet);
         };
-        let timeout = self.timeout(src);
+        let timeout = self.node(src).sockets.timeout;
         let segment_bytes = self.segment_bytes;
         let framing_bytes = self.framing_bytes;
         let Some(end) = self.node(src).end(from) else {

@@ -10,6 +10,7 @@ use std::thread;
 
 use peerlab_link::proto::NodeCounters;
 use peerlab_link::{LinkModel, Nanos, Network, NodeId};
+use peerlab_node::Machine;
 
 use super::program::Programs;
 use super::shard::{CrossShardMessages, Location, Observation, Shard, Simulated};
@@ -25,7 +26,7 @@ const SPINS_MAX: u32 = 4_000;
 /// Fewer nodes than this are as fast on one thread.
 const NODES_MIN: usize = 64;
 
-/// All shards.
+/// The nodes of a network, in shards.
 pub struct WorkerPool {
     shards: Vec<Shard>,
     /// One for each shard but the first, which the caller's thread runs.
@@ -84,6 +85,13 @@ impl WorkerPool {
         &mut self.shards[location.shard as usize]
     }
 
+    /// A node's machine, while its program runs and does not stand still.
+    pub fn running(&self, node: NodeId) -> Option<&Machine> {
+        let location = self.shard_map[node.index()];
+        self.shards[location.shard as usize].running(node)
+    }
+
+    /// All of them.
     pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.shards.iter_mut()
     }

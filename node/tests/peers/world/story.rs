@@ -1,26 +1,25 @@
 //! What a story asks of its nodes, what their users do, and how nodes are set up.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bitcoin::{BlockHash, Transaction};
 use peerlab_node::peers::{ConnectionKind, Peer};
 use peerlab_node::{Config, Machine};
 
-use super::World;
-use super::state::{Node, Role, secs};
+use super::core::{Node, World, secs};
 use crate::ledger::mine_on;
 
 impl World {
     pub fn nodes(&self) -> Vec<Node> {
-        let running = |n: &usize| matches!(self.hosts[*n].role, Role::Machine(_));
-        (0..self.hosts.len()).filter(running).map(Node).collect()
+        let all = (0..self.configs.len()).map(Node);
+        all.filter(|n| self.pool.running(n.id()).is_some())
+            .collect()
     }
 
     pub fn machine(&self, node: Node) -> &Machine {
-        match &self.hosts[node.0].role {
-            Role::Machine(machine) => machine,
-            _ => panic!("{node:?} is no running machine"),
-        }
+        let running = self.pool.running(node.id());
+        running.unwrap_or_else(|| panic!("{node:?} is no running machine"))
     }
 
     pub fn tip(&self, node: Node) -> BlockHash {
@@ -33,10 +32,8 @@ impl World {
 
     /// How many blocks each change of the tip took off.
     pub fn reorgs(&self, node: Node) -> Vec<u32> {
-        self.hosts[node.0]
-            .tips
-            .iter()
-            .copied()
+        let tips = self.tips.iter().filter(|(n, _)| *n == node);
+        tips.map(|(_, disconnected)| *disconnected)
             .filter(|n| *n > 0)
             .collect()
     }
@@ -66,18 +63,18 @@ impl World {
 
     /// Reasons for which a node closed connections with another.
     pub fn reasons(&self, node: Node, other: Node) -> Vec<&str> {
-        let closed = self.hosts[node.0].closed.iter();
-        closed
-            .filter(|(a, _)| a.ip() == other.addr().ip())
-            .map(|(_, r)| r.as_str())
-            .collect()
+        self.reasons_where(node, |addr| addr.ip() == other.addr().ip())
     }
 
     pub fn all_reasons(&self, node: Node) -> Vec<&str> {
-        self.hosts[node.0]
-            .closed
-            .iter()
-            .map(|(_, r)| r.as_str())
+        self.reasons_where(node, |_| true)
+    }
+
+    fn reasons_where(&self, node: Node, of: impl Fn(&SocketAddr) -> bool) -> Vec<&str> {
+        let closed = self.closed.iter();
+        closed
+            .filter(|(closer, addr, _)| *closer == node && of(addr))
+            .map(|(_, _, reason)| reason.as_str())
             .collect()
     }
 

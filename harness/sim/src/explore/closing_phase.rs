@@ -31,6 +31,12 @@ struct Blackout {
     until: Nanos,
 }
 
+impl Blackout {
+    fn holds(&self, at: Nanos) -> bool {
+        self.from <= at && at < self.until
+    }
+}
+
 impl Scenario {
     /// The mining blackouts, in order.
     fn blackouts(&self) -> Vec<Blackout> {
@@ -74,66 +80,41 @@ impl Scenario {
         self.blackouts().iter().any(|blackout| blackout.block == at)
     }
 
-    /// When the blocks that decide come.
-    pub fn deciding_times(&self) -> Vec<Nanos> {
-        self.blackouts()
-            .iter()
-            .map(|blackout| blackout.block)
-            .collect()
-    }
-
     /// Makes the closing phase fair: adds the blocks that decide, and drops those that come too near.
     /// Their miners are those that they had, or drawn from `miners`; nodes that are down for good
     /// do not mine them.
     pub fn make_fair(&mut self, miners: &[u32], chance: &mut Chance) {
-        let up: Vec<u32> = miners
-            .iter()
-            .copied()
-            .filter(|node| !self.ends_down(*node))
-            .collect();
-        let others = || {
-            self.all_nodes()
-                .into_iter()
-                .filter(|node| !self.ends_down(*node))
-                .collect()
-        };
-        let stock: Vec<u32> = if up.is_empty() { others() } else { up };
+        let stays = |node: &u32| !self.ends_down(*node);
+        let mut stock: Vec<u32> = miners.iter().copied().filter(stays).collect();
+        if stock.is_empty() {
+            stock = self.all_nodes().into_iter().filter(stays).collect();
+        }
         if self.blocks.is_empty() || stock.is_empty() {
             return;
         }
-        let blackouts = self.blackouts();
-        let last: Vec<Option<u32>> = blackouts
-            .iter()
-            .map(|blackout| self.blocks.iter().find(|block| block.at == blackout.block))
-            .map(|block| {
-                block
-                    .map(|block| block.node)
-                    .filter(|node| !self.ends_down(*node))
-            })
-            .collect();
-        self.clear_quiets();
-        for (blackout, miner) in blackouts.iter().zip(last) {
-            let node = miner.unwrap_or_else(|| stock[chance.below(stock.len())]);
-            // Two that decide at one instant would be the race that they are to end.
-            if !self.blocks.iter().any(|block| block.at == blackout.block) {
-                self.blocks.push(Moment {
-                    at: blackout.block,
-                    node,
-                });
-            }
-        }
-        self.blocks.sort_by_key(|block| block.at);
+        let miner = |blackout: &Blackout| {
+            let mut blocks = self.blocks.iter();
+            let block = blocks.find(|block| block.at == blackout.block);
+            let miner = block.map(|block| block.node).filter(stays);
+            miner.unwrap_or_else(|| stock[chance.below(stock.len())])
+        };
+        let miners: Vec<u32> = self.blackouts().iter().map(miner).collect();
+        self.set_deciding(miners.into_iter());
     }
 
-    /// Drops every block that comes in a mining blackout, those that decide among them.
-    pub fn clear_quiets(&mut self) {
+    /// Has these mine the blocks that decide, at their times, and drops every other block that comes
+    /// in a mining blackout.
+    pub fn set_deciding(&mut self, miners: impl Iterator<Item = u32>) {
         let blackouts = self.blackouts();
-        let disturbs = |at: Nanos| {
-            blackouts
-                .iter()
-                .any(|blackout| blackout.from <= at && at < blackout.until)
-        };
+        let disturbs = |at: Nanos| blackouts.iter().any(|blackout| blackout.holds(at));
         self.blocks.retain(|block| !disturbs(block.at));
+        for (at, node) in blackouts.iter().map(|blackout| blackout.block).zip(miners) {
+            // Two that decide at one instant would be the race that they are to end.
+            if !self.blocks.iter().any(|block| block.at == at) {
+                self.blocks.push(Moment { at, node });
+            }
+        }
+        self.sort();
     }
 
     /// Whether a race between miners cannot be what hinders agreement.
@@ -146,9 +127,8 @@ impl Scenario {
                 .filter(|block| block.at == blackout.block);
             matches!((at.next(), at.next()), (Some(block), None) if !self.ends_down(block.node))
         };
-        let near = |blackout: &Blackout, at: Nanos| blackout.from <= at && at < blackout.until;
         let disturbs =
-            |at: Nanos| blackouts.iter().any(|blackout| near(blackout, at)) && !self.decides(at);
+            |at: Nanos| blackouts.iter().any(|blackout| blackout.holds(at)) && !self.decides(at);
         self.blocks.is_empty()
             || (blackouts.iter().all(decided)
                 && !self.blocks.iter().any(|block| disturbs(block.at)))

@@ -4,7 +4,7 @@
 use indexmap::IndexMap;
 use peerlab_link::{Loss, NodeId};
 
-use super::scenario::{Known, Outage, Scenario, region_in};
+use super::scenario::{Known, Outage, Scenario, regions_of};
 use peerlab_core::experiment::{Down, Image, Probe};
 use peerlab_core::topology::file::{
     self, Bootstrap, Churn, Discovery, Fault, File, Ledger, Network, NodeGroup,
@@ -105,15 +105,8 @@ impl<'a> Writer<'a> {
 
     /// One for all, or one for each node.
     fn regions(&self, group: &Group) -> file::Regions {
-        let name = |index| {
-            let region = region_in(group, index as usize) as usize;
-            self.scenario
-                .regions
-                .get(region)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let names: Vec<String> = (0..group.count).map(name).collect();
+        let name = |region: &u16| self.scenario.regions[usize::from(*region)].clone();
+        let names: Vec<String> = regions_of(group).iter().map(name).collect();
         match names.first() {
             Some(first) if names.iter().all(|name| name == first) => WordOr::Word(first.clone()),
             _ => WordOr::Long(ListOr::List(names)),
@@ -159,11 +152,10 @@ impl<'a> Writer<'a> {
         };
         match &self.scenario.known {
             Known::Each(known) => {
-                let knowing = self.names.iter().zip(known);
-                let each: IndexMap<String, Vec<String>> = knowing
-                    .filter(|(_, known)| !known.is_empty())
-                    .map(|(node, known)| (node.clone(), known.iter().map(name).collect()))
-                    .collect();
+                let mut each: IndexMap<String, Vec<String>> = IndexMap::new();
+                for (node, other) in known {
+                    each.entry(name(node)).or_default().push(name(other));
+                }
                 found(Mode::Pure, WordOr::Long(ListOr::Map(each)))
             }
             Known::Seeds(seeds) => {

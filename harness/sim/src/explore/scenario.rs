@@ -3,7 +3,7 @@
 //! (`of`), written as a file (`file`), and made smaller (`reduce`). What engines run is always the
 //! plan of its file, never this.
 
-use peerlab_link::Nanos;
+use peerlab_link::{Nanos, NodeId};
 
 use peerlab_core::error::Result;
 use peerlab_core::experiment::{Down, Expectation, FaultKind, Nodes};
@@ -49,8 +49,8 @@ pub struct Scenario {
 /// Who knows whom at first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// By node, its bootstrap nodes; then gossip.
-    Each(Vec<Vec<u32>>),
+    /// Nodes and whom they know, sorted by the first; then gossip.
+    Each(Vec<(u32, u32)>),
     /// The seeds that all ask, sorted.
     Seeds(Vec<u32>),
     /// The connections, sorted by who opens them; no gossip.
@@ -98,17 +98,19 @@ impl Scenario {
                 how: outage.how,
             }));
         }
-        outages.sort_by_key(|outages| (outages.node, outages.start));
-        let moments = |wanted: fn(&Work) -> Option<u32>| {
-            let moment = |action: &spec::WorkloadAction| {
-                wanted(&action.work).map(|node| Moment {
-                    at: action.at,
-                    node,
-                })
+        let (mut blocks, mut payments) = (Vec::new(), Vec::new());
+        for spec::WorkloadAction { at, work } in &plan.workload {
+            let moment = |node: &NodeId| Moment {
+                at: *at,
+                node: node.0,
             };
-            plan.workload.iter().filter_map(moment).collect()
-        };
-        Ok(Scenario {
+            match work {
+                Work::Mine { node } => blocks.push(moment(node)),
+                Work::Transaction { node, .. } => payments.push(moment(node)),
+                Work::DoubleSpend { .. } => {}
+            }
+        }
+        let mut scenario = Scenario {
             name: topology.name.clone(),
             seed,
             phases: topology.phases,
@@ -119,18 +121,22 @@ impl Scenario {
             framing_bytes: topology.network.framing_bytes,
             known: known(topology, &plan),
             filler_bytes: topology.ledger.filler_bytes,
-            blocks: moments(|work| match work {
-                Work::Mine { node } => Some(node.0),
-                _ => None,
-            }),
-            payments: moments(|work| match work {
-                Work::Transaction { node, .. } => Some(node.0),
-                _ => None,
-            }),
+            blocks,
+            payments,
             outages,
             faults: faults(topology, &plan),
             expect: topology.expect.clone(),
-        })
+        };
+        scenario.sort();
+        Ok(scenario)
+    }
+
+    /// Brings events into their order, after times have changed.
+    pub fn sort(&mut self) {
+        self.blocks.sort_by_key(|block| block.at);
+        self.payments.sort_by_key(|payment| payment.at);
+        self.outages
+            .sort_by_key(|outage| (outage.node, outage.start));
     }
 
     /// How many nodes there are.
@@ -148,38 +154,20 @@ impl Scenario {
         self.faults.len() + self.outages.len() + self.blocks.len() + self.payments.len()
     }
 
-    /// The region of a node.
-    pub fn region_of(&self, node: u32) -> u16 {
-        let mut index = node as usize;
-        for group in &self.groups {
-            if index < group.count as usize {
-                return region_in(group, index);
-            }
-            index -= group.count as usize;
-        }
-        0
-    }
-
     /// Whether a node is taken down for good by a fault.
     pub fn ends_down(&self, node: u32) -> bool {
-        let down = |fault: &Fault| fault.kind.down().is_some() && fault.end.is_none();
-        let names = |fault: &Fault| {
-            fault
-                .kind
-                .node_sets()
-                .iter()
-                .flatten()
-                .any(|it| it.0 == node)
-        };
-        self.faults.iter().any(|fault| down(fault) && names(fault))
+        let for_good = |fault: &&Fault| fault.kind.down().is_some() && fault.end.is_none();
+        let gone = self.faults.iter().filter(for_good);
+        let mut gone = gone.flat_map(|fault| fault.kind.node_sets().iter().flatten());
+        gone.any(|it| it.0 == node)
     }
 }
 
-/// The region of a node of a group.
-pub fn region_in(group: &Group, index: usize) -> u16 {
+/// The regions of a group's nodes.
+pub fn regions_of(group: &Group) -> &[u16] {
     match &group.regions {
-        Places::Each(regions) => regions.get(index).copied().unwrap_or(0),
-        Places::Shares(_) => 0,
+        Places::Each(regions) => regions,
+        Places::Shares(_) => &[],
     }
 }
 
@@ -198,34 +186,21 @@ fn groups(placement: &Placement<'_>) -> Vec<Group> {
 }
 
 fn known(topology: &Topology, plan: &Plan) -> Known {
-    let ids = |nodes: &[peerlab_link::NodeId]| nodes.iter().map(|node| node.0).collect();
+    let pairs = || {
+        let of = |node: &spec::Node| -> Vec<(u32, u32)> {
+            let known = node.peers.known().iter();
+            known.map(|other| (node.id.0, other.0)).collect()
+        };
+        plan.nodes.iter().flat_map(of).collect()
+    };
     match &topology.network.discovery {
-        Discovery::Pure(_) => Known::Each(
-            plan.nodes
-                .iter()
-                .map(|node| ids(node.peers.known()))
-                .collect(),
-        ),
+        Discovery::Pure(_) => Known::Each(pairs()),
+        Discovery::Graph(_) | Discovery::Edges(_) => Known::Edges(pairs()),
         Discovery::Hybrid(_) => {
             // Whoever asks no seeds is one.
-            let seed = |node: &&spec::Node| !matches!(node.peers, Peers::Seeds(_));
-            Known::Seeds(
-                plan.nodes
-                    .iter()
-                    .filter(seed)
-                    .map(|node| node.id.0)
-                    .collect(),
-            )
-        }
-        Discovery::Graph(_) | Discovery::Edges(_) => {
-            let edges = plan.nodes.iter().flat_map(|node| match &node.peers {
-                Peers::Fixed(known) => {
-                    let edge = |to: &peerlab_link::NodeId| (node.id.0, to.0);
-                    known.iter().map(edge).collect()
-                }
-                _ => Vec::new(),
-            });
-            Known::Edges(edges.collect())
+            let is_seed = |node: &&spec::Node| !matches!(node.peers, Peers::Seeds(_));
+            let seeds = plan.nodes.iter().filter(is_seed);
+            Known::Seeds(seeds.map(|node| node.id.0).collect())
         }
     }
 }

@@ -109,8 +109,7 @@ struct Search<'a> {
 
 #[derive(Default)]
 struct Results {
-    judged: u64,
-    failing: Vec<FailingSeed>,
+    found: Found,
     errors: Vec<(u64, Error)>,
 }
 
@@ -126,13 +125,14 @@ impl Search<'_> {
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         match failures {
             Ok(failures) => {
-                results.judged += 1;
+                let found = &mut results.found;
+                found.judged += 1;
                 if !failures.is_empty() {
                     let failing = FailingSeed { seed, failures };
                     self.audience.fails(&failing);
-                    results.failing.push(failing);
+                    found.failing.push(failing);
                 }
-                self.audience.judged(results.judged, results.failing.len());
+                self.audience.judged(found.judged, found.failing.len());
             }
             // Cut short, not judged.
             Err(error) if error.kind == Kind::Interrupted => {}
@@ -144,25 +144,13 @@ impl Search<'_> {
     }
 
     fn found(self) -> Result<Found> {
-        let interrupted = self.stop.is_asked();
-        let results = self
-            .results
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let Results {
-            judged,
-            mut failing,
-            mut errors,
-        } = results;
-        errors.sort_by_key(|(seed, _)| *seed);
-        if let Some((seed, error)) = errors.into_iter().next() {
+        let results = self.results.into_inner();
+        let Results { mut found, errors } = results.unwrap_or_else(PoisonError::into_inner);
+        if let Some((seed, error)) = errors.into_iter().min_by_key(|(seed, _)| *seed) {
             return Err(error.because(format!("this came of seed {seed}")));
         }
-        failing.sort_by_key(|failing| failing.seed);
-        Ok(Found {
-            judged,
-            failing,
-            interrupted,
-        })
+        found.failing.sort_by_key(|failing| failing.seed);
+        found.interrupted = self.stop.is_asked();
+        Ok(found)
     }
 }

@@ -14,7 +14,7 @@
 //! acquaintance can be left out of it, unless the simulations allowed ran out.
 
 use peerlab_core::error::hint;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::ddmin::ddmin;
 use super::file::yaml;
@@ -67,28 +67,24 @@ pub fn shrink(
         judge,
         watch,
         wanted: failure.clone(),
-        best: scenario.clone(),
-        failure: failure.clone(),
+        best: Shrunk {
+            scenario: scenario.clone(),
+            failure: failure.clone(),
+            from: scenario.size(),
+            needs_events: false,
+            simulations: 0,
+            finished: true,
+        },
         connected: scenario.is_connected(),
-        guarded: false,
         steady: false,
-        simulations: 0,
         simulations_max,
-        out_of_time: false,
         known: BTreeMap::new(),
     };
     match shrinker.run() {
-        Err(error) if error.kind == Kind::Interrupted => shrinker.out_of_time = true,
+        Err(error) if error.kind == Kind::Interrupted => shrinker.best.finished = false,
         other => other?,
     }
-    Ok(Shrunk {
-        from: scenario.size(),
-        needs_events: shrinker.guarded,
-        simulations: shrinker.simulations,
-        finished: !shrinker.out_of_time,
-        scenario: shrinker.best,
-        failure: shrinker.failure,
-    })
+    Ok(shrinker.best)
 }
 
 /// The plan of a scenario's file.
@@ -106,49 +102,46 @@ struct Shrinker<'a> {
     watch: &'a dyn Watch,
     /// What is to fail.
     wanted: Failure,
-    best: Scenario,
-    failure: Failure,
+    /// The smallest so far.
+    best: Shrunk,
     /// Whether all must know each other, over others.
     connected: bool,
-    /// Whether it must hold without faults.
-    guarded: bool,
     /// Whether it must fail when blocks come a little earlier or later as well.
     steady: bool,
-    simulations: usize,
     simulations_max: usize,
-    out_of_time: bool,
     /// What files came to: the failure, if it is of the kind.
     known: BTreeMap<String, Option<Failure>>,
 }
 
 impl Shrinker<'_> {
     fn run(&mut self) -> Result<()> {
-        let whole = self.best.clone();
-        self.failure = self.judged(&whole)?.ok_or_else(|| {
+        let whole = self.best.scenario.clone();
+        self.best.failure = self.judged(&whole)?.ok_or_else(|| {
             Error::environment(
                 "the failure did not come again",
                 "the same scenario was judged twice, and the second time it held",
                 hint::BUG,
             )
         })?;
-        self.guarded = self.holds_when_calm(&whole)?;
+        self.best.needs_events = self.holds_when_calm(&whole)?;
         self.steady = self.fails_when_shifted(&whole)?;
         // A panic belongs to none.
-        if self.failure.index < self.best.expect.len() {
-            let only = self.best.keep_expectation(self.failure.index);
+        let index = self.best.failure.index;
+        if index < whole.expect.len() {
+            let only = whole.keep_expectation(index);
             self.take(only)?;
         }
         loop {
-            let before = self.best.size();
+            let before = self.best.scenario.size();
             self.fewer_events()?;
-            self.fewer_nodes()?;
+            self.fewer(Scenario::node_count, Scenario::keep_nodes)?;
             self.fewer_events()?;
             self.fewer_details()?;
-            self.fewer_acquaintances()?;
+            self.fewer(Scenario::acquaintance_count, Scenario::keep_acquaintances)?;
             self.simpler_network()?;
             self.shorter()?;
             self.rounder()?;
-            if self.best.size() == before || self.out_of_time {
+            if self.best.scenario.size() == before || !self.best.finished {
                 return Ok(());
             }
         }
@@ -156,11 +149,12 @@ impl Shrinker<'_> {
 
     /// Takes a scenario if it is smaller and still fails.
     fn take(&mut self, smaller: Scenario) -> Result<bool> {
-        if smaller.size() >= self.best.size() || !self.still_fails(&smaller)? {
+        let size = smaller.size();
+        if size >= self.best.scenario.size() || !self.still_fails(&smaller)? {
             return Ok(false);
         }
-        self.best = smaller;
-        self.watch.shrunk(self.simulations, self.best.size());
+        self.best.scenario = smaller;
+        self.watch.shrunk(self.best.simulations, size);
         Ok(true)
     }
 
@@ -172,13 +166,13 @@ impl Shrinker<'_> {
         let Some(failure) = self.judged(scenario)? else {
             return Ok(false);
         };
-        if self.guarded && !self.holds_when_calm(scenario)? {
+        if self.best.needs_events && !self.holds_when_calm(scenario)? {
             return Ok(false);
         }
         if self.steady && !self.fails_when_shifted(scenario)? {
             return Ok(false);
         }
-        self.failure = failure;
+        self.best.failure = failure;
         Ok(true)
     }
 
@@ -196,7 +190,7 @@ impl Shrinker<'_> {
         if plan_of(&fault_free_control).is_err() {
             return Ok(false);
         }
-        Ok(self.judged(&fault_free_control)?.is_none() && !self.out_of_time)
+        Ok(self.judged(&fault_free_control)?.is_none() && self.best.finished)
     }
 
     /// The failure of the kind that is looked for. A file that is no right experiment has none.
@@ -208,12 +202,13 @@ impl Shrinker<'_> {
         let Ok(plan) = plan_of(scenario) else {
             return Ok(None);
         };
-        if self.simulations >= self.simulations_max {
-            self.out_of_time = true;
+        if self.best.simulations >= self.simulations_max {
+            self.best.finished = false;
             return Ok(None);
         }
-        self.simulations += 1;
-        self.watch.shrunk(self.simulations, self.best.size());
+        self.best.simulations += 1;
+        let size = self.best.scenario.size();
+        self.watch.shrunk(self.best.simulations, size);
         let failures = self.judge.failures(&plan)?;
         let failure = failures
             .into_iter()
@@ -222,14 +217,14 @@ impl Shrinker<'_> {
         Ok(failure)
     }
 
-    /// Keeps the smallest part of a list: `with` gives the scenario that has only that part.
+    /// Keeps the smallest part of a list of so many: `with` gives the scenario that has only that part.
     fn fewer(
         &mut self,
-        count: usize,
+        count: impl FnOnce(&Scenario) -> usize,
         with: impl Fn(&Scenario, &[usize]) -> Scenario,
     ) -> Result<()> {
-        let whole = self.best.clone();
-        ddmin(count, |part| {
+        let whole = self.best.scenario.clone();
+        ddmin(count(&whole), |part| {
             // A part of the best is smaller than the best, so that each that fails is taken.
             self.take(with(&whole, part))
         })?;
@@ -237,43 +232,29 @@ impl Shrinker<'_> {
     }
 
     fn fewer_events(&mut self) -> Result<()> {
-        self.fewer(self.best.faults.len(), Scenario::keep_faults)?;
-        self.fewer(self.best.outages.len(), Scenario::keep_outages)?;
-        self.fewer(self.best.payments.len(), Scenario::keep_payments)?;
-        let spare = self.best.spare_blocks();
-        self.fewer(spare.len(), |scenario, part| {
-            let part: BTreeSet<usize> = part.iter().map(|index| spare[*index]).collect();
-            let gone = spare
-                .iter()
-                .copied()
-                .filter(|index| !part.contains(index))
-                .collect();
-            scenario.without_blocks(&gone)
-        })
-    }
-
-    fn fewer_nodes(&mut self) -> Result<()> {
-        self.fewer(self.best.node_count(), |scenario, part| {
-            let mut gone: BTreeSet<u32> = scenario.all_nodes().into_iter().collect();
-            gone.retain(|node| part.binary_search(&(*node as usize)).is_err());
-            scenario.without_nodes(&gone)
-        })
+        self.fewer(|it| it.faults.len(), Scenario::keep_faults)?;
+        self.fewer(|it| it.outages.len(), Scenario::keep_outages)?;
+        self.fewer(|it| it.payments.len(), Scenario::keep_payments)?;
+        self.fewer(Scenario::spare_block_count, Scenario::keep_spare_blocks)
     }
 
     /// Faults that name fewer nodes, have fewer sides, or worsen links in fewer ways.
     fn fewer_details(&mut self) -> Result<()> {
         let mut index = 0;
         // A fault may go with one before it.
-        while let Some(fault) = self.best.faults.get(index) {
+        while let Some(fault) = self.best.scenario.faults.get(index) {
             let victims = fault.kind.clone().victims_mut().cloned();
             let victims = victims.unwrap_or_default();
-            self.fewer(victims.len(), |scenario, part| {
-                scenario.with_fault(index, |fault| {
-                    if let Some(nodes) = fault.kind.victims_mut() {
-                        *nodes = part.iter().map(|place| victims[*place]).collect();
-                    }
-                })
-            })?;
+            self.fewer(
+                |_| victims.len(),
+                |scenario, part| {
+                    scenario.with_fault(index, |fault| {
+                        if let Some(nodes) = fault.kind.victims_mut() {
+                            *nodes = part.iter().map(|place| victims[*place]).collect();
+                        }
+                    })
+                },
+            )?;
             self.simpler_fault(index)?;
             index += 1;
         }
@@ -287,8 +268,11 @@ impl Shrinker<'_> {
             let fault = best.faults.get(index)?;
             fault.kind.simpler().into_iter().nth(tried)
         };
-        while let Some(kind) = simpler(&self.best, tried) {
-            let smaller = self.best.with_fault(index, |fault| fault.kind = kind);
+        while let Some(kind) = simpler(&self.best.scenario, tried) {
+            let smaller = self
+                .best
+                .scenario
+                .with_fault(index, |fault| fault.kind = kind);
             if !self.take(smaller)? {
                 tried += 1;
             }
@@ -296,12 +280,8 @@ impl Shrinker<'_> {
         Ok(())
     }
 
-    fn fewer_acquaintances(&mut self) -> Result<()> {
-        self.fewer(self.best.acquaintance_count(), Scenario::keep_acquaintances)
-    }
-
     fn simpler_network(&mut self) -> Result<()> {
-        for simpler in self.best.simpler_networks() {
+        for simpler in self.best.scenario.simpler_networks() {
             // All from one: the first that fails is the simplest.
             self.take(simpler)?;
         }
@@ -310,30 +290,28 @@ impl Shrinker<'_> {
 
     /// Leaves stretches of time out, as long as that helps.
     fn shorter(&mut self) -> Result<()> {
-        let mut again = true;
-        while again && !self.out_of_time {
-            again = false;
-            for (from, until) in self.best.spare_stretches() {
-                if self.take(self.best.cut(from, until))? {
-                    again = true;
-                    break;
+        'again: while self.best.finished {
+            for (from, until) in self.best.scenario.spare_stretches() {
+                if self.take(self.best.scenario.cut(from, until))? {
+                    continue 'again;
                 }
             }
+            break;
         }
         Ok(())
     }
 
     /// Rounds times: all of them, or else each that can be.
     fn rounder(&mut self) -> Result<()> {
-        let odd = self.best.odd_events();
-        if odd.is_empty() || self.take(self.best.round(&odd))? {
+        let odd = self.best.scenario.odd_events();
+        if odd.is_empty() || self.take(self.best.scenario.round(&odd))? {
             return Ok(());
         }
         // Rounding may change the order, and with it the numbers; the best changes only when
         // an event was rounded, so that each is looked for anew.
         let mut tried = 0;
-        while let Some(event) = self.best.odd_events().get(tried).copied() {
-            if !self.take(self.best.round(&[event]))? {
+        while let Some(event) = self.best.scenario.odd_events().get(tried).copied() {
+            if !self.take(self.best.scenario.round(&[event]))? {
                 tried += 1;
             }
         }

@@ -28,8 +28,7 @@ impl Scenario {
         for Moment { at, .. } in later.filter(|moment| moment.at < settle) {
             *at = moved(*at);
         }
-        shifted.blocks.sort_by_key(|block| block.at);
-        shifted.payments.sort_by_key(|payment| payment.at);
+        shifted.sort();
         shifted
     }
 }

@@ -516,9 +516,9 @@ fn can_be_smaller(scenario: &Scenario, judge: &dyn Judge, guarded: bool) -> Opti
     each("payment", it.payments.len(), &|gone| {
         it.keep_payments(&without(it.payments.len(), gone))
     });
-    let spare = it.spare_blocks();
-    each("block", spare.len(), &|gone| {
-        it.without_blocks(&[spare[gone]].into())
+    let spare = it.spare_block_count();
+    each("block", spare, &|gone| {
+        it.keep_spare_blocks(&without(spare, gone))
     });
     let known = it.acquaintance_count();
     each("acquaintance", known, &|gone| {
@@ -526,7 +526,7 @@ fn can_be_smaller(scenario: &Scenario, judge: &dyn Judge, guarded: bool) -> Opti
     });
     if it.node_count() > 2 {
         each("node", it.node_count(), &|gone| {
-            it.without_nodes(&[gone as u32].into())
+            it.keep_nodes(&without(it.node_count(), gone))
         });
     }
     smaller

@@ -1,7 +1,6 @@
 //! Fewer faults, outages, payments, blocks and expectations.
 
-use std::collections::BTreeSet;
-
+use super::chosen;
 use crate::explore::scenario::{Fault, Scenario};
 use peerlab_core::experiment::Expectation;
 
@@ -65,24 +64,21 @@ impl Scenario {
         }
     }
 
-    /// Indices of the blocks that may be left out: all but those that decide.
-    pub fn spare_blocks(&self) -> Vec<usize> {
-        let spare = |index: &usize| !self.decides(self.blocks[*index].at);
-        (0..self.blocks.len()).filter(spare).collect()
+    /// How many blocks may be left out: all but those that decide.
+    pub fn spare_block_count(&self) -> usize {
+        let spare = self.blocks.iter().filter(|block| !self.decides(block.at));
+        spare.count()
     }
 
-    /// Without these blocks.
+    /// With these only of the blocks that may be left out.
     #[must_use]
-    pub fn without_blocks(&self, gone: &BTreeSet<usize>) -> Scenario {
-        let kept = self
+    pub fn keep_spare_blocks(&self, kept: &[usize]) -> Scenario {
+        let mut keep = chosen(kept);
+        let mut smaller = self.clone();
+        smaller
             .blocks
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !gone.contains(index));
-        Scenario {
-            blocks: kept.map(|(_, block)| *block).collect(),
-            ..self.clone()
-        }
+            .retain(|block| self.decides(block.at) || keep());
+        smaller
     }
 
     /// The same with one fault changed.

@@ -1,11 +1,9 @@
 //! Shorter runs, and rounder times.
 
-use std::collections::BTreeSet;
-
 use peerlab_link::Nanos;
 
-use super::ROUND_TO;
-use crate::explore::scenario::{Fault, Outage, Scenario};
+use super::{ROUND_TO, chosen};
+use crate::explore::scenario::{Fault, Scenario};
 use peerlab_core::experiment::PERIOD_MIN;
 use peerlab_core::topology::{Moment, Phases};
 
@@ -19,81 +17,50 @@ impl Scenario {
     #[must_use]
     pub fn cut(&self, from: Nanos, until: Nanos) -> Scenario {
         let length = until.saturating_sub(from);
-        let moved = |at: Nanos| {
-            if at < from {
-                at
-            } else if at < until {
-                from
-            } else {
-                at.saturating_sub(length)
-            }
+        let is_gone = |at: Nanos| from <= at && at < until;
+        let moved = |at: Nanos| match at {
+            _ if at < from => at,
+            _ if at < until => from,
+            _ => at.saturating_sub(length),
         };
-        let left = |moments: &[Moment]| -> Vec<Moment> {
-            let left = moments
-                .iter()
-                .filter(|moment| moment.at < from || moment.at >= until);
-            left.map(|moment| Moment {
-                at: moved(moment.at),
-                node: moment.node,
-            })
-            .collect()
-        };
-        let is_deciding = |block: &&Moment| self.decides(block.at);
-        let deciding: Vec<u32> = self
-            .blocks
-            .iter()
-            .filter(is_deciding)
-            .map(|block| block.node)
-            .collect();
-        let others: Vec<Moment> = self
-            .blocks
-            .iter()
-            .filter(|block| !self.decides(block.at))
-            .copied()
-            .collect();
-        let outages = self.outages.iter().map(|outages| Outage {
-            start: moved(outages.start),
-            end: moved(outages.end),
-            ..*outages
-        });
-        let fault = |fault: &Fault| Fault {
-            start: moved(fault.start),
-            end: fault.end.map(moved),
-            kind: fault.kind.clone(),
-        };
+        let (deciding, others): (Vec<Moment>, Vec<Moment>) =
+            self.blocks.iter().partition(|block| self.decides(block.at));
         let mut smaller = Scenario {
             phases: cut_phases(self.phases, from, length),
-            blocks: left(&others),
-            payments: left(&self.payments),
-            outages: outages
-                .filter(|outages| outages.end.saturating_sub(outages.start) >= PERIOD_MIN)
-                .collect(),
-            faults: self.faults.iter().map(fault).collect(),
+            blocks: others,
             ..self.clone()
         };
-        let lasts = |fault: &Fault| {
-            let instant = fault.kind.across().is_some();
-            let long = |end: Nanos| end.saturating_sub(fault.start) >= PERIOD_MIN;
-            instant || fault.end.is_none_or(long)
+        smaller.blocks.retain(|block| !is_gone(block.at));
+        smaller.payments.retain(|payment| !is_gone(payment.at));
+        for (start, end) in smaller.spans_mut() {
+            *start = moved(*start);
+            end.into_iter().for_each(|end| *end = moved(*end));
+        }
+        let lasts = |start: Nanos, end: Nanos| end.saturating_sub(start) >= PERIOD_MIN;
+        smaller
+            .outages
+            .retain(|outage| lasts(outage.start, outage.end));
+        let is_left = |fault: &Fault| {
+            let is_instant = fault.kind.across().is_some();
+            is_instant || fault.end.is_none_or(|end| lasts(fault.start, end))
         };
         let kept: Vec<usize> = (0..smaller.faults.len())
-            .filter(|index| lasts(&smaller.faults[*index]))
+            .filter(|index| is_left(&smaller.faults[*index]))
             .collect();
         smaller = smaller.keep_faults(&kept);
-        smaller.set_deciding(&deciding);
+        smaller.set_deciding(deciding.iter().map(|block| block.node));
         smaller
     }
 
-    /// Puts the blocks that decide where the closing phase wants them.
-    fn set_deciding(&mut self, miners: &[u32]) {
-        self.clear_quiets();
-        let at = self.deciding_times();
-        let blocks = at
-            .into_iter()
-            .zip(miners)
-            .map(|(at, node)| Moment { at, node: *node });
-        self.blocks.extend(blocks);
-        self.blocks.sort_by_key(|block| block.at);
+    /// Begins and ends of all events: of blocks, then of payments, outages and faults.
+    fn spans_mut(&mut self) -> impl Iterator<Item = (&mut Nanos, Option<&mut Nanos>)> {
+        let moments = self.blocks.iter_mut().chain(&mut self.payments);
+        let moments = moments.map(|moment| (&mut moment.at, None));
+        let outages = self.outages.iter_mut();
+        let outages = outages.map(|outage| (&mut outage.start, Some(&mut outage.end)));
+        let faults = self.faults.iter_mut();
+        let faults = faults.map(|fault| (&mut fault.start, fault.end.as_mut()));
+        moments.chain(outages).chain(faults)
     }
 
     /// Stretches of time whose lack would make the run shorter, the longest first. The settle phase
@@ -123,15 +90,8 @@ impl Scenario {
 
     /// Events whose times are not whole seconds, by number (see [`Self::round`]).
     pub fn odd_events(&self) -> Vec<usize> {
-        let counts = [
-            self.blocks.len(),
-            self.payments.len(),
-            self.outages.len(),
-            self.faults.len(),
-        ];
-        let all: Vec<usize> = (0..counts.iter().sum()).collect();
         let size = self.size();
-        all.into_iter()
+        (0..self.event_count())
             .filter(|event| self.round(&[*event]).size() < size)
             .collect()
     }
@@ -140,46 +100,26 @@ impl Scenario {
     /// numbered first, then payments, outages and faults. Blocks that decide stay.
     #[must_use]
     pub fn round(&self, events: &[usize]) -> Scenario {
-        let events: BTreeSet<usize> = events.iter().copied().collect();
-        let settle = self.phases.settle_start();
-        let down = |at: Nanos| Nanos(at.0 - at.0 % ROUND_TO.0);
-        let up = |at: Nanos| Nanos(at.0.next_multiple_of(ROUND_TO.0)).min(settle);
-        let mut rounded = self.clone();
-        let mut numbers = 0..;
-        let mut chosen = || {
-            numbers
-                .next()
-                .is_some_and(|number: usize| events.contains(&number))
+        let decides = |event: usize| {
+            self.blocks
+                .get(event)
+                .is_some_and(|block| self.decides(block.at))
         };
-        for block in &mut rounded.blocks {
-            if chosen() && !self.decides(block.at) {
-                block.at = down(block.at);
+        let settle = self.phases.settle_start();
+        let mut is_chosen = chosen(events);
+        let mut rounded = self.clone();
+        for (event, (start, end)) in rounded.spans_mut().enumerate() {
+            if !is_chosen() || decides(event) {
+                continue;
+            }
+            let is_instant = end.as_deref().copied() == Some(*start);
+            start.0 -= start.0 % ROUND_TO.0;
+            if let Some(end) = end {
+                let up = Nanos(end.0.next_multiple_of(ROUND_TO.0)).min(settle);
+                *end = if is_instant { *start } else { up };
             }
         }
-        for payment in &mut rounded.payments {
-            if chosen() {
-                payment.at = down(payment.at);
-            }
-        }
-        for outages in &mut rounded.outages {
-            if chosen() {
-                (outages.start, outages.end) = (down(outages.start), up(outages.end));
-            }
-        }
-        for fault in &mut rounded.faults {
-            if chosen() {
-                let instant = fault.kind.across().is_some();
-                fault.start = down(fault.start);
-                fault.end = fault
-                    .end
-                    .map(|end| if instant { down(end) } else { up(end) });
-            }
-        }
-        rounded.blocks.sort_by_key(|block| block.at);
-        rounded.payments.sort_by_key(|payment| payment.at);
-        rounded
-            .outages
-            .sort_by_key(|outages| (outages.node, outages.start));
+        rounded.sort();
         rounded
     }
 }

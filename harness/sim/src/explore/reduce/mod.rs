@@ -13,3 +13,12 @@ pub use size::Size;
 
 /// What times are rounded to.
 const ROUND_TO: Nanos = Nanos::from_secs(1);
+
+/// Says with each call whether its number is among these, which are sorted.
+fn chosen(numbers: &[usize]) -> impl FnMut() -> bool {
+    let mut next = 0..;
+    move || {
+        next.next()
+            .is_some_and(|number| numbers.binary_search(&number).is_ok())
+    }
+}

@@ -1,8 +1,10 @@
 //! Simpler networks: fewer regions, losses and limits.
 
+use std::collections::BTreeSet;
+
 use peerlab_link::{Loss, Nanos, PathDelay};
 
-use crate::explore::scenario::{Scenario, region_in};
+use crate::explore::scenario::{Scenario, regions_of};
 use peerlab_core::topology::{
     Access, AccessRates, ETHERNET_FRAMING_BYTES, MTU_DEFAULT, Places, QUEUE_BYTES_DEFAULT,
     REGION_DEFAULT,
@@ -36,29 +38,20 @@ impl Scenario {
 
     /// One region, one delay without jitter: the longest that there is, in whole milliseconds.
     fn one_latency(&mut self) {
-        let used =
-            |region: u16| (0..self.node_count() as u32).any(|node| self.region_of(node) == region);
-        let used: Vec<bool> = (0..self.regions.len() as u16).map(used).collect();
-        let between = |(from, row): (usize, &Vec<PathDelay>)| {
-            let there = |to: &usize| used[from] && used[*to];
-            (0..row.len()).filter(there).map(|to| row[to].base).max()
-        };
-        let longest = self
-            .paths
+        let used: BTreeSet<u16> = self.groups.iter().flat_map(regions_of).copied().collect();
+        let base = |from: &u16, to: &u16| self.paths[usize::from(*from)][usize::from(*to)].base;
+        let ways = used
             .iter()
-            .enumerate()
-            .filter_map(between)
-            .max()
-            .unwrap_or_default();
-        let millis = longest.0.div_ceil(1_000_000);
+            .flat_map(|from| used.iter().map(move |to| base(from, to)));
+        let millis = ways.max().unwrap_or_default().0.div_ceil(1_000_000);
         self.regions = vec![REGION_DEFAULT.into()];
         self.paths = vec![vec![PathDelay {
             base: Nanos::from_millis(millis),
             jitter: Nanos::ZERO,
         }]];
         for group in &mut self.groups {
-            let region = region_in(group, 0) as usize;
-            let rates = group.access.rates.get(region).copied().unwrap_or_default();
+            let region = regions_of(group).first().copied().unwrap_or_default();
+            let rates = group.access.rates[usize::from(region)];
             group.access.rates = vec![rates];
             group.regions = Places::Each(vec![0; group.count as usize]);
         }

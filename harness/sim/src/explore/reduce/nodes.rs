@@ -1,47 +1,39 @@
 //! Fewer nodes, and fewer that know each other.
 
-use std::collections::BTreeSet;
+use peerlab_link::NodeId;
 
-use peerlab_link::{Nanos, NodeId};
-
+use super::chosen;
 use crate::explore::scenario::{Known, Scenario};
 use peerlab_core::experiment::Expectation;
-use peerlab_core::topology::Places;
+use peerlab_core::topology::{Moment, Places};
 
 impl Scenario {
     /// How many times somebody knows somebody.
     pub fn acquaintance_count(&self) -> usize {
         match &self.known {
-            Known::Each(known) => known.iter().map(Vec::len).sum(),
             Known::Seeds(seeds) => seeds.len(),
-            Known::Edges(edges) => edges.len(),
+            Known::Each(pairs) | Known::Edges(pairs) => pairs.len(),
         }
     }
 
     /// Whether everybody can hear of everybody at first.
     pub fn is_connected(&self) -> bool {
-        let count = self.node_count() as u32;
-        let pairs: Vec<(u32, u32)> = match &self.known {
-            Known::Each(known) => {
-                let of = |(node, known): (usize, &Vec<u32>)| -> Vec<(u32, u32)> {
-                    known.iter().map(|other| (node as u32, *other)).collect()
-                };
-                known.iter().enumerate().flat_map(of).collect()
-            }
+        let all = self.all_nodes();
+        let pairs = match &self.known {
+            Known::Each(pairs) | Known::Edges(pairs) => pairs.clone(),
             // Everybody asks the same.
-            Known::Seeds(seeds) => match seeds.first() {
-                Some(seed) => (0..count).map(|node| (node, *seed)).collect(),
-                None => Vec::new(),
-            },
-            Known::Edges(edges) => edges.clone(),
+            Known::Seeds(seeds) => {
+                let to_first = seeds.iter().take(1);
+                to_first
+                    .flat_map(|seed| all.iter().map(move |node| (*node, *seed)))
+                    .collect()
+            }
         };
-        let mut parts: Vec<u32> = (0..count).collect();
+        let mut parts = all;
         for (a, b) in pairs {
             let (a, b) = (parts[a as usize], parts[b as usize]);
-            parts
-                .iter_mut()
-                .filter(|part| **part == a)
-                .for_each(|part| *part = b);
+            let joined = parts.iter_mut().filter(|part| **part == a);
+            joined.for_each(|part| *part = b);
         }
         parts.iter().all(|part| *part == parts[0])
     }
@@ -49,29 +41,24 @@ impl Scenario {
     /// With these acquaintances only.
     #[must_use]
     pub fn keep_acquaintances(&self, kept: &[usize]) -> Scenario {
-        let kept: BTreeSet<usize> = kept.iter().copied().collect();
-        let mut number = 0..;
-        let mut keep = || {
-            number
-                .next()
-                .is_some_and(|number: usize| kept.contains(&number))
-        };
+        let mut keep = chosen(kept);
         let mut smaller = self.clone();
         match &mut smaller.known {
-            Known::Each(known) => known.iter_mut().for_each(|known| known.retain(|_| keep())),
             Known::Seeds(seeds) => seeds.retain(|_| keep()),
-            Known::Edges(edges) => edges.retain(|_| keep()),
+            Known::Each(pairs) | Known::Edges(pairs) => pairs.retain(|_| keep()),
         }
         smaller
     }
 
-    /// Without some nodes, and without what names them. Whoever knew one of them knows whom that
-    /// one knew instead, so that the graph stays in one piece.
+    /// With these nodes only, and without what names others. Whoever knew one of those knows whom
+    /// that one knew instead, so that the graph stays in one piece.
     #[must_use]
-    pub fn without_nodes(&self, gone: &BTreeSet<u32>) -> Scenario {
+    pub fn keep_nodes(&self, kept: &[usize]) -> Scenario {
         let mut smaller = self.clone();
-        for node in gone.iter().rev() {
-            smaller.remove_node(*node);
+        for node in (0..self.node_count()).rev() {
+            if kept.binary_search(&node).is_err() {
+                smaller.remove_node(node as u32);
+            }
         }
         smaller.drop_empty();
         smaller
@@ -94,25 +81,21 @@ impl Scenario {
         let renamed = |node: u32| if node > gone { node - 1 } else { node };
         self.known.remove(gone, renamed);
         // Blocks that decide must be mined by somebody.
-        let deciding: Vec<Nanos> = self
-            .blocks
-            .iter()
-            .map(|block| block.at)
-            .filter(|at| self.decides(*at))
-            .collect();
-        self.blocks
-            .retain(|block| block.node != gone || deciding.contains(&block.at));
-        for block in &mut self.blocks {
-            block.node = renamed(if block.node == gone { heir } else { block.node });
-        }
+        let kept = |block: &&Moment| block.node != gone || self.decides(block.at);
+        let blocks = self.blocks.iter().filter(kept);
+        let mined = |block: &Moment| Moment {
+            node: if block.node == gone { heir } else { block.node },
+            ..*block
+        };
+        self.blocks = blocks.map(mined).collect();
         self.payments.retain(|payment| payment.node != gone);
-        self.payments
-            .iter_mut()
-            .for_each(|payment| payment.node = renamed(payment.node));
-        self.outages.retain(|outages| outages.node != gone);
-        self.outages
-            .iter_mut()
-            .for_each(|outages| outages.node = renamed(outages.node));
+        self.outages.retain(|outage| outage.node != gone);
+        for Moment { node, .. } in self.blocks.iter_mut().chain(&mut self.payments) {
+            *node = renamed(*node);
+        }
+        for outage in &mut self.outages {
+            outage.node = renamed(outage.node);
+        }
         for fault in &mut self.faults {
             let renamed = |node: NodeId| NodeId(renamed(node.0));
             fault.kind.remove_node(NodeId(gone), renamed);
@@ -127,42 +110,41 @@ impl Scenario {
     /// Who mines in the place of a node that goes: another miner, or anybody, who stays up.
     fn heir(&self, gone: u32) -> u32 {
         let fit = |node: &u32| *node != gone && !self.ends_down(*node);
-        let miner = self
-            .blocks
-            .iter()
-            .map(|block| block.node)
-            .find(|node| fit(node));
-        miner
-            .or_else(|| self.all_nodes().into_iter().find(fit))
-            .unwrap_or(0)
+        let miners = self.blocks.iter().map(|block| block.node);
+        let mut heirs = miners.chain(self.all_nodes());
+        heirs.find(fit).unwrap_or(0)
     }
 }
 
 impl Known {
     /// Removes a node; those who knew it get to know whom it knew.
     fn remove(&mut self, gone: u32, renamed: impl Fn(u32) -> u32) {
-        match self {
-            Known::Each(known) => {
-                let inherited = known.remove(gone as usize);
-                for (index, known) in known.iter_mut().enumerate() {
-                    let own = index as u32 + u32::from(index as u32 >= gone);
-                    if let Some(place) = known.iter().position(|node| *node == gone) {
-                        known.remove(place);
-                        for heir in inherited.iter().rev() {
-                            if *heir != own && *heir != gone && !known.contains(heir) {
-                                known.insert(place, *heir);
-                            }
-                        }
-                    }
-                    known.iter_mut().for_each(|node| *node = renamed(*node));
-                }
-            }
+        let pairs = match self {
             Known::Seeds(seeds) => {
                 seeds.retain(|node| *node != gone);
                 if seeds.is_empty() {
                     seeds.push(u32::from(gone == 0));
                 }
-                seeds.iter_mut().for_each(|node| *node = renamed(*node));
+                return seeds.iter_mut().for_each(|node| *node = renamed(*node));
+            }
+            Known::Each(pairs) => {
+                let knows = |node: u32| pairs.iter().filter(move |(from, _)| *from == node);
+                let instead = |&(from, to): &(u32, u32)| -> Vec<(u32, u32)> {
+                    let new = |heir: &u32| {
+                        *heir != from && *heir != gone && !pairs.contains(&(from, *heir))
+                    };
+                    match to {
+                        _ if from == gone => Vec::new(),
+                        _ if to == gone => knows(gone)
+                            .map(|(_, heir)| *heir)
+                            .filter(new)
+                            .map(|heir| (from, heir))
+                            .collect(),
+                        _ => vec![(from, to)],
+                    }
+                };
+                *pairs = pairs.iter().flat_map(instead).collect();
+                pairs
             }
             Known::Edges(edges) => {
                 let other = |(a, b): &(u32, u32)| match gone {
@@ -179,10 +161,11 @@ impl Known {
                     }
                 }
                 edges
-                    .iter_mut()
-                    .for_each(|(a, b)| (*a, *b) = (renamed(*a), renamed(*b)));
-                edges.sort_by_key(|(from, _)| *from);
             }
+        };
+        for (from, to) in pairs.iter_mut() {
+            (*from, *to) = (renamed(*from), renamed(*to));
         }
+        pairs.sort_by_key(|(from, _)| *from);
     }
 }

@@ -7,7 +7,7 @@ use peerlab_link::{Nanos, NodeId};
 use peerlab_node::io::{Input, KEEPALIVE_AFTER};
 
 use super::node::{End, NEVER, Stage, nanos, peer_of};
-use super::packet::{Body, EndId, Load, Packet, RESET_BYTES, SYN_BYTES};
+use super::packet::{Body, EndId, Load, Packet};
 use super::shard::{Shard, SimEvent};
 use super::stream::INITIAL_WINDOW_SEGMENTS;
 
@@ -41,14 +41,14 @@ impl Shard {
                 },
             );
         };
-        let end = End::new(other, addr, true, now);
+        let end = End::new(other, addr, Stage::Dialling, now);
         let id = self.node(node).add_end(end);
         self.cause(
             node,
             now.saturating_add(timeout),
             SimEvent::GiveUp { node, end: id },
         );
-        self.send_control(node, id, other, id, Body::Syn);
+        self.send_control((node, id), (other, id), Body::Syn);
     }
 
     /// The handshake took too long.
@@ -71,9 +71,9 @@ impl Shard {
     }
 
     /// Sends a packet of the handshake, which comes again if it is lost.
-    fn send_control(&mut self, src: NodeId, from: EndId, dst: NodeId, to: EndId, body: Body) {
-        let wire_bytes = SYN_BYTES + self.framing_bytes;
-        let packet = self.packet((src, from), (dst, to), (1, wire_bytes), body);
+    fn send_control(&mut self, from: (NodeId, EndId), to: (NodeId, EndId), body: Body) {
+        let wire_bytes = body.header_bytes() + self.framing_bytes;
+        let packet = self.packet(from, to, (1, wire_bytes), body);
         self.send_control_packet(packet);
     }
 
@@ -107,78 +107,67 @@ impl Shard {
         let state = self.node(node);
         let listens = state.machine.is_some() && state.sockets.listens;
         if !listens || state.open_ends() >= state.sockets.accepted_max {
-            return self.reset(node, packet.to, packet.src, packet.from);
+            return self.answer(packet, Body::Reset);
         }
         let ip = self.programs.address(packet.src);
         let (first, count) = EPHEMERAL_PORTS;
         let port =
             first + (packet.from.generation.wrapping_mul(31) + packet.from.slot) as u16 % count;
-        let mut end = End::new(packet.src, SocketAddrV4::new(ip, port), false, now);
+        let addr = SocketAddrV4::new(ip, port);
+        let mut end = End::new(packet.src, addr, Stage::Accepting, now);
         end.other_end = packet.from;
         end.window_bytes = INITIAL_WINDOW_SEGMENTS * self.segment_bytes;
         let id = self.node(node).add_end(end);
-        self.send_control(node, id, packet.src, packet.from, Body::SynAck);
+        self.send_control((node, id), (packet.src, packet.from), Body::SynAck);
     }
 
     /// A connection is granted.
     pub(super) fn syn_ack_came(&mut self, packet: &Packet) {
-        let now = self.now;
         let (node, id) = (packet.dst, packet.to);
         let window_bytes = INITIAL_WINDOW_SEGMENTS * self.segment_bytes;
         let Some(end) = self.node(node).end(id) else {
             // Given up meanwhile.
-            return self.reset(node, id, packet.src, packet.from);
+            return self.answer(packet, Body::Reset);
         };
         if end.stage != Stage::Dialling {
             return;
         }
-        end.stage = Stage::Open;
         end.other_end = packet.from;
-        end.round_trip = now.saturating_sub(end.began);
         end.window_bytes = window_bytes;
-        end.last_heard = now;
-        let addr = end.addr.into();
-        self.send_uncertain(node, id, packet.src, packet.from, Body::Established);
-        let due = now.saturating_add(nanos(KEEPALIVE_AFTER));
+        self.answer(packet, Body::Established);
+        let due = self.now.saturating_add(nanos(KEEPALIVE_AFTER));
         self.look_after_idle_at(node, due);
-        self.tell(
-            node,
-            Input::Connected {
-                peer: peer_of(id),
-                addr,
-                inbound: false,
-            },
-        );
+        self.opened(node, id);
     }
 
     /// The handshake of an inbound connection is over.
     pub(super) fn established(&mut self, node: NodeId, id: EndId) {
+        let accepting = |end: &mut End| end.stage == Stage::Accepting;
+        if self.node(node).end(id).is_some_and(accepting) {
+            self.opened(node, id);
+            self.send_waiting(node, id);
+        }
+    }
+
+    /// A connection is open from here on.
+    fn opened(&mut self, node: NodeId, id: EndId) {
         let now = self.now;
         let Some(end) = self.node(node).end(id) else {
             return;
         };
-        if end.stage != Stage::Accepting {
-            return;
-        }
         end.stage = Stage::Open;
         end.round_trip = now.saturating_sub(end.began);
         end.last_heard = now;
-        let addr = end.addr.into();
+        let (addr, inbound) = (end.addr.into(), !end.outbound);
+        let peer = peer_of(id);
         self.tell(
             node,
             Input::Connected {
-                peer: peer_of(id),
+                peer,
                 addr,
-                inbound: true,
+                inbound,
             },
         );
-        self.send_waiting(node, id);
-    }
-
-    /// Tells the other kernel that there is no such connection here.
-    pub(super) fn reset(&mut self, src: NodeId, from: EndId, dst: NodeId, to: EndId) {
-        let wire_bytes = RESET_BYTES + self.framing_bytes;
-        self.send_once(src, from, dst, to, wire_bytes, Body::Reset);
     }
 
     /// The other kernel says that there is no such connection.
@@ -202,25 +191,19 @@ impl Shard {
 
     /// The other end's stream is over: the program hears of it, and closes its own end.
     pub(super) fn closed_by_other(&mut self, node: NodeId, id: EndId) {
-        let Some(end) = self.node(node).remove_end(id) else {
-            return;
-        };
-        // FIN and ACK in one, and the other's last ACK.
-        self.count_acknowledgements(node, end.other, 1);
-        self.count_acknowledgements(end.other, node, 1);
-        self.end_is_gone(node, id, &end);
+        if let Some(other) = self.node(node).end(id).map(|end| end.other) {
+            // FIN and ACK in one, and the other's last ACK.
+            self.count_acknowledgements(node, other, 1);
+            self.count_acknowledgements(other, node, 1);
+            self.break_end(node, id);
+        }
     }
 
     /// A stream breaks: what was not acknowledged is lost, and the other end hears nothing.
     pub(super) fn break_end(&mut self, node: NodeId, id: EndId) {
-        if let Some(end) = self.node(node).remove_end(id) {
-            self.end_is_gone(node, id, &end);
-        }
-    }
-
-    fn end_is_gone(&mut self, node: NodeId, id: EndId, end: &End) {
+        let end = self.node(node).remove_end(id);
         // Of one that it closed itself the program was told.
-        if end.stage == Stage::Open {
+        if end.is_some_and(|end| end.stage == Stage::Open) {
             self.tell(node, Input::Disconnected { peer: peer_of(id) });
         }
     }
@@ -272,7 +255,7 @@ impl Shard {
             }
             end.probing = true;
             next = next.min(dead);
-            self.send_uncertain(node, id, other, other_end, Body::Probe);
+            self.send_once((node, id), (other, other_end), Body::Probe);
         }
         self.look_after_idle_at(node, next.max(now.saturating_add(KEEPALIVE_LOOK_INTERVAL)));
     }
@@ -286,11 +269,13 @@ impl Shard {
 
     /// A keep-alive probe came.
     pub(super) fn probe_came(&mut self, packet: &Packet) {
-        let (node, id) = (packet.dst, packet.to);
-        if self.node(node).end(id).is_none() {
-            return self.reset(node, id, packet.src, packet.from);
-        }
-        self.send_uncertain(node, id, packet.src, packet.from, Body::ProbeAnswer);
+        let there = self.node(packet.dst).end(packet.to).is_some();
+        let answer = if there {
+            Body::ProbeAnswer
+        } else {
+            Body::Reset
+        };
+        self.answer(packet, answer);
     }
 
     /// The other end is still there.

@@ -59,7 +59,6 @@ pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Resu
         pool: WorkerPool::new(&plan.network, &programs, options.threads)?,
         conductor: Conductor::new(Setup::of(plan, premined, count_interval(plan))),
         names: BTreeMap::new(),
-        payouts: BTreeMap::new(),
     };
     let result = director.run();
     let interrupted = matches!(&result, Err(error) if error.kind == Kind::Interrupted);
@@ -82,7 +81,6 @@ struct Director<'a> {
     conductor: Conductor<'a>,
     /// Blocks' hashes as the record writes them.
     names: BTreeMap<BlockHash, String>,
-    payouts: BTreeMap<NodeId, ScriptBuf>,
 }
 
 impl Director<'_> {
@@ -154,8 +152,10 @@ impl Director<'_> {
                 Ok(())
             }
         };
-        let error = done.err().map(|error| error.to_string());
-        let applied = Input::Applied { tag, error };
+        let applied = Input::Applied {
+            tag,
+            error: done.err(),
+        };
         self.conductor.handle(self.pool.now(), applied);
         // A thawed node answers at once.
         self.report_observations()
@@ -196,7 +196,7 @@ impl Director<'_> {
     }
 
     fn mine(&mut self, node: NodeId) -> Result<()> {
-        let payout = self.payout(node)?;
+        let payout = payout(node)?;
         let mined = self
             .pool
             .shard_of(node)
@@ -219,18 +219,6 @@ impl Director<'_> {
         let result = mined.unwrap_or_else(|| Err(NO_ANSWER.into()));
         self.observed(Observation::Mined { node, result });
         Ok(())
-    }
-
-    fn payout(&mut self, node: NodeId) -> Result<ScriptBuf> {
-        if let Some(script) = self.payouts.get(&node) {
-            return Ok(script.clone());
-        }
-        let address: Address<_> = ledger::payout_address(node)
-            .parse()
-            .or_environment(|| "cannot mine".into(), hint::BUG)?;
-        let script = address.assume_checked().script_pubkey();
-        self.payouts.insert(node, script.clone());
-        Ok(script)
     }
 
     /// Why the node refuses it, if it does.
@@ -326,4 +314,12 @@ impl Director<'_> {
         }
         Ok(())
     }
+}
+
+/// To whom a node's blocks pay.
+fn payout(node: NodeId) -> Result<ScriptBuf> {
+    let address: Address<_> = ledger::payout_address(node)
+        .parse()
+        .or_environment(|| "cannot mine".into(), hint::BUG)?;
+    Ok(address.assume_checked().script_pubkey())
 }

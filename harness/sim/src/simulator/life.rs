@@ -267,8 +267,9 @@ impl Shard {
         self.node(node).machine = Some(machine);
     }
 
-    /// Does what a program wants done; what it writes to one connection goes `together`.
-    #[inline]
+    /// Does what a program wants done; what it writes to one connection goes `together`. Inlined where
+    /// programs run, since outputs are large.
+    #[inline(always)]
     fn carry_out_one(&mut self, node: NodeId, output: Output, together: &mut Option<Written>) {
         match output {
             Output::Send { peer, message } => {
@@ -324,7 +325,7 @@ impl Shard {
 
     /// A message's size on the wire, with what blocks weigh more.
     fn size_of(&self, message: &Message) -> u32 {
-        let filler_bytes = self.programs.filler_bytes();
+        let filler_bytes = self.programs.filler_bytes;
         let more = match message {
             Message::Block(_) => filler_bytes,
             Message::CmpctBlock(_) => filler_bytes / FILLER_TRANSACTION_BYTES * SHORT_ID_BYTES,
@@ -370,7 +371,7 @@ impl Shard {
                 hash: next.to_string(),
                 height: entry.height,
                 prev: block.header.prev_blockhash.to_string(),
-                size: block.total_size() as u64 + u64::from(self.programs.filler_bytes()),
+                size: block.total_size() as u64 + u64::from(self.programs.filler_bytes),
                 tx: block
                     .txdata
                     .iter()

@@ -7,9 +7,9 @@ use peerlab_node::wire::Message;
 /// IPv4 and TCP header with timestamps, bytes: every segment but those of the handshake.
 pub const HEADER_BYTES: u32 = 20 + 32;
 /// A SYN or SYN-ACK as Linux sends it: no data, 20 bytes of options.
-pub const SYN_BYTES: u32 = 20 + 40;
+const SYN_BYTES: u32 = 20 + 40;
 /// A reset: no options.
-pub const RESET_BYTES: u32 = 20 + 20;
+const RESET_BYTES: u32 = 20 + 20;
 
 /// One end of a connection, in its node's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,17 @@ pub enum Body {
     /// Is anybody there (TCP keep-alive)?
     Probe,
     ProbeAnswer,
+}
+
+impl Body {
+    /// Of one packet that has no data, bytes.
+    pub fn header_bytes(&self) -> u32 {
+        match self {
+            Body::Syn | Body::SynAck => SYN_BYTES,
+            Body::Reset => RESET_BYTES,
+            _ => HEADER_BYTES,
+        }
+    }
 }
 
 /// What a part of the stream completes.

@@ -25,13 +25,18 @@ use peerlab_core::plan::chance::Chance;
 /// than every block of the pre-mined chain.
 pub const EPOCH_SECS: u32 = 1_767_225_600;
 
+/// What the nodes of a plan run, and what they all share.
 pub struct Programs {
     nodes: Vec<Program>,
     addresses: BTreeMap<Ipv4Addr, NodeId>,
-    premined: Arc<Premined>,
-    filler_bytes: u32,
-    cpus: Option<u16>,
-    message_work: Option<Nanos>,
+    /// The chain that every node starts from.
+    pub(super) premined: Arc<Premined>,
+    /// What every block weighs more on the wire.
+    pub(super) filler_bytes: u32,
+    /// How many CPUs all programs share, if they do.
+    pub(super) cpus: Option<u16>,
+    /// What is computed for one message on shared CPUs, if the plan says.
+    pub(super) message_work: Option<Nanos>,
 }
 
 struct Program {
@@ -95,26 +100,6 @@ impl Programs {
             cpus: plan.cpus,
             message_work: plan.message_work,
         })
-    }
-
-    /// What every block weighs more on the wire.
-    pub fn filler_bytes(&self) -> u32 {
-        self.filler_bytes
-    }
-
-    /// How many CPUs all programs share, if they do.
-    pub fn cpus(&self) -> Option<u16> {
-        self.cpus
-    }
-
-    /// What is computed for one message on shared CPUs, if the plan says.
-    pub fn message_work(&self) -> Option<Nanos> {
-        self.message_work
-    }
-
-    /// The chain that every node starts from.
-    pub fn premined(&self) -> &Premined {
-        &self.premined
     }
 
     /// Who has an address.

@@ -2,8 +2,8 @@
 //! things that one had caused before. No part of the key depends on how the nodes are spread over
 //! threads, so neither does the order.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use peerlab_link::Nanos;
 
@@ -17,33 +17,8 @@ pub struct Key {
     pub sequence: u32,
 }
 
-/// An entry. What happens is small: entries are moved often.
-#[derive(Debug)]
-struct Entry<T> {
-    key: Key,
-    what: T,
-}
-
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives the greatest first; the earliest is wanted.
-        other.key.cmp(&self.key)
-    }
-}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl<T> Eq for Entry<T> {}
+/// What happens, and when. It is small: entries are moved often.
+type Entry<T> = (Key, T);
 
 /// Times that differ below this bit only are in one bucket: about four milliseconds, in which a shard
 /// of ten thousand nodes has some hundreds of events while a block spreads.
@@ -67,7 +42,7 @@ pub struct Queue<T> {
     /// Emptied buckets: taken again, they are near, and there are no more than were filled at once.
     spare: Vec<Vec<Entry<T>>>,
     /// What was further ahead when it was added.
-    later: BinaryHeap<Entry<T>>,
+    later: BTreeMap<Key, T>,
 }
 
 impl<T> Default for Queue<T> {
@@ -78,7 +53,7 @@ impl<T> Default for Queue<T> {
             wheel: std::iter::repeat_with(Vec::new).take(BUCKETS).collect(),
             filled: [0; BUCKETS / 64],
             spare: Vec::new(),
-            later: BinaryHeap::new(),
+            later: BTreeMap::new(),
         }
     }
 }
@@ -93,8 +68,8 @@ fn place_in_wheel(number: u64) -> usize {
 
 impl<T> Queue<T> {
     pub fn push(&mut self, key: Key, what: T) {
-        if let Some(entry) = self.push_later(Entry { key, what }) {
-            let place = self.current.partition_point(|other| other.key > key);
+        if let Some(entry) = self.push_later((key, what)) {
+            let place = self.current.partition_point(|(other, _)| *other > key);
             self.current.insert(place, entry);
         }
     }
@@ -103,26 +78,26 @@ impl<T> Queue<T> {
     /// half of that bucket.
     pub fn push_all(&mut self, events: impl Iterator<Item = (Key, T)>) {
         let sorted = self.current.len();
-        for (key, what) in events {
-            let now = self.push_later(Entry { key, what });
+        for entry in events {
+            let now = self.push_later(entry);
             self.current.extend(now);
         }
         if self.current.len() > sorted {
             // Stable sorting makes use of what is sorted already.
-            self.current.sort_by_key(|entry| Reverse(entry.key));
+            self.current.sort_by_key(|(key, _)| Reverse(*key));
         }
     }
 
     /// Adds an entry unless it belongs into the current bucket: then it is returned.
     fn push_later(&mut self, entry: Entry<T>) -> Option<Entry<T>> {
-        let number = bucket_number(entry.key.at);
+        let number = bucket_number(entry.0.at);
         if number <= self.current_number {
             return Some(entry);
         }
         if number - self.current_number < BUCKETS as u64 {
             self.push_in_wheel(place_in_wheel(number), entry);
         } else {
-            self.later.push(entry);
+            self.later.insert(entry.0, entry.1);
         }
         None
     }
@@ -140,14 +115,14 @@ impl<T> Queue<T> {
 
     /// When the next one happens.
     pub fn next_at(&self) -> Option<Nanos> {
-        if let Some(entry) = self.current.last() {
-            return Some(entry.key.at);
+        if let Some((key, _)) = self.current.last() {
+            return Some(key.at);
         }
         let in_wheel = self.next_in_wheel().and_then(|number| {
             let bucket = &self.wheel[place_in_wheel(number)];
-            bucket.iter().map(|entry| entry.key.at).min()
+            bucket.iter().map(|(key, _)| key.at).min()
         });
-        let later = self.later.peek().map(|entry| entry.key.at);
+        let later = self.later.keys().next().map(|key| key.at);
         in_wheel.into_iter().chain(later).min()
     }
 
@@ -156,15 +131,14 @@ impl<T> Queue<T> {
         if self.current.is_empty() {
             self.open_bucket(end);
         }
-        let next = self.current.pop_if(|entry| entry.key.at < end)?;
-        Some((next.key, next.what))
+        self.current.pop_if(|(key, _)| key.at < end)
     }
 
     /// What happens after so many others, as far as that is known: nothing, or something caused
     /// meanwhile, may come before it.
     pub fn ahead(&self, others: usize) -> Option<&T> {
         let place = self.current.len().checked_sub(others + 1)?;
-        Some(&self.current[place].what)
+        Some(&self.current[place].1)
     }
 
     /// Number of the first bucket in the wheel that is not empty.
@@ -189,7 +163,7 @@ impl<T> Queue<T> {
     /// Makes the next bucket that is not empty the current one, if it begins before `end`.
     fn open_bucket(&mut self, end: Nanos) {
         let in_wheel = self.next_in_wheel();
-        let later = self.later.peek().map(|entry| bucket_number(entry.key.at));
+        let later = self.later.keys().next().map(|key| bucket_number(key.at));
         let Some(number) = in_wheel.into_iter().chain(later).min() else {
             return;
         };
@@ -204,13 +178,12 @@ impl<T> Queue<T> {
                 .push(std::mem::replace(&mut self.current, bucket));
             self.filled[place / 64] &= !(1 << (place % 64));
         }
-        while let Some(entry) = self.later.peek()
-            && bucket_number(entry.key.at) == number
+        while let Some(entry) = self.later.first_entry()
+            && bucket_number(entry.key().at) == number
         {
-            self.current.extend(self.later.pop());
+            self.current.push(entry.remove_entry());
         }
-        self.current
-            .sort_unstable_by_key(|entry| Reverse(entry.key));
+        self.current.sort_unstable_by_key(|(key, _)| Reverse(*key));
     }
 }
 

@@ -147,6 +147,7 @@ impl std::iter::Sum for Simulated {
     }
 }
 
+/// Some of a network's nodes, and what is still to happen to them.
 pub struct Shard {
     pub(super) now: Nanos,
     /// Of the event that is being handled.
@@ -163,8 +164,8 @@ pub struct Shard {
     pub(super) new_disk: CachedChain,
     pub(super) programs: Arc<Programs>,
     pub(super) cpus: Cpus,
-    /// What happens to nodes of other shards, by shard.
-    outbound: Vec<CrossShardMessages>,
+    /// What happens to nodes of other shards, by shard; to be emptied.
+    pub(super) outbound: Vec<CrossShardMessages>,
     /// Room for what programs answer, lent to one after the other.
     pub(super) outputs: VecDeque<Output>,
     /// Packets that came, whose boxes are taken again: the last one is near.
@@ -195,7 +196,7 @@ impl Shard {
         model: LinkModel,
         programs: &Arc<Programs>,
     ) -> Result<Shard> {
-        let new_disk = load(programs.premined())?;
+        let new_disk = load(&programs.premined)?;
         let own = shard_map.iter().filter(|location| location.shard == id);
         Ok(Shard {
             id,
@@ -203,7 +204,7 @@ impl Shard {
             nodes: own.map(|_| Node::new(new_disk.fork())).collect(),
             new_disk,
             outbound: Vec::new(),
-            cpus: Cpus::of(programs.cpus(), programs.message_work()),
+            cpus: Cpus::of(programs.cpus, programs.message_work),
             outputs: VecDeque::new(),
             spare_packets: Vec::new(),
             unread: VecDeque::new(),
@@ -220,17 +221,12 @@ impl Shard {
             counters: Counters::new(network.nodes.len(), u32::from(network.framing_bytes)),
             observations: Vec::new(),
             passed: None,
-            known_blocks: programs.premined().hashes.iter().copied().collect(),
+            known_blocks: programs.premined.hashes.iter().copied().collect(),
             mining: None,
             programs: Arc::clone(programs),
             simulated: Simulated::default(),
             disturbed: false,
         })
-    }
-
-    /// What its nodes sent to nodes of other shards, by shard; to be emptied.
-    pub fn outbound(&mut self) -> &mut Vec<CrossShardMessages> {
-        &mut self.outbound
     }
 
     /// What another shard's nodes cause here. The messages is left empty.
@@ -253,16 +249,6 @@ impl Shard {
     /// When the next thing happens.
     pub fn next_at(&self) -> Option<Nanos> {
         self.queue.next_at()
-    }
-
-    /// How much was simulated here.
-    pub fn simulated(&self) -> Simulated {
-        self.simulated
-    }
-
-    /// What passed at each node, as far as it passed here.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     /// What the record is to tell since the last call.
@@ -365,13 +351,8 @@ impl Shard {
         spare
     }
 
-    /// A node causes something to happen to itself.
-    pub(super) fn cause(&mut self, node: NodeId, at: Nanos, event: SimEvent) {
-        self.send_event(node, at, event);
-    }
-
-    /// A node causes something to happen anywhere.
-    pub(super) fn send_event(&mut self, origin: NodeId, at: Nanos, event: SimEvent) {
+    /// A node causes something to happen, to itself or another.
+    pub(super) fn cause(&mut self, origin: NodeId, at: Nanos, event: SimEvent) {
         let state = self.node(origin);
         state.caused = state.caused.wrapping_add(1);
         let key = Key {

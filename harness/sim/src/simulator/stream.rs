@@ -94,15 +94,13 @@ impl Shard {
                 return;
             }
             let part = left.min(room);
-            let (load, rest) = if part < left {
-                (Load::Part, Some((load, left - part)))
-            } else {
-                (load, None)
-            };
             waiting.bytes -= u64::from(part);
-            if let Some(rest) = rest {
-                waiting.queue.push_front(rest);
-            }
+            let load = if part < left {
+                waiting.queue.push_front((load, left - part));
+                Load::Part
+            } else {
+                load
+            };
             let more = !waiting.queue.is_empty();
             waiting.acknowledgement_due |= more;
             self.send_part(node, id, load, part, more);
@@ -177,8 +175,8 @@ impl Shard {
             acknowledge,
             load,
         };
-        if sent.lost_bytes > 0 || sent.lost_segments > 0 {
-            let wait = self.recovery(&packet, segments, &sent);
+        if let Some(last_lost) = sent.last_lost {
+            let wait = self.recovery(&packet, last_lost + 1 == segments, &sent);
             if let Some(end) = self.node(src).end(packet.from) {
                 end.shrink_window();
             }
@@ -200,7 +198,7 @@ impl Shard {
     }
 
     /// How long it takes until what a train lost is sent again.
-    fn recovery(&mut self, packet: &Packet, segments: u32, sent: &Train) -> Nanos {
+    fn recovery(&mut self, packet: &Packet, lost_its_end: bool, sent: &Train) -> Nanos {
         let round_trip = self
             .node(packet.src)
             .end(packet.from)
@@ -208,7 +206,7 @@ impl Shard {
         if sent.segments == 0 {
             return retransmission_wait(round_trip, packet.tries);
         }
-        if sent.last_lost + 1 < segments {
+        if !lost_its_end {
             // What came after it tells of the hole, after a quarter of a round trip
             // for reordering (RFC 8985).
             return Nanos(round_trip.0 + round_trip.0 / 4);
@@ -277,7 +275,6 @@ impl Shard {
         let now = self.now;
         let Packet {
             src,
-            from,
             dst,
             to,
             segments,
@@ -294,7 +291,7 @@ impl Shard {
         };
         let load = std::mem::replace(load, Load::Hole);
         let Some(end) = self.node(dst).end(to) else {
-            return self.reset(dst, to, src, from);
+            return self.answer(packet, Body::Reset);
         };
         if end.stage == Stage::Accepting {
             // The handshake's last packet was lost, or came later than this.
@@ -310,8 +307,7 @@ impl Shard {
             self.count_acknowledgements(dst, src, acknowledgements);
         }
         if acknowledge {
-            let answer = Body::Acknowledged { bytes };
-            self.answer_uncounted(dst, to, src, from, answer);
+            self.acknowledge(packet, bytes);
         }
         self.take_in_order(dst, to, sequence, load);
     }
@@ -348,6 +344,11 @@ impl Shard {
     /// The program reads what came.
     fn read(&mut self, node: NodeId, id: EndId, load: Load) {
         let peer = peer_of(id);
+        let received = |(message, wire_bytes)| Input::Received {
+            peer,
+            message,
+            wire_bytes,
+        };
         match load {
             Load::Hole => {}
             Load::Part => {
@@ -360,22 +361,10 @@ impl Shard {
                     self.tell(node, Input::Progress { peer });
                 }
             }
-            Load::One(message, wire_bytes) => self.tell(
-                node,
-                Input::Received {
-                    peer,
-                    message,
-                    wire_bytes,
-                },
-            ),
+            Load::One(message, bytes) => self.tell(node, received((message, bytes))),
             Load::Many(messages) => {
-                for (message, wire_bytes) in messages {
-                    let input = Input::Received {
-                        peer,
-                        message,
-                        wire_bytes,
-                    };
-                    self.tell(node, input);
+                for message in messages {
+                    self.tell(node, received(message));
                 }
             }
             Load::Close => self.closed_by_other(node, id),
@@ -406,10 +395,9 @@ struct Train {
     /// When the first and the last of them reach the other's access link.
     first: Nanos,
     last: Nanos,
-    lost_segments: u32,
     lost_bytes: u32,
-    /// Index of the last one lost.
-    last_lost: u32,
+    /// Index of the last one lost, if any was.
+    last_lost: Option<u32>,
 }
 
 impl Train {
@@ -424,15 +412,14 @@ impl Train {
     }
 
     fn loses(&mut self, index: u32, bytes: u32) {
-        self.lost_segments += 1;
         self.lost_bytes += bytes;
-        self.last_lost = index;
+        self.last_lost = Some(index);
     }
 }
 
 impl End {
     /// An end whose handshake begins.
-    pub fn new(other: NodeId, addr: SocketAddrV4, outbound: bool, now: Nanos) -> End {
+    pub fn new(other: NodeId, addr: SocketAddrV4, stage: Stage, now: Nanos) -> End {
         End {
             other,
             other_end: EndId {
@@ -440,12 +427,8 @@ impl End {
                 generation: u32::MAX,
             },
             addr,
-            outbound,
-            stage: if outbound {
-                Stage::Dialling
-            } else {
-                Stage::Accepting
-            },
+            outbound: stage == Stage::Dialling,
+            stage,
             round_trip: Nanos::ZERO,
             began: now,
             next_sequence: 0,
@@ -512,15 +495,10 @@ impl End {
 }
 
 /// The wait before data are sent again, by how often they were already (RFC 6298: doubled).
-fn retransmission_wait(round_trip: Nanos, tries: u8) -> Nanos {
+pub(super) fn retransmission_wait(round_trip: Nanos, tries: u8) -> Nanos {
     let first = round_trip.saturating_add(RETRANSMISSION_EXTRA);
     let wait = first.0.saturating_mul(1 << u32::from(tries.min(20)));
     Nanos(wait).min(RETRANSMISSION_MAX)
-}
-
-/// After a cut, what was on its way is missed this long after it was sent.
-pub(super) fn missed_after(round_trip: Nanos) -> Nanos {
-    retransmission_wait(round_trip, 0)
 }
 
 #[cfg(test)]
@@ -531,7 +509,7 @@ mod tests {
         let mut end = End::new(
             NodeId(1),
             SocketAddrV4::new(std::net::Ipv4Addr::new(10, 0, 0, 2), 1),
-            true,
+            Stage::Dialling,
             Nanos::ZERO,
         );
         end.round_trip = Nanos::from_millis(100);

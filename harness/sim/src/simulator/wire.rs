@@ -5,7 +5,7 @@ use peerlab_link::{Nanos, NodeId, Verdict};
 
 use super::packet::{Body, EndId, HEADER_BYTES, Packet};
 use super::shard::{Shard, SimEvent};
-use super::stream::missed_after;
+use super::stream::retransmission_wait;
 
 impl Shard {
     pub(super) fn arrive(&mut self, packet: Box<Packet>) {
@@ -26,8 +26,9 @@ impl Shard {
         let again = matches!(packet.body, Body::Data { .. } | Body::Syn | Body::SynAck);
         if again {
             let round_trip = Nanos(2 * self.now.saturating_sub(packet.first_sent).0);
-            let at = self.now.saturating_add(missed_after(round_trip));
-            self.send_event(packet.dst, at, SimEvent::Lost(packet));
+            // It is missed so long after it was sent.
+            let at = self.now.saturating_add(retransmission_wait(round_trip, 0));
+            self.cause(packet.dst, at, SimEvent::Lost(packet));
         }
     }
 
@@ -55,7 +56,7 @@ impl Shard {
         // The first segments pass the link while the last ones are still coming.
         let last = packet.spread.saturating_add(one);
         let end = at.saturating_add(whole.max(last));
-        self.send_event(packet.src, end, SimEvent::Arrive(packet));
+        self.cause(packet.src, end, SimEvent::Arrive(packet));
     }
 
     /// Sends a segment: when it reaches the other's access link, if it does.
@@ -76,51 +77,29 @@ impl Shard {
         }
     }
 
-    /// Sends a packet that nobody sends again.
-    pub(super) fn send_once(
-        &mut self,
-        src: NodeId,
-        from: EndId,
-        dst: NodeId,
-        to: EndId,
-        wire_bytes: u32,
-        body: Body,
-    ) {
+    /// Answers a packet with one without data that nobody sends again.
+    pub(super) fn answer(&mut self, packet: &Packet, body: Body) {
+        self.send_once((packet.dst, packet.to), (packet.src, packet.from), body);
+    }
+
+    /// Sends a packet without data that nobody sends again.
+    pub(super) fn send_once(&mut self, from: (NodeId, EndId), to: (NodeId, EndId), body: Body) {
         let now = self.now;
-        if let Some(at) = self.send_wire(now, src, dst, wire_bytes) {
-            let packet = self.packet((src, from), (dst, to), (1, wire_bytes), body);
+        let wire_bytes = body.header_bytes() + self.framing_bytes;
+        if let Some(at) = self.send_wire(now, from.0, to.0, wire_bytes) {
+            let packet = self.packet(from, to, (1, wire_bytes), body);
             self.send_packet(at, packet);
         }
     }
 
-    /// Sends a packet without data that nobody sends again.
-    pub(super) fn send_uncertain(
-        &mut self,
-        src: NodeId,
-        from: EndId,
-        dst: NodeId,
-        to: EndId,
-        body: Body,
-    ) {
-        let wire_bytes = HEADER_BYTES + self.framing_bytes;
-        self.send_once(src, from, dst, to, wire_bytes, body);
-    }
-
     /// Sends the acknowledgement that a sender waits for, which has been counted already. Where it
     /// would be lost, a later one says the same: it comes nonetheless.
-    pub(super) fn answer_uncounted(
-        &mut self,
-        src: NodeId,
-        from: EndId,
-        dst: NodeId,
-        to: EndId,
-        body: Body,
-    ) {
-        let now = self.now;
+    pub(super) fn acknowledge(&mut self, packet: &Packet, bytes: u32) {
+        let (from, to) = ((packet.dst, packet.to), (packet.src, packet.from));
         let wire_bytes = HEADER_BYTES + self.framing_bytes;
-        if let Verdict::Deliver { at } = self.model.send(now, src, dst, wire_bytes) {
-            let packet = self.packet((src, from), (dst, to), (0, 0), body);
-            self.send_packet(at, packet);
+        if let Verdict::Deliver { at } = self.model.send(self.now, from.0, to.0, wire_bytes) {
+            let answer = self.packet(from, to, (0, 0), Body::Acknowledged { bytes });
+            self.send_packet(at, answer);
         }
     }
 

@@ -43,11 +43,7 @@ impl WorkerPool {
     /// When the network cannot be.
     pub fn new(network: &Network, programs: &Arc<Programs>, threads: usize) -> Result<WorkerPool> {
         // Who shares a CPU cannot run ahead of the others.
-        let threads = if programs.cpus().is_some() {
-            1
-        } else {
-            threads
-        };
+        let threads = if programs.cpus.is_some() { 1 } else { threads };
         let (shard_of, lookahead) = part(network, threads);
         let count = shard_of.iter().max().map_or(1, |most| most + 1);
         let mut sizes = vec![0u32; count as usize];
@@ -103,7 +99,7 @@ impl WorkerPool {
 
     /// How much was simulated.
     pub fn simulated(&self) -> Simulated {
-        self.shards.iter().map(Shard::simulated).sum()
+        self.shards.iter().map(|shard| shard.simulated).sum()
     }
 
     /// Lets everything happen that happens before `end`.
@@ -120,7 +116,7 @@ impl WorkerPool {
     /// What was caused from outside may be for another shard.
     fn exchange(&mut self) {
         for from in 0..self.shards.len() {
-            let mut sent = std::mem::take(self.shards[from].outbound());
+            let mut sent = std::mem::take(&mut self.shards[from].outbound);
             for (to, messages) in self.shards.iter_mut().zip(&mut sent) {
                 to.receive(messages);
             }
@@ -162,7 +158,7 @@ impl WorkerPool {
     pub fn counters(&self) -> Vec<NodeCounters> {
         let mut sums = vec![NodeCounters::default(); self.shard_map.len()];
         for shard in &self.shards {
-            shard.counters().add_to(&mut sums);
+            shard.counters.add_to(&mut sums);
         }
         sums
     }
@@ -228,7 +224,7 @@ impl Window {
                 break;
             }
             shard.run_until(first.saturating_add(self.lookahead).min(self.end));
-            for (to, sent) in shard.outbound().iter_mut().enumerate() {
+            for (to, sent) in shard.outbound.iter_mut().enumerate() {
                 self.mailbox(to).append(sent);
             }
             self.rendezvous.wait();

@@ -4,7 +4,7 @@
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::{self, Decodable};
 use bitcoin::hashes::{Hash, HashEngine, sha256};
-use bitcoin::{Amount, Block, BlockHash, OutPoint, ScriptBuf, TxOut, VarInt, consensus};
+use bitcoin::{Block, BlockHash, OutPoint, ScriptBuf, TxOut, VarInt, consensus};
 use peerlab_node::chain::{
     BlockStatus, BlockUndo, Coin, IndexRecord, MUHASH_NUM_BYTES, MuHash, State,
     rules::MAX_BLOCK_WEIGHT,
@@ -87,23 +87,6 @@ fn unseal<'a>(kind: Kind, key: &[u8], value: &'a [u8]) -> Result<&'a [u8], Recor
     }
 }
 
-/// Reads what must be the whole of the bytes.
-fn whole<T>(
-    mut bytes: &[u8],
-    read: impl FnOnce(&mut &[u8]) -> Result<T, RecordError>,
-) -> Result<T, RecordError> {
-    let value = read(&mut bytes)?;
-    if bytes.is_empty() {
-        Ok(value)
-    } else {
-        Err(RecordError("bytes left over"))
-    }
-}
-
-fn take<T: Decodable>(bytes: &mut &[u8]) -> Result<T, RecordError> {
-    Ok(T::consensus_decode(bytes)?)
-}
-
 /// A body: magic, length, the block as on the wire, checksum.
 pub fn encode_block(hash: &BlockHash, block: &Block) -> Vec<u8> {
     let body = consensus::serialize(block);
@@ -146,8 +129,7 @@ pub fn sound_hash(body_and_sum: &[u8]) -> Option<BlockHash> {
 
 /// A coin's record.
 pub fn encode_coin(outpoint: &OutPoint, coin: &Coin) -> Vec<u8> {
-    let mut payload = coin_code(coin).to_le_bytes().to_vec();
-    payload.extend_from_slice(&coin.output.value.to_sat().to_le_bytes());
+    let mut payload = consensus::serialize(&(coin_code(coin), coin.output.value));
     payload.extend_from_slice(coin.output.script_pubkey.as_bytes());
     seal(Kind::Coin, &encode_outpoint(outpoint), payload)
 }
@@ -155,12 +137,11 @@ pub fn encode_coin(outpoint: &OutPoint, coin: &Coin) -> Vec<u8> {
 /// The reverse of [`encode_coin`], with the key.
 pub fn decode_coin(key: &[u8], record: &[u8]) -> Result<(OutPoint, Coin), RecordError> {
     let outpoint: OutPoint = consensus::deserialize(key)?;
-    let mut payload = unseal(Kind::Coin, key, record)?;
-    let code: u32 = take(&mut payload)?;
-    let value = Amount::from_sat(take(&mut payload)?);
+    let payload = unseal(Kind::Coin, key, record)?;
+    let ((code, value), read) = consensus::deserialize_partial(payload)?;
     let output = TxOut {
         value,
-        script_pubkey: ScriptBuf::from_bytes(payload.to_vec()),
+        script_pubkey: ScriptBuf::from_bytes(payload[read..].to_vec()),
     };
     Ok((outpoint, coin_from(code, output)))
 }
@@ -186,28 +167,28 @@ fn coin_from(code: u32, output: TxOut) -> Coin {
 pub fn encode_undo(hash: &BlockHash, undo: &BlockUndo) -> Vec<u8> {
     let mut payload = consensus::serialize(&VarInt::from(undo.spent.len()));
     for (outpoint, coin) in &undo.spent {
-        payload.extend(consensus::serialize(outpoint));
-        payload.extend_from_slice(&coin_code(coin).to_le_bytes());
-        payload.extend(consensus::serialize(&coin.output));
+        let output = coin.output.clone();
+        payload.extend(consensus::serialize(&(*outpoint, coin_code(coin), output)));
     }
     seal(Kind::Undo, hash.as_ref(), payload)
 }
 
 /// The reverse of [`encode_undo`].
 pub fn decode_undo(hash: &BlockHash, record: &[u8]) -> Result<BlockUndo, RecordError> {
-    whole(unseal(Kind::Undo, hash.as_ref(), record)?, |bytes| {
-        let count = take::<VarInt>(bytes)?.0;
-        if count > MAX_SPENT {
-            return Err(RecordError("too many spent coins"));
-        }
-        let mut spent = Vec::new();
-        for _ in 0..count {
-            let outpoint = take(bytes)?;
-            let code = take(bytes)?;
-            spent.push((outpoint, coin_from(code, take(bytes)?)));
-        }
-        Ok(BlockUndo { spent })
-    })
+    let mut bytes = unseal(Kind::Undo, hash.as_ref(), record)?;
+    let count = VarInt::consensus_decode(&mut bytes)?.0;
+    if count > MAX_SPENT {
+        return Err(RecordError("too many spent coins"));
+    }
+    let mut spent = Vec::new();
+    for _ in 0..count {
+        let (outpoint, code, output) = Decodable::consensus_decode(&mut bytes)?;
+        spent.push((outpoint, coin_from(code, output)));
+    }
+    if !bytes.is_empty() {
+        return Err(RecordError("bytes left over"));
+    }
+    Ok(BlockUndo { spent })
 }
 
 /// The hash of the block in what may be an index record.
@@ -217,52 +198,50 @@ pub fn index_hash(record: &[u8; INDEX_BYTES]) -> BlockHash {
 
 /// An index record.
 pub fn encode_index(hash: &BlockHash, record: &IndexRecord) -> Vec<u8> {
-    let mut payload = INDEX_MAGIC.to_vec();
-    payload.extend(consensus::serialize(&record.header));
-    payload.push(record.status as u8);
-    payload.extend_from_slice(&record.tx_count.unwrap_or(u32::MAX).to_le_bytes());
-    payload.extend_from_slice(&record.sequence.to_le_bytes());
-    seal(Kind::Index, hash.as_ref(), payload)
+    let tx_count = record.tx_count.unwrap_or(u32::MAX);
+    let status = record.status as u8;
+    let fields = (
+        INDEX_MAGIC,
+        record.header,
+        status,
+        tx_count,
+        record.sequence,
+    );
+    seal(Kind::Index, hash.as_ref(), consensus::serialize(&fields))
 }
 
 /// The reverse of [`encode_index`].
 pub fn decode_index(hash: &BlockHash, record: &[u8]) -> Result<IndexRecord, RecordError> {
-    whole(unseal(Kind::Index, hash.as_ref(), record)?, |bytes| {
-        if take::<[u8; 4]>(bytes)? != INDEX_MAGIC {
-            return Err(RecordError("not an index record"));
-        }
-        let header: Header = take(bytes)?;
-        if header.block_hash() != *hash {
-            return Err(RecordError("not the header of this hash"));
-        }
-        let status = [
-            BlockStatus::HeaderOnly,
-            BlockStatus::Stored,
-            BlockStatus::Valid,
-            BlockStatus::Invalid,
-            BlockStatus::InvalidAncestor,
-        ];
-        let code: u8 = take(bytes)?;
-        let status = *status
+    let payload = unseal(Kind::Index, hash.as_ref(), record)?;
+    let (magic, header, code, tx_count, sequence) =
+        consensus::deserialize::<([u8; 4], Header, u8, u32, u64)>(payload)?;
+    if magic != INDEX_MAGIC {
+        return Err(RecordError("not an index record"));
+    }
+    if header.block_hash() != *hash {
+        return Err(RecordError("not the header of this hash"));
+    }
+    let status = [
+        BlockStatus::HeaderOnly,
+        BlockStatus::Stored,
+        BlockStatus::Valid,
+        BlockStatus::Invalid,
+        BlockStatus::InvalidAncestor,
+    ];
+    Ok(IndexRecord {
+        header,
+        status: *status
             .get(code as usize)
-            .ok_or(RecordError("unknown status"))?;
-        let tx_count: u32 = take(bytes)?;
-        let sequence = take(bytes)?;
-        let tx_count = (tx_count != u32::MAX).then_some(tx_count);
-        Ok(IndexRecord {
-            header,
-            status,
-            tx_count,
-            sequence,
-        })
+            .ok_or(RecordError("unknown status"))?,
+        tx_count: (tx_count != u32::MAX).then_some(tx_count),
+        sequence,
     })
 }
 
 /// The state's record.
 pub fn encode_state(key: &[u8], state: &State) -> Vec<u8> {
     let (numerator, denominator) = state.muhash.to_parts();
-    let mut payload = consensus::serialize(&state.tip);
-    payload.extend_from_slice(&state.coins.to_le_bytes());
+    let mut payload = consensus::serialize(&(state.tip, state.coins));
     payload.extend_from_slice(&numerator);
     payload.extend_from_slice(&denominator);
     seal(Kind::State, key, payload)
@@ -270,20 +249,13 @@ pub fn encode_state(key: &[u8], state: &State) -> Vec<u8> {
 
 /// The reverse of [`encode_state`].
 pub fn decode_state(key: &[u8], record: &[u8]) -> Result<State, RecordError> {
-    whole(unseal(Kind::State, key, record)?, |bytes| {
-        let tip = take(bytes)?;
-        let coins = take(bytes)?;
-        let parts = (take_number(bytes)?, take_number(bytes)?);
-        Ok(State {
-            tip,
-            coins,
-            muhash: MuHash::from_parts(parts.0, parts.1),
-        })
-    })
-}
-
-fn take_number<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8; MUHASH_NUM_BYTES], RecordError> {
-    let (number, rest) = bytes.split_first_chunk().ok_or(RecordError("too short"))?;
-    *bytes = rest;
-    Ok(number)
+    let payload = unseal(Kind::State, key, record)?;
+    let parts = || {
+        let (rest, denominator) = payload.split_last_chunk::<MUHASH_NUM_BYTES>()?;
+        let (head, numerator) = rest.split_last_chunk::<MUHASH_NUM_BYTES>()?;
+        Some((head, MuHash::from_parts(numerator, denominator)))
+    };
+    let (head, muhash) = parts().ok_or(RecordError("too short"))?;
+    let (tip, coins) = consensus::deserialize(head)?;
+    Ok(State { tip, coins, muhash })
 }

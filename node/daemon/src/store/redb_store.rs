@@ -38,9 +38,8 @@ const CACHE_BYTES: usize = 1 << 20;
 /// A chain in one file.
 pub struct RedbStore {
     path: PathBuf,
-    /// `None` when the file could not be read at all.
-    db: Option<Database>,
-    damage: Vec<Damage>,
+    /// Damage where the file cannot be read at all.
+    db: Result<Database, Damage>,
 }
 
 impl RedbStore {
@@ -48,20 +47,14 @@ impl RedbStore {
     pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
         let mut store = RedbStore {
             path: path.to_owned(),
-            db: None,
-            damage: Vec::new(),
+            db: Err(Damage::new("file", "it is empty")),
         };
         store
             .finish_seal()
             .map_err(|error| io_error("opened", error))?;
         let emptied = fs::metadata(path).is_ok_and(|file| file.len() == 0);
-        if emptied {
-            store.damage.push(Damage::new("file", "it is empty"));
-            return Ok(store);
-        }
-        match open_file(path)? {
-            Ok(db) => store.db = Some(db),
-            Err(damage) => store.damage.push(damage),
+        if !emptied {
+            store.db = open_file(path)?;
         }
         Ok(store)
     }
@@ -92,7 +85,7 @@ impl RedbStore {
     fn db(&self) -> Result<&Database, StoreError> {
         self.db
             .as_ref()
-            .ok_or_else(|| StoreError::Damaged("the file is not open".to_owned()))
+            .map_err(|damage| StoreError::Damaged(damage.to_string()))
     }
 
     fn get<T>(
@@ -119,21 +112,17 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        let Some(db) = &self.db else {
-            return Ok(Loaded {
-                damage: self.damage.clone(),
-                ..Loaded::default()
-            });
-        };
-        let mut loaded = match guarded(|| load_all(db)) {
-            Ok(loaded) => loaded,
-            Err(error) => Loaded {
-                damage: vec![damage_of(error)?],
-                ..Loaded::default()
+        let damage = match &self.db {
+            Ok(db) => match guarded(|| load_all(db)) {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => damage_of(error)?,
             },
+            Err(damage) => damage.clone(),
         };
-        loaded.damage.extend(self.damage.iter().cloned());
-        Ok(loaded)
+        Ok(Loaded {
+            damage: vec![damage],
+            ..Loaded::default()
+        })
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -155,16 +144,14 @@ impl Store for RedbStore {
     }
 
     fn start_over(&mut self) -> Result<Salvage, StoreError> {
-        self.db = None;
+        self.db = Err(Damage::new("file", "it is being replaced"));
         let salvage = salvage::of_file(&self.path).map_err(|error| io_error("read", error))?;
         let rebuilt = self.rebuilt_path();
         if rebuilt.exists() {
             fs::remove_file(&rebuilt).map_err(|error| io_error("written", error))?;
         }
-        match open_file(&rebuilt)? {
-            Ok(db) => self.db = Some(db),
-            Err(damage) => return Err(StoreError::Damaged(damage.to_string())),
-        }
+        self.db = open_file(&rebuilt)?;
+        self.db()?;
         Ok(salvage)
     }
 

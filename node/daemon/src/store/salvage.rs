@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use super::record::{
 };
 
 /// Bytes looked through at a time.
-const WINDOW_BYTES: usize = 256 * 1024;
+const WINDOW_BYTES: u64 = 256 * 1024;
 
 /// Bytes of a mark.
 const MAGIC_BYTES: usize = BLOCK_MAGIC.len();
@@ -80,15 +80,18 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&mut self) -> io::Result<()> {
-        let mut window = vec![0; WINDOW_BYTES];
+        let mut file = self.file;
+        let mut window = Vec::with_capacity(WINDOW_BYTES as usize);
         let mut start = 0;
         while start < self.file_bytes {
-            let bytes = read_at_most(self.file, &mut window, start)?;
+            window.clear();
+            file.seek(SeekFrom::Start(start))?;
+            file.take(WINDOW_BYTES).read_to_end(&mut window)?;
             // The last few bytes may be the first of a mark: they are looked at again.
-            let end = start + bytes.saturating_sub(MAGIC_BYTES - 1).max(1) as u64;
+            let end = start + window.len().saturating_sub(MAGIC_BYTES - 1).max(1) as u64;
             let mut next = start;
             while next < end {
-                let rest = &window[(next - start) as usize..bytes];
+                let rest = &window[(next - start) as usize..];
                 let found = rest
                     .windows(MAGIC_BYTES)
                     .position(|mark| *mark == BLOCK_MAGIC || *mark == INDEX_MAGIC);
@@ -178,17 +181,4 @@ impl Search<'_> {
         let hash = index_hash(&record);
         Some((hash, decode_index(&hash, &record).ok()?))
     }
-}
-
-fn read_at_most(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut bytes = 0;
-    while bytes < buffer.len() {
-        match file.read_at(&mut buffer[bytes..], offset + bytes as u64) {
-            Ok(0) => break,
-            Ok(read) => bytes += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(bytes)
 }

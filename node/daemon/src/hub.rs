@@ -25,7 +25,6 @@ use crate::rpc::envelope::Call;
 use crate::rpc::error::{Code, fail};
 use crate::rpc::methods;
 use crate::rpc::wait::Tip;
-use crate::rpc_server::Backend;
 use crate::task;
 use crate::timer::Timer;
 
@@ -223,17 +222,54 @@ impl Hub {
             Some(machine) => machine.config().timing.connect_timeout,
             None => return,
         };
-        match tokio::time::timeout(timeout, TcpStream::connect(addr)).await {
-            Ok(Ok(stream)) => self.connection(stream, addr, false).await,
-            Ok(Err(error)) => {
+        let connected = tokio::time::timeout(timeout, TcpStream::connect(addr)).await;
+        match connected.unwrap_or_else(|_| Err(io::Error::other("no answer"))) {
+            Ok(stream) => self.connection(stream, addr, false).await,
+            Err(error) => {
                 debug!(%addr, "cannot connect: {error}");
                 self.input(Input::ConnectFailed { addr });
             }
-            Err(_) => {
-                debug!(%addr, "cannot connect: no answer");
-                self.input(Input::ConnectFailed { addr });
-            }
         }
+    }
+}
+
+/// As the RPC server sees it.
+impl Hub {
+    /// Carries a call out, to its end, without blocking.
+    ///
+    /// # Errors
+    /// What the caller is answered.
+    pub fn call(self: &Rc<Self>, call: Call) -> Answer {
+        let mut machine = self.machine.borrow_mut();
+        let Some(node) = machine.as_mut() else {
+            return fail(Code::InWarmup, WARMUP_STATUS);
+        };
+        let mut context = Context {
+            machine: node,
+            now: self.clock.now(),
+            started: self.started,
+            nonce: self.take_nonces(),
+            size_on_disk: std::fs::metadata(&self.store).map_or(0, |file| file.len()),
+            stop: false,
+        };
+        let outcome = methods::call(&mut context, call);
+        let stop = context.stop;
+        drop(machine);
+        self.drain();
+        if stop {
+            self.stop(None);
+        }
+        outcome
+    }
+
+    /// The best block, as it changes.
+    pub fn tip(&self) -> watch::Receiver<Tip> {
+        self.tip.subscribe()
+    }
+
+    /// True once the daemon is to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
     }
 }
 
@@ -261,42 +297,5 @@ impl Host for Hub {
             machine.handle(self.clock.now(), input);
         }
         self.drain();
-    }
-}
-
-/// [`Hub`] as the RPC server sees it.
-pub struct RpcBackend(pub Rc<Hub>);
-
-impl Backend for RpcBackend {
-    fn call(&self, call: Call) -> Answer {
-        let hub = &self.0;
-        let mut machine = hub.machine.borrow_mut();
-        let Some(node) = machine.as_mut() else {
-            return fail(Code::InWarmup, WARMUP_STATUS);
-        };
-        let mut context = Context {
-            machine: node,
-            now: hub.clock.now(),
-            started: hub.started,
-            nonce: hub.take_nonces(),
-            size_on_disk: std::fs::metadata(&hub.store).map_or(0, |file| file.len()),
-            stop: false,
-        };
-        let outcome = methods::call(&mut context, call);
-        let stop = context.stop;
-        drop(machine);
-        hub.drain();
-        if stop {
-            hub.stop(None);
-        }
-        outcome
-    }
-
-    fn tip(&self) -> watch::Receiver<Tip> {
-        self.0.tip.subscribe()
-    }
-
-    fn stopping(&self) -> watch::Receiver<bool> {
-        self.0.stop.subscribe()
     }
 }

@@ -82,7 +82,7 @@ impl Link {
 
     /// Queues a message. Returns whether the peer fell too far behind; then it is closed.
     pub fn send(&self, message: Message) -> bool {
-        if self.closing.get() != Closing::No {
+        if !self.is_open() {
             return false;
         }
         let bytes = self.queued_bytes.get() + message.wire_size() as usize;
@@ -101,10 +101,15 @@ impl Link {
 
     /// Ends the connection once what is queued has left.
     pub fn close(&self) {
-        if self.closing.get() == Closing::No {
+        if self.is_open() {
             self.closing.set(Closing::Flushed);
             self.changed.notify_one();
         }
+    }
+
+    /// Whether messages from this peer are still wanted.
+    pub fn is_open(&self) -> bool {
+        self.closing.get() == Closing::No
     }
 
     fn pop(&self) -> Option<Message> {
@@ -197,14 +202,10 @@ pub async fn run(
         }
         let reading = link.queued_bytes.get() <= QUEUE_BYTES_PAUSE;
         let outcome = tokio::select! {
-            ready = stream.readable(), if reading => match ready {
-                Ok(()) => read(stream, peer, &mut incoming, hub),
-                Err(error) => Err(error),
-            },
-            ready = stream.writable(), if writing => match ready {
-                Ok(()) => outgoing.write(stream),
-                Err(error) => Err(error),
-            },
+            ready = stream.readable(), if reading => {
+                ready.and_then(|()| read(stream, peer, &mut incoming, hub))
+            }
+            ready = stream.writable(), if writing => ready.and_then(|()| outgoing.write(stream)),
             () = link.changed.notified() => Ok(()),
         };
         if let Err(error) = outcome {
@@ -231,10 +232,7 @@ fn read(
     incoming: &mut Incoming,
     hub: &Rc<impl Host>,
 ) -> io::Result<()> {
-    let Incoming {
-        decoder,
-        progress_at,
-    } = incoming;
+    let decoder = &mut incoming.decoder;
     let count = hub.with_read_buffer(|buffer| match stream.try_read(buffer) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(count) => {
@@ -277,9 +275,11 @@ fn read(
     }
     let now = hub.now();
     if decoder.pending_bytes() > 0
-        && progress_at.is_none_or(|last| now.since(last) >= PROGRESS_INTERVAL)
+        && incoming
+            .progress_at
+            .is_none_or(|last| now.since(last) >= PROGRESS_INTERVAL)
     {
-        *progress_at = Some(now);
+        incoming.progress_at = Some(now);
         hub.input(Input::Progress { peer });
     }
     Ok(())
@@ -311,13 +311,6 @@ fn would_block(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
-}
-
-impl Link {
-    /// Whether messages from this peer are still wanted.
-    pub fn is_open(&self) -> bool {
-        self.closing.get() == Closing::No
-    }
 }
 
 #[cfg(test)]

@@ -9,21 +9,24 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
+use crate::hub::Hub;
 use crate::rpc::auth::Credentials;
-use crate::rpc::context::{Answer, Reply};
-use crate::rpc::envelope::{self, Body, Call, Sender};
+use crate::rpc::context::Reply;
+use crate::rpc::envelope::{self, Body, Call};
 use crate::rpc::error::{Code, RpcError, fail};
-use crate::rpc::wait::{Tip, TipWait};
+use crate::rpc::wait::TipWait;
 use crate::task;
 
 /// Largest body of a request, bytes: a block of four million bytes in hex, and its envelope.
@@ -45,35 +48,18 @@ pub const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Buffer of one connection, bytes: the head of a request must fit.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Who carries calls out: the daemon.
-pub trait Backend {
-    /// Carries a call out, to its end, without blocking.
-    ///
-    /// # Errors
-    /// What the caller is answered.
-    fn call(&self, call: Call) -> Answer;
-    /// The best block, as it changes.
-    fn tip(&self) -> watch::Receiver<Tip>;
-    /// True once the daemon is to stop.
-    fn stopping(&self) -> watch::Receiver<bool>;
-}
-
 /// State that all connections share.
-struct Shared<B> {
-    backend: Rc<B>,
+struct Shared {
+    hub: Rc<Hub>,
     credentials: Credentials,
     waiters: Semaphore,
 }
 
-/// Serves until the backend stops. Must run in a [`tokio::task::LocalSet`].
-pub async fn serve<B: Backend + 'static>(
-    listener: TcpListener,
-    credentials: Credentials,
-    backend: Rc<B>,
-) {
-    let mut stopping = backend.stopping();
+/// Serves until the daemon stops. Must run in a [`tokio::task::LocalSet`].
+pub async fn serve(listener: TcpListener, credentials: Credentials, hub: Rc<Hub>) {
+    let mut stopping = hub.stopping();
     let shared = Rc::new(Shared {
-        backend,
+        hub,
         credentials,
         waiters: Semaphore::new(WAITERS_MAX),
     });
@@ -104,10 +90,10 @@ pub async fn serve<B: Backend + 'static>(
     }
 }
 
-async fn connection<B: Backend + 'static>(stream: TcpStream, shared: Rc<Shared<B>>) {
+async fn connection(stream: TcpStream, shared: Rc<Shared>) {
     // Replies are short; without this they wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let mut stopping = shared.backend.stopping();
+    let mut stopping = shared.hub.stopping();
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(answer(request, &shared).await) }
@@ -131,19 +117,10 @@ async fn connection<B: Backend + 'static>(stream: TcpStream, shared: Rc<Shared<B
     }
 }
 
-async fn answer<B: Backend>(
-    request: Request<Incoming>,
-    shared: &Shared<B>,
-) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
     if request.method() != Method::POST {
-        let mut reply = plain(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "JSONRPC server handles only POST requests",
-        );
-        reply
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
-        return reply;
+        let text = "JSONRPC server handles only POST requests";
+        return reply(StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, "POST")), text);
     }
     let authorization = request.headers().get(AUTHORIZATION);
     if !authorization.is_some_and(|value| shared.credentials.accept(value.as_bytes())) {
@@ -151,46 +128,37 @@ async fn answer<B: Backend>(
             warn!("RPC: incorrect password attempt");
             tokio::time::sleep(REFUSAL_DELAY).await;
         }
-        let mut reply = plain(StatusCode::UNAUTHORIZED, "");
-        reply.headers_mut().insert(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Basic realm=\"jsonrpc\""),
-        );
-        return reply;
+        let realm = (WWW_AUTHENTICATE, "Basic realm=\"jsonrpc\"");
+        return reply(StatusCode::UNAUTHORIZED, Some(realm), "");
     }
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
     let body = match tokio::time::timeout(CLIENT_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
-        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "Request body too slow"),
+        Ok(Err(_)) => {
+            return reply(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                None,
+                "Request body too large",
+            );
+        }
+        Err(_) => return reply(StatusCode::REQUEST_TIMEOUT, None, "Request body too slow"),
     };
     match envelope::parse(&body) {
-        Ok(Body::Single(request)) => single(request, shared).await,
-        Ok(Body::Batch(requests)) => batch(requests, shared).await,
-        Err(error) => {
-            let outcome = Err(error);
-            let status = Sender::UNKNOWN.http_status(&outcome);
-            json_reply(status, &Sender::UNKNOWN.reply(outcome))
-        }
+        Body::Single(request) => single(request, shared).await,
+        Body::Batch(requests) => batch(requests, shared).await,
     }
 }
 
-async fn single<B: Backend>(
-    request: envelope::Request,
-    shared: &Shared<B>,
-) -> Response<Full<Bytes>> {
+async fn single(request: envelope::Request, shared: &Shared) -> Response<Full<Bytes>> {
     let outcome = carry_out(request.call, shared).await;
     let status = request.sender.http_status(&outcome);
     if request.sender.is_notification() {
-        return empty();
+        return reply(StatusCode::NO_CONTENT, None, "");
     }
     json_reply(status, &request.sender.reply(outcome))
 }
 
-async fn batch<B: Backend>(
-    requests: Vec<envelope::Request>,
-    shared: &Shared<B>,
-) -> Response<Full<Bytes>> {
+async fn batch(requests: Vec<envelope::Request>, shared: &Shared) -> Response<Full<Bytes>> {
     let asked_nothing = requests.is_empty();
     let mut replies = Vec::new();
     for request in requests {
@@ -202,22 +170,19 @@ async fn batch<B: Backend>(
         tokio::task::yield_now().await;
     }
     if replies.is_empty() && !asked_nothing {
-        return empty();
+        return reply(StatusCode::NO_CONTENT, None, "");
     }
     json_reply(200, &Value::Array(replies))
 }
 
-async fn carry_out<B: Backend>(
-    call: Result<Call, RpcError>,
-    shared: &Shared<B>,
-) -> Result<Value, RpcError> {
-    match shared.backend.call(call?)? {
+async fn carry_out(call: Result<Call, RpcError>, shared: &Shared) -> Result<Value, RpcError> {
+    match shared.hub.call(call?)? {
         Reply::Done(value) => Ok(value),
         Reply::Wait(wait) => park(wait, shared).await,
     }
 }
 
-async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, RpcError> {
+async fn park(wait: TipWait, shared: &Shared) -> Result<Value, RpcError> {
     // Given back when dropped, also when the client hangs up.
     let Ok(_place) = shared.waiters.try_acquire() else {
         return fail(
@@ -225,36 +190,32 @@ async fn park<B: Backend>(wait: TipWait, shared: &Shared<B>) -> Result<Value, Rp
             format!("Too many callers wait for a block (limit {WAITERS_MAX})"),
         );
     };
-    let mut tip = shared.backend.tip();
-    let mut stopping = shared.backend.stopping();
+    let mut tip = shared.hub.tip();
+    let mut stopping = shared.hub.stopping();
     tokio::select! {
         // An error means that the daemon is gone; the last tip is answered.
         _ = tip.wait_for(|tip| wait.is_over(tip)) => {}
         () = tokio::time::sleep(wait.timeout.unwrap_or(Duration::MAX)) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
-    let tip = shared.backend.tip().borrow().to_json();
+    let tip = shared.hub.tip().borrow().to_json();
     Ok(tip)
 }
 
 fn json_reply(status: u16, value: &Value) -> Response<Full<Bytes>> {
-    let mut text = value.to_string();
-    text.push('\n');
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut reply = Response::new(Full::new(Bytes::from(text)));
-    *reply.status_mut() = status;
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    reply
+    let json = (CONTENT_TYPE, "application/json");
+    reply(status, Some(json), format!("{value}\n"))
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut reply = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn reply(
+    status: StatusCode,
+    header: Option<(HeaderName, &'static str)>,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
+    let header = header.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    reply.headers_mut().extend(header);
     reply
-}
-
-fn empty() -> Response<Full<Bytes>> {
-    plain(StatusCode::NO_CONTENT, "")
 }

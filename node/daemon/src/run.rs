@@ -17,11 +17,11 @@ use tokio::task::{JoinSet, LocalSet};
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::hub::{Hub, RpcBackend};
+use crate::hub::Hub;
 use crate::load;
 use crate::memory;
 use crate::rpc::auth::{Cookie, Credentials};
-use crate::rpc_server::{self, ACCEPT_RETRY_DELAY, Backend};
+use crate::rpc_server::{self, ACCEPT_RETRY_DELAY};
 use crate::task;
 use crate::timer::Timer;
 
@@ -68,11 +68,12 @@ async fn live(settings: Arc<Settings>) -> Result<(), Failure> {
         .iter()
         .map(|addr| bind(*addr))
         .collect::<Result<Vec<TcpSocket>, Failure>>()?;
+    let mut stopping = hub.stopping();
     let ended = tokio::select! {
         outcome = serve(&settings, &hub, sockets) => outcome,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        () = stop_asked(&hub) => Ok(()),
+        _ = stopping.wait_for(|stop| *stop) => Ok(()),
     };
     info!("stopping");
     hub.stop(None);
@@ -171,7 +172,6 @@ async fn start_rpc(
             (cookie.credentials(), Some(cookie))
         }
     };
-    let backend = Rc::new(RpcBackend(hub.clone()));
     for listener in listeners {
         if let Ok(addr) = listener.local_addr() {
             info!("answering JSON-RPC on {addr}");
@@ -179,7 +179,7 @@ async fn start_rpc(
         servers.spawn_local(rpc_server::serve(
             listener,
             credentials.clone(),
-            backend.clone(),
+            hub.clone(),
         ));
     }
     Ok(cookie)
@@ -187,10 +187,10 @@ async fn start_rpc(
 
 /// Makes the folder and locks it for as long as the file is held.
 fn prepare_folder(folder: &Path) -> Result<File, Failure> {
+    let unusable = || Failure::new(format!("cannot use the data folder {}", folder.display()));
     let failure = |error: io::Error| {
-        Failure::new(format!("cannot use the data folder {}", folder.display()))
-            .cause(error)
-            .hint("give a folder that this user may write: -datadir=DIR")
+        let hint = "give a folder that this user may write: -datadir=DIR";
+        unusable().cause(error).hint(hint)
     };
     std::fs::create_dir_all(folder).map_err(failure)?;
     let file = File::options()
@@ -201,12 +201,9 @@ fn prepare_folder(folder: &Path) -> Result<File, Failure> {
         .map_err(failure)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(format!(
-            "cannot use the data folder {}",
-            folder.display()
-        ))
-        .cause("another node is running there")
-        .hint("stop it, or choose another folder: -datadir=DIR")),
+        Err(std::fs::TryLockError::WouldBlock) => Err(unusable()
+            .cause("another node is running there")
+            .hint("stop it, or choose another folder: -datadir=DIR")),
         Err(std::fs::TryLockError::Error(error)) => Err(failure(error)),
     }
 }
@@ -235,12 +232,6 @@ fn random<const BYTES: usize>() -> Result<[u8; BYTES], Failure> {
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::new("the system gives no randomness").cause(error))?;
     Ok(bytes)
-}
-
-async fn stop_asked(hub: &Rc<Hub>) {
-    let mut stopping = RpcBackend(hub.clone()).stopping();
-    // An error means that the hub is gone, which is a stop as well.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {

@@ -97,8 +97,8 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         &[
             "clock log memory task store",
             "timer load rpc",
-            "rpc_server",
             "hub link",
+            "rpc_server",
             "run ask",
             "main",
         ],

@@ -31,12 +31,6 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Of a body that is not even an object.
-    pub const UNKNOWN: Sender = Sender {
-        id: Some(Value::Null),
-        version: Version::V1,
-    };
-
     /// Whether no reply is wanted.
     pub fn is_notification(&self) -> bool {
         self.version == Version::V2 && self.id.is_none()
@@ -88,6 +82,13 @@ pub struct Request {
     pub call: Result<Call, RpcError>,
 }
 
+impl Request {
+    fn new(id: Option<Value>, version: Version, call: Result<Call, RpcError>) -> Request {
+        let sender = Sender { id, version };
+        Request { sender, call }
+    }
+}
+
 /// The body of an HTTP request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
@@ -97,43 +98,41 @@ pub enum Body {
     Batch(Vec<Request>),
 }
 
-/// Reads the body of an HTTP request.
-///
-/// # Errors
-/// `ParseError` if it is no JSON, neither object nor array, or a batch of too many.
-pub fn parse(body: &[u8]) -> Result<Body, RpcError> {
-    let value: Value =
-        serde_json::from_slice(body).map_err(|_| RpcError::new(Code::ParseError, "Parse error"))?;
-    match value {
-        Value::Object(_) => Ok(Body::Single(request(value))),
-        Value::Array(requests) if requests.len() > BATCH_REQUESTS_MAX => fail(
-            Code::ParseError,
-            format!("A batch holds at most {BATCH_REQUESTS_MAX} requests"),
-        ),
-        Value::Array(requests) => Ok(Body::Batch(requests.into_iter().map(request).collect())),
-        _ => fail(Code::ParseError, "Top-level object parse error"),
+/// Reads the body of an HTTP request. One that is no JSON, neither object nor array, or a batch of
+/// too many, is a single request that failed with `ParseError`.
+pub fn parse(body: &[u8]) -> Body {
+    let unread = |message: &str| {
+        let call = fail(Code::ParseError, message);
+        Body::Single(Request::new(Some(Value::Null), Version::V1, call))
+    };
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => Body::Single(request(members)),
+        Ok(Value::Array(requests)) if requests.len() > BATCH_REQUESTS_MAX => unread(&format!(
+            "A batch holds at most {BATCH_REQUESTS_MAX} requests"
+        )),
+        Ok(Value::Array(requests)) => Body::Batch(requests.into_iter().map(member).collect()),
+        Ok(_) => unread("Top-level object parse error"),
+        Err(_) => unread("Parse error"),
     }
 }
 
-fn request(value: Value) -> Request {
-    let Value::Object(mut members) = value else {
-        return Request {
-            sender: Sender::UNKNOWN,
-            call: Err(invalid("Invalid Request object")),
-        };
-    };
-    let mut sender = Sender {
-        id: members.remove("id"),
-        version: Version::V1,
-    };
-    let call = match version(&members) {
-        Ok(version) => {
-            sender.version = version;
-            call(members)
+/// A member of a batch.
+fn member(value: Value) -> Request {
+    match value {
+        Value::Object(members) => request(members),
+        _ => {
+            let call = Err(invalid("Invalid Request object"));
+            Request::new(Some(Value::Null), Version::V1, call)
         }
-        Err(error) => Err(error),
-    };
-    Request { sender, call }
+    }
+}
+
+fn request(mut members: Map<String, Value>) -> Request {
+    let id = members.remove("id");
+    match version(&members) {
+        Ok(version) => Request::new(id, version, call(members)),
+        Err(error) => Request::new(id, Version::V1, Err(error)),
+    }
 }
 
 fn version(members: &Map<String, Value>) -> Result<Version, RpcError> {
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
 
     fn single(body: &str) -> Request {
-        match parse(body.as_bytes()).unwrap() {
+        match parse(body.as_bytes()) {
             Body::Single(request) => request,
             Body::Batch(_) => panic!("a batch"),
         }
@@ -238,18 +237,21 @@ mod tests {
             );
         }
         for body in ["", "{", "5", "\"a\"", "nonsense"] {
+            let request = single(body);
             assert_eq!(
-                parse(body.as_bytes()).unwrap_err().code,
+                request.call.as_ref().unwrap_err().code,
                 Code::ParseError,
                 "{body}"
             );
+            let outcome = request.call.map(|_| Value::Null);
+            assert_eq!(request.sender.http_status(&outcome), 500);
+            assert_eq!(request.sender.reply(outcome)["id"], Value::Null);
         }
     }
 
     #[test]
     fn a_batch_keeps_its_order_and_its_broken_members() {
-        let Body::Batch(requests) =
-            parse(br#"[{"method":"a","id":1}, 5, {"method":"b","id":2}]"#).unwrap()
+        let Body::Batch(requests) = parse(br#"[{"method":"a","id":1}, 5, {"method":"b","id":2}]"#)
         else {
             panic!("no batch");
         };
@@ -265,6 +267,6 @@ mod tests {
     #[test]
     fn nesting_without_end_is_refused_not_followed() {
         let deep = "[".repeat(100_000);
-        assert_eq!(parse(deep.as_bytes()).unwrap_err().code, Code::ParseError);
+        assert_eq!(single(&deep).call.unwrap_err().code, Code::ParseError);
     }
 }

@@ -3,12 +3,12 @@
 
 use std::str::FromStr;
 
+use bitcoin::Amount;
 use bitcoin::consensus::Decodable;
 use bitcoin::consensus::encode::deserialize_hex;
-use bitcoin::{Amount, BlockHash, Txid};
 use serde_json::Value;
 
-use super::error::{Code, RpcError, fail};
+use super::error::{Code, OrFail, RpcError, fail};
 
 /// Hex digits of a hash.
 const HASH_HEX_DIGITS: usize = 64;
@@ -38,7 +38,9 @@ impl Arguments {
             Value::Object(mut members) => {
                 let mut values = match members.remove("args") {
                     Some(Value::Array(values)) => values,
-                    Some(_) => return Err(parameter("Parameter args must be an array")),
+                    Some(_) => {
+                        return fail(Code::InvalidParameter, "Parameter args must be an array");
+                    }
                     None => Vec::new(),
                 };
                 for (name, value) in members {
@@ -97,7 +99,7 @@ impl Arguments {
         match self.value(index) {
             Value::Number(number) => number
                 .as_i64()
-                .ok_or_else(|| parameter("JSON integer out of range")),
+                .or_fail(Code::InvalidParameter, "JSON integer out of range"),
             _ => Err(self.wrong_type(index, "number")),
         }
     }
@@ -148,20 +150,23 @@ impl Arguments {
             .ok_or_else(|| self.wrong_type(index, "array"))
     }
 
-    /// A block hash.
+    /// A hash as people write it, last byte first: of a block, or a transaction's id.
     ///
     /// # Errors
     /// `Type`, or `InvalidParameter` if it is not 64 hex digits.
-    pub fn block_hash(&self, index: usize) -> Result<BlockHash, RpcError> {
-        parse_hash(self.text(index)?, self.name(index))
-    }
-
-    /// A transaction id.
-    ///
-    /// # Errors
-    /// As [`Arguments::block_hash`].
-    pub fn txid(&self, index: usize) -> Result<Txid, RpcError> {
-        parse_hash(self.text(index)?, self.name(index))
+    pub fn hash<T: FromStr>(&self, index: usize) -> Result<T, RpcError> {
+        let (text, name) = (self.text(index)?, self.name(index));
+        (text.len() == HASH_HEX_DIGITS).or_fail(
+            Code::InvalidParameter,
+            format!(
+                "{name} must be of length {HASH_HEX_DIGITS} (not {}, for '{text}')",
+                text.len()
+            ),
+        )?;
+        text.parse().or_fail(
+            Code::InvalidParameter,
+            format!("{name} must be hexadecimal string (not '{text}')"),
+        )
     }
 
     /// An amount in BTC, as a number or a string; `default` if not given.
@@ -177,24 +182,18 @@ impl Arguments {
                 None => number.to_string(),
             },
             Value::String(text) => text.clone(),
-            _ => {
-                return fail(Code::Type, "Amount is not a number or string");
-            }
+            _ => return fail(Code::Type, "Amount is not a number or string"),
         };
         Amount::from_str_in(&text, bitcoin::Denomination::Bitcoin)
-            .map_err(|_| RpcError::new(Code::Type, "Invalid amount"))
+            .or_fail(Code::Type, "Invalid amount")
     }
 
     /// Hex that decodes to `T` and nothing more.
     ///
     /// # Errors
-    /// `Type` if it is no string, else `failure`.
-    pub fn consensus<T: Decodable>(
-        &self,
-        index: usize,
-        failure: impl FnOnce() -> RpcError,
-    ) -> Result<T, RpcError> {
-        deserialize_hex(self.text(index)?).map_err(|_| failure())
+    /// `Type` if it is no string, else `Deserialization` with this message.
+    pub fn consensus<T: Decodable>(&self, index: usize, message: &str) -> Result<T, RpcError> {
+        deserialize_hex(self.text(index)?).or_fail(Code::Deserialization, message)
     }
 
     fn name(&self, index: usize) -> &'static str {
@@ -215,46 +214,25 @@ impl Arguments {
     }
 }
 
-/// Reads a hash as people write it (last byte first); `name` is that of the argument.
-///
-/// # Errors
-/// `InvalidParameter` if it is not 64 hex digits.
-fn parse_hash<T: FromStr>(text: &str, name: &str) -> Result<T, RpcError> {
-    if text.len() != HASH_HEX_DIGITS {
-        return Err(parameter(&format!(
-            "{name} must be of length {HASH_HEX_DIGITS} (not {}, for '{text}')",
-            text.len()
-        )));
-    }
-    text.parse()
-        .map_err(|_| parameter(&format!("{name} must be hexadecimal string (not '{text}')")))
-}
-
 fn place(
     names: &[&str],
     values: &mut Vec<Value>,
     name: &str,
     value: Value,
 ) -> Result<(), RpcError> {
-    let Some(index) = names.iter().position(|known| *known == name) else {
-        return Err(parameter(&format!("Unknown named parameter {name}")));
-    };
+    let index = names.iter().position(|known| *known == name).or_fail(
+        Code::InvalidParameter,
+        format!("Unknown named parameter {name}"),
+    )?;
     if values.len() <= index {
         values.resize(index + 1, Value::Null);
     }
-    match values.get_mut(index) {
-        Some(slot) if slot.is_null() => *slot = value,
-        _ => {
-            return Err(parameter(&format!(
-                "Parameter {name} specified twice both as positional and named argument"
-            )));
-        }
-    }
+    values[index].is_null().or_fail(
+        Code::InvalidParameter,
+        format!("Parameter {name} specified twice both as positional and named argument"),
+    )?;
+    values[index] = value;
     Ok(())
-}
-
-fn parameter(message: &str) -> RpcError {
-    RpcError::new(Code::InvalidParameter, message)
 }
 
 fn type_name(value: &Value) -> &'static str {
@@ -270,6 +248,7 @@ fn type_name(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use bitcoin::BlockHash;
     use serde_json::json;
 
     use super::*;
@@ -313,12 +292,12 @@ mod tests {
         assert_eq!(given.flag_or(1, false).unwrap_err().code, Code::Type);
         assert_eq!(given.verbosity_or(1, 0), Ok(1));
         assert_eq!(
-            given.block_hash(0).unwrap_err().message,
+            given.hash::<BlockHash>(0).unwrap_err().message,
             "hash must be of length 64 (not 2, for 'ab')"
         );
         let odd = arguments(json!(["zz".repeat(32)]));
         assert!(
-            odd.block_hash(0)
+            odd.hash::<BlockHash>(0)
                 .unwrap_err()
                 .message
                 .starts_with("hash must be hexadecimal string")

@@ -6,8 +6,8 @@ use peerlab_node::chain::{Chain, HeaderEntry};
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
-use super::context::{Answer, Context, done};
-use super::error::{Code, RpcError, fail};
+use super::context::{Answer, Context, done, present};
+use super::error::{Code, OrFail, RpcError};
 use super::tx_json::{difficulty, transaction};
 
 /// Scale between weight and bytes (BIP141).
@@ -23,15 +23,14 @@ pub(super) fn getblockcount(context: &mut Context<'_>, _: &Arguments) -> Answer 
 
 pub(super) fn getblockhash(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let height = u32::try_from(arguments.integer(0)?).ok();
-    let hash = height.and_then(|height| context.machine.chain().hash_at(height));
-    match hash {
-        Some(hash) => done(hash.to_string()),
-        None => fail(Code::InvalidParameter, "Block height out of range"),
-    }
+    let hash = height
+        .and_then(|height| context.machine.chain().hash_at(height))
+        .or_fail(Code::InvalidParameter, "Block height out of range")?;
+    done(hash.to_string())
 }
 
 pub(super) fn getblockheader(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let hash = arguments.block_hash(0)?;
+    let hash = arguments.hash(0)?;
     let verbose = arguments.flag_or(1, true)?;
     let chain = context.machine.chain();
     let entry = known(chain, &hash)?;
@@ -43,7 +42,7 @@ pub(super) fn getblockheader(context: &mut Context<'_>, arguments: &Arguments) -
 }
 
 pub(super) fn getblock(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let hash = arguments.block_hash(0)?;
+    let hash = arguments.hash(0)?;
     let verbosity = arguments.verbosity_or(1, 1)?;
     let chain = context.machine.chain();
     let entry = known(chain, &hash)?;
@@ -69,7 +68,7 @@ pub(super) fn getblock(context: &mut Context<'_>, arguments: &Arguments) -> Answ
 pub(super) fn known<'a>(chain: &'a Chain, hash: &BlockHash) -> Result<&'a HeaderEntry, RpcError> {
     chain
         .entry(hash)
-        .ok_or_else(|| RpcError::new(Code::InvalidAddressOrKey, "Block not found"))
+        .or_fail(Code::InvalidAddressOrKey, "Block not found")
 }
 
 /// The body of a block that must be here.
@@ -77,7 +76,7 @@ pub(super) fn body(chain: &Chain, hash: &BlockHash) -> Result<std::sync::Arc<Blo
     chain
         .block(hash)
         .map_err(|error| RpcError::new(Code::Database, error.to_string()))?
-        .ok_or_else(|| RpcError::new(Code::Misc, "Block not available (not fully downloaded)"))
+        .or_fail(Code::Misc, "Block not available (not fully downloaded)")
 }
 
 /// Blocks from this one to the tip, both counted; -1 if it is not in the active chain.
@@ -92,13 +91,14 @@ pub(super) fn confirmations(chain: &Chain, entry: &HeaderEntry) -> i64 {
 fn header_json(chain: &Chain, entry: &HeaderEntry) -> Value {
     let header = &entry.header;
     let version = header.version.to_consensus();
-    let mut shown = json!({
-        "hash": entry.hash.to_string(),
+    let active = chain.is_active(&entry.hash);
+    present(json!({
+        "hash": entry.hash,
         "confirmations": confirmations(chain, entry),
         "height": entry.height,
         "version": version,
         "versionHex": format!("{version:08x}"),
-        "merkleroot": header.merkle_root.to_string(),
+        "merkleroot": header.merkle_root,
         "time": header.time,
         "mediantime": chain.median_time_past(&entry.hash),
         "nonce": header.nonce,
@@ -106,14 +106,7 @@ fn header_json(chain: &Chain, entry: &HeaderEntry) -> Value {
         "difficulty": difficulty(header.bits),
         "chainwork": format!("{:064x}", entry.work),
         "nTx": entry.tx_count.unwrap_or(0),
-    });
-    if entry.height > 0 {
-        shown["previousblockhash"] = header.prev_blockhash.to_string().into();
-    }
-    if chain.is_active(&entry.hash)
-        && let Some(next) = chain.hash_at(entry.height + 1)
-    {
-        shown["nextblockhash"] = next.to_string().into();
-    }
-    shown
+        "previousblockhash": (entry.height > 0).then_some(header.prev_blockhash),
+        "nextblockhash": chain.hash_at(entry.height + 1).filter(|_| active),
+    }))
 }

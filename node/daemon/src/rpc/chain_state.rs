@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::context::{Answer, Context, Reply, done};
-use super::error::{Code, RpcError, fail};
+use super::error::{Code, OrFail, RpcError, fail};
 use super::script_json::script_pubkey;
 use super::tx_json::{btc, difficulty};
 use super::wait::{TipWait, Until};
@@ -28,7 +28,7 @@ pub(super) fn getblockchaininfo(context: &mut Context<'_>, _: &Arguments) -> Ans
         "chain": "regtest",
         "blocks": tip.height,
         "headers": headers,
-        "bestblockhash": tip.hash.to_string(),
+        "bestblockhash": tip.hash,
         "difficulty": difficulty(tip.header.bits),
         "time": tip.header.time,
         "mediantime": chain.median_time_past(&tip.hash),
@@ -51,22 +51,19 @@ pub(super) fn getdifficulty(context: &mut Context<'_>, _: &Arguments) -> Answer 
 
 pub(super) fn getchaintips(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let tips = context.machine.chain().tips();
-    let shown: Vec<Value> = tips
-        .iter()
-        .map(|tip| {
-            json!({
-                "height": tip.height,
-                "hash": tip.hash.to_string(),
-                "branchlen": tip.branch_len,
-                "status": tip.status.as_str(),
-            })
+    let shown = tips.iter().map(|tip| {
+        json!({
+            "height": tip.height,
+            "hash": tip.hash,
+            "branchlen": tip.branch_len,
+            "status": tip.status.as_str(),
         })
-        .collect();
-    done(shown)
+    });
+    done(shown.collect::<Value>())
 }
 
 pub(super) fn gettxout(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let txid = arguments.txid(0)?;
+    let txid = arguments.hash(0)?;
     let Ok(vout) = u32::try_from(arguments.integer(1)?) else {
         return done(Value::Null);
     };
@@ -85,7 +82,7 @@ pub(super) fn gettxout(context: &mut Context<'_>, arguments: &Arguments) -> Answ
         return done(Value::Null);
     };
     done(json!({
-        "bestblock": tip.hash.to_string(),
+        "bestblock": tip.hash,
         "confirmations": confirmations,
         "value": btc(output.value),
         "scriptPubKey": script_pubkey(&output.script_pubkey),
@@ -95,12 +92,10 @@ pub(super) fn gettxout(context: &mut Context<'_>, arguments: &Arguments) -> Answ
 
 pub(super) fn gettxoutsetinfo(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let hash_type = arguments.text_opt(0)?.unwrap_or("hash_serialized_3");
-    if arguments.has(1) {
-        return fail(
-            Code::InvalidParameter,
-            "Querying specific block heights requires coinstatsindex",
-        );
-    }
+    (!arguments.has(1)).or_fail(
+        Code::InvalidParameter,
+        "Querying specific block heights requires coinstatsindex",
+    )?;
     let chain = context.machine.chain();
     let stats = chain.utxo_stats();
     let hash = match hash_type {
@@ -116,7 +111,7 @@ pub(super) fn gettxoutsetinfo(context: &mut Context<'_>, arguments: &Arguments) 
     };
     let mut shown = json!({
         "height": stats.height,
-        "bestblock": stats.best_block.to_string(),
+        "bestblock": stats.best_block,
         "txouts": stats.txouts,
         "bogosize": stats.bogosize,
         "total_amount": btc(stats.total_amount),
@@ -131,15 +126,10 @@ pub(super) fn gettxoutsetinfo(context: &mut Context<'_>, arguments: &Arguments) 
 
 /// Transactions that have unspent outputs. Coins come ordered by transaction.
 fn transactions(coins: &CoinSet) -> usize {
-    let mut count = 0;
     let mut last = None;
-    for (outpoint, _) in coins.iter() {
-        if last != Some(outpoint.txid) {
-            count += 1;
-            last = Some(outpoint.txid);
-        }
-    }
-    count
+    let is_new = |txid| last.replace(txid) != Some(txid);
+    let txids = coins.iter().map(|(outpoint, _)| outpoint.txid);
+    txids.map(is_new).filter(|new| *new).count()
 }
 
 /// Double SHA-256 over all coins in order: outpoint, twice the height plus one for a coinbase,
@@ -159,7 +149,7 @@ fn serialized_hash(coins: &CoinSet) -> String {
 pub(super) fn waitfornewblock(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let timeout = timeout(arguments, 0)?;
     let from = if arguments.has(1) {
-        arguments.block_hash(1)?
+        arguments.hash(1)?
     } else {
         context.machine.chain().tip().hash
     };
@@ -167,10 +157,7 @@ pub(super) fn waitfornewblock(context: &mut Context<'_>, arguments: &Arguments) 
 }
 
 pub(super) fn waitforblock(_: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    wait(
-        Until::Block(arguments.block_hash(0)?),
-        timeout(arguments, 1)?,
-    )
+    wait(Until::Block(arguments.hash(0)?), timeout(arguments, 1)?)
 }
 
 pub(super) fn waitforblockheight(_: &mut Context<'_>, arguments: &Arguments) -> Answer {
@@ -184,7 +171,6 @@ fn wait(until: Until, timeout: Option<Duration>) -> Answer {
 /// Milliseconds; 0 is for ever.
 fn timeout(arguments: &Arguments, index: usize) -> Result<Option<Duration>, RpcError> {
     let millis = arguments.integer_or(index, 0)?;
-    let millis =
-        u64::try_from(millis).map_err(|_| RpcError::new(Code::Misc, "Negative timeout"))?;
+    let millis = u64::try_from(millis).or_fail(Code::Misc, "Negative timeout")?;
     Ok((millis > 0).then(|| Duration::from_millis(millis)))
 }

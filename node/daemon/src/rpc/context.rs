@@ -45,3 +45,11 @@ pub type Answer = Result<Reply, RpcError>;
 pub(super) fn done(value: impl Into<Value>) -> Answer {
     Ok(Reply::Done(value.into()))
 }
+
+/// An object without those of its members that are null.
+pub(super) fn present(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    object
+}

@@ -47,8 +47,7 @@ pub enum Code {
 }
 
 /// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message} (code {})", *.code as i32)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RpcError {
     /// Which kind.
     pub code: Code,
@@ -68,6 +67,33 @@ impl RpcError {
     /// The `error` member of a reply.
     pub fn to_json(&self) -> Value {
         json!({ "code": self.code as i32, "message": self.message })
+    }
+}
+
+/// What must be there, must have worked, or must hold, or else the caller is answered an error.
+pub trait OrFail<T> {
+    /// The error is of this kind.
+    ///
+    /// # Errors
+    /// Where it is not so.
+    fn or_fail(self, code: Code, message: impl Into<String>) -> Result<T, RpcError>;
+}
+
+impl<T> OrFail<T> for Option<T> {
+    fn or_fail(self, code: Code, message: impl Into<String>) -> Result<T, RpcError> {
+        self.ok_or_else(|| RpcError::new(code, message))
+    }
+}
+
+impl<T, E> OrFail<T> for Result<T, E> {
+    fn or_fail(self, code: Code, message: impl Into<String>) -> Result<T, RpcError> {
+        self.ok().or_fail(code, message)
+    }
+}
+
+impl OrFail<()> for bool {
+    fn or_fail(self, code: Code, message: impl Into<String>) -> Result<(), RpcError> {
+        self.then_some(()).or_fail(code, message)
     }
 }
 

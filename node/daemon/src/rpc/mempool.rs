@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use bitcoin::{Amount, Txid};
 use peerlab_node::mempool::{Mempool, MempoolEntry};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::context::{Answer, Context, done};
-use super::error::{Code, fail};
+use super::error::{Code, OrFail};
 use super::tx_json::btc;
 
 /// What each transaction of a pool takes beside its bytes, roughly: its entry and its places in
@@ -38,18 +38,13 @@ pub(super) fn getrawmempool(context: &mut Context<'_>, arguments: &Arguments) ->
     let verbose = arguments.flag_or(0, false)?;
     let with_sequence = arguments.flag_or(1, false)?;
     let pool = context.machine.mempool();
-    if verbose && with_sequence {
-        return fail(
-            Code::InvalidParameter,
-            "Verbose results cannot contain mempool sequence values.",
-        );
-    }
+    (!verbose || !with_sequence).or_fail(
+        Code::InvalidParameter,
+        "Verbose results cannot contain mempool sequence values.",
+    )?;
     if verbose {
-        let entries: Map<String, Value> = pool
-            .iter()
-            .map(|entry| (entry.txid().to_string(), entry_json(pool, entry)))
-            .collect();
-        return done(Value::Object(entries));
+        let shown = |entry: &MempoolEntry| (entry.txid().to_string(), entry_json(pool, entry));
+        return done(pool.iter().map(shown).collect::<Value>());
     }
     let txids: Vec<String> = pool.iter().map(|entry| entry.txid().to_string()).collect();
     if with_sequence {
@@ -60,21 +55,18 @@ pub(super) fn getrawmempool(context: &mut Context<'_>, arguments: &Arguments) ->
 }
 
 pub(super) fn getmempoolentry(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let txid = arguments.txid(0)?;
     let pool = context.machine.mempool();
-    match pool.get(&txid) {
-        Some(entry) => done(entry_json(pool, entry)),
-        None => fail(Code::InvalidAddressOrKey, "Transaction not in mempool"),
-    }
+    let entry = pool
+        .get(&arguments.hash(0)?)
+        .or_fail(Code::InvalidAddressOrKey, "Transaction not in mempool")?;
+    done(entry_json(pool, entry))
 }
 
 fn entry_json(pool: &Mempool, entry: &MempoolEntry) -> Value {
-    let (ancestors, ancestor_size, ancestor_fees) =
-        package(pool, entry, &pool.ancestors(&entry.txid()));
+    let txid = entry.txid();
+    let (ancestors, ancestor_size, ancestor_fees) = package(pool, entry, &pool.ancestors(&txid));
     let (descendants, descendant_size, descendant_fees) =
-        package(pool, entry, &pool.descendants(&entry.txid()));
-    let names =
-        |txids: BTreeSet<Txid>| -> Vec<String> { txids.iter().map(ToString::to_string).collect() };
+        package(pool, entry, &pool.descendants(&txid));
     json!({
         "vsize": entry.vsize(),
         "weight": entry.weight(),
@@ -84,15 +76,15 @@ fn entry_json(pool: &Mempool, entry: &MempoolEntry) -> Value {
         "descendantsize": descendant_size,
         "ancestorcount": ancestors,
         "ancestorsize": ancestor_size,
-        "wtxid": entry.wtxid().to_string(),
+        "wtxid": entry.wtxid(),
         "fees": {
             "base": btc(entry.fee),
             "modified": btc(entry.fee),
             "ancestor": btc(ancestor_fees),
             "descendant": btc(descendant_fees),
         },
-        "depends": names(pool.parents(&entry.txid())),
-        "spentby": names(pool.children(&entry.txid())),
+        "depends": pool.parents(&txid),
+        "spentby": pool.children(&txid),
         "bip125-replaceable": false,
         "unbroadcast": false,
     })

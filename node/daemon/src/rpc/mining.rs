@@ -11,23 +11,21 @@ use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::context::{Answer, Context, NETWORK, done};
-use super::error::{Code, RpcError, fail};
+use super::error::{Code, OrFail, RpcError, fail};
 
 /// Blocks mined by one call, at most: peers wait meanwhile.
 pub(super) const BLOCKS_PER_CALL_MAX: u64 = 1_000;
 
 pub(super) fn generatetoaddress(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let count = u64::try_from(arguments.integer(0)?).unwrap_or(0);
-    let payout = address(arguments.text(1)?)
-        .ok_or_else(|| RpcError::new(Code::InvalidAddressOrKey, "Error: Invalid address"))?;
+    let payout =
+        address(arguments.text(1)?).or_fail(Code::InvalidAddressOrKey, "Error: Invalid address")?;
     // Regtest's target is met by every second nonce, so there is nothing to count.
     arguments.integer_or(2, 0)?;
-    if count > BLOCKS_PER_CALL_MAX {
-        return fail(
-            Code::InvalidParameter,
-            format!("nblocks may be at most {BLOCKS_PER_CALL_MAX}"),
-        );
-    }
+    (count <= BLOCKS_PER_CALL_MAX).or_fail(
+        Code::InvalidParameter,
+        format!("nblocks may be at most {BLOCKS_PER_CALL_MAX}"),
+    )?;
     let mut hashes = Vec::new();
     for offset in 0..count {
         let machine = &mut context.machine;
@@ -50,12 +48,10 @@ pub(super) fn generatetoaddress(context: &mut Context<'_>, arguments: &Arguments
 }
 
 pub(super) fn generateblock(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let payout = output(arguments.text(0)?).ok_or_else(|| {
-        RpcError::new(
-            Code::InvalidAddressOrKey,
-            "Error: Invalid address or descriptor",
-        )
-    })?;
+    let payout = output(arguments.text(0)?).or_fail(
+        Code::InvalidAddressOrKey,
+        "Error: Invalid address or descriptor",
+    )?;
     let mut template = BlockTemplate::empty(payout, context.nonce);
     for named in arguments.array(1)? {
         template.transactions.push(chosen(context, named)?);
@@ -82,18 +78,14 @@ pub(super) fn generateblock(context: &mut Context<'_>, arguments: &Arguments) ->
 }
 
 pub(super) fn submitblock(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let block: Block = arguments.consensus(0, || {
-        RpcError::new(Code::Deserialization, "Block decode failed")
-    })?;
-    if !block.txdata.first().is_some_and(Transaction::is_coinbase) {
-        return fail(
-            Code::Deserialization,
-            "Block does not start with a coinbase",
-        );
-    }
+    let block: Block = arguments.consensus(0, "Block decode failed")?;
+    let first = block.txdata.first();
+    first.is_some_and(Transaction::is_coinbase).or_fail(
+        Code::Deserialization,
+        "Block does not start with a coinbase",
+    )?;
     let hash = block.block_hash();
-    let known = context.machine.chain().entry(&hash);
-    if let Some(entry) = known {
+    if let Some(entry) = context.machine.chain().entry(&hash) {
         if entry.status.has_body() {
             return done("duplicate");
         }
@@ -116,24 +108,18 @@ pub(super) fn submitblock(context: &mut Context<'_>, arguments: &Arguments) -> A
 fn chosen(context: &Context<'_>, named: &Value) -> Result<Arc<Transaction>, RpcError> {
     let text = named
         .as_str()
-        .ok_or_else(|| RpcError::new(Code::Type, "JSON value is not a string as expected"))?;
+        .or_fail(Code::Type, "JSON value is not a string as expected")?;
     if let Ok(txid) = text.parse() {
-        return match context.machine.mempool().get(&txid) {
-            Some(entry) => Ok(Arc::clone(entry.tx.transaction())),
-            None => fail(
-                Code::InvalidAddressOrKey,
-                format!("Transaction {text} not in mempool."),
-            ),
-        };
+        let entry = context.machine.mempool().get(&txid).or_fail(
+            Code::InvalidAddressOrKey,
+            format!("Transaction {text} not in mempool."),
+        )?;
+        return Ok(Arc::clone(entry.tx.transaction()));
     }
-    deserialize_hex(text).map(Arc::new).map_err(|_| {
-        RpcError::new(
-            Code::Deserialization,
-            format!(
-                "Transaction decode failed for {text}. Make sure the tx has at least one input."
-            ),
-        )
-    })
+    deserialize_hex(text).map(Arc::new).or_fail(
+        Code::Deserialization,
+        format!("Transaction decode failed for {text}. Make sure the tx has at least one input."),
+    )
 }
 
 /// The script of an address of this network.
@@ -159,14 +145,10 @@ fn output(text: &str) -> Option<ScriptBuf> {
 }
 
 fn search(block: &mut Block) -> Result<(), RpcError> {
-    if mine(block) {
-        Ok(())
-    } else {
-        fail(
-            Code::InternalError,
-            "no nonce gives the block a proof of work",
-        )
-    }
+    mine(block).or_fail(
+        Code::InternalError,
+        "no nonce gives the block a proof of work",
+    )
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::context::{Answer, Context, done};
-use super::error::{Code, RpcError, fail};
+use super::error::{Code, OrFail, RpcError, fail};
 use super::peer_json::{peer_json, service_names};
 use super::tx_json::btc;
 
@@ -28,11 +28,9 @@ const CORE_VERSION: u32 = 280_000;
 
 pub(super) fn getpeerinfo(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let machine = &context.machine;
-    let peers: Vec<Value> = machine
-        .peers()
-        .map(|peer| peer_json(peer, machine.chain(), context.now))
-        .collect();
-    done(peers)
+    let peers = machine.peers();
+    let shown = peers.map(|peer| peer_json(peer, machine.chain(), context.now));
+    done(shown.collect::<Value>())
 }
 
 pub(super) fn getconnectioncount(context: &mut Context<'_>, _: &Arguments) -> Answer {
@@ -63,20 +61,16 @@ pub(super) fn getnetworkinfo(context: &mut Context<'_>, _: &Arguments) -> Answer
         machine.peers().partition(|peer| peer.kind.is_inbound());
     let relay_fee = bitcoin::Amount::from_sat(machine.mempool().min_relay_fee());
     let services = machine.services().to_u64();
-    let networks: Vec<Value> = ["ipv4", "ipv6"]
-        .iter()
-        .map(|name| {
-            json!({
-                "name": name, "limited": false, "reachable": true, "proxy": "",
-                "proxy_randomize_credentials": false,
-            })
+    let networks = ["ipv4", "ipv6"].map(|name| {
+        json!({
+            "name": name, "limited": false, "reachable": true, "proxy": "",
+            "proxy_randomize_credentials": false,
         })
-        .collect();
-    let local: Vec<Value> = config
+    });
+    let local = config
         .external_addr
         .iter()
-        .map(|addr| json!({ "address": addr.ip().to_string(), "port": addr.port(), "score": 1 }))
-        .collect();
+        .map(|addr| json!({ "address": addr.ip(), "port": addr.port(), "score": 1 }));
     done(json!({
         "version": CORE_VERSION,
         "subversion": config.user_agent,
@@ -92,18 +86,18 @@ pub(super) fn getnetworkinfo(context: &mut Context<'_>, _: &Arguments) -> Answer
         "networks": networks,
         "relayfee": btc(relay_fee),
         "incrementalfee": btc(relay_fee),
-        "localaddresses": local,
+        "localaddresses": local.collect::<Value>(),
         "warnings": [],
     }))
 }
 
 pub(super) fn getnodeaddresses(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let count = arguments.integer_or(0, NODE_ADDRESSES_DEFAULT)?;
-    let count = usize::try_from(count)
-        .map_err(|_| RpcError::new(Code::InvalidParameter, "Address count out of range"))?;
+    let count =
+        usize::try_from(count).or_fail(Code::InvalidParameter, "Address count out of range")?;
     let network = arguments.text_opt(1)?;
     let family = |addr: &SocketAddr| if addr.is_ipv4() { "ipv4" } else { "ipv6" };
-    let shown: Vec<Value> = context
+    let shown = context
         .machine
         .known_addresses()
         .filter(|known| network.is_none_or(|network| network == family(&known.addr)))
@@ -112,13 +106,12 @@ pub(super) fn getnodeaddresses(context: &mut Context<'_>, arguments: &Arguments)
             json!({
                 "time": known.last_seen_secs,
                 "services": known.services,
-                "address": known.addr.ip().to_string(),
+                "address": known.addr.ip(),
                 "port": known.addr.port(),
                 "network": family(&known.addr),
             })
-        })
-        .collect();
-    done(shown)
+        });
+    done(shown.collect::<Value>())
 }
 
 pub(super) fn addnode(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
@@ -127,19 +120,13 @@ pub(super) fn addnode(context: &mut Context<'_>, arguments: &Arguments) -> Answe
     let machine = &mut context.machine;
     match command {
         "onetry" => machine.try_node(context.now, addr),
-        "add" => {
-            if !machine.add_node(context.now, addr) {
-                return fail(Code::NodeAlreadyAdded, "Error: Node already added");
-            }
-        }
-        "remove" => {
-            if !machine.remove_node(addr) {
-                return fail(
-                    Code::NodeNotAdded,
-                    "Error: Node could not be removed. It has not been added previously.",
-                );
-            }
-        }
+        "add" => machine
+            .add_node(context.now, addr)
+            .or_fail(Code::NodeAlreadyAdded, "Error: Node already added")?,
+        "remove" => machine.remove_node(addr).or_fail(
+            Code::NodeNotAdded,
+            "Error: Node could not be removed. It has not been added previously.",
+        )?,
         _ => {
             return fail(
                 Code::InvalidParameter,
@@ -153,33 +140,30 @@ pub(super) fn addnode(context: &mut Context<'_>, arguments: &Arguments) -> Answe
 pub(super) fn getaddednodeinfo(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let only = arguments.text_opt(0)?.map(node_address).transpose()?;
     let machine = &context.machine;
-    let direction = |addr: SocketAddr| {
-        let peer = machine.peers().find(|peer| peer.addr == addr);
-        match peer {
-            Some(peer) if peer.kind.is_inbound() => "inbound",
-            _ => "outbound",
-        }
+    let is_inbound = |addr: SocketAddr| {
+        let mut peers = machine.peers();
+        peers.any(|peer| peer.addr == addr && peer.kind.is_inbound())
     };
     let shown: Vec<Value> = machine
         .added_nodes()
         .filter(|(_, kind, _)| *kind != TargetKind::Seed)
         .filter(|(addr, _, _)| only.is_none_or(|only| only == *addr))
         .map(|(addr, _, connected)| {
-            let addresses = if connected {
-                json!([{ "address": addr.to_string(), "connected": direction(addr) }])
+            let direction = if is_inbound(addr) {
+                "inbound"
             } else {
-                json!([])
+                "outbound"
             };
+            let address = json!({ "address": addr, "connected": direction });
             json!({
-                "addednode": addr.to_string(),
+                "addednode": addr,
                 "connected": connected,
-                "addresses": addresses,
+                "addresses": connected.then_some(address).into_iter().collect::<Value>(),
             })
         })
         .collect();
-    if only.is_some() && shown.is_empty() {
-        return fail(Code::NodeNotAdded, "Error: Node has not been added.");
-    }
+    (only.is_none() || !shown.is_empty())
+        .or_fail(Code::NodeNotAdded, "Error: Node has not been added.")?;
     done(shown)
 }
 
@@ -201,11 +185,8 @@ pub(super) fn disconnectnode(context: &mut Context<'_>, arguments: &Arguments) -
             );
         }
     };
-    if gone {
-        done(Value::Null)
-    } else {
-        fail(Code::NodeNotConnected, "Node not found in connected nodes")
-    }
+    gone.or_fail(Code::NodeNotConnected, "Node not found in connected nodes")?;
+    done(Value::Null)
 }
 
 pub(super) fn ping(context: &mut Context<'_>, _: &Arguments) -> Answer {
@@ -217,24 +198,18 @@ pub(super) fn setban(context: &mut Context<'_>, arguments: &Arguments) -> Answer
     let (text, command) = (arguments.text(0)?, arguments.text(1)?);
     let subnet: Subnet = text
         .parse()
-        .map_err(|_| RpcError::new(Code::InvalidIpOrSubnet, "Error: Invalid IP/Subnet"))?;
+        .or_fail(Code::InvalidIpOrSubnet, "Error: Invalid IP/Subnet")?;
     match command {
         "add" => {
-            if context.machine.has_ban(&subnet, context.now) {
-                return fail(Code::NodeAlreadyAdded, "Error: IP/Subnet already banned");
-            }
+            let banned = context.machine.has_ban(&subnet, context.now);
+            (!banned).or_fail(Code::NodeAlreadyAdded, "Error: IP/Subnet already banned")?;
             let until = ban_end(context, arguments)?;
             context.machine.set_ban(context.now, subnet, until);
         }
-        "remove" => {
-            if !context.machine.clear_ban(&subnet) {
-                return fail(
-                    Code::InvalidIpOrSubnet,
-                    "Error: Unban failed. Requested address/subnet was not previously manually \
-                     banned.",
-                );
-            }
-        }
+        "remove" => context.machine.clear_ban(&subnet).or_fail(
+            Code::InvalidIpOrSubnet,
+            "Error: Unban failed. Requested address/subnet was not previously manually banned.",
+        )?,
         _ => {
             return fail(
                 Code::InvalidParameter,
@@ -248,8 +223,8 @@ pub(super) fn setban(context: &mut Context<'_>, arguments: &Arguments) -> Answer
 fn ban_end(context: &Context<'_>, arguments: &Arguments) -> Result<Time, RpcError> {
     let secs = arguments.integer_or(2, 0)?;
     let absolute = arguments.flag_or(3, false)?;
-    let secs = u64::try_from(secs)
-        .map_err(|_| RpcError::new(Code::InvalidParameter, "bantime must not be negative"))?;
+    let secs =
+        u64::try_from(secs).or_fail(Code::InvalidParameter, "bantime must not be negative")?;
     let nanos = |secs: u64| Duration::from_secs(secs).as_nanos();
     let end = match (secs, absolute) {
         (0, false) => u128::from(context.now.0) + BAN_TIME_DEFAULT.as_nanos(),
@@ -257,32 +232,26 @@ fn ban_end(context: &Context<'_>, arguments: &Arguments) -> Result<Time, RpcErro
         (secs, true) => nanos(secs),
     };
     let end = Time(u64::try_from(end).unwrap_or(u64::MAX));
-    if end < context.now {
-        return fail(
-            Code::InvalidParameter,
-            "Error: Absolute timestamp is in the past",
-        );
-    }
+    (end >= context.now).or_fail(
+        Code::InvalidParameter,
+        "Error: Absolute timestamp is in the past",
+    )?;
     Ok(end)
 }
 
 pub(super) fn listbanned(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let now = context.now.unix_secs();
-    let shown: Vec<Value> = context
-        .machine
-        .bans(context.now)
-        .map(|(subnet, ban)| {
-            let (created, until) = (ban.created.unix_secs(), ban.until.unix_secs());
-            json!({
-                "address": subnet.to_string(),
-                "ban_created": created,
-                "banned_until": until,
-                "ban_duration": until - created,
-                "time_remaining": until.saturating_sub(now),
-            })
+    let shown = context.machine.bans(context.now).map(|(subnet, ban)| {
+        let (created, until) = (ban.created.unix_secs(), ban.until.unix_secs());
+        json!({
+            "address": subnet.to_string(),
+            "ban_created": created,
+            "banned_until": until,
+            "ban_duration": until - created,
+            "time_remaining": until.saturating_sub(now),
         })
-        .collect();
-    done(shown)
+    });
+    done(shown.collect::<Value>())
 }
 
 pub(super) fn clearbanned(context: &mut Context<'_>, _: &Arguments) -> Answer {
@@ -292,10 +261,8 @@ pub(super) fn clearbanned(context: &mut Context<'_>, _: &Arguments) -> Answer {
 
 /// Names are not looked up.
 fn node_address(text: &str) -> Result<SocketAddr, RpcError> {
-    parse_address(text, P2P_PORT).ok_or_else(|| {
-        RpcError::new(
-            Code::InvalidParameter,
-            format!("'{text}' is no IP address, with or without a port"),
-        )
-    })
+    parse_address(text, P2P_PORT).or_fail(
+        Code::InvalidParameter,
+        format!("'{text}' is no IP address, with or without a port"),
+    )
 }

@@ -1,13 +1,15 @@
 //! A peer as getpeerinfo shows it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use bitcoin::{Amount, BlockHash};
-use peerlab_node::chain::Chain;
+use bitcoin::Amount;
+use peerlab_node::chain::{Chain, HeaderEntry};
 use peerlab_node::peers::{BytesByCommand, Peer};
 use peerlab_node::time::Time;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::context::present;
 use super::tx_json::btc;
 
 /// Names of service bits, by bit (Bitcoin Core's `serviceFlagToStr`).
@@ -23,66 +25,53 @@ const SERVICE_NAMES: [(u32, &str); 6] = [
 /// All that is reported of a peer. What the node does not have (packages, permissions) is reported
 /// as absent.
 pub fn peer_json(peer: &Peer, chain: &Chain, now: Time) -> Value {
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
-    put("id", peer.id.0.into());
-    put("addr", peer.addr.to_string().into());
-    if let Some(local) = peer.local_addr() {
-        put("addrlocal", local.to_string().into());
-    }
-    put("network", network_of(&peer.addr).into());
-    let services = peer.services().to_u64();
-    put("services", format!("{services:016x}").into());
-    put("servicesnames", json!(service_names(services)));
-    put("relaytxes", peer.transactions.is_wanted().into());
-    put("lastsend", secs(peer.last_sent.get()));
-    put("lastrecv", secs(peer.last_received.get()));
-    put("last_transaction", secs(peer.last_transaction.get()));
-    put("last_block", secs(peer.last_block.get()));
-    put("bytessent", peer.traffic.sent.total().into());
-    put("bytesrecv", peer.traffic.received.total().into());
-    put("conntime", peer.connected_at.unix_secs().into());
-    put("timeoffset", peer.time_offset_secs.into());
-    if let Some(last) = peer.ping.last {
-        put("pingtime", last.as_secs_f64().into());
-    }
-    if let Some(min) = peer.ping.min {
-        put("minping", min.as_secs_f64().into());
-    }
-    if let Some(wait) = peer.ping.wait(now) {
-        put("pingwait", wait.as_secs_f64().into());
-    }
     let version = peer.version.as_deref();
-    put("version", version.map_or(0, |v| v.protocol).into());
-    let agent = version.map_or(String::new(), |v| printable(&v.user_agent));
-    put("subver", agent.into());
-    put("inbound", peer.kind.is_inbound().into());
-    put("bip152_hb_to", peer.sync.is_high_bandwidth_to().into());
-    put("bip152_hb_from", peer.sync.is_high_bandwidth_from().into());
-    put(
-        "startingheight",
-        version.map_or(-1, |v| v.start_height).into(),
-    );
-    put("presynced_headers", (-1).into());
+    let services = peer.services().to_u64();
     let best_known = peer.sync.best_known();
-    put("synced_headers", height_of(chain, best_known).into());
-    put("synced_blocks", height_in_common(chain, best_known).into());
-    put("inflight", peer.sync.heights_in_flight().collect());
-    put("relaytxpackages", false.into());
-    put("addr_relay_enabled", peer.gossip.enabled.into());
-    put("addr_processed", peer.gossip.processed.into());
-    put("addr_rate_limited", peer.gossip.rate_limited.into());
-    put("permissions", json!([]));
-    put(
-        "minfeefilter",
-        btc(Amount::from_sat(peer.transactions.fee_filter())),
-    );
-    put("bytessent_per_msg", by_command(&peer.traffic.sent));
-    put("bytesrecv_per_msg", by_command(&peer.traffic.received));
-    put("connection_type", peer.kind.as_str().into());
-    put("transport_protocol_type", "v1".into());
-    put("session_id", "".into());
-    Value::Object(shown)
+    let synced_headers = best_known.and_then(|hash| chain.entry(&hash));
+    // The last block of the active chain that the peer has.
+    let synced_blocks = best_known.and_then(|hash| chain.fork_point(&hash));
+    present(json!({
+        "id": peer.id.0,
+        "addr": peer.addr,
+        "addrlocal": peer.local_addr(),
+        "network": network_of(&peer.addr),
+        "services": format!("{services:016x}"),
+        "servicesnames": service_names(services),
+        "relaytxes": peer.transactions.is_wanted(),
+        "lastsend": secs(peer.last_sent.get()),
+        "lastrecv": secs(peer.last_received.get()),
+        "last_transaction": secs(peer.last_transaction.get()),
+        "last_block": secs(peer.last_block.get()),
+        "bytessent": peer.traffic.sent.total(),
+        "bytesrecv": peer.traffic.received.total(),
+        "conntime": peer.connected_at.unix_secs(),
+        "timeoffset": peer.time_offset_secs,
+        "pingtime": peer.ping.last.as_ref().map(Duration::as_secs_f64),
+        "minping": peer.ping.min.as_ref().map(Duration::as_secs_f64),
+        "pingwait": peer.ping.wait(now).as_ref().map(Duration::as_secs_f64),
+        "version": version.map_or(0, |v| v.protocol),
+        "subver": version.map_or(String::new(), |v| printable(&v.user_agent)),
+        "inbound": peer.kind.is_inbound(),
+        "bip152_hb_to": peer.sync.is_high_bandwidth_to(),
+        "bip152_hb_from": peer.sync.is_high_bandwidth_from(),
+        "startingheight": version.map_or(-1, |v| v.start_height),
+        "presynced_headers": -1,
+        "synced_headers": height(synced_headers),
+        "synced_blocks": height(synced_blocks),
+        "inflight": peer.sync.heights_in_flight().collect::<Value>(),
+        "relaytxpackages": false,
+        "addr_relay_enabled": peer.gossip.enabled,
+        "addr_processed": peer.gossip.processed,
+        "addr_rate_limited": peer.gossip.rate_limited,
+        "permissions": [],
+        "minfeefilter": btc(Amount::from_sat(peer.transactions.fee_filter())),
+        "bytessent_per_msg": by_command(&peer.traffic.sent),
+        "bytesrecv_per_msg": by_command(&peer.traffic.received),
+        "connection_type": peer.kind.as_str(),
+        "transport_protocol_type": "v1",
+        "session_id": "",
+    }))
 }
 
 /// Names of the service bits that are set.
@@ -99,28 +88,18 @@ pub fn service_names(services: u64) -> Vec<String> {
         .collect()
 }
 
-fn secs(time: Option<Time>) -> Value {
-    time.map_or(0, Time::unix_secs).into()
+fn secs(time: Option<Time>) -> u32 {
+    time.map_or(0, Time::unix_secs)
 }
 
 fn by_command(bytes: &BytesByCommand) -> Value {
-    bytes
-        .iter()
-        .map(|(command, bytes)| (command.name().to_owned(), Value::from(bytes)))
-        .collect::<Map<String, Value>>()
-        .into()
+    let named = bytes.iter().map(|(command, bytes)| (command.name(), bytes));
+    named.collect()
 }
 
 /// -1 if it is not known.
-fn height_of(chain: &Chain, hash: Option<BlockHash>) -> i64 {
-    hash.and_then(|hash| chain.entry(&hash))
-        .map_or(-1, |entry| i64::from(entry.height))
-}
-
-/// The last block of the active chain that the peer has.
-fn height_in_common(chain: &Chain, hash: Option<BlockHash>) -> i64 {
-    hash.and_then(|hash| chain.fork_point(&hash))
-        .map_or(-1, |entry| i64::from(entry.height))
+fn height(entry: Option<&HeaderEntry>) -> i64 {
+    entry.map_or(-1, |entry| i64::from(entry.height))
 }
 
 fn network_of(addr: &SocketAddr) -> &'static str {

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::blocks::{body, confirmations};
-use super::context::{Answer, Context, NETWORK, done};
-use super::error::{Code, RpcError, fail};
+use super::context::{Answer, Context, NETWORK, done, present};
+use super::error::{Code, OrFail, RpcError, fail};
 use super::tx_json::{btc, transaction};
 
 /// Bitcoin Core's default of `maxfeerate`, for 1,000 virtual bytes: 0.1 BTC.
@@ -25,14 +25,12 @@ const FEE_EXCEEDED: &str = "Fee exceeds maximum configured by user (e.g. -maxtxf
 const BURN_EXCEEDED: &str = "Unspendable output exceeds maximum configured by user (maxburnamount)";
 
 pub(super) fn sendrawtransaction(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let tx: Transaction = arguments.consensus(0, decode_failure)?;
+    let tx: Transaction = arguments.consensus(0, DECODE_HINT)?;
     let fee_rate_max = arguments.amount_or(1, FEE_RATE_MAX_DEFAULT)?;
     let burn_max = arguments.amount_or(2, Amount::ZERO)?;
     let burns =
         |output: &bitcoin::TxOut| is_unspendable(&output.script_pubkey) && output.value > burn_max;
-    if tx.output.iter().any(burns) {
-        return fail(Code::Verify, BURN_EXCEEDED);
-    }
+    (!tx.output.iter().any(burns)).or_fail(Code::Verify, BURN_EXCEEDED)?;
     let tx = Arc::new(tx);
     let txid = tx.compute_txid();
     let machine = &mut context.machine;
@@ -58,87 +56,73 @@ pub(super) fn sendrawtransaction(context: &mut Context<'_>, arguments: &Argument
 pub(super) fn testmempoolaccept(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
     let raw = arguments.array(0)?;
     let fee_rate_max = arguments.amount_or(1, FEE_RATE_MAX_DEFAULT)?;
-    if raw.is_empty() || raw.len() > TESTED_AT_ONCE_MAX {
-        return fail(
-            Code::InvalidParameter,
-            format!("Array must contain between 1 and {TESTED_AT_ONCE_MAX} transactions."),
-        );
-    }
-    let transactions = raw
-        .iter()
-        .map(|hex| {
-            let hex = hex.as_str().unwrap_or_default();
-            deserialize_hex::<Transaction>(hex).map_err(|_| {
-                RpcError::new(
-                    Code::Deserialization,
-                    format!("TX decode failed: {hex} Make sure the tx has at least one input."),
-                )
-            })
-        })
-        .collect::<Result<Vec<Transaction>, RpcError>>()?;
-    let verdicts: Vec<Value> = transactions
-        .into_iter()
-        .map(|tx| test(context, Arc::new(tx), fee_rate_max))
-        .collect();
-    done(verdicts)
+    (1..=TESTED_AT_ONCE_MAX).contains(&raw.len()).or_fail(
+        Code::InvalidParameter,
+        format!("Array must contain between 1 and {TESTED_AT_ONCE_MAX} transactions."),
+    )?;
+    let verdicts = raw.iter().map(|hex| {
+        let hex = hex.as_str().unwrap_or_default();
+        let tx = deserialize_hex(hex).or_fail(
+            Code::Deserialization,
+            format!("TX decode failed: {hex} Make sure the tx has at least one input."),
+        )?;
+        Ok(test(context, Arc::new(tx), fee_rate_max))
+    });
+    done(verdicts.collect::<Result<Value, RpcError>>()?)
 }
 
 fn test(context: &Context<'_>, tx: Arc<Transaction>, fee_rate_max: Amount) -> Value {
     let (txid, wtxid) = (tx.compute_txid(), tx.compute_wtxid());
     let machine = &context.machine;
-    let mut verdict = json!({ "txid": txid.to_string(), "wtxid": wtxid.to_string() });
-    match machine.mempool().check(machine.chain(), context.now, tx) {
-        Ok(entry) if pays_too_much(&entry, fee_rate_max) => {
-            verdict["allowed"] = false.into();
-            verdict["reject-reason"] = "max-fee-exceeded".into();
-        }
-        Ok(entry) => {
-            let rate = entry.fee.to_sat() * 1_000 / entry.vsize().max(1);
-            verdict["allowed"] = true.into();
-            verdict["vsize"] = entry.vsize().into();
-            verdict["fees"] = json!({
-                "base": btc(entry.fee),
-                "effective-feerate": btc(Amount::from_sat(rate)),
-                "effective-includes": [wtxid.to_string()],
-            });
-        }
-        Err(reject) => {
-            verdict["allowed"] = false.into();
-            verdict["reject-reason"] = match &reject {
-                TxReject::MissingInputs { .. } => "missing-inputs".into(),
-                other => other.reason().into(),
-            };
-        }
-    }
-    verdict
+    let checked = machine.mempool().check(machine.chain(), context.now, tx);
+    let refused = match &checked {
+        Ok(entry) if pays_too_much(entry, fee_rate_max) => Some("max-fee-exceeded".into()),
+        Ok(_) => None,
+        Err(TxReject::MissingInputs { .. }) => Some("missing-inputs".into()),
+        Err(other) => Some(other.reason()),
+    };
+    let taken = checked.ok().filter(|_| refused.is_none());
+    let fees = |entry: &MempoolEntry| {
+        let rate = entry.fee.to_sat() * 1_000 / entry.vsize().max(1);
+        json!({
+            "base": btc(entry.fee),
+            "effective-feerate": btc(Amount::from_sat(rate)),
+            "effective-includes": [wtxid],
+        })
+    };
+    present(json!({
+        "txid": txid,
+        "wtxid": wtxid,
+        "allowed": taken.is_some(),
+        "vsize": taken.as_ref().map(MempoolEntry::vsize),
+        "fees": taken.as_ref().map(fees),
+        "reject-reason": refused,
+    }))
 }
 
 pub(super) fn decoderawtransaction(_: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let tx: Transaction = arguments.consensus(0, decode_failure)?;
+    let tx: Transaction = arguments.consensus(0, DECODE_HINT)?;
     done(transaction(&tx, false))
 }
 
 pub(super) fn getrawtransaction(context: &mut Context<'_>, arguments: &Arguments) -> Answer {
-    let txid = arguments.txid(0)?;
+    let txid = arguments.hash(0)?;
     let verbosity = arguments.verbosity_or(1, 0)?;
     let genesis = genesis_block(NETWORK);
-    if genesis.txdata.iter().any(|tx| tx.compute_txid() == txid) {
-        return fail(
-            Code::InvalidAddressOrKey,
-            "The genesis block coinbase is not considered an ordinary transaction and cannot be \
-             retrieved",
-        );
-    }
+    let is_genesis = genesis.txdata.iter().any(|tx| tx.compute_txid() == txid);
+    (!is_genesis).or_fail(
+        Code::InvalidAddressOrKey,
+        "The genesis block coinbase is not considered an ordinary transaction and cannot be \
+         retrieved",
+    )?;
     if arguments.has(2) {
         return from_block(context, arguments, &txid, verbosity);
     }
-    let Some(entry) = context.machine.mempool().get(&txid) else {
-        return fail(
-            Code::InvalidAddressOrKey,
-            "No such mempool transaction. Use -txindex or provide a block hash to enable \
-             blockchain transaction queries. Use gettransaction for wallet transactions.",
-        );
-    };
+    let entry = context.machine.mempool().get(&txid).or_fail(
+        Code::InvalidAddressOrKey,
+        "No such mempool transaction. Use -txindex or provide a block hash to enable blockchain \
+         transaction queries. Use gettransaction for wallet transactions.",
+    )?;
     if verbosity <= 0 {
         return done(serialize_hex(&*entry.tx));
     }
@@ -146,23 +130,18 @@ pub(super) fn getrawtransaction(context: &mut Context<'_>, arguments: &Arguments
 }
 
 fn from_block(context: &Context<'_>, arguments: &Arguments, txid: &Txid, verbosity: i64) -> Answer {
-    let hash = arguments.block_hash(2)?;
+    let hash = arguments.hash(2)?;
     let chain = context.machine.chain();
     let entry = chain
         .entry(&hash)
-        .ok_or_else(|| RpcError::new(Code::InvalidAddressOrKey, "Block hash not found"))?;
+        .or_fail(Code::InvalidAddressOrKey, "Block hash not found")?;
     let block = body(chain, &hash)?;
-    let tx = block
-        .txdata
-        .iter()
-        .find(|tx| tx.compute_txid() == *txid)
-        .ok_or_else(|| {
-            RpcError::new(
-                Code::InvalidAddressOrKey,
-                "No such transaction found in the provided block. Use gettransaction for wallet \
-                 transactions.",
-            )
-        })?;
+    let mut transactions = block.txdata.iter();
+    let tx = transactions.find(|tx| tx.compute_txid() == *txid).or_fail(
+        Code::InvalidAddressOrKey,
+        "No such transaction found in the provided block. Use gettransaction for wallet \
+         transactions.",
+    )?;
     if verbosity <= 0 {
         return done(serialize_hex(tx));
     }
@@ -199,8 +178,4 @@ fn rejected(reject: &TxReject) -> RpcError {
         ),
         other => RpcError::new(Code::VerifyRejected, other.to_string()),
     }
-}
-
-fn decode_failure() -> RpcError {
-    RpcError::new(Code::Deserialization, DECODE_HINT)
 }

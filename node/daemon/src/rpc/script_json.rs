@@ -6,24 +6,22 @@ use bitcoin::script::{Instruction, PushBytes, read_scriptint_non_minimal};
 use bitcoin::{Address, Network, Script};
 use serde_json::{Value, json};
 
+use super::context::present;
 use super::descriptor;
 
-/// Bytes of a pay-to-anchor program (`4e73`).
-const ANCHOR_PROGRAM: [u8; 2] = [0x4e, 0x73];
+/// The pay-to-anchor script: version 1, two bytes.
+const ANCHOR: [u8; 4] = [0x51, 2, 0x4e, 0x73];
 
 /// `scriptPubKey` of an output: `asm`, `desc`, `hex`, `address` if it has one, `type`.
 pub fn script_pubkey(script: &Script) -> Value {
     let address = Address::from_script(script, Network::Regtest).ok();
-    let mut shown = json!({
+    present(json!({
         "asm": disassemble(script, false),
         "desc": descriptor::infer(script, address.as_ref()),
         "hex": script.to_hex_string(),
         "type": kind(script),
-    });
-    if let Some(address) = address {
-        shown["address"] = address.to_string().into();
-    }
-    shown
+        "address": address,
+    }))
 }
 
 /// `scriptSig` of an input: `asm` with signature types, `hex`.
@@ -45,30 +43,19 @@ pub fn kind(script: &Script) -> &'static str {
         "witness_v0_scripthash"
     } else if script.is_p2tr() {
         "witness_v1_taproot"
-    } else if is_anchor(script) {
+    } else if script.as_bytes() == ANCHOR {
         "anchor"
     } else if script.is_witness_program()
         && script.witness_version().is_some_and(|v| v.to_num() > 0)
     {
         "witness_unknown"
-    } else if script.is_op_return() && is_push_only(&script.as_bytes()[1..]) {
+    } else if script.is_op_return() && Script::from_bytes(&script.as_bytes()[1..]).is_push_only() {
         "nulldata"
     } else if script.is_multisig() {
         "multisig"
     } else {
         "nonstandard"
     }
-}
-
-fn is_anchor(script: &Script) -> bool {
-    let [version, length, program @ ..] = script.as_bytes() else {
-        return false;
-    };
-    *version == all::OP_PUSHNUM_1.to_u8() && *length == 2 && program == ANCHOR_PROGRAM
-}
-
-fn is_push_only(bytes: &[u8]) -> bool {
-    Script::from_bytes(bytes).is_push_only()
 }
 
 /// Disassembly. With `signatures`, the type of a signature is shown in words behind it.

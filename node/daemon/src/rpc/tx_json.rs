@@ -5,6 +5,7 @@ use bitcoin::hex::DisplayHex;
 use bitcoin::{Amount, CompactTarget, Target, Transaction, TxIn, TxOut};
 use serde_json::{Value, json};
 
+use super::context::present;
 use super::script_json::{script_pubkey, script_sig};
 
 /// An amount in BTC. Its nearest double prints as the exact decimal.
@@ -20,9 +21,9 @@ pub fn difficulty(target: CompactTarget) -> f64 {
 /// A transaction with all its parts; the caller adds where it was found.
 pub fn transaction(tx: &Transaction, with_hex: bool) -> Value {
     let coinbase = tx.is_coinbase();
-    let mut shown = json!({
-        "txid": tx.compute_txid().to_string(),
-        "hash": tx.compute_wtxid().to_string(),
+    present(json!({
+        "txid": tx.compute_txid(),
+        "hash": tx.compute_wtxid(),
         // Unsigned since Core 28.
         "version": tx.version.0 as u32,
         "size": tx.total_size(),
@@ -31,28 +32,21 @@ pub fn transaction(tx: &Transaction, with_hex: bool) -> Value {
         "locktime": tx.lock_time.to_consensus_u32(),
         "vin": tx.input.iter().map(|i| input(i, coinbase)).collect::<Value>(),
         "vout": tx.output.iter().enumerate().map(output).collect::<Value>(),
-    });
-    if with_hex {
-        shown["hex"] = serialize_hex(tx).into();
-    }
-    shown
+        "hex": with_hex.then(|| serialize_hex(tx)),
+    }))
 }
 
 fn input(input: &TxIn, coinbase: bool) -> Value {
-    let mut shown = json!({ "sequence": input.sequence.to_consensus_u32() });
-    if coinbase {
-        shown["coinbase"] = input.script_sig.to_hex_string().into();
-    } else {
-        let previous = input.previous_output;
-        shown["txid"] = previous.txid.to_string().into();
-        shown["vout"] = previous.vout.into();
-        shown["scriptSig"] = script_sig(&input.script_sig);
-    }
-    if !input.witness.is_empty() {
-        let items = input.witness.iter();
-        shown["txinwitness"] = items.map(DisplayHex::to_lower_hex_string).collect();
-    }
-    shown
+    let previous = (!coinbase).then_some(input.previous_output);
+    let items = input.witness.iter().map(DisplayHex::to_lower_hex_string);
+    present(json!({
+        "coinbase": coinbase.then(|| input.script_sig.to_hex_string()),
+        "txid": previous.map(|output| output.txid),
+        "vout": previous.map(|output| output.vout),
+        "scriptSig": (!coinbase).then(|| script_sig(&input.script_sig)),
+        "txinwitness": (!input.witness.is_empty()).then(|| items.collect::<Value>()),
+        "sequence": input.sequence.to_consensus_u32(),
+    }))
 }
 
 fn output((index, output): (usize, &TxOut)) -> Value {

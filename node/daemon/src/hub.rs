@@ -154,15 +154,10 @@ impl Hub {
     }
 
     fn drain(self: &Rc<Self>) {
-        loop {
-            let output = match self.machine.borrow_mut().as_mut() {
-                Some(machine) => machine.poll_output(),
-                None => None,
-            };
-            match output {
-                Some(output) => self.carry_out(output),
-                None => return,
-            }
+        // The machine is free again before its output is carried out.
+        let poll = || self.machine.borrow_mut().as_mut()?.poll_output();
+        while let Some(output) = poll() {
+            self.carry_out(output);
         }
     }
 

@@ -121,45 +121,34 @@ impl Link {
     }
 }
 
-/// Bytes that are on their way out.
-#[derive(Default)]
-struct Outgoing {
-    bytes: Vec<u8>,
-    written: usize,
-}
-
-impl Outgoing {
-    /// Takes from the queue if there is nothing left. Returns whether there is something.
-    fn refill(&mut self, link: &Link) -> bool {
-        if self.written < self.bytes.len() {
-            return true;
-        }
+/// Takes messages from the queue if no bytes are left to write. Returns whether there are some.
+fn refill(bytes: &mut VecDeque<u8>, link: &Link) -> bool {
+    if bytes.is_empty() {
         // Given back, not kept: most connections are idle most of the time.
-        self.bytes = Vec::new();
-        self.written = 0;
-        while self.bytes.len() < WRITE_BYTES_TOGETHER
+        *bytes = VecDeque::new();
+        while bytes.len() < WRITE_BYTES_TOGETHER
             && let Some(message) = link.pop()
         {
             let encoded = encode(&message);
-            if self.bytes.is_empty() {
-                self.bytes = encoded;
+            if bytes.is_empty() {
+                *bytes = encoded.into();
             } else {
-                self.bytes.extend_from_slice(&encoded);
+                bytes.extend(encoded);
             }
         }
-        !self.bytes.is_empty()
     }
+    !bytes.is_empty()
+}
 
-    /// Writes as much as the socket takes now.
-    fn write(&mut self, stream: &TcpStream) -> io::Result<()> {
-        match stream.try_write(self.bytes.get(self.written..).unwrap_or_default()) {
-            Ok(count) => {
-                self.written += count;
-                Ok(())
-            }
-            Err(error) if would_block(&error) => Ok(()),
-            Err(error) => Err(error),
+/// Writes as much as the socket takes now.
+fn write(bytes: &mut VecDeque<u8>, stream: &TcpStream) -> io::Result<()> {
+    match stream.try_write(bytes.as_slices().0) {
+        Ok(count) => {
+            bytes.drain(..count);
+            Ok(())
         }
+        Err(error) if would_block(&error) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -192,9 +181,9 @@ pub async fn run(
 ) -> String {
     set_up(stream, inbound, hub.peer_timeout());
     let mut incoming = Incoming::default();
-    let mut outgoing = Outgoing::default();
+    let mut outgoing = VecDeque::new();
     loop {
-        let writing = outgoing.refill(link);
+        let writing = refill(&mut outgoing, link);
         match link.closing.get() {
             Closing::No => {}
             Closing::Flushed => return flush(stream, link, outgoing).await,
@@ -205,7 +194,9 @@ pub async fn run(
             ready = stream.readable(), if reading => {
                 ready.and_then(|()| read(stream, peer, &mut incoming, hub))
             }
-            ready = stream.writable(), if writing => ready.and_then(|()| outgoing.write(stream)),
+            ready = stream.writable(), if writing => {
+                ready.and_then(|()| write(&mut outgoing, stream))
+            }
             () = link.changed.notified() => Ok(()),
         };
         if let Err(error) = outcome {
@@ -294,10 +285,10 @@ fn note_drained(stream: &TcpStream) {
 }
 
 /// Delivers what is queued, within [`CLOSE_TIMEOUT`].
-async fn flush(stream: &TcpStream, link: &Link, mut outgoing: Outgoing) -> String {
+async fn flush(stream: &TcpStream, link: &Link, mut outgoing: VecDeque<u8>) -> String {
     let delivered = async {
-        while outgoing.refill(link) {
-            if stream.writable().await.is_err() || outgoing.write(stream).is_err() {
+        while refill(&mut outgoing, link) {
+            if stream.writable().await.is_err() || write(&mut outgoing, stream).is_err() {
                 return;
             }
         }
@@ -340,16 +331,16 @@ mod tests {
         }
         link.close();
         assert!(!link.send(Message::Ping(9)));
-        let mut outgoing = Outgoing::default();
-        assert!(outgoing.refill(&link));
+        let mut outgoing = VecDeque::new();
+        assert!(refill(&mut outgoing, &link));
         let mut decoder = Decoder::new();
-        decoder.push(&outgoing.bytes);
+        decoder.push(outgoing.make_contiguous());
         for nonce in 0..3 {
             let (message, _) = decoder.next_message().unwrap().unwrap();
             assert!(matches!(message, Message::Ping(n) if n == nonce));
         }
         assert_eq!(link.queued_bytes.get(), 0);
-        outgoing.written = outgoing.bytes.len();
-        assert!(!outgoing.refill(&link));
+        outgoing.clear();
+        assert!(!refill(&mut outgoing, &link));
     }
 }

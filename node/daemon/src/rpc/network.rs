@@ -158,7 +158,7 @@ pub(super) fn getaddednodeinfo(context: &mut Context<'_>, arguments: &Arguments)
             json!({
                 "addednode": addr,
                 "connected": connected,
-                "addresses": connected.then_some(address).into_iter().collect::<Value>(),
+                "addresses": connected.then_some(address).as_slice(),
             })
         })
         .collect();

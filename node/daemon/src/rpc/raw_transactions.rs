@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::arguments::Arguments;
 use super::blocks::{body, confirmations};
 use super::context::{Answer, Context, NETWORK, done, present};
-use super::error::{Code, OrFail, RpcError, fail};
+use super::error::{Code, OrFail, RpcError};
 use super::tx_json::{btc, transaction};
 
 /// Bitcoin Core's default of `maxfeerate`, for 1,000 virtual bytes: 0.1 BTC.
@@ -37,19 +37,12 @@ pub(super) fn sendrawtransaction(context: &mut Context<'_>, arguments: &Argument
     let checked = machine
         .mempool()
         .check(machine.chain(), context.now, tx.clone());
-    match checked {
-        Ok(entry) if pays_too_much(&entry, fee_rate_max) => {
-            return fail(Code::Verify, FEE_EXCEEDED);
-        }
-        // Scripts are not verified twice: their verdict is remembered.
-        Ok(_) => {}
-        Err(reject) if is_in_mempool(&reject) => return done(txid.to_string()),
-        Err(reject) => return Err(rejected(&reject)),
-    }
-    match machine.submit_transaction(context.now, tx) {
-        Ok(_) => done(txid.to_string()),
-        Err(reject) if is_in_mempool(&reject) => done(txid.to_string()),
-        Err(reject) => Err(rejected(&reject)),
+    let too_much = |entry: &MempoolEntry| pays_too_much(entry, fee_rate_max);
+    (!checked.as_ref().is_ok_and(too_much)).or_fail(Code::Verify, FEE_EXCEEDED)?;
+    // Scripts are not verified twice: their verdict is remembered.
+    match checked.and_then(|_| machine.submit_transaction(context.now, tx)) {
+        Err(reject) if !is_in_mempool(&reject) => Err(rejected(&reject)),
+        _ => done(txid.to_string()),
     }
 }
 
@@ -76,9 +69,9 @@ fn test(context: &Context<'_>, tx: Arc<Transaction>, fee_rate_max: Amount) -> Va
     let machine = &context.machine;
     let checked = machine.mempool().check(machine.chain(), context.now, tx);
     let refused = match &checked {
-        Ok(entry) if pays_too_much(entry, fee_rate_max) => Some("max-fee-exceeded".into()),
+        Ok(entry) if pays_too_much(entry, fee_rate_max) => Some("max-fee-exceeded"),
         Ok(_) => None,
-        Err(TxReject::MissingInputs { .. }) => Some("missing-inputs".into()),
+        Err(TxReject::MissingInputs { .. }) => Some("missing-inputs"),
         Err(other) => Some(other.reason()),
     };
     let taken = checked.ok().filter(|_| refused.is_none());

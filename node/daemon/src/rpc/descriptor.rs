@@ -1,24 +1,30 @@
 //! Output descriptors (BIP380) of scripts whose keys are not known: `addr(...)`, `raw(...)`,
 //! `pk(...)` and `rawtr(...)`, each with its checksum.
 
+use bitcoin::bech32::Fe32;
+use bitcoin::bech32::primitives::checksum::{Checksum, Engine, PackedFe32};
 use bitcoin::hex::DisplayHex;
 use bitcoin::{Address, Script};
 
 /// Characters that may stand in a descriptor, in the order that the checksum counts them
 /// (BIP380).
 const INPUT_CHARSET: &[u8; 95] = b"0123456789()[],'/*abcdefgh@:$%{}IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|~ijklmnopqrstuvwxyzABCDEFGH`#\"\\ ";
-/// Characters of the checksum: those of bech32.
-const CHECKSUM_CHARSET: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-/// Characters in a checksum.
-const CHECKSUM_CHARS: u64 = 8;
-/// The generator of the code (BIP380).
-const GENERATOR: [u64; 5] = [
-    0xf5_dee5_1989,
-    0xa9_fdca_3312,
-    0x1b_ab10_e32d,
-    0x37_06b1_677a,
-    0x64_4d62_6ffd,
-];
+/// BIP380's code.
+enum DescriptorCode {}
+
+impl Checksum for DescriptorCode {
+    type MidstateRepr = u64;
+    const CODE_LENGTH: usize = 32_767;
+    const CHECKSUM_LENGTH: usize = 8;
+    const GENERATOR_SH: [u64; 5] = [
+        0xf5_dee5_1989,
+        0xa9_fdca_3312,
+        0x1b_ab10_e32d,
+        0x37_06b1_677a,
+        0x64_4d62_6ffd,
+    ];
+    const TARGET_RESIDUE: u64 = 1;
+}
 
 /// The descriptor that says most of this script without its keys.
 pub fn infer(script: &Script, address: Option<&Address>) -> String {
@@ -41,45 +47,24 @@ pub fn infer(script: &Script, address: Option<&Address>) -> String {
 
 /// BIP380's checksum. A character outside its set is left out; none of the above has one.
 fn checksum(descriptor: &str) -> String {
-    let mut code = 1;
-    let mut class = 0;
-    let mut in_class = 0;
-    for character in descriptor.bytes() {
-        let Some(place) = INPUT_CHARSET.iter().position(|c| *c == character) else {
-            continue;
-        };
-        let place = place as u64;
-        code = step(code, place & 31);
-        class = class * 3 + (place >> 5);
-        in_class += 1;
-        if in_class == 3 {
-            code = step(code, class);
-            (class, in_class) = (0, 0);
+    let place = |c: u8| INPUT_CHARSET.iter().position(|known| *known == c);
+    let places: Vec<usize> = descriptor.bytes().filter_map(place).collect();
+    let mut engine = Engine::<DescriptorCode>::new();
+    for three in places.chunks(3) {
+        let class = three.iter().fold(0, |class, place| class * 3 + place / 32);
+        for symbol in three.iter().map(|place| place % 32).chain([class]) {
+            // Of 32, and so a symbol.
+            if let Ok(symbol) = Fe32::try_from(symbol as u8) {
+                engine.input_fe(symbol);
+            }
         }
     }
-    if in_class > 0 {
-        code = step(code, class);
-    }
-    for _ in 0..CHECKSUM_CHARS {
-        code = step(code, 0);
-    }
-    code ^= 1;
-    (0..CHECKSUM_CHARS)
-        .map(|i| code >> (5 * (CHECKSUM_CHARS - 1 - i)) & 31)
-        .filter_map(|place| CHECKSUM_CHARSET.get(place as usize))
-        .map(|c| char::from(*c))
+    engine.input_target_residue();
+    (0..DescriptorCode::CHECKSUM_LENGTH)
+        .rev()
+        .filter_map(|i| Fe32::try_from(engine.residue().unpack(i)).ok())
+        .map(Fe32::to_char)
         .collect()
-}
-
-fn step(code: u64, value: u64) -> u64 {
-    let top = code >> 35;
-    let mut next = (code & 0x7_ffff_ffff) << 5 ^ value;
-    for (bit, generator) in GENERATOR.iter().enumerate() {
-        if top >> bit & 1 == 1 {
-            next ^= generator;
-        }
-    }
-    next
 }
 
 #[cfg(test)]
@@ -88,6 +73,7 @@ mod tests {
 
     #[test]
     fn the_checksum_of_bip380_s_example() {
+        DescriptorCode::sanity_check();
         assert_eq!(checksum("raw(deadbeef)"), "89f8spxm");
     }
 

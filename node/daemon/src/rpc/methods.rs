@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use super::context::{Answer, Context, done};
 use super::envelope::Call;
-use super::error::{Code, OrFail};
+use super::error::{Code, OrFail, RpcError};
 use super::{blocks, chain_state, control, mempool, mining, network, raw_transactions};
 
 /// How many numbers from [`Context::nonce`] on belong to one call: one for every block that it
@@ -121,7 +121,7 @@ fn find(name: &str) -> Option<&'static Method> {
 pub fn call(context: &mut Context<'_>, call: Call) -> Answer {
     let method = find(&call.method).or_fail(Code::MethodNotFound, "Method not found")?;
     let arguments = Arguments::new(method.arguments, method.required, call.params)?
-        .or_fail(Code::Misc, method.describe())?;
+        .ok_or_else(|| RpcError::new(Code::Misc, method.describe()))?;
     (method.handler)(context, &arguments)
 }
 

@@ -26,10 +26,10 @@ impl Shard {
         let now = self.now;
         let timeout = self.node(node).sockets.dial_timeout;
         let known = match addr {
-            SocketAddr::V4(addr) => self.programs.node_at(*addr.ip()).map(|node| (node, addr)),
+            SocketAddr::V4(addr) => self.programs.addresses.get(addr.ip()).zip(Some(addr)),
             SocketAddr::V6(_) => None,
         };
-        let Some((other, addr)) = known else {
+        let Some((&other, addr)) = known else {
             // Nobody answers for an address that no node has.
             let at = now.saturating_add(timeout);
             return self.cause(

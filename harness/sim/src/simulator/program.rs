@@ -28,7 +28,8 @@ pub const EPOCH_SECS: u32 = 1_767_225_600;
 /// What the nodes of a plan run, and what they all share.
 pub struct Programs {
     nodes: Vec<Program>,
-    addresses: BTreeMap<Ipv4Addr, NodeId>,
+    /// Who has an address.
+    pub(super) addresses: BTreeMap<Ipv4Addr, NodeId>,
     /// The chain that every node starts from.
     pub(super) premined: Arc<Premined>,
     /// What every block weighs more on the wire.
@@ -100,11 +101,6 @@ impl Programs {
             cpus: plan.cpus,
             message_work: plan.message_work,
         })
-    }
-
-    /// Who has an address.
-    pub fn node_at(&self, ip: Ipv4Addr) -> Option<NodeId> {
-        self.addresses.get(&ip).copied()
     }
 
     /// Starts a node's program.

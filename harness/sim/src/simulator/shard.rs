@@ -229,11 +229,6 @@ impl Shard {
         })
     }
 
-    /// What another shard's nodes cause here. The messages is left empty.
-    pub fn receive(&mut self, messages: &mut CrossShardMessages) {
-        self.queue.push_all(messages.drain(..));
-    }
-
     /// Lets everything happen that happens before `end`.
     pub fn run_until(&mut self, end: Nanos) {
         while let Some((key, event)) = self.queue.pop_before(end) {
@@ -244,11 +239,6 @@ impl Shard {
             self.happen(event);
         }
         self.now = end;
-    }
-
-    /// When the next thing happens.
-    pub fn next_at(&self) -> Option<Nanos> {
-        self.queue.next_at()
     }
 
     /// What the record is to tell since the last call.

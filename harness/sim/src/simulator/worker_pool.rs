@@ -94,7 +94,8 @@ impl WorkerPool {
 
     /// When the next thing happens anywhere.
     pub fn next_at(&self) -> Option<Nanos> {
-        self.shards.iter().filter_map(Shard::next_at).min()
+        let shards = self.shards.iter();
+        shards.filter_map(|shard| shard.queue.next_at()).min()
     }
 
     /// How much was simulated.
@@ -118,7 +119,7 @@ impl WorkerPool {
         for from in 0..self.shards.len() {
             let mut sent = std::mem::take(&mut self.shards[from].outbound);
             for (to, messages) in self.shards.iter_mut().zip(&mut sent) {
-                to.receive(messages);
+                to.queue.push_all(messages.drain(..));
             }
         }
     }
@@ -215,7 +216,7 @@ impl Window {
     /// One shard's part: window by window until the end.
     fn attend(&self, index: usize, shard: &mut Shard) {
         loop {
-            let next = shard.next_at().map_or(u64::MAX, |at| at.0);
+            let next = shard.queue.next_at().map_or(u64::MAX, |at| at.0);
             self.next[index].store(next, Ordering::Release);
             self.rendezvous.wait();
             let first = self.next.iter().map(|at| at.load(Ordering::Acquire)).min();
@@ -228,7 +229,7 @@ impl Window {
                 self.mailbox(to).append(sent);
             }
             self.rendezvous.wait();
-            shard.receive(&mut self.mailbox(index));
+            shard.queue.push_all(self.mailbox(index).drain(..));
         }
         shard.run_until(self.end);
     }

@@ -3,16 +3,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, anyhow, bail};
+use peerlab_link::framing::frame;
+use peerlab_link::proto::{RAN_BYTES_MAX, Ran};
 
 use crate::privileges::{ProgramRights, become_program};
 use crate::signals::unblock_all;
@@ -74,14 +75,30 @@ impl Program {
     /// # Errors
     /// When it cannot be started, with a shell's exit code for it.
     pub fn start(&self, rights: &ProgramRights) -> Result<Pid, StartError> {
-        self.spawn(&self.file, &self.command, None, rights)
+        let mut command = self.command(&self.file, &self.command, rights);
+        let rights = rights.clone();
+        // SAFETY: the gate has a single thread, so the child may do what any program may.
+        unsafe {
+            command.pre_exec(move || {
+                leave_the_gate()?;
+                unblock_all();
+                close_on_exec()?;
+                become_program(&rights)?;
+                Ok(())
+            });
+        }
+        // The standard library restores SIGPIPE in the child.
+        match command.spawn() {
+            Ok(child) => Ok(child.id().cast_signed()),
+            Err(e) => Err(not_started(&self.file, &e)),
+        }
     }
 
-    /// Runs another program beside it, just as it is started itself; what that one writes to its
-    /// standard output comes out of the socket.
+    /// Runs another program beside it, in the same place and with the same rights, and what came
+    /// of it ([`Ran`]) comes out of the socket. A process between waits for it, in its group.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When there is no such program, or no process can be made.
     pub fn run(
         &self,
         command: &[OsString],
@@ -93,26 +110,24 @@ impl Program {
         let file =
             find_file(name, self.workdir.as_deref(), &path).map_err(|_| errno(libc::ENOENT))?;
         let (ours, theirs) = UnixStream::pair()?;
-        let started = self.spawn(&file, command, Some(theirs), rights);
-        let pid = started.map_err(|_| errno(libc::ENOEXEC))?;
+        let mut command = self.command(&file, command, rights);
+        let pid = fork(rights, || {
+            leave_the_gate()?;
+            rustix::stdio::dup2_stdout(&theirs)?;
+            // Among them the gate's end of what it speaks to the fabric with.
+            close_inherited();
+            tell(outcome(&mut command, &file))
+        })?;
         Ok((pid, ours))
     }
 
-    fn spawn(
-        &self,
-        file: &Path,
-        words: &[OsString],
-        output: Option<UnixStream>,
-        rights: &ProgramRights,
-    ) -> Result<Pid, StartError> {
+    /// A program with these words, in the node's place.
+    fn command(&self, file: &Path, words: &[OsString], rights: &ProgramRights) -> Command {
         let mut command = Command::new(file);
         command
             .arg0(&words[0])
             .args(&words[1..])
             .stdin(Stdio::null());
-        if let Some(output) = output {
-            command.stdout(OwnedFd::from(output));
-        }
         if let Some(workdir) = &self.workdir {
             command.current_dir(workdir);
         }
@@ -121,30 +136,7 @@ impl Program {
         {
             command.env("HOME", &identity.home);
         }
-        let rights = rights.clone();
-        // SAFETY: the gate has a single thread, so the child may do what any program may.
-        unsafe {
-            command.pre_exec(move || {
-                rustix::process::setpgid(None, None)?;
-                yield_to_the_fabric();
-                unblock_all();
-                close_on_exec()?;
-                become_program(&rights)?;
-                Ok(())
-            });
-        }
-        // The standard library restores SIGPIPE in the child.
-        match command.spawn() {
-            Ok(child) => Ok(child.id().cast_signed()),
-            Err(e) => Err(StartError {
-                status: if e.kind() == io::ErrorKind::NotFound {
-                    STATUS_NOT_FOUND
-                } else {
-                    STATUS_NOT_RUNNABLE
-                },
-                reason: format!("cannot start {}: {e}", file.display()),
-            }),
-        }
+        command
     }
 
     /// Starts a process that empties the data directory as the program's user, so that it can
@@ -156,40 +148,89 @@ impl Program {
         let Some(data) = &self.data else {
             return Err("the node has no data directory".to_owned());
         };
-        // SAFETY: the gate has a single thread, so the child may do what any program may.
-        match unsafe { libc::fork() } {
-            0 => {
-                unblock_all();
-                let result = become_program(rights)
-                    .map_err(io::Error::from)
-                    .and_then(|()| empty_directory(data));
-                let status = result
-                    .err()
-                    .map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
-                // SAFETY: ends this process at once, running nothing of the gate's.
-                unsafe { libc::_exit(status) }
+        fork(rights, || empty_directory(data)).map_err(|e| format!("cannot make a process: {e}"))
+    }
+}
+
+/// Makes a process that does this work with the program's identity and rights. Its exit code is an
+/// errno, or zero.
+fn fork(rights: &ProgramRights, work: impl FnOnce() -> io::Result<()>) -> io::Result<Pid> {
+    // SAFETY: the gate has a single thread, so the child may do what any program may.
+    match unsafe { libc::fork() } {
+        0 => {
+            unblock_all();
+            let result = become_program(rights)
+                .map_err(io::Error::from)
+                .and_then(|()| work());
+            let status = result
+                .err()
+                .map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
+            // SAFETY: ends this process at once, running nothing of the gate's.
+            unsafe { libc::_exit(status) }
+        }
+        pid if pid > 0 => Ok(pid),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Runs a program to its end.
+fn outcome(command: &mut Command, file: &Path) -> Ran {
+    match command.output() {
+        Ok(ended) => Ran {
+            status: match (ended.status.code(), ended.status.signal()) {
+                (Some(code), _) => code,
+                (None, signal) => -signal.unwrap_or_default(),
+            },
+            output: ended.stdout,
+            errors: ended.stderr,
+        },
+        Err(e) => {
+            let StartError { status, reason } = not_started(file, &e);
+            Ran {
+                status,
+                output: Vec::new(),
+                errors: reason.into_bytes(),
             }
-            pid if pid > 0 => Ok(pid),
-            _ => Err(format!(
-                "cannot make a process: {}",
-                io::Error::last_os_error()
-            )),
         }
     }
 }
 
-/// Takes [`POLICY`], which needs no right. Where it is refused, packets are later, which the lateness
-/// figures show.
-fn yield_to_the_fabric() {
+/// Passes on what came of a program; the log gets its errors in any case.
+fn tell(mut ran: Ran) -> io::Result<()> {
+    // The log may be gone.
+    let _ = io::stderr().write_all(&ran.errors);
+    ran.output.truncate(RAN_BYTES_MAX);
+    ran.errors.truncate(RAN_BYTES_MAX);
+    let mut out = io::stdout();
+    out.write_all(&frame(&ran))?;
+    out.flush()
+}
+
+fn not_started(file: &Path, error: &io::Error) -> StartError {
+    StartError {
+        status: if error.kind() == io::ErrorKind::NotFound {
+            STATUS_NOT_FOUND
+        } else {
+            STATUS_NOT_RUNNABLE
+        },
+        reason: format!("cannot start {}: {error}", file.display()),
+    }
+}
+
+/// A process group of its own, and [`POLICY`], which needs no right. Where that is refused, packets
+/// are later, which the lateness figures show.
+fn leave_the_gate() -> io::Result<()> {
+    rustix::process::setpgid(None, None)?;
     let none = libc::sched_param { sched_priority: 0 };
     // SAFETY: the kernel reads the structure given; process zero is the calling one.
     let _ = unsafe { libc::sched_setscheduler(0, POLICY, &raw const none) };
+    Ok(())
 }
 
 /// Closes whatever descriptors this process was started with, but the standard three. To be
-/// called first of all.
+/// called first of all, or in a child of the gate that touches nothing of the gate's any more.
 pub fn close_inherited() {
-    // SAFETY: nothing in this process owns a descriptor yet.
+    // SAFETY: no descriptor that anything in this process owns is used, or closed, from now on.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
 }
 

@@ -1,5 +1,5 @@
 //! Programs that are run beside the node's own to ask it something: few at once, and not for long.
-//! Their output goes to whoever asked; the gate only starts them, and ends what takes too long.
+//! What comes of them goes to whoever asked; the gate only starts them, and ends what takes too long.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -24,7 +24,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Starts one; the socket has its output.
+    /// Starts one; what comes of it comes out of the socket.
     pub fn begin(
         &mut self,
         now: Instant,

@@ -292,13 +292,28 @@ pub enum StreamOpen {
         /// TCP port.
         port: u16,
     },
-    /// What a program writes to its standard output, run beside a node's own and as its user.
+    /// What comes of a program that is run beside a node's own and as its user: one [`Ran`], or
+    /// nothing where it took too long and was ended.
     Run {
         /// Beside whose.
         node: NodeId,
         /// The program and its arguments.
         command: Vec<String>,
     },
+}
+
+/// Bytes of [`Ran::output`] and [`Ran::errors`], at most; the program may have written more.
+pub const RAN_BYTES_MAX: usize = 8 << 10;
+
+/// What came of a program that was run beside a node's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// Exit code, or minus the signal.
+    pub status: i32,
+    /// The beginning of what it wrote to its standard output.
+    pub output: Vec<u8>,
+    /// The beginning of what it wrote to its standard error, or why it could not be started.
+    pub errors: Vec<u8>,
 }
 
 /// Answer to [`StreamOpen`].
@@ -374,7 +389,8 @@ pub enum ToGate {
         /// TCP port.
         port: u16,
     },
-    /// Run a program and pass a socket that has its output; answered by [`FromGate::Dialed`].
+    /// Run a program and pass a socket from which one [`Ran`] comes, as on the harness' stream;
+    /// answered by [`FromGate::Dialed`].
     Run {
         /// Echoed there.
         id: u32,

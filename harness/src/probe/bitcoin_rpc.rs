@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Answer, Chain, Ledger, Probe, ProbeError, Said};
 use peerlab_core::conduct::BlockFacts;
@@ -36,15 +36,9 @@ const BLIND_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct BitcoinRpc {
     sender: http1::SendRequest<Full<Bytes>>,
-    connection: AbortHandle,
+    _connection: AbortOnDropHandle<()>,
     /// Whether `waitfornewblock` takes the known tip (Bitcoin Core 29 and our node do).
     waits_from_tip: bool,
-}
-
-impl Drop for BitcoinRpc {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
 }
 
 #[derive(Deserialize)]
@@ -58,12 +52,6 @@ struct Envelope {
 struct RpcFailure {
     code: i64,
     message: String,
-}
-
-#[derive(Deserialize)]
-struct HashAndHeight {
-    hash: String,
-    height: u32,
 }
 
 #[derive(Deserialize)]
@@ -97,26 +85,15 @@ impl BitcoinRpc {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| transport(&e))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(async move {
             // What ends the connection is told to the caller by the call that it fails.
             let _ = connection.await;
-        })
-        .abort_handle();
+        });
         Ok(BitcoinRpc {
             sender,
-            connection,
+            _connection: AbortOnDropHandle::new(connection),
             waits_from_tip: true,
-        })
-    }
-
-    async fn wait(&mut self, params: Value) -> Result<Tip, ProbeError> {
-        let tip: HashAndHeight = self.call("waitfornewblock", params).await?;
-        Ok(Tip {
-            hash: tip.hash,
-            height: tip.height,
         })
     }
 
@@ -141,10 +118,11 @@ impl BitcoinRpc {
                 return Ok(tip);
             }
             let timeout = timeout.min(BLIND_WAIT);
-            return self.wait(json!([timeout.as_millis() as u64])).await;
+            let params = json!([timeout.as_millis() as u64]);
+            return self.call("waitfornewblock", params).await;
         }
         let params = json!([timeout.as_millis() as u64, known.hash]);
-        match self.wait(params).await {
+        match self.call("waitfornewblock", params).await {
             Err(ProbeError::Refused {
                 code: CODE_MISC, ..
             }) => {
@@ -169,12 +147,8 @@ impl BitcoinRpc {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.to_string())))
             .map_err(|e| ProbeError::Malformed(e.to_string()))?;
-        self.sender.ready().await.map_err(|e| transport(&e))?;
-        let response = self
-            .sender
-            .send_request(request)
-            .await
-            .map_err(|e| transport(&e))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
             .collect()
@@ -280,14 +254,6 @@ fn sum_up(peers: Vec<Peer>) -> PeerSums {
         }
     }
     sums
-}
-
-fn transport(error: &hyper::Error) -> ProbeError {
-    let mut text = error.to_string();
-    if let Some(cause) = std::error::Error::source(error) {
-        text = format!("{text}: {cause}");
-    }
-    ProbeError::Transport(text)
 }
 
 #[cfg(test)]

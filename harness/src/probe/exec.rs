@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
 use super::{Answer, Probe, ProbeError, Reach, Said};
@@ -11,7 +10,7 @@ use super::{Answer, Probe, ProbeError, Reach, Said};
 /// Pause between two runs.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest output that is taken for a value.
-const VALUE_BYTES_MAX: u64 = 4 << 10;
+const VALUE_BYTES_MAX: usize = 4 << 10;
 
 pub struct Exec<R> {
     reach: R,
@@ -24,16 +23,21 @@ impl<R: Reach> Exec<R> {
         Exec { reach, command }
     }
 
-    /// What the program prints, without the space around it. What prints nothing has not answered.
+    /// What the program prints, without the space around it. What fails, or prints nothing, has not
+    /// answered.
     async fn run(&self) -> Result<Said, ProbeError> {
-        let output = self.reach.run(&self.command).await?;
-        let mut bytes = Vec::new();
-        let mut bounded = output.take(VALUE_BYTES_MAX + 1);
-        let read = bounded.read_to_end(&mut bytes).await;
-        read.map_err(|e| ProbeError::Transport(e.to_string()))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let ran = self.reach.run(&self.command).await?;
+        if ran.status != 0 {
+            let errors = String::from_utf8_lossy(&ran.errors);
+            let said = errors.trim().lines().next();
+            return Err(ProbeError::Failed {
+                status: ran.status,
+                said: said.unwrap_or("it says nothing about it").to_owned(),
+            });
+        }
+        let text = String::from_utf8_lossy(&ran.output);
         match text.trim() {
-            _ if bytes.len() as u64 > VALUE_BYTES_MAX => Err(ProbeError::Malformed(format!(
+            _ if ran.output.len() > VALUE_BYTES_MAX => Err(ProbeError::Malformed(format!(
                 "the program printed more than {VALUE_BYTES_MAX} bytes"
             ))),
             "" => Err(ProbeError::Malformed("the program printed nothing".into())),
@@ -66,40 +70,43 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
-    use tokio::io::{AsyncWriteExt, DuplexStream};
+    use peerlab_link::proto::Ran;
+    use tokio::io::DuplexStream;
 
     use super::*;
 
-    /// What the program prints, run after run.
-    struct Prints(Mutex<VecDeque<String>>);
+    /// What comes of the program, run after run.
+    struct Runs(Mutex<VecDeque<Ran>>);
 
-    impl Reach for Prints {
+    impl Reach for Runs {
         type Stream = DuplexStream;
 
         fn dial(&self, _port: u16) -> Answer<'_, DuplexStream> {
             unreachable!("nothing is dialled")
         }
 
-        fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, DuplexStream> {
+        fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, Ran> {
             assert_eq!(command, ["/bin/tell"]);
-            let printed = self.0.lock().unwrap().pop_front();
-            Box::pin(async move {
-                let printed = printed.ok_or(ProbeError::Transport("down".into()))?;
-                let (mut program, ours) = tokio::io::duplex(1 << 16);
-                program.write_all(printed.as_bytes()).await.unwrap();
-                Ok(ours)
-            })
+            let ran = self.0.lock().unwrap().pop_front();
+            Box::pin(async move { ran.ok_or(ProbeError::Transport("down".into())) })
         }
     }
 
-    fn probe(printed: &[&str]) -> Exec<Prints> {
-        let printed = printed.iter().map(|text| (*text).to_owned()).collect();
-        Exec::new(Prints(Mutex::new(printed)), vec!["/bin/tell".into()])
+    fn probe(runs: impl IntoIterator<Item = Ran>) -> Exec<Runs> {
+        let runs = Runs(Mutex::new(runs.into_iter().collect()));
+        Exec::new(runs, vec!["/bin/tell".into()])
+    }
+
+    fn printed(text: &str) -> Ran {
+        Ran {
+            output: text.into(),
+            ..Ran::default()
+        }
     }
 
     #[tokio::test]
     async fn it_is_run_again_until_it_prints_something_else() {
-        let mut probe = probe(&["one\n", "one\n", " one ", "two\n"]);
+        let mut probe = probe(["one\n", "one\n", " one ", "two\n"].map(printed));
         let one = probe.said().await.unwrap();
         assert_eq!(one, Said::Value("one".into()));
         let next = probe.said_after(&one, Duration::from_secs(30)).await;
@@ -109,10 +116,31 @@ mod tests {
 
     #[tokio::test]
     async fn what_prints_nothing_or_too_much_has_not_answered() {
-        let long = "x".repeat(VALUE_BYTES_MAX as usize + 1);
-        for printed in [" \n", &long] {
-            let error = probe(&[printed]).said().await.unwrap_err();
+        let long = "x".repeat(VALUE_BYTES_MAX + 1);
+        for text in [" \n", &long] {
+            let error = probe([printed(text)]).said().await.unwrap_err();
             assert!(matches!(error, ProbeError::Malformed(_)), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_fails_has_not_answered_whatever_it_printed() {
+        for (status, errors, told) in [
+            (
+                3,
+                "\nno wallet\nusage: tell\n",
+                "failed with exit code 3: no wallet",
+            ),
+            (1, "", "failed with exit code 1: it says nothing about it"),
+            (-9, "", "was ended by signal 9: it says nothing about it"),
+        ] {
+            let ran = Ran {
+                status,
+                errors: errors.into(),
+                ..printed("7\n")
+            };
+            let error = probe([ran]).said().await.unwrap_err();
+            assert_eq!(error.to_string(), format!("the program {told}"));
         }
     }
 }

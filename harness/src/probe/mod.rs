@@ -8,7 +8,7 @@ mod exec;
 mod probe_trait;
 
 pub use bitcoin_rpc::BitcoinRpc;
-pub use error::ProbeError;
+pub use error::{ProbeError, bounded};
 pub use exec::Exec;
 pub use probe_trait::{Answer, Chain, Ledger, Probe, Reach, Said};
 

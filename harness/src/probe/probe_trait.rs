@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use peerlab_link::NodeId;
+use peerlab_link::proto::Ran;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ProbeError;
@@ -74,6 +75,6 @@ pub trait Reach: Send + Sync + 'static {
     /// A TCP connection to 127.0.0.1:`port` there.
     fn dial(&self, port: u16) -> Answer<'_, Self::Stream>;
 
-    /// What a program prints that is run there, beside the node's own.
-    fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, Self::Stream>;
+    /// What comes of a program that is run there, beside the node's own.
+    fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, Ran>;
 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::{StreamAnswer, StreamOpen};
-use tokio::time::timeout;
+use peerlab_link::proto::{Ran, StreamAnswer, StreamOpen};
 
 use super::mux::{Mux, MuxStream, read_message, write_message};
-use crate::probe::{self, Answer, Probe, ProbeError, Reach};
+use crate::probe::{self, Answer, Probe, ProbeError, Reach, bounded};
 use peerlab_core::experiment;
 use peerlab_core::plan::Plan;
 
@@ -67,31 +66,27 @@ impl Reach for NodeReach {
         Box::pin(self.open(StreamOpen::Dial { node, port }))
     }
 
-    fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, MuxStream> {
+    fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, Ran> {
         let (node, command) = (self.node, command.to_vec());
-        Box::pin(self.open(StreamOpen::Run { node, command }))
+        Box::pin(async move {
+            let mut stream = self.open(StreamOpen::Run { node, command }).await?;
+            let ran = read_message(&mut stream).await?;
+            ran.ok_or_else(|| ProbeError::Transport("the program took too long".into()))
+        })
     }
 }
 
 impl NodeReach {
     async fn open(&self, what: StreamOpen) -> Result<MuxStream, ProbeError> {
         let open = async {
-            let mut stream = self.mux.open().await.map_err(|e| broken(&e))?;
-            write_message(&mut stream, &what)
-                .await
-                .map_err(|e| broken(&e))?;
-            match read_message(&mut stream).await.map_err(|e| broken(&e))? {
+            let mut stream = self.mux.open().await?;
+            write_message(&mut stream, &what).await?;
+            match read_message(&mut stream).await? {
                 Some(StreamAnswer::Open) => Ok(stream),
                 Some(StreamAnswer::Refused(reason)) => Err(ProbeError::Transport(reason)),
                 None => Err(ProbeError::Transport("the stream was closed".into())),
             }
         };
-        timeout(OPEN_TIMEOUT, open)
-            .await
-            .unwrap_or(Err(ProbeError::TimedOut(OPEN_TIMEOUT)))
+        bounded(OPEN_TIMEOUT, open).await
     }
-}
-
-fn broken(error: &std::io::Error) -> ProbeError {
-    ProbeError::Transport(error.to_string())
 }

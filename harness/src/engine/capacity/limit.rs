@@ -72,21 +72,20 @@ impl Capacity {
     /// Estimates refuse nothing.
     pub fn admit(&self, nodes: usize) -> Result<()> {
         let too_low = |limit: &&Limit| !limit.estimate && limit.nodes < nodes as u64;
-        let mut refusal: Option<Error> = None;
-        for limit in self.limits.iter().filter(too_low) {
+        let refused = self.limits.iter().filter(too_low).map(|limit| {
             let nodes = words::count(nodes as u64, "node");
             let carried = words::count(limit.nodes, "node");
-            let error = Error::environment(
+            Error::environment(
                 format!("{} cannot carry {nodes} here", self.engine),
                 format!("{}: {}, which carries {carried}", limit.what, limit.now),
                 limit.raise.clone(),
-            );
-            match &mut refusal {
-                Some(first) => first.reports.extend(error.reports),
-                None => refusal = Some(error),
-            }
-        }
-        refusal.map_or(Ok(()), Err)
+            )
+        });
+        let all = refused.reduce(|mut all, next| {
+            all.reports.extend(next.reports);
+            all
+        });
+        all.map_or(Ok(()), Err)
     }
 }
 

@@ -54,21 +54,22 @@ impl Machine {
         let meminfo = read("/proc/meminfo").unwrap_or_default();
         let limits = read("/proc/self/limits").unwrap_or_default();
         let unified_groups = read(&format!("{GROUPS}/cgroup.controllers")).is_some();
-        let groups = Groups {
-            membership: read("/proc/self/cgroup").unwrap_or_default(),
-            read: &read,
-        };
-        let free = kilobytes(&meminfo, "MemAvailable:");
+        let groups = read("/proc/self/cgroup").unwrap_or_default();
+        let left = |controller, most, used| left_in(&groups, &read, controller, most, used);
         Machine {
             cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
-            memory_free: least(free, groups.memory_left()),
+            memory_free: least([
+                kilobytes(&meminfo, "MemAvailable:"),
+                left("", "memory.max", "memory.current"),
+                left("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+            ]),
             memory: kilobytes(&meminfo, "MemTotal:"),
             open_files: hard_limit(&limits, "Max open files"),
             user_processes: hard_limit(&limits, "Max processes"),
             pid_max: number("/proc/sys/kernel/pid_max"),
             threads_max: number("/proc/sys/kernel/threads-max"),
             threads: read("/proc/loadavg").map_or(0, |text| tasks(&text)),
-            group_pids_left: groups.pids_left(),
+            group_pids_left: least(["", "pids"].map(|c| left(c, "pids.max", "pids.current"))),
             namespaces: NODE_NAMESPACES
                 .iter()
                 .filter_map(|kind| {
@@ -86,63 +87,42 @@ impl Machine {
 
     /// Processes and threads that the whole machine can still have.
     pub fn pids_left(&self) -> Option<u64> {
-        let most = least(self.pid_max, self.threads_max)?;
+        let most = least([self.pid_max, self.threads_max])?;
         Some(most.saturating_sub(self.threads))
     }
 }
 
-/// What this process' control groups, and those above them, leave.
-struct Groups<'a, R> {
-    /// As in `/proc/self/cgroup`.
-    membership: String,
-    read: &'a R,
+/// The least that any of this process' control groups and those above them leaves; `groups` is as in
+/// `/proc/self/cgroup`, and `controller` is empty for version 2.
+fn left_in(
+    groups: &str,
+    read: impl Fn(&str) -> Option<String>,
+    controller: &str,
+    most: &str,
+    used: &str,
+) -> Option<u64> {
+    let own = groups.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let mut controllers = controllers.split(',');
+        controllers.any(|c| c == controller).then_some(path)
+    })?;
+    let root: PathBuf = [GROUPS, controller].iter().collect();
+    let number = |folder: &Path, name: &str| {
+        let path = folder.join(name);
+        read(path.to_str()?)?.trim().parse::<u64>().ok()
+    };
+    let left = Path::new(own).ancestors().map(|group| {
+        let folder = root.join(group.strip_prefix("/").unwrap_or(group));
+        let most = number(&folder, most)?;
+        Some(most.saturating_sub(number(&folder, used).unwrap_or(0)))
+    });
+    least(left)
 }
 
-impl<R: Fn(&str) -> Option<String>> Groups<'_, R> {
-    fn memory_left(&self) -> Option<u64> {
-        let unified = self.left("", "memory.max", "memory.current");
-        let old = self.left("memory", "memory.limit_in_bytes", "memory.usage_in_bytes");
-        least(unified, old)
-    }
-
-    fn pids_left(&self) -> Option<u64> {
-        least(
-            self.left("", "pids.max", "pids.current"),
-            self.left("pids", "pids.max", "pids.current"),
-        )
-    }
-
-    /// The least that any group on the way up leaves; `controller` is empty for version 2.
-    fn left(&self, controller: &str, most: &str, used: &str) -> Option<u64> {
-        let own = self.membership.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            let (controllers, path) = rest.split_once(':')?;
-            controllers
-                .split(',')
-                .any(|c| c == controller)
-                .then_some(path)
-        })?;
-        let root: PathBuf = [GROUPS, controller].iter().collect();
-        let number = |folder: &Path, name: &str| {
-            let path = folder.join(name);
-            (self.read)(path.to_str()?)?.trim().parse::<u64>().ok()
-        };
-        Path::new(own)
-            .ancestors()
-            .filter_map(|group| {
-                let folder = root.join(group.strip_prefix("/").unwrap_or(group));
-                let most = number(&folder, most)?;
-                Some(most.saturating_sub(number(&folder, used).unwrap_or(0)))
-            })
-            .min()
-    }
-}
-
-fn least(a: Option<u64>, b: Option<u64>) -> Option<u64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
-    }
+/// The least of those that are known.
+fn least(values: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
+    values.into_iter().flatten().min()
 }
 
 /// The most memory that this process ever had, where the kernel tells.

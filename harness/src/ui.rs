@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 use peerlab_core::error::Error;
 use peerlab_core::report::TerminalStyle;
@@ -27,18 +26,11 @@ pub struct Ui {
     color: bool,
 }
 
-/// What a person asked of the screen.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Settings {
-    /// How much is logged: 0 warnings, 1 what is done, 2 details, 3 everything.
-    pub verbosity: u8,
-    /// No colour, whatever the terminal can do.
-    pub no_color: bool,
-}
-
 impl Ui {
-    /// Sets the screen and the log up. Once a process.
-    pub fn new(settings: Settings) -> Ui {
+    /// Sets the screen and the log up. Once a process. `verbosity` is how much is logged: 0
+    /// warnings, 1 what is done, 2 details, 3 everything; with `no_color` there is none, whatever
+    /// the terminal can do.
+    pub fn new(verbosity: u8, no_color: bool) -> Ui {
         let drawn = io::stderr().is_terminal();
         let target = if drawn {
             ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
@@ -46,25 +38,26 @@ impl Ui {
             ProgressDrawTarget::hidden()
         };
         let asked_not_to = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let color = !settings.no_color && !asked_not_to;
+        let color = !no_color && !asked_not_to;
         let ui = Ui {
             bars: MultiProgress::with_draw_target(target),
             drawn,
             color: color && io::stdout().is_terminal(),
         };
-        let level = match settings.verbosity {
+        let level = match verbosity {
             0 => "warn",
             1 => "warn,peerlab=info",
             2 => "info,peerlab=debug",
             _ => "debug,peerlab=trace",
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+        let bars = ui.bars.clone();
         // A second call, as in tests, keeps the log of the first.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(color && drawn)
-            .with_target(settings.verbosity > 1)
-            .with_writer(LogWriter(ui.bars.clone()))
+            .with_target(verbosity > 1)
+            .with_writer(move || LogWriter(bars.clone()))
             .try_init();
         ui
     }
@@ -101,15 +94,16 @@ impl Ui {
         self.to_stderr(&error.render());
     }
 
-    /// A line that is drawn in place and says what is being done now. Off a terminal it is
-    /// invisible: whoever shows progress then prints notes.
-    pub fn line(&self) -> Line {
-        let bar = self.bars.add(ProgressBar::new_spinner());
+    /// A line that is drawn in place and says what is being done now; gone when dropped. Off a
+    /// terminal it is invisible: whoever shows progress then prints notes.
+    pub fn line(&self) -> ProgressBar {
+        let spinner = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
+        let bar = self.bars.add(spinner);
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(TICK);
-        Line(bar)
+        bar
     }
 
     fn to_stderr(&self, text: &str) {
@@ -132,25 +126,7 @@ fn how_called() -> String {
     }
 }
 
-/// A line that is drawn in place; gone when dropped.
-#[derive(Debug)]
-pub struct Line(ProgressBar);
-
-impl Line {
-    /// Replaces what the line says.
-    pub fn say(&self, text: impl Into<String>) {
-        self.0.set_message(text.into());
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
 /// Puts log lines above what is drawn in place.
-#[derive(Clone, Debug)]
 struct LogWriter(MultiProgress);
 
 impl Write for LogWriter {
@@ -161,13 +137,5 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = LogWriter;
-
-    fn make_writer(&'a self) -> LogWriter {
-        self.clone()
     }
 }

@@ -1,8 +1,8 @@
 //! `peerlab clean`: removes what runs have left that are over.
 
 use std::fmt::Write as _;
+use std::process::ExitCode;
 
-use super::Exit;
 use crate::engine::docker::{connect, remove_dead_runs, remove_images};
 use crate::ui::Ui;
 use peerlab_core::error::Result;
@@ -19,7 +19,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When no engine answers, or something cannot be removed.
-pub async fn clean(args: &Args, ui: &Ui) -> Result<Exit> {
+pub async fn clean(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let docker = connect().await?;
     let removed = remove_dead_runs(&docker).await?;
     let mut text = String::new();
@@ -38,5 +38,5 @@ pub async fn clean(args: &Args, ui: &Ui) -> Result<Exit> {
         }
     }
     ui.result(&text);
-    Ok(Exit::Good)
+    Ok(ExitCode::SUCCESS)
 }

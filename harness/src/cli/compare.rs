@@ -4,8 +4,8 @@
 use crate::disk::judge_run_directory;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use super::Exit;
 use crate::ui::Ui;
 use peerlab_core::check::{self, Judgement};
 use peerlab_core::error::{Error, Explain, Kind, Result};
@@ -28,22 +28,19 @@ pub struct Args {
 ///
 /// # Errors
 /// When a side holds no run, or one cannot be read.
-pub fn compare(args: &Args, ui: &Ui) -> Result<Exit> {
+pub fn compare(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let sides = [side(&args.a)?, side(&args.b)?];
     let comparison = check::compare([&sides[0], &sides[1]]);
     let names = [&args.a, &args.b].map(|path| path.display().to_string());
     ui.result(&report::comparison(&comparison, [&names[0], &names[1]]));
-    let Some(percent) = args.within else {
-        return Ok(Exit::Good);
-    };
-    let apart = comparison.beyond(percent / 100.0);
-    if apart.is_empty() {
-        return Ok(Exit::Good);
+    let mut exit = ExitCode::SUCCESS;
+    if let Some(percent) = args.within {
+        for row in comparison.beyond(percent / 100.0) {
+            ui.note(&format!("further apart than {percent} %: {}", row.what));
+            exit = Kind::Failed.into();
+        }
     }
-    for row in apart {
-        ui.note(&format!("further apart than {percent} %: {}", row.what));
-    }
-    Ok(Exit::Bad(Kind::Failed))
+    Ok(exit)
 }
 
 /// The run in a directory, or all runs in a folder, in the order of their names.

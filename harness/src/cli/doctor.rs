@@ -2,13 +2,12 @@
 //! how to raise it.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use super::Exit;
-use super::place::local_capacity;
-use super::plan_source;
+use super::place;
+use super::plan::PlanSource;
 use super::screen::Screen;
-use crate::engine::capacity::{self, Capacity, Limit, Load};
-use crate::engine::docker::{connect, daemon};
+use crate::engine::capacity::{Capacity, Limit, Load};
 use crate::engine::programs::Programs;
 use crate::ui::Ui;
 use peerlab_core::error::{Error, Kind, Result};
@@ -21,74 +20,47 @@ pub struct Args {
     file: Option<PathBuf>,
 }
 
-/// What is asked about.
-#[derive(Clone, Copy, Debug)]
-struct Question {
-    load: Load,
-    /// Of the experiment, if there is one.
-    nodes: Option<usize>,
-}
-
 /// Tells what each engine can carry. The answer is no (exit code 3) where no engine works, or
 /// none can carry the experiment.
 ///
 /// # Errors
 /// When the experiment is wrong.
-pub async fn doctor(args: &Args, ui: &Ui) -> Result<Exit> {
-    let question = match &args.file {
-        None => Question {
-            load: Load::default(),
-            nodes: None,
-        },
-        Some(file) => {
-            let plan = plan_source::read(file, None)?.plan;
-            Question {
-                load: Load::of(&plan),
-                nodes: Some(plan.nodes.len()),
-            }
-        }
+pub async fn doctor(args: &Args, ui: &Ui) -> Result<ExitCode> {
+    let plan = match &args.file {
+        None => None,
+        Some(file) => Some(PlanSource::read(file, None)?.plan),
     };
+    let load = plan.as_ref().map_or_else(Load::default, Load::of);
+    let nodes = plan.map(|plan| plan.nodes.len());
+    let docker = place::docker(load).await.map(|(_, capacity)| capacity);
     let answers = [
-        answer("local engine", local(question.load, ui).await, question),
-        answer("docker engine", docker(question.load).await, question),
+        answer("local engine", local(load, ui).await, nodes),
+        answer("docker engine", docker, nodes),
     ];
     let texts: Vec<&str> = answers.iter().map(|(text, _)| text.as_str()).collect();
     ui.result(&texts.join("\n"));
     Ok(if answers.iter().any(|(_, fits)| *fits) {
-        Exit::Good
+        ExitCode::SUCCESS
     } else {
-        Exit::Bad(Kind::Environment)
+        Kind::Environment.into()
     })
 }
 
-async fn docker(load: Load) -> Result<Capacity> {
-    let docker = connect().await?;
-    Ok(capacity::docker(&daemon(&docker).await?, load))
-}
-
-#[cfg(target_os = "linux")]
 async fn local(load: Load, ui: &Ui) -> Result<Capacity> {
-    let screen = Screen::new(ui);
-    let programs = Programs::find(&screen).await?;
+    let (_, capacity) = place::local(load)?;
+    let programs = Programs::find(&Screen::new(ui)).await?;
+    #[cfg(target_os = "linux")]
     crate::engine::local::try_out(&programs).await?;
-    Ok(local_capacity(load))
+    Ok(capacity)
 }
 
-#[cfg(not(target_os = "linux"))]
-async fn local(_: Load, _: &Ui) -> Result<Capacity> {
-    Err(Error::environment(
-        "the local engine needs Linux",
-        format!("this machine runs {}", std::env::consts::OS),
-        "use --engine docker",
-    ))
-}
-
-/// What is said of an engine, and whether it can do what is asked.
-fn answer(name: &str, capacity: Result<Capacity>, question: Question) -> (String, bool) {
+/// What is said of an engine, and whether it can do what is asked; `nodes` are the experiment's, if
+/// there is one.
+fn answer(name: &str, capacity: Result<Capacity>, nodes: Option<usize>) -> (String, bool) {
     match capacity {
         Ok(capacity) => {
-            let fits = capacity.admit(question.nodes.unwrap_or(1)).is_ok();
-            (table(name, &capacity, question.nodes), fits)
+            let fits = capacity.admit(nodes.unwrap_or(1)).is_ok();
+            (table(name, &capacity, nodes), fits)
         }
         Err(error) => (
             format!("{name}: cannot be used\n{}", indented(&error)),
@@ -139,37 +111,28 @@ fn headline(capacity: &Capacity, wanted: Option<usize>) -> String {
         words::count(least.nodes, "node"),
         least.what
     );
-    match wanted {
-        None => carries,
-        Some(nodes) if nodes as u64 <= least.nodes => {
-            format!(
-                "{} will fit; it {carries}",
-                words::count(nodes as u64, "node")
-            )
-        }
-        Some(nodes) if capacity.admit(nodes).is_ok() => format!(
-            "{} can be started, but it may not keep up; it {carries}",
-            words::count(nodes as u64, "node")
-        ),
-        Some(nodes) => format!(
-            "{} cannot fit; it {carries}",
-            words::count(nodes as u64, "node")
-        ),
-    }
+    let Some(nodes) = wanted else {
+        return carries;
+    };
+    let fits = if nodes as u64 <= least.nodes {
+        "will fit"
+    } else if capacity.admit(nodes).is_ok() {
+        "can be started, but it may not keep up"
+    } else {
+        "cannot fit"
+    };
+    let nodes = words::count(nodes as u64, "node");
+    format!("{nodes} {fits}; it {carries}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::capacity::Machine;
+    use crate::engine::capacity::{self, Machine};
 
     fn told(machine: &Machine, nodes: Option<usize>) -> (String, bool) {
-        let question = Question {
-            load: Load::default(),
-            nodes,
-        };
-        let capacity = capacity::local(machine, question.load);
-        answer("local engine", Ok(capacity), question)
+        let capacity = capacity::local(machine, Load::default());
+        answer("local engine", Ok(capacity), nodes)
     }
 
     fn machine() -> Machine {
@@ -201,12 +164,8 @@ mod tests {
 
     #[test]
     fn an_engine_that_cannot_be_used_is_told_with_its_reason() {
-        let question = Question {
-            load: Load::default(),
-            nodes: None,
-        };
         let error = Error::environment("no Docker Engine answers", "a test", "start one");
-        let (text, fits) = answer("docker engine", Err(error), question);
+        let (text, fits) = answer("docker engine", Err(error), None);
         assert_eq!(
             text,
             "docker engine: cannot be used\n  Error: no Docker Engine answers\n  Caused by: a test\n  Hint: start one\n"

@@ -1,23 +1,23 @@
 //! `peerlab explore FILE`: judges an experiment under faults that many seeds draw, in virtual
 //! time, and shrinks the first failure to a small experiment that runs anywhere.
 
-use crate::disk::load_topology;
-use peerlab_core::error::hint::{BUG, DISK};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
+use peerlab_link::Nanos;
 use tokio_util::sync::CancellationToken;
 
-use super::Exit;
 use super::interrupt::{self, stop_asked_by};
-use crate::disk::RunDir;
-use crate::ui::{Line, Ui};
-use peerlab_core::error::{Explain, Kind, Result};
+use crate::disk::{self, load_topology};
+use crate::ui::Ui;
+use peerlab_core::error::{Kind, Result};
 use peerlab_core::topology;
 use peerlab_sim::explore::{
-    Audience, Base, FailingSeed, Found, Intensity, Limits, Shrunk, Simulator, Size, Telling, Watch,
-    head, search, shrink, summary, yaml,
+    Audience, Base, FailingSeed, Found, Intensity, Limits, Simulator, Size, Telling, Watch, head,
+    search, shrink, summary, yaml,
 };
 
 /// Seeds that are judged when neither a count nor a time is given.
@@ -31,7 +31,7 @@ const WHOLE_FILE: &str = "failing.yaml";
 const SHRUNK_FILE: &str = "shrunk.yaml";
 
 /// Arguments.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Args {
     /// The experiment: a topology (YAML)
     file: PathBuf,
@@ -39,8 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
     /// Begin no further seed after this time, as 60s or 10m
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    time: Option<Duration>,
+    #[arg(long = "for", value_name = "TIME", value_parser = topology::time)]
+    time: Option<Nanos>,
     /// The first seed; the others follow [default: the file's]
     #[arg(long, value_name = "SEED")]
     first_seed: Option<u64>,
@@ -64,11 +64,6 @@ pub struct Args {
     fault_intensity: f64,
 }
 
-/// A time as in experiment files.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    topology::time(text).map(Duration::from)
-}
-
 fn intensity(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(intensity) if (0.0..=INTENSITY_MAX).contains(&intensity) => Ok(intensity),
@@ -82,7 +77,7 @@ fn intensity(text: &str) -> std::result::Result<f64, String> {
 ///
 /// # Errors
 /// When the input is bad, a plan cannot be judged, or a file cannot be written.
-pub async fn explore(args: Args, ui: &Ui) -> Result<Exit> {
+pub async fn explore(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let topology = load_topology(&args.file)?;
     let first = args.first_seed.unwrap_or(topology.seed);
     let base = Base::new(topology, Intensity(args.fault_intensity))?;
@@ -90,17 +85,16 @@ pub async fn explore(args: Args, ui: &Ui) -> Result<Exit> {
     base.draw(first)?;
     let stop = interrupt::stop_on_signal()?;
     let exploration = Exploration {
-        telling: telling(&args, ui, &base),
-        ui: ui.clone(),
+        telling: telling(args, ui, &base),
+        ui,
         judge: Simulator::new(stop_asked_by(&stop)),
         first,
         base,
         args,
         stop,
     };
-    tokio::task::spawn_blocking(move || exploration.run())
-        .await
-        .or_environment(|| "the exploration broke off".into(), BUG)?
+    // It fills the cores it has; the thread that listens to signals goes on.
+    tokio::task::block_in_place(|| exploration.run())
 }
 
 fn telling(args: &Args, ui: &Ui, base: &Base) -> Telling {
@@ -117,9 +111,9 @@ fn telling(args: &Args, ui: &Ui, base: &Base) -> Telling {
     }
 }
 
-struct Exploration {
-    args: Args,
-    ui: Ui,
+struct Exploration<'a> {
+    args: &'a Args,
+    ui: &'a Ui,
     telling: Telling,
     base: Base,
     first: u64,
@@ -127,8 +121,8 @@ struct Exploration {
     stop: CancellationToken,
 }
 
-impl Exploration {
-    fn run(&self) -> Result<Exit> {
+impl Exploration<'_> {
+    fn run(&self) -> Result<ExitCode> {
         let found = self.search()?;
         self.ui.result(&summary(&self.telling, &found));
         if let Some(failing) = found.failing.first() {
@@ -138,17 +132,17 @@ impl Exploration {
             }
         }
         if self.stop.is_cancelled() {
-            Ok(Exit::Bad(Kind::Interrupted))
+            Ok(Kind::Interrupted.into())
         } else if found.failing.is_empty() {
-            Ok(Exit::Good)
+            Ok(ExitCode::SUCCESS)
         } else {
-            Ok(Exit::Bad(Kind::Failed))
+            Ok(Kind::Failed.into())
         }
     }
 
     fn search(&self) -> Result<Found> {
-        let Args { seeds, time, .. } = self.args;
-        let seeds = seeds.or(time.is_none().then_some(SEEDS_DEFAULT));
+        let time = self.args.time.map(Duration::from);
+        let seeds = self.args.seeds.or(time.is_none().then_some(SEEDS_DEFAULT));
         let began = Instant::now();
         let limits = Limits {
             seeds,
@@ -157,7 +151,7 @@ impl Exploration {
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let jobs = self.args.jobs.map_or_else(cores, NonZeroUsize::get);
         let progress = Progress {
-            ui: &self.ui,
+            ui: self.ui,
             telling: &self.telling,
             line: self.ui.line(),
             began,
@@ -177,14 +171,14 @@ impl Exploration {
     }
 
     /// Writes down what the first failing seed drew, before anything else can go wrong.
-    fn write_whole(&self, failing: &FailingSeed) -> Result<RunDir> {
-        let dir = RunDir::create(
+    fn write_whole(&self, failing: &FailingSeed) -> Result<PathBuf> {
+        let dir = disk::new_run_directory(
             self.args.out.as_deref(),
             &format!("explore-{}", self.base.name()),
         )?;
         let scenario = self.base.draw(failing.seed)?;
-        let file = dir.file(WHOLE_FILE);
-        write(&file, &yaml(&scenario, &head(&self.telling, failing)))?;
+        let file = dir.join(WHOLE_FILE);
+        disk::write(&file, yaml(&scenario, &head(&self.telling, failing)))?;
         self.ui.note(&format!(
             "seed {} written out: {}",
             failing.seed,
@@ -193,51 +187,33 @@ impl Exploration {
         Ok(dir)
     }
 
-    fn shrink(&self, failing: &FailingSeed, dir: &RunDir) -> Result<()> {
+    fn shrink(&self, failing: &FailingSeed, dir: &Path) -> Result<()> {
         let Some(failure) = failing.failures.first() else {
             return Ok(());
         };
         let scenario = self.base.draw(failing.seed)?;
-        let shrunk = {
-            let watch = Shrinking {
-                line: self.ui.line(),
-                seed: failing.seed,
-            };
-            shrink(
-                &scenario,
-                failure,
-                &self.judge,
-                self.args.shrink_runs,
-                &watch,
-            )?
+        let watch = Shrinking {
+            line: self.ui.line(),
+            seed: failing.seed,
         };
-        let file = dir.file(SHRUNK_FILE);
-        let text = self.text(failing.seed, &shrunk);
-        write(&file, &text)?;
-        let told = self
-            .telling
-            .shrunk(failing.seed, &shrunk, &file.display().to_string());
+        let simulations_max = self.args.shrink_runs;
+        let shrunk = shrink(&scenario, failure, &self.judge, simulations_max, &watch)?;
+        drop(watch);
+        let file = dir.join(SHRUNK_FILE);
+        let head = self.telling.head(failing.seed, &shrunk, SHRUNK_FILE);
+        disk::write(&file, yaml(&shrunk.scenario, &head))?;
+        let file = file.display().to_string();
+        let told = self.telling.shrunk(failing.seed, &shrunk, &file);
         self.ui.result(&told);
         Ok(())
     }
-
-    fn text(&self, seed: u64, shrunk: &Shrunk) -> String {
-        yaml(
-            &shrunk.scenario,
-            &self.telling.head(seed, shrunk, SHRUNK_FILE),
-        )
-    }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).or_environment(|| format!("cannot write {}", path.display()), DISK)
 }
 
 /// Shows how far the search is.
 struct Progress<'a> {
     ui: &'a Ui,
     telling: &'a Telling,
-    line: Line,
+    line: ProgressBar,
     began: Instant,
     seeds: Option<u64>,
     time: Option<Duration>,
@@ -254,7 +230,7 @@ impl Progress<'_> {
             None => format!("{} s", elapsed.as_secs()),
         };
         let pace = judged as f64 / elapsed.as_secs_f64().max(0.001);
-        self.line.say(format!(
+        self.line.set_message(format!(
             "exploring  {judged}{of} seeds judged, {failing} failing  {time}, {pace:.1} seeds/s"
         ));
     }
@@ -272,13 +248,13 @@ impl Audience for Progress<'_> {
 
 /// Shows how far shrinking is.
 struct Shrinking {
-    line: Line,
+    line: ProgressBar,
     seed: u64,
 }
 
 impl Watch for Shrinking {
     fn shrunk(&self, simulations: usize, size: Size) {
-        self.line.say(format!(
+        self.line.set_message(format!(
             "shrinking seed {}  {} nodes, {} events  {simulations} simulations",
             self.seed, size.nodes, size.events
         ));

@@ -1,9 +1,9 @@
 //! `peerlab guard RUN`: started by `run`, not by people. See [`crate::engine::docker`].
 
+use std::process::ExitCode;
+
 use crate::engine::docker::{RunId, stand_guard};
 use peerlab_core::error::Result;
-
-use super::Exit;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the engine fails.
-pub async fn guard(args: &Args) -> Result<Exit> {
+pub async fn guard(args: &Args) -> Result<ExitCode> {
     stand_guard(&RunId::from_text(&args.run)).await?;
-    Ok(Exit::Good)
+    Ok(ExitCode::SUCCESS)
 }

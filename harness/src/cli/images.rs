@@ -1,8 +1,9 @@
 //! `peerlab images build`: the programs and images that a run needs, made beforehand.
 
+use std::process::ExitCode;
+
 use clap::Subcommand;
 
-use super::Exit;
 use super::screen::Screen;
 use crate::engine::docker::{Images, connect};
 use crate::engine::programs::Programs;
@@ -26,12 +27,12 @@ enum Command {
 ///
 /// # Errors
 /// When no engine answers, or something cannot be built.
-pub async fn images(args: &Args, ui: &Ui) -> Result<Exit> {
+pub async fn images(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let Command::Build = args.command;
     let docker = connect().await?;
     let screen = Screen::new(ui);
     let programs = Programs::find(&screen).await?;
     let images = Images::ensure(&docker, &programs, &screen).await?;
     ui.result(&format!("{}\n{}\n", images.node, images.fabric));
-    Ok(Exit::Good)
+    Ok(ExitCode::SUCCESS)
 }

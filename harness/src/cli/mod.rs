@@ -1,11 +1,10 @@
-//! The command line: one file a command. A command gives an [`Exit`] or an error; `main` turns
-//! either into the process' exit code.
+//! The command line: one file a command. A command gives the process' exit code, or an error, which
+//! has one of its own.
 
 mod check;
 mod clean;
 mod compare;
 mod doctor;
-mod exit;
 mod explore;
 mod guard;
 mod images;
@@ -13,12 +12,9 @@ mod interrupt;
 mod options;
 mod place;
 mod plan;
-mod plan_source;
 mod replay;
 mod report;
 mod run;
-mod schema;
 mod screen;
 
-pub use exit::Exit;
 pub use options::{Cli, main};

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{
-    Exit, check, clean, compare, doctor, explore, guard, images, plan, replay, report, run, schema,
-};
-use crate::ui::{Settings, Ui};
+use super::{check, clean, compare, doctor, explore, guard, images, plan, replay, report, run};
+use crate::ui::Ui;
 use peerlab_core::error::{Explain, Result};
+use peerlab_core::topology;
 
 /// Runs peer-to-peer ledger networks of real nodes from one file, breaks them on purpose, and
 /// says whether the ledger still converges
@@ -59,33 +58,27 @@ enum Command {
 /// The whole command: reads the arguments, carries them out, shows errors.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ui = Ui::new(Settings {
-        verbosity: cli.verbose,
-        no_color: cli.no_color,
-    });
-    match carry_out(&cli.command, &ui) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            ui.error(&error);
-            error.kind.into()
-        }
-    }
+    let ui = Ui::new(cli.verbose, cli.no_color);
+    carry_out(&cli.command, &ui).unwrap_or_else(|error| {
+        ui.error(&error);
+        error.kind.into()
+    })
 }
 
-fn carry_out(command: &Command, ui: &Ui) -> Result<Exit> {
+fn carry_out(command: &Command, ui: &Ui) -> Result<ExitCode> {
     match command {
         Command::Run(args) => wait_for(run::run(args, ui)),
         Command::Replay(args) => wait_for(replay::replay(args, ui)),
         Command::Report(args) => report::report(args, ui),
         Command::Doctor(args) => wait_for(doctor::doctor(args, ui)),
-        Command::Explore(args) => wait_for(explore::explore(args.clone(), ui)),
+        Command::Explore(args) => wait_for(explore::explore(args, ui)),
         Command::Compare(args) => compare::compare(args, ui),
         Command::Images(args) => wait_for(images::images(args, ui)),
         Command::Clean(args) => wait_for(clean::clean(args, ui)),
         Command::Guard(args) => wait_for(guard::guard(args)),
         Command::Check(args) => check::check(args).map(|text| print(ui, &text)),
         Command::Plan(args) => plan::plan(args).map(|text| print(ui, &text)),
-        Command::Schema => Ok(print(ui, &schema::schema())),
+        Command::Schema => Ok(print(ui, &format!("{:#}\n", topology::schema()))),
         Command::Version => Ok(print(
             ui,
             concat!("peerlab ", env!("CARGO_PKG_VERSION"), "\n"),
@@ -93,13 +86,13 @@ fn carry_out(command: &Command, ui: &Ui) -> Result<Exit> {
     }
 }
 
-fn print(ui: &Ui, text: &str) -> Exit {
+fn print(ui: &Ui, text: &str) -> ExitCode {
     ui.result(text);
-    Exit::Good
+    ExitCode::SUCCESS
 }
 
 /// Runs a command that waits for things.
-fn wait_for(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+fn wait_for(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

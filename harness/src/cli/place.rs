@@ -24,19 +24,13 @@ pub enum EngineChoice {
 
 /// Where the nodes run, decided.
 pub enum Place {
-    /// As programs of their own.
-    Real(RealPlace),
-    /// In virtual time.
-    Sim,
-}
-
-/// What starts programs.
-pub enum RealPlace {
     /// In containers.
     Docker(bollard::Docker),
     /// In namespaces.
     #[cfg(target_os = "linux")]
     Local,
+    /// In virtual time.
+    Sim,
 }
 
 impl Place {
@@ -46,69 +40,67 @@ impl Place {
     /// # Errors
     /// When there is none, or the plan's nodes cannot fit.
     pub async fn find(choice: EngineChoice, plan: &Plan, ui: &Ui) -> Result<Place> {
-        let real = !matches!(choice, EngineChoice::Sim);
-        if real && plan.ledger.filler_bytes > 0 {
+        if choice != EngineChoice::Sim && plan.ledger.filler_bytes > 0 {
             return Err(
                 Error::input("blocks with a filler exist in the simulator only")
                     .because("`ledger.filler` stands for transactions that are nowhere")
                     .hint("take --engine sim, or remove `filler`"),
             );
         }
+        let load = Load::of(plan);
+        let fitting = |found: Result<(Place, Capacity)>| {
+            let (place, capacity) = found?;
+            capacity.admit(plan.nodes.len()).map(|()| place)
+        };
         match choice {
-            EngineChoice::Docker => Place::docker(plan).await,
-            EngineChoice::Local => Place::local(plan),
-            EngineChoice::Sim => Ok(Place::Sim),
-            EngineChoice::Auto => match Place::docker(plan).await {
-                Ok(place) => {
-                    ui.note("Engine: docker (a Docker Engine answers; --engine local needs none)");
-                    Ok(place)
-                }
-                Err(no_docker) => {
-                    let because = reason(&no_docker).to_owned();
-                    match Place::local(plan) {
-                        Ok(place) => {
-                            ui.note(&format!("Engine: local ({because})"));
-                            Ok(place)
-                        }
-                        Err(no_local) => {
-                            ui.note(&format!(
-                                "Engine: sim, nothing real runs ({because}; {})",
-                                reason(&no_local)
-                            ));
-                            Ok(Place::Sim)
-                        }
-                    }
-                }
-            },
+            EngineChoice::Docker => return fitting(docker(load).await),
+            EngineChoice::Local => return fitting(local(load)),
+            EngineChoice::Sim => return Ok(Place::Sim),
+            EngineChoice::Auto => {}
         }
-    }
-
-    async fn docker(plan: &Plan) -> Result<Place> {
-        let docker = connect().await?;
-        let capacity = capacity::docker(&daemon(&docker).await?, Load::of(plan));
-        capacity.admit(plan.nodes.len())?;
-        Ok(Place::Real(RealPlace::Docker(docker)))
-    }
-
-    #[cfg(target_os = "linux")]
-    fn local(plan: &Plan) -> Result<Place> {
-        local_capacity(Load::of(plan)).admit(plan.nodes.len())?;
-        Ok(Place::Real(RealPlace::Local))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn local(_: &Plan) -> Result<Place> {
-        Err(Error::environment(
-            "the local engine needs Linux",
-            format!("this machine runs {}", std::env::consts::OS),
-            "use --engine docker",
-        ))
+        let no_docker = match fitting(docker(load).await) {
+            Ok(place) => {
+                ui.note("Engine: docker (a Docker Engine answers; --engine local needs none)");
+                return Ok(place);
+            }
+            Err(error) => reason(&error).to_owned(),
+        };
+        match fitting(local(load)) {
+            Ok(place) => {
+                ui.note(&format!("Engine: local ({no_docker})"));
+                Ok(place)
+            }
+            Err(no_local) => {
+                ui.note(&format!(
+                    "Engine: sim, nothing real runs ({no_docker}; {})",
+                    reason(&no_local)
+                ));
+                Ok(Place::Sim)
+            }
+        }
     }
 }
 
-/// What this machine can carry by itself.
-pub fn local_capacity(load: Load) -> Capacity {
-    capacity::local(&Machine::read(), load)
+/// A Docker Engine, and what it can carry.
+pub async fn docker(load: Load) -> Result<(Place, Capacity)> {
+    let docker = connect().await?;
+    let capacity = capacity::docker(&daemon(&docker).await?, load);
+    Ok((Place::Docker(docker), capacity))
+}
+
+/// This machine, and what it can carry by itself.
+#[cfg(target_os = "linux")]
+pub fn local(load: Load) -> Result<(Place, Capacity)> {
+    Ok((Place::Local, capacity::local(&Machine::read(), load)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn local(_: Load) -> Result<(Place, Capacity)> {
+    Err(Error::environment(
+        "the local engine needs Linux",
+        format!("this machine runs {}", std::env::consts::OS),
+        "use --engine docker",
+    ))
 }
 
 /// The first line of an error.

@@ -4,7 +4,7 @@
 use crate::disk::{load_plan, load_topology};
 use std::path::{Path, PathBuf};
 
-use peerlab_core::error::{Error, Result};
+use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::plan::{Plan, compile};
 
 /// Arguments.
@@ -25,7 +25,7 @@ pub struct Args {
 /// # Errors
 /// [`peerlab_core::error::Kind::Input`]: the file's mistakes.
 pub fn plan(args: &Args) -> Result<String> {
-    let plan = draw(&args.file, args.seed)?;
+    let plan = PlanSource::read(&args.file, args.seed)?.plan;
     if args.summary {
         Ok(plan.timeline())
     } else {
@@ -33,19 +33,37 @@ pub fn plan(args: &Args) -> Result<String> {
     }
 }
 
-/// What a file stands for: an experiment to draw a plan from, or (`*.json`) a plan drawn before.
-///
-/// # Errors
-/// [`peerlab_core::error::Kind::Input`]: the file's mistakes, or a seed for a plan.
-pub fn draw(file: &Path, seed: Option<u64>) -> Result<Plan> {
-    if file.extension().is_some_and(|ending| ending == "json") {
-        if seed.is_some() {
-            return Err(Error::input("a seed cannot change a plan")
-                .because("everything in it has been drawn already")
-                .hint("give the experiment file instead, or leave out --seed"));
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct PlanSource {
+    /// What is carried out.
+    pub plan: Plan,
+    /// The text of the experiment that it was drawn from, unless the file was a plan.
+    pub topology: Option<String>,
+}
+
+impl PlanSource {
+    /// Reads an experiment and draws a plan from it, or (`*.json`) reads a plan drawn before.
+    ///
+    /// # Errors
+    /// [`peerlab_core::error::Kind::Input`]: the file's mistakes, or a seed for a plan.
+    pub fn read(file: &Path, seed: Option<u64>) -> Result<PlanSource> {
+        if file.extension().is_some_and(|ending| ending == "json") {
+            if seed.is_some() {
+                return Err(Error::input("a seed cannot change a plan")
+                    .because("everything in it has been drawn already")
+                    .hint("give the experiment file instead, or leave out --seed"));
+            }
+            return Ok(PlanSource {
+                plan: load_plan(file)?,
+                topology: None,
+            });
         }
-        return load_plan(file);
+        let topology = load_topology(file)?;
+        let text = std::fs::read_to_string(file);
+        Ok(PlanSource {
+            plan: compile(&topology, seed.unwrap_or(topology.seed))?,
+            topology: Some(text.or_input(|| format!("cannot read {}", file.display()))?),
+        })
     }
-    let topology = load_topology(file)?;
-    compile(&topology, seed.unwrap_or(topology.seed))
 }

@@ -2,9 +2,9 @@
 
 use crate::disk::load_plan;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use super::Exit;
-use super::plan_source::PlanSource;
+use super::plan::PlanSource;
 use super::run::{How, run_plan};
 use crate::ui::Ui;
 use peerlab_core::error::Result;
@@ -23,7 +23,7 @@ pub struct Args {
 ///
 /// # Errors
 /// As `run`.
-pub async fn replay(args: &Args, ui: &Ui) -> Result<Exit> {
+pub async fn replay(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let source = PlanSource {
         plan: load_plan(&args.run.join(files::PLAN))?,
         topology: None,

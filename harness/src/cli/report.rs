@@ -2,10 +2,11 @@
 
 use crate::disk::{judge_run_directory, write_report};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use super::Exit;
 use crate::ui::Ui;
-use peerlab_core::error::Result;
+use peerlab_core::check::Outcome;
+use peerlab_core::error::{Kind, Result};
 use peerlab_core::report::terminal;
 
 /// Arguments.
@@ -25,7 +26,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When there is no such run, its record cannot be read, or a report cannot be written.
-pub fn report(args: &Args, ui: &Ui) -> Result<Exit> {
+pub fn report(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let report = judge_run_directory(&args.run)?;
     if !args.dry_run {
         write_report(&report, &args.run)?;
@@ -36,17 +37,25 @@ pub fn report(args: &Args, ui: &Ui) -> Result<Exit> {
         terminal(&report.judgement, &ui.style(Some(args.run.clone())))
     };
     ui.result(&text);
-    Ok(Exit::of(report.judgement.outcome))
+    Ok(exit_code(report.judgement.outcome))
 }
 
 /// Judges the run that has just ended, writes its reports, and prints the verdict.
 ///
 /// # Errors
 /// As [`report`].
-pub fn judge(run: &Path, ui: &Ui) -> Result<Exit> {
+pub fn judge(run: &Path, ui: &Ui) -> Result<ExitCode> {
     let report = judge_run_directory(run)?;
     write_report(&report, run)?;
     let style = ui.style(Some(run.to_owned()));
     ui.result(&terminal(&report.judgement, &style));
-    Ok(Exit::of(report.judgement.outcome))
+    Ok(exit_code(report.judgement.outcome))
+}
+
+fn exit_code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Passed => ExitCode::SUCCESS,
+        Outcome::Failed => Kind::Failed.into(),
+        Outcome::Inconclusive => Kind::Inconclusive.into(),
+    }
 }

@@ -3,6 +3,7 @@
 
 use peerlab_core::error::hint::DISK;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,16 +11,15 @@ use peerlab_link::Nanos;
 use tokio_util::sync::CancellationToken;
 
 use super::interrupt::stop_asked_by;
-use super::place::{EngineChoice, Place, RealPlace};
-use super::plan_source::{self, PlanSource};
+use super::place::{EngineChoice, Place};
+use super::plan::PlanSource;
 use super::screen::Screen;
-use super::{Exit, interrupt, report};
-use crate::disk::EventLog;
-use crate::disk::RunDir;
+use super::{interrupt, report};
+use crate::disk::{self, EventLog};
 use crate::engine::Engine;
 use crate::engine::capacity::peak_memory_bytes;
 use crate::engine::docker::{DockerEngine, Guard, Images, RunId};
-use crate::engine::drive::{CarriedOut, Drive, Logs};
+use crate::engine::drive::{CarriedOut, Drive, Logs, or_stop};
 #[cfg(target_os = "linux")]
 use crate::engine::local::LocalEngine;
 use crate::engine::programs::Programs;
@@ -33,7 +33,9 @@ use peerlab_core::topology;
 use peerlab_core::words;
 use peerlab_sim::simulator as sim;
 
-/// Folder of the nodes' logs in a run's directory.
+/// The experiment file, in a run's directory.
+const TOPOLOGY: &str = "topology.yaml";
+/// Folder of the nodes' logs there.
 const LOGS: &str = "logs";
 
 /// Arguments.
@@ -91,8 +93,8 @@ impl How {
 ///
 /// # Errors
 /// When the input is bad, the engine fails, or the run is interrupted.
-pub async fn run(args: &Args, ui: &Ui) -> Result<Exit> {
-    let source = plan_source::read(&args.file, args.seed)?;
+pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode> {
+    let source = PlanSource::read(&args.file, args.seed)?;
     run_plan(source, &args.how, ui).await
 }
 
@@ -100,27 +102,27 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<Exit> {
 ///
 /// # Errors
 /// When the engine fails, or the run is interrupted.
-pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
+pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<ExitCode> {
     let plan = Arc::new(how.applied_to(source.plan)?);
     let stop = interrupt::stop_on_signal()?;
     let place = Place::find(how.engine, &plan, ui).await?;
-    let dir = RunDir::create(how.out.as_deref(), &plan.name)?;
-    dir.write_input(source.topology.as_deref(), &plan)?;
+    let dir = disk::new_run_directory(how.out.as_deref(), &plan.name)?;
+    if let Some(text) = source.topology {
+        disk::write(&dir.join(TOPOLOGY), text)?;
+    }
+    disk::write(&dir.join(files::PLAN), plan.to_json())?;
     let recorder = Recorder {
         log: Mutex::new(
-            EventLog::create(&dir.file(files::EVENTS))
+            EventLog::create(&dir.join(files::EVENTS))
                 .or_environment(|| "cannot record the run".into(), DISK)?,
         ),
         screen: Screen::for_plan(ui, &plan),
     };
     let logs = Logs {
-        folder: dir.file(LOGS),
+        folder: dir.join(LOGS),
         all: how.keep_logs,
     };
-    let outcome = match place {
-        Place::Sim => simulate(&plan, &recorder, stop),
-        Place::Real(place) => carry_out(&plan, place, logs, &recorder, stop).await,
-    };
+    let outcome = carry_out(&plan, place, logs, &recorder, stop).await;
     let Recorder { log, screen } = recorder;
     drop(screen);
     let log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -128,25 +130,27 @@ pub async fn run_plan(source: PlanSource, how: &How, ui: &Ui) -> Result<Exit> {
         .finish()
         .or_environment(|| "cannot record the run".into(), DISK);
     match outcome.and(written) {
-        Ok(()) => report::judge(dir.path(), ui),
+        Ok(()) => report::judge(&dir, ui),
         Err(error) => {
-            ui.note(&format!("record: {}", dir.path().display()));
+            ui.note(&format!("record: {}", dir.display()));
             Err(error)
         }
     }
 }
 
-/// Brings everything up, carries the plan out, and removes everything.
+/// Carries the plan out where it is to be: real nodes are brought up, and everything is removed.
 async fn carry_out(
     plan: &Arc<Plan>,
-    place: RealPlace,
+    place: Place,
     logs: Logs,
     recorder: &Recorder,
     stop: CancellationToken,
 ) -> Result<()> {
-    let programs = or_stop(&stop, Programs::find(recorder)).await?;
+    let programs = async || or_stop(&stop, Programs::find(recorder)).await;
     match place {
-        RealPlace::Docker(docker) => {
+        Place::Sim => simulate(plan, recorder, &stop),
+        Place::Docker(docker) => {
+            let programs = programs().await?;
             let images = or_stop(&stop, Images::ensure(&docker, &programs, recorder)).await?;
             let run = RunId::random();
             tracing::info!("run {run}, seed {}", plan.seed);
@@ -156,25 +160,22 @@ async fn carry_out(
             if carried_out.everything_removed {
                 guard.dismiss().await;
             }
-            carried_out.result.map(|_| ())
+            carried_out.result
         }
         #[cfg(target_os = "linux")]
-        RealPlace::Local => {
-            let engine = LocalEngine::prepare(plan.clone(), &programs, recorder).await?;
-            drive(&engine, plan, recorder, logs, stop)
-                .await
-                .result
-                .map(|_| ())
+        Place::Local => {
+            let engine = LocalEngine::prepare(plan.clone(), &programs().await?, recorder).await?;
+            drive(&engine, plan, recorder, logs, stop).await.result
         }
     }
 }
 
 /// Carries the plan out in virtual time, and says what that took. It fills the cores it has: other
 /// threads go on with theirs.
-fn simulate(plan: &Plan, observer: &Recorder, stop: CancellationToken) -> Result<()> {
+fn simulate(plan: &Plan, observer: &Recorder, stop: &CancellationToken) -> Result<()> {
     let options = sim::Options {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
-        stop: stop_asked_by(&stop),
+        stop: stop_asked_by(stop),
     };
     let began = Instant::now();
     let simulated = tokio::task::block_in_place(|| sim::simulate(plan, observer, &options))?;
@@ -210,17 +211,6 @@ async fn drive<E: Engine>(
         stop,
     };
     drive.run().await
-}
-
-/// Waits for preparations that can be given up at any time.
-async fn or_stop<T>(
-    stop: &CancellationToken,
-    preparations: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    tokio::select! {
-        prepared = preparations => prepared,
-        () = stop.cancelled() => Err(peerlab_core::conduct::interrupted()),
-    }
 }
 
 /// Writes events down, and shows them.

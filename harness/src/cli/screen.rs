@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use peerlab_link::{Nanos, NodeId};
 
-use crate::ui::{Line, Ui};
+use crate::ui::Ui;
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::Result;
 use peerlab_core::event::{RunEvent, What};
@@ -19,7 +20,7 @@ const SUMMARY_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Screen {
     ui: Ui,
-    line: Line,
+    line: ProgressBar,
     state: Mutex<State>,
 }
 
@@ -87,7 +88,7 @@ impl Observer for Screen {
                 if !self.ui.draws() && !what.starts_with("Compiling") {
                     self.note(&mut state, what.clone());
                 }
-                self.line.say(what);
+                self.line.set_message(what);
             }
             Stage::BringUp {
                 started,
@@ -97,20 +98,20 @@ impl Observer for Screen {
                 if started == 0 && open == 0 {
                     self.note(&mut state, format!("starting {total} nodes"));
                 }
-                self.line.say(format!(
+                self.line.set_message(format!(
                     "starting nodes: {started} of {total} started, {open} ready"
                 ));
             }
-            Stage::Running => self.line.say("running"),
+            Stage::Running => self.line.set_message("running"),
             Stage::Collecting { done, total } => {
                 self.note(&mut state, "asking the nodes for their state".into());
-                self.line.say(format!(
+                self.line.set_message(format!(
                     "asking the nodes for their state: {done} of {total}"
                 ));
             }
             Stage::Removing => {
                 self.note(&mut state, "removing everything".into());
-                self.line.say("removing everything");
+                self.line.set_message("removing everything");
             }
         }
     }
@@ -122,7 +123,7 @@ impl Observer for Screen {
             self.note(&mut state, text);
         }
         if self.ui.draws() && state.summary_is_due() {
-            self.line.say(state.summary(event.t));
+            self.line.set_message(state.summary(event.t));
         }
         Ok(())
     }
@@ -132,12 +133,10 @@ impl State {
     /// Whether a new summary can be told from the last one: it looks at every node, and events of
     /// large networks come by the million.
     fn summary_is_due(&mut self) -> bool {
-        let now = Instant::now();
-        let due = self
-            .summarised
-            .is_none_or(|last| now.duration_since(last) >= SUMMARY_INTERVAL);
+        let last = self.summarised;
+        let due = last.is_none_or(|last| last.elapsed() >= SUMMARY_INTERVAL);
         if due {
-            self.summarised = Some(now);
+            self.summarised = Some(Instant::now());
         }
         due
     }
@@ -146,18 +145,14 @@ impl State {
     fn take_in(&mut self, event: &RunEvent) -> Option<String> {
         let label = |fault: &u32| self.fault_labels.get(*fault as usize).cloned();
         match &event.what {
-            What::Started(started) if started.bring_up == Nanos::ZERO => {
-                return Some(format!(
-                    "{} nodes start together, in virtual time",
-                    self.nodes
-                ));
-            }
             What::Started(started) => {
-                return Some(format!(
-                    "{} nodes started together, {:.1} s after the first was created",
-                    self.nodes,
-                    started.bring_up.as_secs_f64()
-                ));
+                let nodes = self.nodes;
+                return Some(match started.bring_up.as_secs_f64() {
+                    0.0 => format!("{nodes} nodes start together, in virtual time"),
+                    s => format!(
+                        "{nodes} nodes started together, {s:.1} s after the first was created"
+                    ),
+                });
             }
             What::Phase { name } => {
                 self.phase.clone_from(name);

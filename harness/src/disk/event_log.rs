@@ -152,6 +152,28 @@ impl<R: BufRead> EventReader<R> {
         format!("{:x}", self.digest.clone().finalize())
     }
 
+    /// Reads one event, or the end.
+    fn read_event(&mut self) -> Result<Option<RunEvent>, LogError> {
+        let whole = self.read_line().map_err(|e| {
+            let (path, line) = (self.path.display(), self.line);
+            LogError(format!("cannot read {path} at line {line}: {e}"))
+        })?;
+        if self.buffer.is_empty() && !whole {
+            return Ok(None);
+        }
+        match serde_json::from_slice(&self.buffer) {
+            Ok(event) => Ok(Some(event)),
+            Err(_) if !whole => {
+                self.torn = Some(self.line);
+                Ok(None)
+            }
+            Err(e) => {
+                let (path, line) = (self.path.display(), self.line);
+                Err(LogError(format!("{path}, line {line}: {e}")))
+            }
+        }
+    }
+
     /// Reads one line and says whether it has its end.
     fn read_line(&mut self) -> io::Result<bool> {
         self.buffer.clear();
@@ -180,32 +202,9 @@ impl<R: BufRead> Iterator for EventReader<R> {
         if self.ended {
             return None;
         }
-        let whole = match self.read_line() {
-            Ok(whole) => whole,
-            Err(e) => {
-                self.ended = true;
-                let (path, line) = (self.path.display(), self.line);
-                let error = format!("cannot read {path} at line {line}: {e}");
-                return Some(Err(LogError(error)));
-            }
-        };
-        if self.buffer.is_empty() && !whole {
-            self.ended = true;
-            return None;
-        }
-        match serde_json::from_slice(&self.buffer) {
-            Ok(event) => Some(Ok(event)),
-            Err(_) if !whole => {
-                self.ended = true;
-                self.torn = Some(self.line);
-                None
-            }
-            Err(e) => {
-                self.ended = true;
-                let (path, line) = (self.path.display(), self.line);
-                Some(Err(LogError(format!("{path}, line {line}: {e}"))))
-            }
-        }
+        let next = self.read_event().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
     }
 }
 

@@ -8,5 +8,5 @@ mod run_report;
 
 pub use event_log::{EventLog, EventReader, LogError};
 pub use input::{load_plan, load_topology};
-pub use run_dir::RunDir;
+pub use run_dir::{new_run_directory, write};
 pub use run_report::{judge_run_directory, write_report};

@@ -1,6 +1,5 @@
 //! A run's report, made again from its directory, and written as files into it.
 
-use peerlab_core::error::hint::DISK;
 use std::path::Path;
 
 use peerlab_core::error::{Error, Explain, Result};
@@ -8,7 +7,7 @@ use peerlab_core::event::{FORMAT, RunEvent, What};
 use peerlab_core::report::{Report, files, html, junit};
 use peerlab_sim::simulator;
 
-use super::{EventReader, load_plan};
+use super::{EventReader, load_plan, write};
 
 /// Judges a run from its directory. A run that was killed is judged as far as it came.
 ///
@@ -19,32 +18,25 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
     let path = dir.join(files::EVENTS);
     let what = || format!("cannot judge the run in {}", dir.display());
     let mut reader = EventReader::open(&path).or_input(what)?;
-    let mut failed = None;
-    let mut newer = None;
+    let mut failed: Option<Error> = None;
     let events = std::iter::from_fn(|| match reader.next()? {
         Ok(RunEvent {
             what: What::Started(started),
             ..
         }) if started.format > FORMAT => {
-            newer = Some(started.format);
+            let newer = format!(
+                "its record has format {}, and this Peerlab reads up to {FORMAT}",
+                started.format
+            );
+            let hint = "use the Peerlab that made the run, or a later one";
+            failed = Some(Error::input(what()).because(newer).hint(hint));
             None
         }
-        Ok(event) => Some(event),
-        Err(e) => {
-            failed = Some(e);
-            None
-        }
+        other => other.or_input(what).map_err(|e| failed = Some(e)).ok(),
     });
     let mut report = Report::of(&plan, events);
-    if let Some(format) = newer {
-        return Err(Error::input(what())
-            .because(format!(
-                "its record has format {format}, and this Peerlab reads up to {FORMAT}"
-            ))
-            .hint("use the Peerlab that made the run, or a later one"));
-    }
-    if let Some(e) = failed {
-        return Err(e).or_input(what);
+    if let Some(error) = failed {
+        return Err(error);
     }
     let run = &mut report.judgement.run;
     run.trace = (run.engine == simulator::NAME).then(|| reader.sha256());
@@ -62,14 +54,9 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
 /// # Errors
 /// As an environment error, when a file cannot be written.
 pub fn write_report(report: &Report, dir: &Path) -> Result<()> {
-    let write = |name: &str, text: String| {
-        let path = dir.join(name);
-        std::fs::write(&path, text)
-            .or_environment(|| format!("cannot write {}", path.display()), DISK)
-    };
-    write(files::REPORT_JSON, report.to_json()?)?;
-    write(files::JUNIT_XML, junit::xml(&report.judgement)?)?;
-    write(files::REPORT_HTML, html::page(&report.judgement))
+    write(&dir.join(files::REPORT_JSON), report.to_json()?)?;
+    write(&dir.join(files::JUNIT_XML), junit::xml(&report.judgement)?)?;
+    write(&dir.join(files::REPORT_HTML), html::page(&report.judgement))
 }
 
 #[cfg(test)]
@@ -80,6 +67,7 @@ mod tests {
     use peerlab_core::check::Outcome;
     use peerlab_core::conduct::{Observer, Stage, Stop};
     use peerlab_core::error::Kind;
+    use peerlab_core::error::hint::DISK;
     use peerlab_core::plan::compile;
     use peerlab_core::topology;
     use peerlab_sim::simulator::{Options, simulate};

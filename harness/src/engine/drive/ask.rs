@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerlab_link::NodeId;
-use tokio::time::timeout;
 
 use super::dial::Dialer;
-use crate::probe::{Ledger, Probe, ProbeError};
+use crate::probe::{Ledger, Probe, ProbeError, bounded};
 use peerlab_core::conduct::{BlockFacts, KnownBlocks, Observation};
 use peerlab_core::event::What;
 use peerlab_core::ledger::Payment;
@@ -103,13 +102,4 @@ pub async fn account(dialer: Dialer, node: NodeId, ledger: bool) -> Vec<Observat
 
 fn ledger_of(probe: &mut dyn Probe) -> Result<&mut dyn Ledger, ProbeError> {
     probe.ledger().ok_or(ProbeError::Unable("work on a ledger"))
-}
-
-async fn bounded<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, ProbeError>>,
-) -> Result<T, ProbeError> {
-    timeout(limit, work)
-        .await
-        .unwrap_or(Err(ProbeError::TimedOut(limit)))
 }

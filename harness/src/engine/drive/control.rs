@@ -3,12 +3,11 @@
 use std::io;
 
 use peerlab_link::proto::{FromFabric, ToFabric};
+use tokio::io::WriteHalf;
 use tokio::sync::mpsc;
 
-use super::mux::{Mux, read_message, write_message};
+use super::mux::{Mux, MuxStream, read_message, write_message};
 
-/// Orders that may wait to be written.
-const ORDERS_MAX: usize = 64;
 /// Messages of the fabric that may wait to be read: more than one for each of a thousand nodes,
 /// as when all gates open.
 const TOLD_MAX: usize = 4096;
@@ -16,7 +15,7 @@ const TOLD_MAX: usize = 4096;
 /// The harness' end of the control stream.
 #[derive(Debug)]
 pub struct Control {
-    orders: mpsc::Sender<ToFabric>,
+    orders: WriteHalf<MuxStream>,
     told: mpsc::Receiver<FromFabric>,
 }
 
@@ -26,17 +25,8 @@ impl Control {
     /// # Errors
     /// When the connection has ended.
     pub async fn open(mux: &Mux) -> io::Result<Control> {
-        let (mut read, mut write) = tokio::io::split(mux.open().await?);
-        let (orders, mut to_write) = mpsc::channel::<ToFabric>(ORDERS_MAX);
+        let (mut read, orders) = tokio::io::split(mux.open().await?);
         let (tell, told) = mpsc::channel(TOLD_MAX);
-        tokio::spawn(async move {
-            while let Some(order) = to_write.recv().await {
-                if let Err(error) = write_message(&mut write, &order).await {
-                    tracing::debug!("control stream: {error}");
-                    break;
-                }
-            }
-        });
         tokio::spawn(async move {
             loop {
                 match read_message(&mut read).await {
@@ -57,8 +47,10 @@ impl Control {
     }
 
     /// Sends an order. Orders to a fabric that has ended are lost: `told` says that it has.
-    pub async fn order(&self, order: ToFabric) {
-        let _ = self.orders.send(order).await;
+    pub async fn order(&mut self, order: ToFabric) {
+        if let Err(error) = write_message(&mut self.orders, &order).await {
+            tracing::debug!("control stream: {error}");
+        }
     }
 
     /// The next message of the fabric; `None` when it has ended.
@@ -85,7 +77,7 @@ mod tests {
         let mux = Mux::start(Box::new(harness));
         let config = yamux::Config::default();
         let mut connection = yamux::Connection::new(fabric.compat(), config, yamux::Mode::Server);
-        let control = Control::open(&mux).await.unwrap();
+        let mut control = Control::open(&mux).await.unwrap();
         control.order(ToFabric::Count).await;
         let opened = poll_fn(|cx| connection.poll_next_inbound(cx)).await;
         let mut stream = opened.unwrap().unwrap();

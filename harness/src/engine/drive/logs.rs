@@ -4,6 +4,7 @@ use peerlab_core::error::hint::DISK;
 use peerlab_link::NodeId;
 
 use super::run::Drive;
+use crate::disk;
 use crate::engine::Engine;
 use peerlab_core::error::{Explain, Result};
 
@@ -36,8 +37,7 @@ impl<E: Engine> Drive<'_, E> {
             for (node, log) in futures::future::join_all(fetched).await {
                 let path = folder.join(format!("{}.log", self.plan.nodes[node.index()].name));
                 match log {
-                    Ok(log) => std::fs::write(&path, log)
-                        .or_environment(|| format!("cannot write {}", path.display()), DISK)?,
+                    Ok(log) => disk::write(&path, log)?,
                     Err(error) => tracing::warn!("no log of node {node}: {error}"),
                 }
             }

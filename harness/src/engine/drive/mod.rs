@@ -12,10 +12,10 @@ mod control;
 mod dial;
 mod logs;
 mod mux;
-mod report;
 mod run;
 mod sample;
 mod start;
 mod watch;
 
-pub use run::{CarriedOut, Drive, Logs, Outcome};
+pub use run::{CarriedOut, Drive, Logs};
+pub use start::or_stop;

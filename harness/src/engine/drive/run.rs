@@ -15,8 +15,7 @@ use super::clock::RunClock;
 use super::control::Control;
 use super::dial::Dialer;
 use super::mux::Mux;
-use super::report::Report;
-use super::watch::Followed;
+use super::watch::{Followed, Report};
 use super::{ask, sample, start, watch as watcher};
 use crate::engine::Engine;
 use peerlab_core::conduct::{Conductor, Input, Observation, Order, Setup, Venue};
@@ -63,17 +62,10 @@ pub struct Logs {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct CarriedOut {
-    /// How it went, or why it failed ([`Kind::Interrupted`] when it was stopped).
-    pub result: Result<Outcome>,
+    /// Why it failed ([`Kind::Interrupted`] when it was stopped).
+    pub result: Result<()>,
     /// Whether nothing of it is left.
     pub everything_removed: bool,
-}
-
-/// How a run went, as far as the engine is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Nodes that ended without having been asked to.
-    pub abnormal: usize,
 }
 
 impl<E: Engine> Drive<'_, E> {
@@ -91,12 +83,12 @@ impl<E: Engine> Drive<'_, E> {
         }
         CarriedOut {
             everything_removed: removed.is_ok(),
-            result: result.and_then(|outcome| removed.map(|()| outcome)),
+            result: result.and(removed),
         }
     }
 
     /// `open` is given the connection to the fabric as soon as there is one.
-    async fn carry_out(&self, open: &mut Option<Mux>) -> Result<Outcome> {
+    async fn carry_out(&self, open: &mut Option<Mux>) -> Result<()> {
         let premined = Arc::new(Premined::mine(self.plan.ledger.outputs));
         let network =
             start::start(self.engine, self.plan, &premined, self.observer, &self.stop).await?;
@@ -107,9 +99,6 @@ impl<E: Engine> Drive<'_, E> {
         run.conductor.finish(run.clock.now(), interrupted);
         run.write()?;
         let abnormal = run.conductor.abnormal();
-        let outcome = Outcome {
-            abnormal: abnormal.len(),
-        };
         // Its tasks would ask nodes on.
         drop(run);
         let logs = if interrupted {
@@ -117,7 +106,7 @@ impl<E: Engine> Drive<'_, E> {
         } else {
             self.save_logs(abnormal).await
         };
-        result.and(logs).map(|()| outcome)
+        result.and(logs)
     }
 }
 

@@ -14,7 +14,7 @@ use super::clock::RunClock;
 use super::control::Control;
 use super::mux::Mux;
 use crate::engine::Engine;
-use peerlab_core::conduct::{Observer, Stage};
+use peerlab_core::conduct::{Observer, Stage, interrupted};
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::ledger::Premined;
 use peerlab_core::plan::Plan;
@@ -183,7 +183,7 @@ async fn open_gates<E: Engine>(
             (node, reason) = engine.gate_ended() => {
                 return Err(gate_lost(engine, plan, node, &reason).await);
             }
-            () = stop.cancelled() => return Err(peerlab_core::conduct::interrupted()),
+            () = stop.cancelled() => return Err(interrupted()),
             () = sleep_until(progress.0 + STALL_TIMEOUT) => {
                 if started.load(Ordering::Relaxed) + open.len() == progress.1 {
                     return Err(stalled(plan, &open));
@@ -262,19 +262,23 @@ fn stalled(plan: &Plan, open: &BTreeSet<NodeId>) -> Error {
 }
 
 async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    match timeout(FABRIC_TIMEOUT, work).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::environment(
+    timeout(FABRIC_TIMEOUT, work).await.unwrap_or_else(|_| {
+        Err(Error::environment(
             format!("the fabric did not {what}"),
             format!("nothing came of it within {} s", FABRIC_TIMEOUT.as_secs()),
             hint::FABRIC,
-        )),
-    }
+        ))
+    })
 }
 
-async fn or_stop<T>(stop: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        result = work => result,
-        () = stop.cancelled() => Err(peerlab_core::conduct::interrupted()),
-    }
+/// Waits for preparations that can be given up at any time.
+///
+/// # Errors
+/// As they, or that the run was interrupted.
+pub async fn or_stop<T>(
+    stop: &CancellationToken,
+    preparations: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let prepared = stop.run_until_cancelled(preparations).await;
+    prepared.unwrap_or_else(|| Err(interrupted()))
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use peerlab_link::NodeId;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::dial::Dialer;
-use super::report::Report;
-use crate::probe::{ProbeError, Said};
+use crate::probe::{ProbeError, Said, bounded};
 use peerlab_core::conduct::Observation;
 
 /// Pause before the second try to reach a probe; doubled with each further try.
@@ -25,6 +24,25 @@ const WAIT: Duration = Duration::from_secs(30);
 /// The incarnation that a watcher is to follow, as in [`peerlab_core::conduct::Order::Follow`];
 /// `None` while the node is down or frozen, and is to be left alone.
 pub type Followed = Option<u32>;
+
+/// What a task saw, for the one that owns the run.
+#[derive(Debug)]
+pub struct Report {
+    /// When it was known.
+    pub at: Instant,
+    /// What.
+    pub observation: Observation,
+}
+
+impl Report {
+    /// Known now.
+    pub fn now(observation: Observation) -> Report {
+        Report {
+            at: Instant::now(),
+            observation,
+        }
+    }
+}
 
 /// Follows one node until the run ends.
 pub async fn watch(
@@ -55,13 +73,20 @@ pub async fn watch(
 /// Follows one incarnation of a node. Ends only when nobody listens any more.
 async fn follow(node: NodeId, incarnation: u32, dialer: &Dialer, reports: &mpsc::Sender<Report>) {
     let mut known = None;
+    let mut failed = None;
     let mut pause = RETRY_MIN;
     loop {
         let Err(error) = session(node, incarnation, dialer, reports, &mut known, &mut pause).await
         else {
             return;
         };
-        tracing::trace!("node {node}: {error}");
+        // A node that is starting takes no connection, over and over; what else there is is said once.
+        if matches!(error, ProbeError::Transport(_)) || failed.as_ref() == Some(&error) {
+            tracing::trace!("node {node}: {error}");
+        } else {
+            tracing::info!("node {node} gives no answer: {error}");
+            failed = Some(error);
+        }
         sleep(pause).await;
         pause = (pause * 2).min(RETRY_MAX);
     }
@@ -77,7 +102,7 @@ async fn session(
     pause: &mut Duration,
 ) -> Result<(), ProbeError> {
     let mut probe = dialer.probe(node).await?;
-    let mut said = answer(ANSWER_TIMEOUT, probe.said()).await?;
+    let mut said = bounded(ANSWER_TIMEOUT, probe.said()).await?;
     let up = Observation::Up { node, incarnation };
     if reports.send(Report::now(up)).await.is_err() {
         return Ok(());
@@ -92,7 +117,7 @@ async fn session(
                 return Ok(());
             }
         }
-        said = answer(WAIT + ANSWER_TIMEOUT, probe.said_after(&said, WAIT)).await?;
+        said = bounded(WAIT + ANSWER_TIMEOUT, probe.said_after(&said, WAIT)).await?;
     }
 }
 
@@ -109,14 +134,4 @@ fn observed(node: NodeId, incarnation: u32, said: Said) -> Observation {
             value,
         },
     }
-}
-
-/// Bounds a call in time.
-async fn answer<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, ProbeError>>,
-) -> Result<T, ProbeError> {
-    timeout(limit, call)
-        .await
-        .unwrap_or(Err(ProbeError::TimedOut(limit)))
 }

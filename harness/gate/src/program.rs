@@ -195,15 +195,15 @@ fn outcome(command: &mut Command, file: &Path) -> Ran {
     }
 }
 
-/// Passes on what came of a program; the log gets its errors in any case.
+/// Passes on what came of a program; its errors go to the node's log as well.
 fn tell(mut ran: Ran) -> io::Result<()> {
-    // The log may be gone.
-    let _ = io::stderr().write_all(&ran.errors);
     ran.output.truncate(RAN_BYTES_MAX);
     ran.errors.truncate(RAN_BYTES_MAX);
     let mut out = io::stdout();
     out.write_all(&frame(&ran))?;
-    out.flush()
+    out.flush()?;
+    // Last: whoever reads the log may be slow.
+    io::stderr().write_all(&ran.errors)
 }
 
 fn not_started(file: &Path, error: &io::Error) -> StartError {

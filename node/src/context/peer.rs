@@ -64,10 +64,9 @@ pub(crate) enum Handshake {
     Ready,
 }
 
-/// A connection. What most inputs need stands together at its beginning, in this order: where there
-/// are many nodes, fetching it from memory is what an input costs.
+/// A connection. Where there are many nodes, fetching it from memory is what an input costs.
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
+#[repr(align(64))]
 pub struct Peer {
     /// Its name.
     pub id: PeerId,

@@ -2,38 +2,36 @@
 //! input comes to another one than the last, and waits for memory longer than it computes; a driver
 //! that knows its next inputs has these places fetched beforehand. Nothing else depends on it.
 
-use std::mem::offset_of;
 use std::sync::Arc;
 
 use super::core::Machine;
-use crate::context::{Context, LINE_BYTES, Peer, lines, lines_of};
+use crate::context::{lines, lines_of};
 use crate::io::{PeerId, Time};
 use crate::wire::Message;
 
-/// Of the machine, what any input needs: up to the ledger of its context.
-const MACHINE_BYTES: usize = offset_of!(Machine, ctx) + offset_of!(Context, mempool);
-/// What comes next is needed where transactions are: up to the key of `randomness`.
-const RELAY_BYTES: usize = offset_of!(Machine, ctx) + offset_of!(Context, randomness) + KEY_BYTES;
-/// That key.
-const KEY_BYTES: usize = 32;
-/// Of a connection, what a message needs: up to what stands before its pings.
-const PEER_BYTES: usize = offset_of!(Peer, ping);
 /// Of a list of transactions, as much as is mostly there.
 const LIST_LINES: usize = 6;
 
 impl Machine {
     /// Calls `fetch` for what any input needs of the machine itself.
     pub fn prefetch(&self, fetch: impl Fn(*const u8)) {
-        let deadlines = [self.sync.first_line(), self.peers.first_line()];
-        let relay = self.relay.first_lines().into_iter().chain(deadlines);
-        lines(self, MACHINE_BYTES).chain(relay).for_each(fetch);
+        let ctx = lines(&self.ctx.outputs)
+            .chain(lines(&self.ctx.peers))
+            .chain(lines(&self.ctx.chain));
+        let own = [
+            std::ptr::from_ref(&self.timer_at).cast(),
+            self.sync.first_line(),
+        ];
+        let deadlines = own.into_iter().chain(self.peers.first_lines());
+        ctx.chain(deadlines)
+            .chain(self.relay.first_lines())
+            .for_each(fetch);
     }
 
     /// For what the machine needs of itself where transactions are.
     pub fn prefetch_relay(&self, fetch: impl Fn(*const u8)) {
-        let both = lines(self, RELAY_BYTES);
-        let ctx = both.skip(MACHINE_BYTES.div_ceil(LINE_BYTES));
-        ctx.chain(self.relay.lines()).for_each(fetch);
+        let ctx = lines(&self.ctx.mempool).chain([self.ctx.randomness.line()]);
+        ctx.chain(lines(&self.relay)).for_each(fetch);
     }
 
     /// For its table of connections. Reads what [`Machine::prefetch`] has had fetched.
@@ -44,14 +42,14 @@ impl Machine {
     /// For one connection. Reads what [`Machine::prefetch_peers`] has had fetched.
     pub fn prefetch_peer(&self, id: PeerId, fetch: impl Fn(*const u8)) {
         if let Some(peer) = self.ctx.peers.get(&id) {
-            lines(peer, PEER_BYTES).for_each(fetch);
+            lines(peer).for_each(fetch);
         }
     }
 
     /// For the connections that may need something at a time.
     pub fn prefetch_timer(&self, at: Time, fetch: impl Fn(*const u8)) {
         let due = self.ctx.peers.due(at);
-        due.for_each(|peer| lines(peer, size_of::<Peer>()).for_each(&fetch));
+        due.for_each(|peer| lines(peer).for_each(&fetch));
     }
 
     /// Whose turn comes by then to have transactions announced to it.
@@ -79,19 +77,6 @@ impl Machine {
                 .for_each(fetch);
         }
     }
-
-    /// For all connections, if this message brings a block that will be announced to them.
-    pub fn prefetch_block(&self, message: &Message, fetch: impl Fn(*const u8)) {
-        let hash = match message {
-            Message::CmpctBlock(compact) => compact.hash(),
-            Message::Block(block) => self.ctx.chain.hash_of(&block.header),
-            _ => return,
-        };
-        if self.ctx.chain.tip_hash() != hash {
-            let peers = self.ctx.peers.values();
-            peers.for_each(|peer| lines(peer, PEER_BYTES).for_each(&fetch));
-        }
-    }
 }
 
 impl Message {
@@ -101,7 +86,7 @@ impl Message {
         match self {
             Message::Headers(headers) => {
                 if let Some(header) = headers.first() {
-                    lines(header, size_of_val(header)).for_each(fetch);
+                    lines(header).for_each(fetch);
                 }
             }
             Message::CmpctBlock(compact) => fetch(Arc::as_ptr(compact).cast()),

@@ -14,6 +14,11 @@ use super::node::{Slot, end_of as end_of_peer, peer_of};
 use super::packet::{Body, EndId, Load, Packet};
 use super::shard::{Shard, SimEvent};
 
+// What each gains is said at its function: by how much the CPU time of a run grows without it, as
+// medians of four to nine alternating runs on two virtual CPUs, of 10,000 nodes that spread blocks
+// and of 3,000 with three transactions a second. All together: 60 to 70 %. What gained less than
+// 3 % is not here.
+
 /// How many events ahead each stage works: memory takes about a tenth of a microsecond, some
 /// of these places must wait for one another, and a processor waits for a dozen or two at once.
 const PACKET_AHEAD: usize = 14;
@@ -21,9 +26,6 @@ const NODE_AHEAD: usize = 10;
 const ENDS_AHEAD: usize = 7;
 const PEERS_AHEAD: usize = 4;
 const PEER_AHEAD: usize = 2;
-
-/// How many boxes for packets are fetched ahead.
-const SPARE_AHEAD: usize = 6;
 
 /// A wake-up that is this near in the queue is no further ahead in time.
 const WAKE_AHEAD: Duration = Duration::from_millis(4);
@@ -55,7 +57,7 @@ fn fetch_all<T>(value: &T) {
 }
 
 impl Shard {
-    /// To be called before each event is handled.
+    /// To be called before each event is handled. The packet itself gains 11 %.
     pub(super) fn prefetch(&self) {
         if let Some(packet) = self.queue.ahead(PACKET_AHEAD).and_then(SimEvent::packet) {
             fetch_all(packet);
@@ -74,14 +76,7 @@ impl Shard {
         }
     }
 
-    /// To be called when a spare box for a packet was taken.
-    pub(super) fn prefetch_spare(&self) {
-        let place = self.spare_packets.len().checked_sub(SPARE_AHEAD);
-        if let Some(packet) = place.and_then(|place| self.spare_packets.get(place)) {
-            fetch_all(&**packet);
-        }
-    }
-
+    /// The node gains 12 %, its access queues 4 %, the counters and the other end 3 % together.
     fn prefetch_node(&self, event: &SimEvent) {
         let node = event.node();
         fetch_all(self.node_ref(node));
@@ -103,6 +98,8 @@ impl Shard {
         self.counters.prefetch(other, fetch);
     }
 
+    /// The machine gains 12 %, the slots of its ends 8 %, the message's list 3 %; what is needed of
+    /// the relay, of turns, of who knows what and of what is due, in all stages, gains 10 % together.
     fn prefetch_ends(&self, event: &SimEvent) {
         let node = self.node_ref(event.node());
         if let Some(machine) = node.machine.as_deref() {
@@ -132,6 +129,7 @@ impl Shard {
         }
     }
 
+    /// All ends of a node that is about to write gain 4 %, its table of connections 6 %, one end 8 %.
     fn prefetch_peers(&self, event: &SimEvent) {
         let node = self.node_ref(event.node());
         match event {
@@ -158,6 +156,7 @@ impl Shard {
         }
     }
 
+    /// What is asked of all others that a node writes to gains 7 %, one connection 14 %.
     fn prefetch_peer(&self, event: &SimEvent) {
         let node = self.node_ref(event.node());
         if let SimEvent::Done { .. } = event {
@@ -182,9 +181,6 @@ impl Shard {
                     fetch_all(end);
                 }
             }
-        }
-        if let Some(message) = event.packet().and_then(first_message) {
-            machine.prefetch_block(message, fetch);
         }
     }
 }

@@ -336,7 +336,6 @@ impl Shard {
             return Box::new(packet);
         };
         // When a block spreads, more is sent than comes, and those deep down are far by now.
-        self.prefetch_spare();
         *spare = packet;
         spare
     }

@@ -14,7 +14,9 @@ use crate::io::{Event, Output, PeerId, Time};
 use crate::mempool::Mempool;
 use crate::wire::{Message, NamedTransaction};
 
-/// What the sub-protocols of one node share.
+/// What the sub-protocols of one node share. What most inputs need stands at the beginning, up to
+/// `mempool`, then what is needed where transactions are, up to `config`.
+#[repr(C)]
 pub(crate) struct Context {
     /// The time of the input that is being handled.
     pub(crate) now: Time,

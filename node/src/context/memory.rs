@@ -8,9 +8,9 @@ pub(crate) fn lines_of<T>(list: &[T]) -> impl Iterator<Item = *const u8> + use<T
     steps(list.as_ptr().cast(), size_of_val(list))
 }
 
-/// All lines of a value.
-pub(crate) fn lines<T>(value: &T) -> impl Iterator<Item = *const u8> + use<T> {
-    lines_of(std::slice::from_ref(value))
+/// The lines of a value's first bytes.
+pub(crate) fn lines<T>(value: &T, bytes: usize) -> impl Iterator<Item = *const u8> + use<T> {
+    steps(std::ptr::from_ref(value).cast(), bytes)
 }
 
 fn steps(first: *const u8, bytes: usize) -> impl Iterator<Item = *const u8> {

@@ -23,7 +23,7 @@ mod traffic;
 pub(crate) use self::core::Context;
 pub use config::{Config, Timing};
 pub(crate) use fact::Fact;
-pub(crate) use memory::{lines, lines_of};
+pub(crate) use memory::{LINE_BYTES, lines, lines_of};
 pub(crate) use peer::Handshake;
 pub use peer::{ConnectionKind, Peer};
 pub use peer_gossip::PeerGossip;

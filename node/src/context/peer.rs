@@ -64,9 +64,10 @@ pub(crate) enum Handshake {
     Ready,
 }
 
-/// A connection. Where there are many nodes, fetching it from memory is what an input costs.
+/// A connection. What most inputs need stands together at its beginning, in this order: where there
+/// are many nodes, fetching it from memory is what an input costs.
 #[derive(Clone, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Peer {
     /// Its name.
     pub id: PeerId,

@@ -8,18 +8,14 @@ use rand_core::{RngCore, SeedableRng};
 
 /// Draws.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Randomness {
-    /// Key of [`Randomness::short_id`].
+    /// Key of [`Randomness::short_id`]. It stands first, being needed oftener.
     key: [u64; 4],
     generator: ChaCha8Rng,
 }
 
 impl Randomness {
-    /// Where the key stands in memory.
-    pub(crate) fn line(&self) -> *const u8 {
-        std::ptr::from_ref(&self.key).cast()
-    }
-
     pub(crate) fn new(seed: u64) -> Randomness {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let key = std::array::from_fn(|_| generator.next_u64());

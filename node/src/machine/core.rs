@@ -21,10 +21,12 @@ const ROUNDS_MAX: usize = 8;
 /// If something is still due after that, the timer goes off after this.
 const RESUME_AFTER: Duration = Duration::from_millis(1);
 
-/// A node without sockets and clock. See [`crate::io`] for how it is driven.
+/// A node without sockets and clock. See [`crate::io`] for how it is driven. What most inputs need
+/// stands at the beginning of each part (see `machine/prefetch.rs`).
+#[repr(C)]
 pub struct Machine {
     /// The time for which the driver was last asked to wake the machine.
-    pub(super) timer_at: Time,
+    timer_at: Time,
     /// No connection needs anything before; see [`super::deadlines`].
     pub(super) peers_due: Time,
     pub(super) ctx: Context,

@@ -2,36 +2,38 @@
 //! input comes to another one than the last, and waits for memory longer than it computes; a driver
 //! that knows its next inputs has these places fetched beforehand. Nothing else depends on it.
 
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use super::core::Machine;
-use crate::context::{lines, lines_of};
+use crate::context::{Context, LINE_BYTES, Peer, lines, lines_of};
 use crate::io::{PeerId, Time};
 use crate::wire::Message;
 
+/// Of the machine, what any input needs: up to the ledger of its context.
+const MACHINE_BYTES: usize = offset_of!(Machine, ctx) + offset_of!(Context, mempool);
+/// What comes next is needed where transactions are: up to the key of `randomness`.
+const RELAY_BYTES: usize = offset_of!(Machine, ctx) + offset_of!(Context, randomness) + KEY_BYTES;
+/// That key.
+const KEY_BYTES: usize = 32;
+/// Of a connection, what a message needs: up to what stands before its pings.
+const PEER_BYTES: usize = offset_of!(Peer, ping);
 /// Of a list of transactions, as much as is mostly there.
 const LIST_LINES: usize = 6;
 
 impl Machine {
     /// Calls `fetch` for what any input needs of the machine itself.
     pub fn prefetch(&self, fetch: impl Fn(*const u8)) {
-        let ctx = lines(&self.ctx.outputs)
-            .chain(lines(&self.ctx.peers))
-            .chain(lines(&self.ctx.chain));
-        let own = [
-            std::ptr::from_ref(&self.timer_at).cast(),
-            self.sync.first_line(),
-        ];
-        let deadlines = own.into_iter().chain(self.peers.first_lines());
-        ctx.chain(deadlines)
-            .chain(self.relay.first_lines())
-            .for_each(fetch);
+        let deadlines = [self.sync.first_line(), self.peers.first_line()];
+        let relay = self.relay.first_lines().into_iter().chain(deadlines);
+        lines(self, MACHINE_BYTES).chain(relay).for_each(fetch);
     }
 
     /// For what the machine needs of itself where transactions are.
     pub fn prefetch_relay(&self, fetch: impl Fn(*const u8)) {
-        let ctx = lines(&self.ctx.mempool).chain([self.ctx.randomness.line()]);
-        ctx.chain(lines(&self.relay)).for_each(fetch);
+        let both = lines(self, RELAY_BYTES);
+        let ctx = both.skip(MACHINE_BYTES.div_ceil(LINE_BYTES));
+        ctx.chain(self.relay.lines()).for_each(fetch);
     }
 
     /// For its table of connections. Reads what [`Machine::prefetch`] has had fetched.
@@ -42,14 +44,14 @@ impl Machine {
     /// For one connection. Reads what [`Machine::prefetch_peers`] has had fetched.
     pub fn prefetch_peer(&self, id: PeerId, fetch: impl Fn(*const u8)) {
         if let Some(peer) = self.ctx.peers.get(&id) {
-            lines(peer).for_each(fetch);
+            lines(peer, PEER_BYTES).for_each(fetch);
         }
     }
 
     /// For the connections that may need something at a time.
     pub fn prefetch_timer(&self, at: Time, fetch: impl Fn(*const u8)) {
         let due = self.ctx.peers.due(at);
-        due.for_each(|peer| lines(peer).for_each(&fetch));
+        due.for_each(|peer| lines(peer, size_of::<Peer>()).for_each(&fetch));
     }
 
     /// Whose turn comes by then to have transactions announced to it.
@@ -86,7 +88,7 @@ impl Message {
         match self {
             Message::Headers(headers) => {
                 if let Some(header) = headers.first() {
-                    lines(header).for_each(fetch);
+                    lines(header, size_of_val(header)).for_each(fetch);
                 }
             }
             Message::CmpctBlock(compact) => fetch(Arc::as_ptr(compact).cast()),

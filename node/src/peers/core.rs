@@ -13,8 +13,10 @@ use crate::context::{Config, Traffic};
 use crate::io::Time;
 
 /// Who one node is connected to.
+#[repr(C)]
 pub(crate) struct Peers {
-    /// The dialer needs nothing before, unless it was in hand.
+    /// The dialer needs nothing before, unless it was in hand. It stands first: it is asked after
+    /// every input.
     pub(super) dialer_due: Time,
     pub(crate) dialer: Watched<Dialer>,
     pub(crate) bans: BanList,
@@ -40,11 +42,8 @@ impl Peers {
     }
 
     /// Where in memory that stands which any input asks for.
-    pub(crate) fn first_lines(&self) -> [*const u8; 2] {
-        [
-            std::ptr::from_ref(&self.dialer_due).cast(),
-            self.dialer.line(),
-        ]
+    pub(crate) fn first_line(&self) -> *const u8 {
+        std::ptr::from_ref(&self.dialer_due).cast()
     }
 
     /// Whether the dialer may have something to do.

@@ -4,7 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 /// Data that notes when it was in hand for a change.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Watched<T> {
+    /// First: it is asked after every input.
     touched: bool,
     value: T,
 }
@@ -15,11 +17,6 @@ impl<T> Watched<T> {
             value,
             touched: true,
         }
-    }
-
-    /// Where it stands whether it was in hand, which is asked after every input.
-    pub(super) fn line(&self) -> *const u8 {
-        std::ptr::from_ref(&self.touched).cast()
     }
 
     /// Whether it was in hand since [`Watched::settle`].

@@ -64,8 +64,9 @@ impl Listener {
 
 /// See the module.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct AnnouncementQueue {
-    /// The first of all turns. Every input asks for it.
+    /// The first of all turns. It stands first: every input asks for it.
     first_turn: Time,
     /// By slot; who is gone waits for nothing.
     listeners: Vec<Listener>,
@@ -167,11 +168,6 @@ impl AnnouncementQueue {
         if self.listeners[slot.index()].turn == Time::NEVER {
             self.set_turn(slot, draw(self.outbound.has(slot)));
         }
-    }
-
-    /// Where the first of all turns stands in memory.
-    pub(crate) fn line(&self) -> *const u8 {
-        std::ptr::from_ref(&self.first_turn).cast()
     }
 
     /// Where in memory the connections stand, and the last so many that wait for them: what is needed

@@ -20,12 +20,15 @@ const RECENT_TRANSACTIONS_MAX: u32 = 4_096;
 
 /// Own transactions that no block has yet.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(super) struct OwnTransactions {
     pub(super) announce_at: Option<Time>,
     pub(super) unconfirmed: BTreeMap<Txid, NamedTransaction>,
 }
 
-/// Transactions between one node and its peers.
+/// Transactions between one node and its peers. What every input asks for stands side by
+/// side: the end of `requests`, the beginnings of `own` and `queue`.
+#[repr(C)]
 pub(crate) struct Relay {
     pub(super) requests: TxRequests,
     pub(super) own: OwnTransactions,

@@ -4,7 +4,7 @@
 use bitcoin::p2p::message_blockdata::Inventory;
 
 use super::Relay;
-use crate::context::Context;
+use crate::context::{Context, lines};
 use crate::io::{PeerId, Time};
 
 /// Of a message, or of what waits for a connection, so many entries are looked up beforehand: there
@@ -12,10 +12,14 @@ use crate::io::{PeerId, Time};
 const ENTRIES_MAX: usize = 16;
 
 impl Relay {
-    /// What any input asks for: the deadlines.
-    pub(crate) fn first_lines(&self) -> [*const u8; 3] {
-        let own = std::ptr::from_ref(&self.own.announce_at).cast();
-        [self.requests.line(), own, self.queue.line()]
+    /// What any input asks for: the deadlines, which stand side by side.
+    pub(crate) fn first_lines(&self) -> [*const u8; 2] {
+        [self.requests.line(), std::ptr::from_ref(&self.queue).cast()]
+    }
+
+    /// What is needed where transactions are.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = *const u8> + use<> {
+        lines(self, std::mem::offset_of!(Relay, orphans))
     }
 
     /// Whose turn comes by then to have transactions announced to it.

@@ -45,11 +45,13 @@ struct Load {
 
 /// All wanted transactions.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct TxRequests {
     wants: BTreeMap<TxName, Want>,
     loads: BTreeMap<PeerId, Load>,
     deadlines: BTreeSet<(Time, TxName)>,
-    /// The first of them, which is asked for after every input.
+    /// The first of them. It stands last, beside the other deadlines of [`super::core::Relay`]: they are
+    /// asked for after every input.
     first_deadline: Option<Time>,
 }
 

@@ -8,12 +8,14 @@ use crate::io::{PeerId, Time};
 use crate::wire::NamedTransaction;
 
 /// Headers and blocks of one node.
+#[repr(C)]
 pub(crate) struct Sync {
     pub(super) compact: CompactBlocks,
     pub(super) downloads: Downloads,
     /// The one peer that is asked for a long chain of headers.
     pub(super) header_sync: Option<PeerId>,
-    /// When the tip is announced, while that is held back. Asked after every input.
+    /// When the tip is announced, while that is held back. It stands last, beside the first of
+    /// [`crate::peers`]: both are asked after every input.
     pub(super) announce_at: Option<Time>,
 }
 

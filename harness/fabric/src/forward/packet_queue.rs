@@ -21,6 +21,8 @@ pub(super) struct Waiting {
     pub(super) src: NodeId,
     pub(super) dst: NodeId,
     pub(super) stage: Due,
+    /// When it has left its sender's access link.
+    pub(super) left: Nanos,
     /// How many packets it stands for.
     pub(super) packets: u32,
     /// Their bytes on the wire.
@@ -52,6 +54,19 @@ impl PacketQueue {
         self.slots[slot as usize] = Some(waiting);
         self.heap.push(Reverse((at, self.entered, slot)));
         self.entered += 1;
+    }
+
+    /// Gives all that waits new instants, asked for in the order of the old ones. Of one instant what
+    /// entered first stays first.
+    pub(super) fn retime(&mut self, mut retimed: impl FnMut(Nanos, &mut Waiting) -> Nanos) {
+        let mut entries = std::mem::take(&mut self.heap).into_sorted_vec();
+        // The heap's order is reversed.
+        for Reverse((at, _, slot)) in entries.iter_mut().rev() {
+            if let Some(waiting) = &mut self.slots[*slot as usize] {
+                *at = retimed(*at, waiting);
+            }
+        }
+        self.heap = entries.into();
     }
 
     /// Takes the next that is due at `now` or before, and when it was due.

@@ -7,7 +7,10 @@
 //! length-prefixed [`StreamOpen`], is answered by a length-prefixed [`StreamAnswer`], and is
 //! then a plain byte stream.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt;
+
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::change::{Change, Network};
 use crate::id::{Nanos, NodeId};
@@ -213,6 +216,7 @@ pub struct NodeCounters {
     /// Likewise, bytes written to the node's TUN device.
     pub device_rx_bytes: u64,
     /// Packets of this sender that were dropped, by [`DropReason`] in its order.
+    #[serde(deserialize_with = "drops_by_reason")]
     pub drops: [u64; DropReason::COUNT],
 }
 
@@ -235,11 +239,39 @@ pub enum DropReason {
     Device,
     /// The fabric held as many bytes as it may: the host, not the emulated network, is short.
     Overload,
+    /// The source address is another's than the sender's: a node sends only as itself.
+    ForeignSource,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
+}
+
+/// Reads counters by reason; older records have fewer reasons.
+fn drops_by_reason<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<[u64; DropReason::COUNT], D::Error> {
+    struct Reasons;
+    impl<'de> Visitor<'de> for Reasons {
+        type Value = [u64; DropReason::COUNT];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {} counters", DropReason::COUNT)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut counters: A) -> Result<Self::Value, A::Error> {
+            let mut drops = [0; DropReason::COUNT];
+            for drop in &mut drops {
+                let Some(count) = counters.next_element()? else {
+                    break;
+                };
+                *drop = count;
+            }
+            Ok(drops)
+        }
+    }
+    deserializer.deserialize_tuple(DropReason::COUNT, Reasons)
 }
 
 /// How late packets left the fabric, against the instant the model gave; and how late it read

@@ -217,6 +217,7 @@ const DROP_REASONS: [(DropReason, &str); DropReason::COUNT] = [
     (DropReason::Unroutable, "unroutable"),
     (DropReason::Device, "device"),
     (DropReason::Overload, "overload"),
+    (DropReason::ForeignSource, "foreign_source"),
 ];
 
 /// Dropped packets of all nodes, by reason; reasons without a drop are left out.

@@ -378,3 +378,17 @@ fn a_device_that_refuses_is_the_reason_given() {
     assert_eq!(story.drops(0)[DropReason::Device as usize], 1);
     story.assert_conserved();
 }
+
+#[test]
+fn a_node_sends_only_as_itself() {
+    let mut story = Story::of(&network(3));
+    for source in [address(2), [10, 9, 9, 9], [0; 4], [127, 0, 0, 1]] {
+        story.send(0, &plain_packet(source, address(1), b"as another"));
+    }
+    assert_eq!(story.world.written.len(), 0);
+    assert_eq!(story.drops(0)[DropReason::ForeignSource as usize], 4);
+    story.send(0, &plain_packet(address(0), address(1), b"as itself"));
+    assert_eq!(story.world.written.len(), 1);
+    assert_eq!(story.switch.count_pairs().len(), 1);
+    story.assert_conserved();
+}

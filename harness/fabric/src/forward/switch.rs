@@ -8,7 +8,7 @@ use super::buffers::{Buffers, HELD_BYTES_MAX, Held, READ_BYTES_MAX};
 use super::lateness::LatenessMeter;
 use super::packet_queue::{Due, PacketQueue, Waiting};
 use super::routes::Routes;
-use crate::packet::{Train, VirtioHeader, destination};
+use crate::packet::{Train, VirtioHeader, addresses};
 
 /// What the switch needs of the world.
 pub(super) trait Outside {
@@ -174,10 +174,14 @@ impl Switch {
         let sent = &mut self.counters[src.index()];
         sent.tx_packets += u64::from(packets);
         sent.tx_bytes += wire_bytes;
-        let route = destination(packet).and_then(|ip| self.routes.node(ip));
-        let (Ok(train), Some(dst)) = (measured, route) else {
-            self.count_drop(src, packets, DropReason::Unroutable);
-            return;
+        let (Ok(train), Some((from, to))) = (measured, addresses(packet)) else {
+            return self.count_drop(src, packets, DropReason::Unroutable);
+        };
+        if self.routes.node(from) != Some(src) {
+            return self.count_drop(src, packets, DropReason::ForeignSource);
+        }
+        let Some(dst) = self.routes.node(to) else {
+            return self.count_drop(src, packets, DropReason::Unroutable);
         };
         let pair = self.pairs.get_or_insert_with(src, dst, PairCount::default);
         pair.packets += u64::from(packets);

@@ -308,6 +308,13 @@ pub struct NodeUsage {
     pub rx_bytes: u64,
     /// Bytes sent.
     pub tx_bytes: u64,
+    /// Packets (or trains) that came and that the kernel dropped.
+    #[serde(default)]
+    pub rx_dropped: u64,
+    /// Packets (or trains) that were sent and that the device dropped, since its queue was full: the
+    /// fabric did not read in time, and knows nothing of them.
+    #[serde(default)]
+    pub tx_dropped: u64,
     /// Proportional set size of the node's processes, bytes (without the gate).
     pub memory_bytes: u64,
     /// CPU time of the node's processes, user and system.

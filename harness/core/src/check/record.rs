@@ -51,6 +51,8 @@ pub struct Record {
     pub peers: BTreeMap<NodeId, (Nanos, PeerSums)>,
     /// How well the host kept up: lateness and CPU pressure.
     pub fidelity: Vec<(Lateness, Option<f64>)>,
+    /// Packets that nodes' devices dropped, which the fabric does not know of.
+    pub device_drops: u64,
     /// Ledger states at the end.
     pub ledgers: BTreeMap<NodeId, LedgerState>,
     /// Nodes that went down unasked, in the order of time.
@@ -273,7 +275,9 @@ impl Record {
                 cpu_pressure,
             } => self.fidelity.push((lateness, cpu_pressure)),
             // For readers of the log; no verdict rests on it.
-            What::Usage { .. } => {}
+            What::Usage { usage, .. } => {
+                self.device_drops += usage.rx_dropped + usage.tx_dropped;
+            }
         }
     }
 

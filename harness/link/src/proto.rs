@@ -19,9 +19,15 @@ use crate::id::{Nanos, NodeId};
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Longest packet between gate and fabric: an argument list fits.
 pub const GATE_MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// Streams that may be open at once on the yamux connection, the control stream included. Both
-/// ends configure it (the crate's own default is 512), without a bound on the sum of windows.
-pub const STREAMS_MAX: usize = 16 << 10;
+/// Streams that may be open at once on the yamux connection, the control stream included: some for
+/// every node of the largest run. Reaching it would end the connection. Both ends configure it (the
+/// crate's own default is 512), without a bound on the sum of windows.
+pub const STREAMS_MAX: usize = 64 << 10;
+/// The harness says something on the control stream at least this often.
+pub const HEARTBEAT_INTERVAL: Nanos = Nanos::from_secs(1);
+/// A fabric that has heard nothing for so long ends, and every node with it: the stream of a harness
+/// on another machine, which sleeps or has lost its network, may never end.
+pub const HARNESS_SILENCE_MAX: Nanos = Nanos::from_secs(60);
 /// Bytes of one [`ToFabric::File`] piece.
 pub const FILE_PIECE_BYTES_MAX: usize = 256 << 10;
 /// The folder that fabric and gates share: the gate's binary, the socket, and shared files.
@@ -100,7 +106,8 @@ pub struct Timed {
 }
 
 /// From the harness, on the control stream. Order: one `Setup`, any `File`s, one `Go`, then the
-/// rest. The end of the stream ends the fabric, and with it every node.
+/// rest; a `Heartbeat` at any time. The end of the stream ends the fabric, and with it every node, and
+/// so does silence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToFabric {
     /// The network; the fabric then listens for gates.
@@ -132,6 +139,8 @@ pub enum ToFabric {
     CountPairs,
     /// Ask the gate of a node for [`FromFabric::Usage`].
     Usage { node: NodeId },
+    /// The harness is still there: see [`HEARTBEAT_INTERVAL`].
+    Heartbeat,
 }
 
 /// Tags below this are indices into the fault schedule.

@@ -13,7 +13,8 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerlab_link::framing::{Deframer, frame};
 use peerlab_link::proto::{
-    FromFabric, Lateness, NodeCounters, STREAMS_MAX, StreamAnswer, StreamOpen, ToFabric,
+    FromFabric, HEARTBEAT_INTERVAL, Lateness, NodeCounters, STREAMS_MAX, StreamAnswer, StreamOpen,
+    ToFabric,
 };
 use peerlab_link::{Network, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -267,7 +268,11 @@ async fn converse(
             }
         }
     });
-    while let Some(request) = requests.recv().await {
+    loop {
+        let request = tokio::time::timeout(HEARTBEAT_INTERVAL.into(), requests.recv()).await;
+        let Some(request) = request.unwrap_or(Some(Request::Send(ToFabric::Heartbeat))) else {
+            return;
+        };
         match request {
             Request::Send(message) => {
                 writer.write_all(&frame(&message)).await.unwrap();

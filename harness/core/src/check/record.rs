@@ -274,9 +274,10 @@ impl Record {
                 lateness,
                 cpu_pressure,
             } => self.fidelity.push((lateness, cpu_pressure)),
-            // For readers of the log; no verdict rests on it.
+            // The rest of it is for readers of the log; no verdict rests on it.
             What::Usage { usage, .. } => {
-                self.device_drops += usage.rx_dropped + usage.tx_dropped;
+                let dropped = usage.rx_dropped.saturating_add(usage.tx_dropped);
+                self.device_drops = self.device_drops.saturating_add(dropped);
             }
         }
     }

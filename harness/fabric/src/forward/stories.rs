@@ -354,6 +354,21 @@ fn a_delay_that_ends_ends_for_what_is_on_its_way() {
 }
 
 #[test]
+fn what_waited_at_the_receiver_goes_before_what_waited_at_the_sender() {
+    let mut story = Story::of(&network(2));
+    story.change(&shaped(Some(8_000), None));
+    for number in 0..2 {
+        story.send_number(0, 1, number, 942);
+    }
+    story.wait_until(Nanos(1_500 * MS));
+    story.change(&Change::HealAll);
+    story.wait_until(Nanos(1_600 * MS));
+    assert_eq!(written_ms(&story), [1_500, 1_500]);
+    let number = |at: usize| story.world.written[at].2[VirtioHeader::BYTES + 20];
+    assert_eq!([number(0), number(1)], [0, 1]);
+}
+
+#[test]
 fn what_does_not_fit_in_memory_is_dropped_and_said() {
     let mut network = network(2);
     network.paths[0][0].base = Nanos(MS);

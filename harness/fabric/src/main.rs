@@ -1,7 +1,7 @@
 //! `peerlab-fabric`: the userspace switch between the nodes of a run. One process beside the
 //! nodes; speaks with the harness over standard input and output, with the gates over a socket in
-//! a shared folder, and needs no privilege. It ends when its standard input does, and the gates,
-//! whose sockets close then, end their nodes.
+//! a shared folder, and needs no privilege. It ends when its standard input does, or the harness is
+//! silent for a minute, and the gates, whose sockets close then, end their nodes.
 
 mod args;
 mod clock;

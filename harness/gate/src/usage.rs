@@ -16,7 +16,7 @@ const PROCESSES_MAX: usize = 4096;
 
 /// Measures. `helper` is a process of the gate's own, to be left out.
 pub fn measure(helper: Option<Pid>) -> NodeUsage {
-    let (rx_bytes, tx_bytes) = fs::read_to_string("/proc/self/net/dev")
+    let device = fs::read_to_string("/proc/self/net/dev")
         .ok()
         .and_then(|text| device_counters(&text))
         .unwrap_or_default();
@@ -27,10 +27,9 @@ pub fn measure(helper: Option<Pid>) -> NodeUsage {
         cpu += living_cpu(pid);
     }
     NodeUsage {
-        rx_bytes,
-        tx_bytes,
         memory_bytes,
         cpu: Nanos(cpu),
+        ..device
     }
 }
 
@@ -101,15 +100,22 @@ fn ended_children_cpu() -> u64 {
     })
 }
 
-/// From `/proc/net/dev`: bytes received and sent by the node's device.
-fn device_counters(text: &str) -> Option<(u64, u64)> {
+/// From `/proc/net/dev`: what passed through the node's device, and what it dropped. Of each
+/// direction there are eight figures: bytes, packets, errors, drops, and four more.
+fn device_counters(text: &str) -> Option<NodeUsage> {
     let line = text
         .lines()
         .find_map(|l| l.trim_start().strip_prefix(DEVICE_NAME)?.strip_prefix(':'))?;
-    let mut fields = line.split_ascii_whitespace();
-    let received = fields.next()?.parse().ok()?;
-    let sent = fields.nth(7)?.parse().ok()?;
-    Some((received, sent))
+    let fields = line.split_ascii_whitespace();
+    let fields: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    let (received, sent) = (fields.get(..8)?, fields.get(8..16)?);
+    Some(NodeUsage {
+        rx_bytes: received[0],
+        tx_bytes: sent[0],
+        rx_dropped: received[3],
+        tx_dropped: sent[3],
+        ..NodeUsage::default()
+    })
 }
 
 #[cfg(test)]
@@ -119,10 +125,21 @@ mod tests {
     #[test]
     fn proc_files_are_read() {
         let dev = "Inter-|   Receive  |  Transmit\n face |bytes packets ...\n    \
-            lo:     111       2    0    0    0     0          0         0      333       4    0\n  \
-            eth0: 1234567      20    0    0    0     0          0         0 7654321      30    0\n";
-        assert_eq!(device_counters(dev), Some((1_234_567, 7_654_321)));
-        assert_eq!(device_counters("eth01: 1 2 3 4 5 6 7 8 9 10"), None);
+            lo:     111       2    0    0    0     0          0         0      333       4    0    0    0     0       0          0\n  \
+            eth0: 1234567      20    0    5    0     0          0         0 7654321      30    0   17    0     0       0          0\n";
+        let counted = NodeUsage {
+            rx_bytes: 1_234_567,
+            tx_bytes: 7_654_321,
+            rx_dropped: 5,
+            tx_dropped: 17,
+            ..NodeUsage::default()
+        };
+        assert_eq!(device_counters(dev), Some(counted));
+        assert_eq!(
+            device_counters("eth01: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"),
+            None
+        );
+        assert_eq!(device_counters("eth0: 1 2 3 4 5 6 7 8 9 10"), None);
 
         let rollup =
             "55d0-7ffd ---p 00000000 00:00 0    [rollup]\nRss:    2048 kB\nPss:    1500 kB\n";

@@ -56,6 +56,17 @@ pub struct PathDelay {
     pub jitter: Nanos,
 }
 
+impl PathDelay {
+    /// One after the other.
+    #[inline]
+    pub(crate) fn and(self, other: PathDelay) -> PathDelay {
+        PathDelay {
+            base: self.base.saturating_add(other.base),
+            jitter: self.jitter.saturating_add(other.jitter),
+        }
+    }
+}
+
 /// How packets get lost. Chances are parts of [`Loss::ONE`], so that no float decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,10 @@
 //! length-prefixed [`StreamOpen`], is answered by a length-prefixed [`StreamAnswer`], and is
 //! then a plain byte stream.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt;
+
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::change::{Change, Network};
 use crate::id::{Nanos, NodeId};
@@ -16,9 +19,15 @@ use crate::id::{Nanos, NodeId};
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Longest packet between gate and fabric: an argument list fits.
 pub const GATE_MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// Streams that may be open at once on the yamux connection, the control stream included. Both
-/// ends configure it (the crate's own default is 512), without a bound on the sum of windows.
-pub const STREAMS_MAX: usize = 16 << 10;
+/// Streams that may be open at once on the yamux connection, the control stream included: some for
+/// every node of the largest run. Reaching it would end the connection. Both ends configure it (the
+/// crate's own default is 512), without a bound on the sum of windows.
+pub const STREAMS_MAX: usize = 64 << 10;
+/// The harness says something on the control stream at least this often.
+pub const HEARTBEAT_INTERVAL: Nanos = Nanos::from_secs(1);
+/// A fabric that has heard nothing for so long ends, and every node with it: the stream of a harness
+/// on another machine, which sleeps or has lost its network, may never end.
+pub const HARNESS_SILENCE_MAX: Nanos = Nanos::from_secs(60);
 /// Bytes of one [`ToFabric::File`] piece.
 pub const FILE_PIECE_BYTES_MAX: usize = 256 << 10;
 /// The folder that fabric and gates share: the gate's binary, the socket, and shared files.
@@ -97,7 +106,8 @@ pub struct Timed {
 }
 
 /// From the harness, on the control stream. Order: one `Setup`, any `File`s, one `Go`, then the
-/// rest. The end of the stream ends the fabric, and with it every node.
+/// rest; a `Heartbeat` at any time. The end of the stream ends the fabric, and with it every node, and
+/// so does silence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToFabric {
     /// The network; the fabric then listens for gates.
@@ -129,6 +139,8 @@ pub enum ToFabric {
     CountPairs,
     /// Ask the gate of a node for [`FromFabric::Usage`].
     Usage { node: NodeId },
+    /// The harness is still there: see [`HEARTBEAT_INTERVAL`].
+    Heartbeat,
 }
 
 /// Tags below this are indices into the fault schedule.
@@ -213,6 +225,7 @@ pub struct NodeCounters {
     /// Likewise, bytes written to the node's TUN device.
     pub device_rx_bytes: u64,
     /// Packets of this sender that were dropped, by [`DropReason`] in its order.
+    #[serde(deserialize_with = "drops_by_reason")]
     pub drops: [u64; DropReason::COUNT],
 }
 
@@ -235,11 +248,39 @@ pub enum DropReason {
     Device,
     /// The fabric held as many bytes as it may: the host, not the emulated network, is short.
     Overload,
+    /// The source address is another's than the sender's: a node sends only as itself.
+    ForeignSource,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
+}
+
+/// Reads counters by reason; older records have fewer reasons.
+fn drops_by_reason<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<[u64; DropReason::COUNT], D::Error> {
+    struct Reasons;
+    impl<'de> Visitor<'de> for Reasons {
+        type Value = [u64; DropReason::COUNT];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {} counters", DropReason::COUNT)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut counters: A) -> Result<Self::Value, A::Error> {
+            let mut drops = [0; DropReason::COUNT];
+            for drop in &mut drops {
+                let Some(count) = counters.next_element()? else {
+                    break;
+                };
+                *drop = count;
+            }
+            Ok(drops)
+        }
+    }
+    deserializer.deserialize_tuple(DropReason::COUNT, Reasons)
 }
 
 /// How late packets left the fabric, against the instant the model gave; and how late it read
@@ -276,6 +317,13 @@ pub struct NodeUsage {
     pub rx_bytes: u64,
     /// Bytes sent.
     pub tx_bytes: u64,
+    /// Packets (or trains) that came and that the kernel dropped.
+    #[serde(default)]
+    pub rx_dropped: u64,
+    /// Packets (or trains) that were sent and that the device dropped, since its queue was full: the
+    /// fabric did not read in time, and knows nothing of them.
+    #[serde(default)]
+    pub tx_dropped: u64,
     /// Proportional set size of the node's processes, bytes (without the gate).
     pub memory_bytes: u64,
     /// CPU time of the node's processes, user and system.

@@ -124,6 +124,19 @@ fn lossy_and_thin_links_slow_a_network_down_and_do_not_stop_it() {
 }
 
 #[test]
+fn a_healed_thin_link_is_not_clogged_by_what_it_could_not_carry() {
+    // Some sixty times what the thin node can receive is sent to it.
+    let text = "name: thin\nseed: 3\nphases: { warmup: 10s, faults: 20s, settle: 40s }\n\
+         nodes:\n  peers: { count: 8, hashpower: 1 }\n  thin: { count: 1 }\n\
+         network: { latency: 20ms, discovery: { graph: complete } }\n\
+         ledger: { block_interval: 2s, transactions: 40/s }\n\
+         faults:\n  - { at: 10s, for: 20s, shape: { nodes: [thin-0], rate: 20 kbit/s } }\n\
+         expect:\n  - converged: { within: 10s, of: settle }\n  - same_ledger: { at: end }\n";
+    let judgement = Run::of(plan_of_text(text), 1).judged();
+    assert_eq!(judgement.outcome, Outcome::Passed, "{judgement:#?}");
+}
+
+#[test]
 fn what_is_sent_and_not_dropped_is_delivered() {
     let run = heals("  - { at: 12s, for: 10s, kill: peers-3 }");
     let last = run.events.iter().rev().find_map(|event| match &event.what {

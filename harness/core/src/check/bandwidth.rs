@@ -217,15 +217,18 @@ const DROP_REASONS: [(DropReason, &str); DropReason::COUNT] = [
     (DropReason::Unroutable, "unroutable"),
     (DropReason::Device, "device"),
     (DropReason::Overload, "overload"),
+    (DropReason::ForeignSource, "foreign_source"),
 ];
 
-/// Dropped packets of all nodes, by reason; reasons without a drop are left out.
+/// Dropped packets of all nodes, by reason; reasons without a drop are left out. Those that nodes'
+/// own devices dropped, which the fabric has not seen, are one more.
 pub fn drops(record: &Record) -> BTreeMap<String, u64> {
     let nodes = record.traffic.last().map_or(&[][..], |s| &s.nodes);
     let dropped = |(reason, name): (DropReason, &str)| {
         let counts = nodes.iter().map(|n| n.drops[reason as usize]);
         (name.to_owned(), counts.fold(0, u64::saturating_add))
     };
-    let all = DROP_REASONS.into_iter().map(dropped);
+    let of_devices = ("device_queue".to_owned(), record.device_drops);
+    let all = DROP_REASONS.into_iter().map(dropped).chain([of_devices]);
     all.filter(|(_, count)| *count > 0).collect()
 }

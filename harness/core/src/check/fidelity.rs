@@ -43,6 +43,8 @@ pub struct Fidelity {
     pub cpu_pressure_percent: Option<f64>,
     /// Packets that the fabric dropped because it held as much as it may.
     pub overload_drops: u64,
+    /// Packets that nodes' devices dropped, between a node and the fabric.
+    pub device_drops: u64,
 }
 
 /// Sums up what the events told.
@@ -56,6 +58,7 @@ pub fn measure(record: &Record) -> Fidelity {
                 .map(|n| n.drops[DropReason::Overload as usize])
                 .sum()
         }),
+        device_drops: record.device_drops,
         ..Fidelity::default()
     };
     for (lateness, pressure) in &record.fidelity {
@@ -106,6 +109,12 @@ impl Fidelity {
             inconclusive_because.push(format!(
                 "the host dropped {} that the emulated network would have delivered",
                 words::count(self.overload_drops, "packet")
+            ));
+        }
+        if self.device_drops > 0 {
+            inconclusive_because.push(format!(
+                "the host lost {} between nodes and the emulated network, which did not read them in time",
+                words::count(self.device_drops, "packet")
             ));
         }
         if let Some(pressure) = self.cpu_pressure_percent
@@ -181,6 +190,18 @@ mod tests {
         };
         assert_eq!(stood_still(100), 0);
         assert_eq!(stood_still(101), 1);
+    }
+
+    #[test]
+    fn a_packet_that_never_reached_the_emulated_network_is_inconclusive() {
+        let mut record = record(&[(1000, 0)]);
+        record.device_drops = 1;
+        assert_eq!(
+            measure(&record).inconclusive_because(),
+            [
+                "the host lost 1 packet between nodes and the emulated network, which did not read them in time"
+            ]
+        );
     }
 
     #[test]

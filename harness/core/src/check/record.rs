@@ -51,6 +51,8 @@ pub struct Record {
     pub peers: BTreeMap<NodeId, (Nanos, PeerSums)>,
     /// How well the host kept up: lateness and CPU pressure.
     pub fidelity: Vec<(Lateness, Option<f64>)>,
+    /// Packets that nodes' devices dropped, which the fabric does not know of.
+    pub device_drops: u64,
     /// Ledger states at the end.
     pub ledgers: BTreeMap<NodeId, LedgerState>,
     /// Nodes that went down unasked, in the order of time.
@@ -272,8 +274,11 @@ impl Record {
                 lateness,
                 cpu_pressure,
             } => self.fidelity.push((lateness, cpu_pressure)),
-            // For readers of the log; no verdict rests on it.
-            What::Usage { .. } => {}
+            // The rest of it is for readers of the log; no verdict rests on it.
+            What::Usage { usage, .. } => {
+                let dropped = usage.rx_dropped.saturating_add(usage.tx_dropped);
+                self.device_drops = self.device_drops.saturating_add(dropped);
+            }
         }
     }
 

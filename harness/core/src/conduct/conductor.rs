@@ -313,7 +313,8 @@ impl<'a> Conductor<'a> {
     fn close(&mut self) {
         let counts = self.counts;
         if self.setup.measures_usage {
-            let nodes = self.nodes.up();
+            // Of those whose program is down as well: what their devices lost is lost.
+            let nodes = self.nodes.present();
             self.usages_open += nodes.len();
             self.orders.push_back(Order::MeasureUsage { nodes });
         }

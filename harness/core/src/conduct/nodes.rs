@@ -107,6 +107,11 @@ impl Nodes {
         self.nodes[node.index()].state == State::Up
     }
 
+    /// The nodes whose gate has not gone.
+    pub fn present(&self) -> Vec<NodeId> {
+        self.ids(|node| node.state != State::Gone)
+    }
+
     /// The nodes that are up.
     pub fn up(&self) -> Vec<NodeId> {
         self.ids(|node| node.state == State::Up)

@@ -457,13 +457,15 @@ fn the_end_waits_for_every_account() {
     }
     assert_eq!(
         scene.time(90.0),
-        ["measure 0+2", "count", "ask 0+2 for state"]
+        ["measure 0+1+2", "count", "ask 0+2 for state"]
     );
     let counters = Observation::Counters { nodes: Vec::new() };
     assert_eq!(scene.see(90.1, counters), ["90.1: traffic"]);
-    for node in [A, C] {
+    for node in [A, B, C] {
         let usage = NodeUsage::default();
         scene.see(90.1, Observation::Usage { node, usage });
+    }
+    for node in [A, C] {
         let state = LedgerState {
             tip: tip("new"),
             muhash: None,

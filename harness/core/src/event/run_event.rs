@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::experiment::Down;
 
 /// The format of records that is written. What it has more than the first, lines on the values of
-/// nodes, older records lack, so that they are read as well.
+/// nodes and further counters, older records lack, so that they are read as well.
 pub const FORMAT: u32 = 2;
 
 fn first_format() -> u32 {
@@ -208,4 +208,30 @@ pub struct LedgerState {
     pub tip: Tip,
     /// Hash of the set of unspent outputs (`gettxoutsetinfo muhash`), where the probe can tell.
     pub muhash: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_older_records_are_read() {
+        let line = r#"{"t":5,"event":"traffic","nodes":[{"tx_packets":9,"tx_bytes":8,"rx_packets":7,
+            "rx_bytes":6,"device_tx_bytes":5,"device_rx_bytes":4,"drops":[1,2,3,4,5,6,7,8]}]}"#;
+        let event: RunEvent = serde_json::from_str(line).unwrap();
+        let What::Traffic { nodes } = event.what else {
+            panic!("{event:?}");
+        };
+        assert_eq!(nodes[0].drops, [1, 2, 3, 4, 5, 6, 7, 8, 0]);
+        let longer = line.replace("7,8]", "7,8,9,10]");
+        assert!(serde_json::from_str::<RunEvent>(&longer).is_err());
+
+        let line = r#"{"t":5,"event":"usage","node":1,
+            "usage":{"rx_bytes":1,"tx_bytes":2,"memory_bytes":3,"cpu":4}}"#;
+        let event: RunEvent = serde_json::from_str(line).unwrap();
+        let What::Usage { usage, .. } = event.what else {
+            panic!("{event:?}");
+        };
+        assert_eq!((usage.tx_dropped, usage.memory_bytes), (0, 3));
+    }
 }

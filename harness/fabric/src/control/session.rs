@@ -1,20 +1,23 @@
 //! The harness' end: one multiplexed connection over standard input and output. Its first stream
-//! carries control messages; each later one is a connection into a node. When it ends, so does
-//! the fabric.
+//! carries control messages; each later one is a connection into a node. When it ends, or the
+//! harness falls silent, so does the fabric.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use futures::io::{ReadHalf, WriteHalf};
+use futures::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerlab_link::framing::{Deframer, frame_into};
-use peerlab_link::proto::{APPLY_TAG_MIN, FromFabric, STREAMS_MAX, Timed, ToFabric, ToGate};
-use peerlab_link::{LinkModel, Network};
+use peerlab_link::proto::{
+    APPLY_TAG_MIN, FromFabric, HARNESS_SILENCE_MAX, STREAMS_MAX, Timed, ToFabric, ToGate,
+};
+use peerlab_link::{LinkModel, Nanos, Network};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, sleep, sleep_until};
 use yamux::{Config, Connection, Mode, Stream};
 
 use super::dial;
@@ -30,6 +33,9 @@ const READ_BYTES: usize = 64 << 10;
 const WRITE_BYTES: usize = 256 << 10;
 /// How long the harness has to read why the fabric failed.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The last part of a silence. A fabric that itself stood still finds the silence over, and hears
+/// meanwhile what was said.
+const LAST_LISTENING: Nanos = Nanos::from_secs(1);
 
 /// Serves the harness until it is gone.
 ///
@@ -37,17 +43,27 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// When the fabric cannot go on; the harness has been told why, if it could be.
 pub(crate) async fn run(dir: Rc<SharedDir>) -> Result<()> {
     let stdio = Stdio::take().context("standard input and output are no byte stream")?;
+    serve(stdio, dir).await
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, dir: Rc<SharedDir>) -> Result<()> {
     let mut config = Config::default();
     config.set_max_connection_receive_window(None);
     config.set_max_num_streams(STREAMS_MAX);
-    let mut connection = Connection::new(stdio, config, Mode::Server);
+    let mut connection = Connection::new(stream, config, Mode::Server);
     let session = Rc::new(Session::new(dir));
     let mut control = None;
+    let silence = session.silence();
+    tokio::pin!(silence);
     loop {
         let next = poll_fn(|cx| connection.poll_next_inbound(cx));
         tokio::select! {
             biased;
             ended = ended(&mut control) => return ended,
+            () = &mut silence => bail!(
+                "nothing was heard from the harness for {} s",
+                HARNESS_SILENCE_MAX.as_secs_f64()
+            ),
             next = next => match next {
                 None => return Ok(()),
                 // The pipe broke: the harness is gone.
@@ -76,6 +92,8 @@ struct Session {
     dir: Rc<SharedDir>,
     clock: Clock,
     gates: OnceCell<Rc<Gates>>,
+    /// When the harness last said something on the control stream.
+    heard: Cell<Instant>,
 }
 
 impl Session {
@@ -84,6 +102,20 @@ impl Session {
             dir,
             clock: Clock::new(),
             gates: OnceCell::new(),
+            heard: Cell::new(Instant::now()),
+        }
+    }
+
+    /// Returns once the harness has been silent for as long as it may.
+    async fn silence(&self) {
+        loop {
+            let heard = self.heard.get();
+            let wait = HARNESS_SILENCE_MAX.saturating_sub(LAST_LISTENING);
+            sleep_until(heard + wait.into()).await;
+            sleep(LAST_LISTENING.into()).await;
+            if self.heard.get() == heard {
+                return;
+            }
         }
     }
 
@@ -105,7 +137,7 @@ impl Session {
             failed = &mut written => failed,
         };
         // The connection carries it out meanwhile; the harness hangs up when it has read it.
-        tokio::time::sleep(FAREWELL).await;
+        sleep(FAREWELL).await;
         match failed {
             Ok(Some(reason)) => bail!(reason),
             _ => Ok(()),
@@ -125,6 +157,7 @@ impl Session {
             if length == 0 {
                 return Ok(());
             }
+            self.heard.set(Instant::now());
             deframer.push(&bytes[..length]);
             while let Some(message) = deframer.next_message()? {
                 self.obey(message, events)?;
@@ -156,6 +189,7 @@ impl Session {
             ToFabric::Usage { node } => {
                 let _ = self.gates()?.table.send(node, &ToGate::Usage);
             }
+            ToFabric::Heartbeat => {}
         }
         Ok(())
     }
@@ -218,5 +252,68 @@ async fn write_events(
         if written.is_err() || writer.flush().await.is_err() || failed.is_some() {
             return failed;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerlab_link::framing::frame;
+    use peerlab_link::proto::HEARTBEAT_INTERVAL;
+    use tokio::io::DuplexStream;
+    use tokio::task::LocalSet;
+    use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+    use super::*;
+
+    /// The harness' connection, which carries bytes whatever the harness does.
+    fn connect(harness: DuplexStream) -> Connection<Compat<DuplexStream>> {
+        Connection::new(harness.compat(), Config::default(), Mode::Client)
+    }
+
+    fn start(fabric: DuplexStream) -> JoinHandle<Result<()>> {
+        let dir = Rc::new(SharedDir::new("/nowhere".into()));
+        spawn_local(serve(fabric.compat(), dir))
+    }
+
+    async fn silent_for(ended: JoinHandle<Result<()>>, since: Instant) {
+        let error = ended.await.unwrap().unwrap_err().to_string();
+        assert_eq!(error, "nothing was heard from the harness for 60 s");
+        assert_eq!(since.elapsed(), HARNESS_SILENCE_MAX.into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_harness_that_falls_silent_ends_the_fabric_and_one_that_is_there_does_not() {
+        let story = async {
+            let (harness, fabric) = tokio::io::duplex(1 << 16);
+            let ended = start(fabric);
+            let mut connection = connect(harness);
+            let opened = poll_fn(|cx| connection.poll_new_outbound(cx)).await;
+            let mut stream = opened.unwrap();
+            spawn_local(async move { poll_fn(|cx| connection.poll_next_inbound(cx)).await });
+            let mut last = Instant::now();
+            for _ in 0..300 {
+                stream
+                    .write_all(&frame(&ToFabric::Heartbeat))
+                    .await
+                    .unwrap();
+                stream.flush().await.unwrap();
+                last = Instant::now();
+                sleep(HEARTBEAT_INTERVAL.into()).await;
+                assert!(!ended.is_finished());
+            }
+            // The stream stays open: only nothing is said.
+            silent_for(ended, last).await;
+            drop(stream);
+        };
+        LocalSet::new().run_until(story).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_harness_that_never_speaks_is_not_waited_for_either() {
+        let story = async {
+            let (_harness, fabric) = tokio::io::duplex(1 << 16);
+            silent_for(start(fabric), Instant::now()).await;
+        };
+        LocalSet::new().run_until(story).await;
     }
 }

@@ -1,4 +1,6 @@
-//! What is to happen to packets later: a heap by time, and by order of entry at one time.
+//! What is to happen to packets later: a heap by time. Of one instant, what comes out of an access
+//! link's queue goes before what reaches the link, since it reached it before; and then what entered
+//! first.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,6 +8,9 @@ use std::collections::BinaryHeap;
 use peerlab_link::{Nanos, NodeId};
 
 use super::buffers::Held;
+
+/// In the order of an instant, the first that reaches an access link.
+const FIRST_ARRIVAL: u64 = 1 << 63;
 
 /// What a waiting packet waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub(super) struct Waiting {
     pub(super) src: NodeId,
     pub(super) dst: NodeId,
     pub(super) stage: Due,
+    /// When it has left its sender's access link.
+    pub(super) left: Nanos,
     /// How many packets it stands for.
     pub(super) packets: u32,
     /// Their bytes on the wire.
@@ -49,9 +56,25 @@ impl PacketQueue {
             self.slots.push(None);
             (self.slots.len() - 1) as u32
         });
+        let first = match waiting.stage {
+            Due::Deliver => 0,
+            Due::Arrive => FIRST_ARRIVAL,
+        };
         self.slots[slot as usize] = Some(waiting);
-        self.heap.push(Reverse((at, self.entered, slot)));
+        self.heap.push(Reverse((at, first + self.entered, slot)));
         self.entered += 1;
+    }
+
+    /// Gives all that waits new instants, asked for in the order of the old ones.
+    pub(super) fn retime(&mut self, mut retimed: impl FnMut(Nanos, &mut Waiting) -> Nanos) {
+        let mut entries = std::mem::take(&mut self.heap).into_sorted_vec();
+        // The heap's order is reversed.
+        for Reverse((at, _, slot)) in entries.iter_mut().rev() {
+            if let Some(waiting) = &mut self.slots[*slot as usize] {
+                *at = retimed(*at, waiting);
+            }
+        }
+        self.heap = entries.into();
     }
 
     /// Takes the next that is due at `now` or before, and when it was due.

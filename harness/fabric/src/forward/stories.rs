@@ -89,6 +89,11 @@ impl Story {
         self.world.now = then;
     }
 
+    /// The network changes now.
+    fn change(&mut self, change: &Change) {
+        self.switch.apply(self.world.now, change).unwrap();
+    }
+
     fn send(&mut self, src: u32, packet: &[u8]) {
         self.read[..packet.len()].copy_from_slice(packet);
         let now = self.world.now;
@@ -128,16 +133,18 @@ fn any_step() -> impl Strategy<Value = Step> {
     let shape = (
         prop::option::of(100_000u64..100_000_000),
         prop::option::of((0..20 * MS).prop_map(Nanos)),
+        prop::option::of((0..20 * MS).prop_map(Nanos)),
+        0u32..3,
     );
     prop_oneof![
         8 => (0u32..3, 0u32..3, 4usize..1_480)
             .prop_map(|(src, dst, bytes)| Step::Send { src, dst, bytes }),
         1 => (1usize..40_000).prop_map(|bytes| Step::Train { bytes }),
         6 => (0..5 * MS).prop_map(Step::Wait),
-        1 => shape.prop_map(|(rate_bps, delay)| Step::Change(Change::Shape {
+        1 => shape.prop_map(|(rate_bps, delay, jitter, node)| Step::Change(Change::Shape {
             id: 1,
-            nodes: vec![NodeId(1)],
-            shape: Shape { rate_bps, delay, ..Shape::default() },
+            nodes: vec![NodeId(node)],
+            shape: Shape { rate_bps, delay, jitter, ..Shape::default() },
         })),
         1 => Just(Step::Change(Change::Unshape { id: 1 })),
     ]
@@ -164,7 +171,7 @@ proptest! {
                     story.send(0, &TcpPacket { payload, ..TcpPacket::default() }.build());
                 }
                 Step::Wait(time) => story.wait_until(story.world.now.saturating_add(Nanos(time))),
-                Step::Change(change) => story.switch.apply(&change).unwrap(),
+                Step::Change(change) => story.change(&change),
             }
         }
         story.wait_until(Nanos::from_secs(1_000));
@@ -221,11 +228,11 @@ fn a_cut_lets_nothing_through_not_even_what_waits() {
         groups: vec![vec![NodeId(0)]],
         one_way: false,
     };
-    story.switch.apply(&cut).unwrap();
+    story.change(&cut);
     story.wait_until(Nanos::from_secs(2));
     assert_eq!(story.world.written.len(), 2);
     assert_eq!(story.drops(0)[DropReason::Partition as usize], 18);
-    story.switch.apply(&Change::Heal { id: 1 }).unwrap();
+    story.change(&Change::Heal { id: 1 });
     story.send_number(0, 1, 99, 1_000);
     story.wait_until(Nanos::from_secs(3));
     assert_eq!(story.world.written.len(), 3);
@@ -270,6 +277,97 @@ fn packets_are_as_late_as_the_model_says() {
     assert_eq!(times, [10, 12]);
 }
 
+/// A shape of both nodes.
+fn shaped(rate_bps: Option<u64>, delay: Option<Nanos>) -> Change {
+    let shape = Shape {
+        rate_bps,
+        delay,
+        ..Shape::default()
+    };
+    Change::Shape {
+        id: 1,
+        nodes: vec![NodeId(0), NodeId(1)],
+        shape,
+    }
+}
+
+/// When each packet was written, ms.
+fn written_ms(story: &Story) -> Vec<u64> {
+    story.world.written.iter().map(|w| w.0.0 / MS).collect()
+}
+
+#[test]
+fn a_healed_thin_link_is_not_clogged_by_what_it_could_not_carry() {
+    let mut network = network(2);
+    network.paths[0][0].base = Nanos(10 * MS);
+    let mut story = Story::of(&network);
+    // A second for each packet, of 942 + 20 + 38 bytes.
+    story.change(&shaped(Some(8_000), None));
+    for number in 0..5 {
+        story.send_number(0, 1, number, 942);
+    }
+    // One is out of the sender's queue and has got half through the receiver's.
+    story.wait_until(Nanos(1_510 * MS));
+    assert_eq!(story.world.written.len(), 0);
+    story.change(&Change::HealAll);
+    story.send_number(0, 1, 5, 942);
+    story.wait_until(Nanos(1_600 * MS));
+    assert_eq!(
+        written_ms(&story),
+        [1_510, 1_520, 1_520, 1_520, 1_520, 1_520]
+    );
+    story.assert_conserved();
+}
+
+#[test]
+fn what_waits_for_a_link_that_gets_thinner_takes_as_long_as_its_bytes_do() {
+    let mut network = network(2);
+    network.nodes[0].up_bps = Some(8_000_000);
+    let mut story = Story::of(&network);
+    for number in 0..3 {
+        story.send_number(0, 1, number, 942);
+    }
+    story.wait_until(Nanos(MS + MS / 2));
+    story.change(&shaped(Some(800_000), None));
+    story.wait_until(Nanos::from_secs(1));
+    // The second has half its bytes before it: 5 ms up, and then 10 ms down.
+    assert_eq!(written_ms(&story), [1, 16, 26]);
+}
+
+#[test]
+fn a_delay_that_ends_ends_for_what_is_on_its_way() {
+    let mut network = network(2);
+    network.paths[0][0].base = Nanos(10 * MS);
+    let mut story = Story::of(&network);
+    story.change(&shaped(None, Some(Nanos(500 * MS))));
+    story.send_number(0, 1, 0, 100);
+    story.wait_until(Nanos(95 * MS));
+    story.send_number(0, 1, 1, 100);
+    story.wait_until(Nanos(100 * MS));
+    story.change(&shaped(None, Some(Nanos(20 * MS))));
+    story.send_number(0, 1, 2, 100);
+    story.wait_until(Nanos(110 * MS));
+    story.change(&Change::HealAll);
+    story.send_number(0, 1, 3, 100);
+    story.wait_until(Nanos::from_secs(1));
+    assert_eq!(written_ms(&story), [100, 110, 110, 120]);
+}
+
+#[test]
+fn what_waited_at_the_receiver_goes_before_what_waited_at_the_sender() {
+    let mut story = Story::of(&network(2));
+    story.change(&shaped(Some(8_000), None));
+    for number in 0..2 {
+        story.send_number(0, 1, number, 942);
+    }
+    story.wait_until(Nanos(1_500 * MS));
+    story.change(&Change::HealAll);
+    story.wait_until(Nanos(1_600 * MS));
+    assert_eq!(written_ms(&story), [1_500, 1_500]);
+    let number = |at: usize| story.world.written[at].2[VirtioHeader::BYTES + 20];
+    assert_eq!([number(0), number(1)], [0, 1]);
+}
+
 #[test]
 fn what_does_not_fit_in_memory_is_dropped_and_said() {
     let mut network = network(2);
@@ -293,5 +391,19 @@ fn a_device_that_refuses_is_the_reason_given() {
     story.world.refuses = true;
     story.send_number(0, 1, 1, 100);
     assert_eq!(story.drops(0)[DropReason::Device as usize], 1);
+    story.assert_conserved();
+}
+
+#[test]
+fn a_node_sends_only_as_itself() {
+    let mut story = Story::of(&network(3));
+    for source in [address(2), [10, 9, 9, 9], [0; 4], [127, 0, 0, 1]] {
+        story.send(0, &plain_packet(source, address(1), b"as another"));
+    }
+    assert_eq!(story.world.written.len(), 0);
+    assert_eq!(story.drops(0)[DropReason::ForeignSource as usize], 4);
+    story.send(0, &plain_packet(address(0), address(1), b"as itself"));
+    assert_eq!(story.world.written.len(), 1);
+    assert_eq!(story.switch.count_pairs().len(), 1);
     story.assert_conserved();
 }

@@ -2,13 +2,13 @@
 //! until its time. Reads no device and no clock but through [`Outside`], so it is tested as it is.
 
 use peerlab_link::proto::{DropReason, Lateness, NodeCounters};
-use peerlab_link::{Change, LinkModel, LinkTable, Nanos, Network, NodeId, Verdict};
+use peerlab_link::{Change, LinkModel, LinkTable, Nanos, Network, NodeId, Passage, Verdict};
 
 use super::buffers::{Buffers, HELD_BYTES_MAX, Held, READ_BYTES_MAX};
 use super::lateness::LatenessMeter;
 use super::packet_queue::{Due, PacketQueue, Waiting};
 use super::routes::Routes;
-use crate::packet::{Train, VirtioHeader, destination};
+use crate::packet::{Train, VirtioHeader, addresses};
 
 /// What the switch needs of the world.
 pub(super) trait Outside {
@@ -32,6 +32,21 @@ struct Flow {
     dst: NodeId,
     packets: u32,
     wire_bytes: u32,
+}
+
+impl Flow {
+    /// It waits until then, having left its sender's access link.
+    fn waiting(self, stage: Due, left: Nanos, held: Held) -> Waiting {
+        Waiting {
+            src: self.src,
+            dst: self.dst,
+            stage,
+            left,
+            packets: self.packets,
+            wire_bytes: self.wire_bytes,
+            held,
+        }
+    }
 }
 
 /// Where a packet's bytes are.
@@ -97,9 +112,24 @@ impl Switch {
         self.queue.next_at()
     }
 
-    /// Changes the network, from the next packet on.
-    pub(super) fn apply(&mut self, change: &Change) -> Result<(), String> {
-        self.model.apply(change).map_err(|e| e.to_string())
+    /// Changes the network at `now`. Everything due at `now` has been done.
+    pub(super) fn apply(&mut self, now: Nanos, change: &Change) -> Result<(), String> {
+        let model = &mut self.model;
+        let retiming = model.apply(now, change).map_err(|e| e.to_string())?;
+        if retiming.is_empty() {
+            return Ok(());
+        }
+        self.queue.retime(|at, waiting| match waiting.stage {
+            Due::Arrive => {
+                let left = waiting.left;
+                let passage = Passage { left, at };
+                let passage = model.retime_sent(&retiming, waiting.src, waiting.dst, passage);
+                waiting.left = passage.left;
+                passage.at
+            }
+            Due::Deliver => model.retime_arrived(&retiming, waiting.dst, at),
+        });
+        Ok(())
     }
 
     /// The next packet may have waited so much longer than usual to be read: that counts like a
@@ -144,10 +174,14 @@ impl Switch {
         let sent = &mut self.counters[src.index()];
         sent.tx_packets += u64::from(packets);
         sent.tx_bytes += wire_bytes;
-        let route = destination(packet).and_then(|ip| self.routes.node(ip));
-        let (Ok(train), Some(dst)) = (measured, route) else {
-            self.count_drop(src, packets, DropReason::Unroutable);
-            return;
+        let (Ok(train), Some((from, to))) = (measured, addresses(packet)) else {
+            return self.count_drop(src, packets, DropReason::Unroutable);
+        };
+        if self.routes.node(from) != Some(src) {
+            return self.count_drop(src, packets, DropReason::ForeignSource);
+        }
+        let Some(dst) = self.routes.node(to) else {
+            return self.count_drop(src, packets, DropReason::Unroutable);
         };
         let pair = self.pairs.get_or_insert_with(src, dst, PairCount::default);
         pair.packets += u64::from(packets);
@@ -209,13 +243,17 @@ impl Switch {
             wire_bytes,
             ..
         } = flow;
-        let (stage, at) = match self.model.send(now, src, dst, wire_bytes) {
-            Verdict::Drop(reason) => return self.count_drop(src, flow.packets, reason),
-            Verdict::Deliver { at } if at > now => (Due::Arrive, at),
-            Verdict::Deliver { .. } => match self.model.arrive(now, src, dst, wire_bytes) {
+        let Passage { left, at } = match self.model.send(now, src, dst, wire_bytes) {
+            Err(reason) => return self.count_drop(src, flow.packets, reason),
+            Ok(passage) => passage,
+        };
+        let (stage, at) = if at > now {
+            (Due::Arrive, at)
+        } else {
+            match self.model.arrive(now, src, dst, wire_bytes) {
                 Verdict::Drop(reason) => return self.count_drop(src, flow.packets, reason),
                 Verdict::Deliver { at } => (Due::Deliver, at),
-            },
+            }
         };
         if at <= now {
             return self.deliver(flow, payload.packet(), outside);
@@ -227,21 +265,9 @@ impl Switch {
             other => self.buffers.hold_copy(other.packet()),
         };
         match held {
-            Some(held) => self.keep(at, stage, flow, held),
+            Some(held) => self.queue.push(at, flow.waiting(stage, left, held)),
             None => self.count_drop(src, flow.packets, DropReason::Overload),
         }
-    }
-
-    fn keep(&mut self, at: Nanos, stage: Due, flow: Flow, held: Held) {
-        let waiting = Waiting {
-            src: flow.src,
-            dst: flow.dst,
-            stage,
-            packets: flow.packets,
-            wire_bytes: flow.wire_bytes,
-            held,
-        };
-        self.queue.push(at, waiting);
     }
 
     /// A packet's time has come. The model is told the instant it was due, not the instant at
@@ -263,7 +289,8 @@ impl Switch {
         match verdict {
             // It waits in line even where that time has passed too: others may come before it.
             Verdict::Deliver { at: later } if later > at => {
-                return self.keep(later, Due::Deliver, flow, waiting.held);
+                let waiting = flow.waiting(Due::Deliver, waiting.left, waiting.held);
+                return self.queue.push(later, waiting);
             }
             Verdict::Deliver { .. } => {
                 self.lateness.record(outside.now().saturating_sub(at));

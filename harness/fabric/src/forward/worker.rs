@@ -282,7 +282,7 @@ impl Worker {
         while let Some(at) = self.schedule.next_at().filter(|&at| at <= now) {
             self.switch.advance(at, &mut self.ports);
             if let Some((tag, action)) = self.schedule.pop_due(now) {
-                self.act(tag, action);
+                self.act(at, tag, action);
             }
         }
         self.switch.advance(now, &mut self.ports);
@@ -342,8 +342,9 @@ impl Worker {
                 }
                 Command::Go { start, schedule } => self.go(&start, schedule),
                 Command::Apply { tag, action } => {
-                    self.advance(self.ports.clock.now());
-                    self.act(tag, action);
+                    let now = self.ports.clock.now();
+                    self.advance(now);
+                    self.act(now, tag, action);
                 }
                 Command::Count => {
                     let (nodes, lateness) = self.switch.count();
@@ -403,9 +404,10 @@ impl Worker {
         let _ = gate.send(&ToGate::Go { run });
     }
 
-    fn act(&mut self, tag: u32, action: Action) {
+    /// Carries out what is due at `at`, up to which everything else has been done.
+    fn act(&mut self, at: Nanos, tag: u32, action: Action) {
         let done = match action {
-            Action::Link(change) => self.switch.apply(&change).map(|()| true),
+            Action::Link(change) => self.switch.apply(at, &change).map(|()| true),
             // The gate's own answer says when it was done.
             Action::Process { node, op } => self.control(tag, node, op).map(|()| false),
         };

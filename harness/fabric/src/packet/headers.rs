@@ -48,12 +48,15 @@ pub(super) fn ipv4_header_bytes(packet: &[u8]) -> Option<usize> {
     (first >> 4 == 4 && whole).then_some(bytes)
 }
 
-/// Where an IPv4 packet goes; `None` when it is something else.
+/// Where an IPv4 packet says that it comes from, and where it goes; `None` when it is something
+/// else.
 #[inline]
-pub(crate) fn destination(packet: &[u8]) -> Option<Ipv4Addr> {
+pub(crate) fn addresses(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr)> {
     ipv4_header_bytes(packet)?;
-    let bytes: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
-    Some(Ipv4Addr::from(bytes))
+    let addresses = packet.get(IPV4_ADDRESSES)?;
+    let (source, rest) = addresses.split_first_chunk::<4>()?;
+    let destination = rest.first_chunk::<4>()?;
+    Some((Ipv4Addr::from(*source), Ipv4Addr::from(*destination)))
 }
 
 /// What the kernel says about a packet beside it (`struct virtio_net_hdr`, native byte order).
@@ -129,22 +132,23 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_have_a_destination_or_none(
+        fn any_bytes_have_addresses_or_none(
             bytes in prop::collection::vec(any::<u8>(), 0..80),
         ) {
-            if let Some(ip) = destination(&bytes) {
+            if let Some((source, destination)) = addresses(&bytes) {
                 prop_assert_eq!(bytes[0] >> 4, 4);
-                prop_assert_eq!(&ip.octets()[..], &bytes[16..20]);
+                prop_assert_eq!(&source.octets()[..], &bytes[12..16]);
+                prop_assert_eq!(&destination.octets()[..], &bytes[16..20]);
             }
         }
     }
 
     #[test]
-    fn ipv6_has_no_destination_here() {
+    fn ipv6_has_no_addresses_here() {
         let mut packet = [0u8; 60];
         packet[0] = 0x60;
-        assert_eq!(destination(&packet), None);
+        assert_eq!(addresses(&packet), None);
         packet[0] = 0x44;
-        assert_eq!(destination(&packet), None, "header shorter than its least");
+        assert_eq!(addresses(&packet), None, "header shorter than its least");
     }
 }

@@ -8,5 +8,5 @@ mod train;
 #[cfg(test)]
 pub(crate) mod examples;
 
-pub(crate) use headers::{VirtioHeader, destination};
+pub(crate) use headers::{VirtioHeader, addresses};
 pub(crate) use train::Train;

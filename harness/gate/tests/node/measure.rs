@@ -1,18 +1,20 @@
 //! Connections into the node, and its usage.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use peerlab_link::proto::{FromGate, ProcessOp, ToGate};
 
-use crate::fabric::{Bench, Gate, spawn};
+use crate::fabric::{Bench, Gate, NODE_IP, spawn};
 use crate::processes::eventually;
 
 /// The port that [`inside_the_node`] listens on.
 const PORT: u16 = 7007;
 /// Set for the program inside the node.
 const INSIDE: &str = "PEERLAB_TEST_INSIDE";
+/// Likewise, for one that sends as much as it is set to.
+const FLOOD: &str = "PEERLAB_TEST_FLOOD";
 
 /// Not a test but the program of the node in the tests below, which run this very binary there:
 /// echoes what it is told. Does nothing anywhere else.
@@ -33,22 +35,40 @@ fn inside_the_node() {
     }
 }
 
-/// A node with the echo program, let go.
-fn echo_node(bench: &Bench) -> (Gate, OwnedFd) {
+/// Likewise: sends so many datagrams to a neighbour.
+#[test]
+fn flood_from_the_node() {
+    let Some(count) = std::env::var(FLOOD).ok().and_then(|n| n.parse().ok()) else {
+        return;
+    };
+    let socket = UdpSocket::bind((NODE_IP, 0)).unwrap();
+    for _ in 0..count {
+        socket.send_to(&[0; 8], ("10.1.2.4", PORT)).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1_000));
+}
+
+/// A node with one of these programs, let go.
+fn node_with(bench: &Bench, variable: &str, test: &str) -> (Gate, OwnedFd) {
     let own = std::env::current_exe().unwrap();
     let gate = bench.gate_of(
         &["--drop-all-caps"],
         &[
             "/usr/bin/env",
-            &format!("{INSIDE}=1"),
+            variable,
             own.to_str().unwrap(),
             "--exact",
-            "measure::inside_the_node",
+            test,
             "--nocapture",
         ],
     );
     let tun = gate.run();
     (gate, tun)
+}
+
+/// A node with the echo program, let go.
+fn echo_node(bench: &Bench) -> (Gate, OwnedFd) {
+    node_with(bench, &format!("{INSIDE}=1"), "measure::inside_the_node")
 }
 
 fn dial(gate: &Gate, id: u32, port: u16) -> Result<TcpStream, i32> {
@@ -150,6 +170,28 @@ fn usage_is_that_of_the_nodes_processes_alone() {
     let counted = usage(&gate);
     assert_eq!(counted.rx_bytes - after.rx_bytes, 33);
     assert_eq!(counted.tx_bytes, after.tx_bytes);
+}
+
+#[test]
+fn what_the_device_drops_since_nobody_reads_it_is_counted() {
+    let bench = Bench::new();
+    let sent = 5_000;
+    let program = "measure::flood_from_the_node";
+    let (gate, tun) = node_with(&bench, &format!("{FLOOD}={sent}"), program);
+    let flags = rustix::fs::fcntl_getfl(&tun).unwrap() | rustix::fs::OFlags::NONBLOCK;
+    rustix::fs::fcntl_setfl(&tun, flags).unwrap();
+    // All that were sent and do not wait in the device's queue.
+    let waiting = 1_000;
+    let counted = eventually(|| {
+        let counted = usage(&gate);
+        (counted.tx_dropped >= sent - waiting).then_some(counted)
+    });
+    let mut read = 0;
+    while rustix::io::read(&tun, &mut [0; 2_000]).is_ok() {
+        read += 1;
+    }
+    assert_eq!((read, counted.tx_dropped), (waiting, sent - waiting));
+    assert_eq!(counted.rx_dropped, 0);
 }
 
 #[test]

@@ -20,6 +20,17 @@ impl AccessRate {
         let parts = u64::from(bytes).saturating_mul(NANOS_PER_BYTE_AT_1_BPS);
         parts.checked_div(self.0).unwrap_or(0)
     }
+
+    /// What this rate would have sent by `at` is sent at another rate from `now` on: when it is
+    /// sent then. As many bytes are still before it; the order of two instants stays.
+    pub(super) fn retime(self, now: u64, at: u64, other: AccessRate) -> u64 {
+        let Some(wait) = at.checked_sub(now) else {
+            return at;
+        };
+        let bits = u128::from(wait) * u128::from(self.0);
+        let wait = bits.checked_div(u128::from(other.0)).unwrap_or(0);
+        now.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
 }
 
 /// See the module. Instants and lengths are nanoseconds.
@@ -32,9 +43,6 @@ pub(super) struct AccessQueue {
     busy_until: u64,
     /// ... and this many parts of the rate of a nanosecond more, so that rounding never adds up.
     busy_until_parts: u64,
-    /// Until this instant it sends what was queued before the last change of rate. That does not
-    /// count against the queue any more: measured in time, it would close a faster link.
-    old_until: u64,
 }
 
 impl AccessQueue {
@@ -45,18 +53,18 @@ impl AccessQueue {
             queue_ns_max: 0,
             busy_until: 0,
             busy_until_parts: 0,
-            old_until: 0,
         };
-        queue.set_rate(rate_bps, queue_bytes);
+        queue.set_rate(0, rate_bps, queue_bytes);
         queue
     }
 
-    /// Changes the rate for packets to come. Those in the queue keep the instants they were given.
-    pub(super) fn set_rate(&mut self, rate_bps: Option<u64>, queue_bytes: u32) {
+    /// Changes the rate at `now`. What is queued leaves at the new one, so whoever keeps the packets
+    /// has to ask [`AccessRate::retime`] for the instants that they were given.
+    pub(super) fn set_rate(&mut self, now: u64, rate_bps: Option<u64>, queue_bytes: u32) {
         let rate = AccessRate::new(rate_bps);
         if rate != self.rate {
+            self.busy_until = self.rate.retime(now, self.busy_until, rate);
             self.busy_until_parts = 0;
-            self.old_until = self.busy_until;
         }
         self.rate = rate;
         self.queue_ns_max = u128::from(queue_bytes)
@@ -80,15 +88,13 @@ impl AccessQueue {
     pub(super) fn pass(&mut self, now: u64, bytes: u32) -> Option<u64> {
         let AccessRate(rate_bps) = self.rate;
         if rate_bps == 0 {
-            // A queue left from the time of a rate is still waited for, so that order is kept.
-            self.busy_until = self.busy_until.max(now);
-            return Some(self.busy_until);
+            return Some(now);
         }
         let service = u64::from(bytes).saturating_mul(NANOS_PER_BYTE_AT_1_BPS);
         let (start, parts) = if self.busy_until < now {
             (now, 0)
         } else {
-            let backlog = self.busy_until - now.max(self.old_until);
+            let backlog = self.busy_until - now;
             let with_this = backlog.saturating_add(service / rate_bps);
             if backlog > 0 && with_this > self.queue_ns_max {
                 return None;
@@ -164,12 +170,49 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_rate_keeps_the_order() {
+    fn what_is_queued_leaves_at_the_rate_of_now() {
+        let (slow, fast) = (AccessRate::new(Some(8_000)), AccessRate::new(Some(80_000)));
         let mut queue = AccessQueue::new(Some(8_000), 1 << 20);
-        let slow = queue.pass(0, 1_000).unwrap();
-        queue.set_rate(None, 1 << 20);
-        assert_eq!(queue.pass(5, 1_000), Some(slow));
-        queue.set_rate(Some(8_000_000_000), 1 << 20);
-        assert_eq!(queue.pass(6, 1_000), Some(slow + 1_000));
+        let second = 1_000_000_000;
+        assert_eq!(queue.pass(0, 1_000), Some(second));
+        assert_eq!(queue.pass(0, 1_000), Some(2 * second));
+        // Half of the first packet has left: 1,500 bytes are queued.
+        let now = second / 2;
+        queue.set_rate(now, Some(80_000), 1 << 20);
+        assert_eq!(slow.retime(now, second, fast), now + second / 20);
+        let rest = slow.retime(now, 2 * second, fast);
+        assert_eq!(rest, now + 3 * second / 20);
+        assert_eq!(queue.pass(now, 1_000), Some(rest + second / 10));
+        queue.set_rate(now, None, 1 << 20);
+        assert_eq!(queue.pass(now, 1_000), Some(now), "nothing holds it back");
+    }
+
+    #[test]
+    fn a_queue_that_was_not_full_holds_as_many_bytes_at_any_rate() {
+        let mut queue = AccessQueue::new(Some(8_000_000), 4_000);
+        for _ in 0..4 {
+            assert!(queue.pass(0, 1_000).is_some());
+        }
+        assert_eq!(queue.pass(0, 1_000), None);
+        queue.set_rate(1_000_000, Some(8_000), 4_000);
+        assert!(queue.pass(1_000_000, 1_000).is_some(), "three are queued");
+        assert_eq!(queue.pass(1_000_000, 1_000), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_of_rate_keeps_the_order_and_the_bytes(
+            rates in prop::collection::vec(1_000u64..10_000_000_000, 2),
+            now in 0u64..1_000_000_000_000,
+            waits in prop::collection::vec(0u64..100_000_000_000, 2),
+        ) {
+            let [old, new] = [rates[0], rates[1]].map(|rate| AccessRate::new(Some(rate)));
+            let [one, other] = [waits[0], waits[1]].map(|wait| old.retime(now, now + wait, new));
+            prop_assert!(one >= now && other >= now);
+            prop_assert!(waits[0] > waits[1] || one <= other);
+            let bits = |wait: u64, rate: u64| u128::from(wait) * u128::from(rate);
+            let lost = bits(waits[0], rates[0]) - bits(one - now, rates[1]);
+            prop_assert!(lost < u128::from(rates[1]), "less than a nanosecond's worth");
+        }
     }
 }

@@ -11,16 +11,26 @@ use crate::model::cuts::Cuts;
 use crate::model::link_table::LinkTable;
 use crate::model::loss_process::is_lost;
 use crate::model::random_stream::{RandomStream, StreamSource};
+use crate::model::retiming::{Pace, Retiming};
 use crate::model::shapes::Shapes;
 use crate::proto::DropReason;
 
 /// An IPv4 host must accept packets of this size (RFC 791).
 const MTU_MIN: u16 = 576;
 
-/// What becomes of a packet.
+/// When a packet gets where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// Its last bit has left its sender's access link.
+    pub left: Nanos,
+    /// It reaches its receiver's access link.
+    pub at: Nanos,
+}
+
+/// What becomes of a packet that has reached its receiver's access link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It gets to the next point at this instant, which is never before the one it was asked at.
+    /// It is delivered at this instant, which is never before the one it was asked at.
     Deliver { at: Nanos },
     /// It gets nowhere.
     Drop(DropReason),
@@ -30,7 +40,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug)]
 struct LinkState {
     stream: RandomStream,
-    /// When its last packet arrives: none may arrive before.
+    /// When its last packet arrives, where jitter could let another one overtake it.
     last_arrival: u64,
     in_bad_state: bool,
 }
@@ -41,9 +51,6 @@ struct NodeState {
     up: AccessQueue,
     loss: Loss,
     added: PathDelay,
-    /// Set for good by the first shape that adds delay: from then on the end of a shape could let
-    /// a packet overtake another, so this node's links keep their order.
-    keeps_order: bool,
 }
 
 /// The emulated network.
@@ -96,13 +103,14 @@ impl LinkModel {
         })
     }
 
-    /// Changes the network, for every packet asked about from now on; those on their way are
-    /// affected by cuts, at [`LinkModel::arrive`] and [`LinkModel::cut`]. Ending what is not in
-    /// force does nothing.
+    /// Changes the network at `now`. Packets that are under way are affected by cuts, at
+    /// [`LinkModel::arrive`] and [`LinkModel::cut`], and by what is returned; their loss is decided
+    /// already. Ending what is not in force does nothing.
     ///
     /// # Errors
     /// When the change makes no sense; nothing has changed then.
-    pub fn apply(&mut self, change: &Change) -> Result<(), ChangeError> {
+    pub fn apply(&mut self, now: Nanos, change: &Change) -> Result<Retiming, ChangeError> {
+        let mut retiming = Retiming::at(now);
         match change {
             Change::Partition {
                 id,
@@ -110,57 +118,124 @@ impl LinkModel {
                 one_way,
             } => self.cuts.partition(*id, groups, *one_way)?,
             Change::Heal { id } => self.cuts.heal(*id),
-            Change::Shape { id, nodes, shape } => self.begin_shape(*id, nodes, *shape)?,
+            Change::Shape { id, nodes, shape } => {
+                let touched = self.begin_shape(*id, nodes, *shape)?;
+                self.reshape(&touched, &mut retiming);
+            }
             Change::Unshape { id } => {
                 let touched = self.shapes.end(*id);
-                self.reshape(&touched);
+                self.reshape(&touched, &mut retiming);
             }
             Change::Silence { node } => self.cuts.silence(*node, true)?,
             Change::Unsilence { node } => self.cuts.silence(*node, false)?,
             Change::HealAll => {
                 self.cuts.heal_all();
                 let touched = self.shapes.end_all();
-                self.reshape(&touched);
+                self.reshape(&touched, &mut retiming);
             }
         }
-        Ok(())
+        self.forget_order(&retiming);
+        Ok(retiming)
     }
 
-    /// A packet leaves `src` at `now`: when it reaches the access link of `dst`, or why it never
-    /// does. `wire_bytes` is its size with framing.
+    /// A packet leaves `src` at `now`: when it gets where, or why it never reaches the access link
+    /// of `dst`. `wire_bytes` is its size with framing.
+    ///
+    /// # Errors
+    /// Why it is dropped.
     #[inline]
-    pub fn send(&mut self, now: Nanos, src: NodeId, dst: NodeId, wire_bytes: u32) -> Verdict {
+    pub fn send(
+        &mut self,
+        now: Nanos,
+        src: NodeId,
+        dst: NodeId,
+        wire_bytes: u32,
+    ) -> Result<Passage, DropReason> {
         if src.index() >= self.nodes.len() || dst.index() >= self.nodes.len() {
-            return Verdict::Drop(DropReason::Unroutable);
+            return Err(DropReason::Unroutable);
         }
         if let Some(reason) = self.cuts.between(src, dst) {
-            return Verdict::Drop(reason);
+            return Err(reason);
         }
         let path = self.path(src, dst);
         let node = &mut self.nodes[src.index()];
-        let Some(sent) = node.up.pass(now.0, wire_bytes) else {
-            return Verdict::Drop(DropReason::QueueUp);
+        let Some(left) = node.up.pass(now.0, wire_bytes) else {
+            return Err(DropReason::QueueUp);
         };
-        let delay = path.base.saturating_add(node.added.base);
-        let jitter = path.jitter.saturating_add(node.added.jitter);
-        let mut at = sent.saturating_add(delay.0);
-        if node.keeps_order || node.loss != Loss::None || jitter > Nanos::ZERO {
-            let source = &self.source;
-            let link = self.links.get_or_insert_with(src, dst, || LinkState {
-                stream: source.stream(src, dst),
-                last_arrival: 0,
-                in_bad_state: false,
-            });
+        let path = path.and(node.added);
+        let mut at = left.saturating_add(path.base.0);
+        if node.loss != Loss::None || path.jitter > Nanos::ZERO {
+            let link = link_state(&mut self.links, &self.source, src, dst);
             if is_lost(node.loss, &mut link.in_bad_state, &mut link.stream) {
-                return Verdict::Drop(DropReason::Loss);
+                return Err(DropReason::Loss);
             }
-            if jitter > Nanos::ZERO {
-                at = at.saturating_add(link.stream.up_to(jitter.0));
+            if path.jitter > Nanos::ZERO {
+                at = at.saturating_add(link.stream.up_to(path.jitter.0));
+                at = at.max(link.last_arrival);
+                link.last_arrival = at;
             }
+        }
+        Ok(Passage {
+            left: Nanos(left),
+            at: Nanos(at),
+        })
+    }
+
+    /// When a packet that was under way from `src`, on its path or in the queue before it, gets where
+    /// after a change: as many bytes as were before it in the queue leave at the new rate, and its
+    /// path takes as long as for packets to come, but none arrives in the past. Of its jitter it
+    /// keeps the share. The packets of a link are asked about in the order in which they were sent.
+    pub fn retime_sent(
+        &mut self,
+        retiming: &Retiming,
+        src: NodeId,
+        dst: NodeId,
+        passage: Passage,
+    ) -> Passage {
+        let Some(before) = retiming.before(src) else {
+            return passage;
+        };
+        let path = self.path(src, dst);
+        let old = path.and(before.added);
+        let node = &self.nodes[src.index()];
+        let new = path.and(node.added);
+        let left = before
+            .up
+            .retime(retiming.now, passage.left.0, node.up.rate());
+        let drawn = passage.at.saturating_sub(passage.left);
+        let drawn = drawn.saturating_sub(old.base).min(old.jitter);
+        let jitter = (u128::from(drawn.0) * u128::from(new.jitter.0))
+            .checked_div(u128::from(old.jitter.0))
+            .unwrap_or(0);
+        let mut at = left.saturating_add(new.base.0);
+        at = at.saturating_add(jitter as u64).max(retiming.now);
+        if new.jitter > Nanos::ZERO {
+            let link = link_state(&mut self.links, &self.source, src, dst);
             at = at.max(link.last_arrival);
             link.last_arrival = at;
         }
-        Verdict::Deliver { at: Nanos(at) }
+        Passage {
+            left: Nanos(left),
+            at: Nanos(at),
+        }
+    }
+
+    /// The least time from the access link of `src` to that of `dst`: before a change, if one is
+    /// about it.
+    pub fn delay_before(&self, retiming: &Retiming, src: NodeId, dst: NodeId) -> Nanos {
+        let now = self.nodes[src.index()].added;
+        let added = retiming.before(src).map_or(now, |before| before.added);
+        self.path(src, dst).and(added).base
+    }
+
+    /// When a packet in the queue of the access link of `dst`, to be delivered at `at`, is delivered
+    /// after a change: as many bytes as were before it are received at the new rate.
+    pub fn retime_arrived(&self, retiming: &Retiming, dst: NodeId, at: Nanos) -> Nanos {
+        let Some(before) = retiming.before(dst) else {
+            return at;
+        };
+        let rate = self.down_rates[dst.index()];
+        Nanos(before.down.retime(retiming.now, at.0, rate))
     }
 
     /// A packet from `src` reaches the access link of `dst` at `now`, as [`LinkModel::send`] said:
@@ -192,7 +267,7 @@ impl LinkModel {
         }
         if let Some(state) = self.nodes.get(node.index()) {
             fetch(std::ptr::from_ref(&state.up).cast());
-            fetch(std::ptr::from_ref(&state.keeps_order).cast());
+            fetch(std::ptr::from_ref(&state.loss).cast());
         }
     }
 
@@ -268,35 +343,78 @@ impl LinkModel {
         self.paths[from * self.region_count + to]
     }
 
-    fn begin_shape(&mut self, id: u32, nodes: &[NodeId], shape: Shape) -> Result<(), ChangeError> {
+    /// Returns the nodes that this touches.
+    fn begin_shape(
+        &mut self,
+        id: u32,
+        nodes: &[NodeId],
+        shape: Shape,
+    ) -> Result<Vec<NodeId>, ChangeError> {
         if shape.rate_bps == Some(0) {
             return Err(ChangeError::ZeroRate);
         }
         if let Some(&node) = nodes.iter().find(|n| n.index() >= self.nodes.len()) {
             return Err(ChangeError::UnknownNode(node));
         }
-        let touched = self.shapes.begin(id, nodes, shape);
-        self.reshape(&touched);
-        Ok(())
+        Ok(self.shapes.begin(id, nodes, shape))
     }
 
-    /// Makes the links of these nodes what plan and shapes say.
-    fn reshape(&mut self, nodes: &[NodeId]) {
+    /// Makes the links of these nodes what plan and shapes say, and notes what they were.
+    fn reshape(&mut self, nodes: &[NodeId], retiming: &mut Retiming) {
         for &id in nodes {
             let Some(node) = self.nodes.get_mut(id.index()) else {
                 continue;
             };
             let plain = &self.plain[id.index()];
             let link = self.shapes.of(id, plain);
-            node.up.set_rate(link.up_bps, plain.queue_bytes);
+            let before = Pace {
+                up: node.up.rate(),
+                down: self.down_rates[id.index()],
+                added: node.added,
+            };
+            node.up
+                .set_rate(retiming.now, link.up_bps, plain.queue_bytes);
             let down = &mut self.downs[id.index()];
-            down.set_rate(link.down_bps, plain.queue_bytes);
-            self.down_rates[id.index()] = AccessRate::new(link.down_bps);
+            down.set_rate(retiming.now, link.down_bps, plain.queue_bytes);
+            self.down_rates[id.index()] = down.rate();
             node.loss = link.loss;
             node.added = link.added;
-            node.keeps_order |= link.adds_delay();
+            let now = Pace {
+                up: node.up.rate(),
+                down: down.rate(),
+                added: node.added,
+            };
+            if now != before {
+                retiming.changed(id, before);
+            }
         }
     }
+
+    /// On the links that changed, the order of packets under way is made anew.
+    fn forget_order(&mut self, retiming: &Retiming) {
+        if !retiming.is_empty() {
+            self.links.for_each(|src, link| {
+                if retiming.is_about(src) {
+                    link.last_arrival = 0;
+                }
+            });
+        }
+    }
+}
+
+/// What a link remembers; from its first packet if this is it.
+#[inline]
+fn link_state<'a>(
+    links: &'a mut LinkTable<LinkState>,
+    source: &StreamSource,
+    src: NodeId,
+    dst: NodeId,
+) -> &'a mut LinkState {
+    links.get_or_insert_with(src, dst, || LinkState {
+        stream: source.stream(src, dst),
+        last_arrival: 0,
+        in_bad_state: false,
+    })
 }
 
 impl NodeState {
@@ -305,7 +423,6 @@ impl NodeState {
             up: AccessQueue::new(plain.up_bps, plain.queue_bytes),
             loss: plain.loss,
             added: PathDelay::default(),
-            keeps_order: false,
         }
     }
 }

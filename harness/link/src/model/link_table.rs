@@ -39,6 +39,13 @@ impl<T> LinkTable<T> {
         self.links.entry(link_number(from, to)).or_insert_with(make)
     }
 
+    /// Changes all links that were used, in no order.
+    pub(crate) fn for_each(&mut self, mut change: impl FnMut(NodeId, &mut T)) {
+        for (&number, value) in &mut self.links {
+            change(NodeId((number >> 32) as u32), value);
+        }
+    }
+
     /// How many links were used.
     pub fn len(&self) -> usize {
         self.links.len()

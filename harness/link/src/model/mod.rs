@@ -12,6 +12,10 @@
 //! caller asks [`LinkModel::arrive`], which says when it is delivered (often the same instant).
 //! Two steps, because packets from many sources reach one access link in another order than
 //! they were sent in, and its queue serves them in the order of arrival.
+//!
+//! Instants are given in advance, which is as good as moving packets from queue to queue until a
+//! link changes: then [`LinkModel::apply`] says for which packets they are given anew, as if each
+//! had been given its instant only when it left the queue.
 
 mod access;
 mod change_error;
@@ -20,11 +24,15 @@ mod link_model;
 mod link_table;
 mod loss_process;
 mod random_stream;
+mod retiming;
 mod shapes;
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod retiming_properties;
 
 pub use change_error::{ChangeError, NetworkError};
-pub use link_model::{LinkModel, Verdict};
+pub use link_model::{LinkModel, Passage, Verdict};
 pub use link_table::LinkTable;
+pub use retiming::Retiming;

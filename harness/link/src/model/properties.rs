@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
-use super::{ChangeError, LinkModel, NetworkError, Verdict};
+use super::{ChangeError, LinkModel, NetworkError, Passage, Retiming, Verdict};
 use crate::change::{Change, Loss, Network, NodeLink, PathDelay, Shape};
 use crate::id::{Nanos, NodeId};
 use crate::proto::DropReason;
@@ -38,10 +38,13 @@ fn network(nodes: u32) -> Network {
 }
 
 fn arrival(model: &mut LinkModel, now: u64, src: u32, dst: u32) -> Option<u64> {
-    match model.send(Nanos(now), NodeId(src), NodeId(dst), 1_000) {
-        Verdict::Deliver { at } => Some(at.0),
-        Verdict::Drop(_) => None,
-    }
+    let sent = model.send(Nanos(now), NodeId(src), NodeId(dst), 1_000);
+    sent.ok().map(|passage| passage.at.0)
+}
+
+/// A change while nothing is under way.
+fn change(model: &mut LinkModel, change: &Change) -> Result<(), ChangeError> {
+    model.apply(Nanos::ZERO, change).map(|_| ())
 }
 
 fn any_loss() -> impl Strategy<Value = Loss> {
@@ -117,6 +120,25 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Gives what is under way on every link its new instants.
+fn retime(
+    model: &mut LinkModel,
+    retiming: &Retiming,
+    now: u64,
+    under_way: &mut [[Vec<Passage>; 4]; 4],
+) {
+    for (src, links) in (0..).map(NodeId).zip(under_way) {
+        for (dst, link) in (0..).map(NodeId).zip(links) {
+            for passage in link {
+                let before = *passage;
+                *passage = model.retime_sent(retiming, src, dst, before);
+                assert!(before.at.0 < now || passage.at.0 >= now, "in the past");
+                assert!(retiming.is_about(src) || *passage == before);
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_changes_order_is_kept_and_time_goes_forward(
@@ -128,23 +150,28 @@ proptest! {
         network.paths[0][0].jitter = Nanos(jitter);
         network.nodes[1].up_bps = rate;
         let mut model = LinkModel::new(&network).unwrap();
-        let mut last = [[0u64; 4]; 4];
+        let mut under_way: [[Vec<Passage>; 4]; 4] = Default::default();
         let mut now = 0;
         for step in steps {
             match step {
                 Step::Send { after, src, dst, bytes } => {
                     now += after;
-                    let verdict = model.send(Nanos(now), NodeId(src), NodeId(dst), bytes);
-                    if let Verdict::Deliver { at } = verdict {
-                        let last = &mut last[src as usize][dst as usize];
-                        prop_assert!(at.0 >= *last, "overtook the packet before");
-                        prop_assert!(at.0 >= now + 10 * MS, "faster than the path");
-                        *last = at.0;
+                    let sent = model.send(Nanos(now), NodeId(src), NodeId(dst), bytes);
+                    if let Ok(passage) = sent {
+                        let Passage { left, at } = passage;
+                        prop_assert!(left.0 >= now, "left before it was sent");
+                        prop_assert!(at.0 >= left.0 + 10 * MS, "faster than the path");
+                        under_way[src as usize][dst as usize].push(passage);
                     }
                 }
-                Step::Change(change) => {
-                    let _ = model.apply(&change);
+                Step::Change(change) => if let Ok(retiming) = model.apply(Nanos(now), &change) {
+                    retime(&mut model, &retiming, now, &mut under_way);
                 }
+            }
+            for link in under_way.as_flattened_mut() {
+                prop_assert!(link.is_sorted_by_key(|passage| passage.left), "left out of order");
+                prop_assert!(link.is_sorted_by_key(|passage| passage.at), "overtook another");
+                link.retain(|passage| passage.at.0 > now);
             }
         }
     }
@@ -154,10 +181,10 @@ proptest! {
         changes in prop::collection::vec(any_change(), 0..30),
     ) {
         let mut model = LinkModel::new(&network(4)).unwrap();
-        for change in &changes {
-            let _ = model.apply(change);
+        for each in &changes {
+            let _ = change(&mut model, each);
         }
-        model.apply(&Change::HealAll).unwrap();
+        change(&mut model, &Change::HealAll).unwrap();
         for src in 0..4 {
             for dst in 0..4 {
                 prop_assert!(model.is_plain(NodeId(src), NodeId(dst)));
@@ -169,15 +196,15 @@ proptest! {
     #[test]
     fn a_refused_change_changes_nothing(
         before in prop::collection::vec(any_change(), 0..10),
-        change in any_change(),
+        refused in any_change(),
         sends in prop::collection::vec((0u32..4, 0u32..4), 1..30),
     ) {
         let mut model = LinkModel::new(&network(4)).unwrap();
-        for change in &before {
-            let _ = model.apply(change);
+        for each in &before {
+            let _ = change(&mut model, each);
         }
         let mut changed = model.clone();
-        if changed.apply(&change).is_err() {
+        if change(&mut changed, &refused).is_err() {
             for (src, dst) in sends {
                 prop_assert_eq!(
                     arrival(&mut model, 0, src, dst),
@@ -200,7 +227,7 @@ proptest! {
             }
         }
         let mut model = LinkModel::new(&network(8)).unwrap();
-        model.apply(&Change::Partition { id: 1, groups, one_way }).unwrap();
+        change(&mut model, &Change::Partition { id: 1, groups, one_way }).unwrap();
         for src in 0..8u32 {
             for dst in 0..8u32 {
                 let (from, to) = (group_of[src as usize], group_of[dst as usize]);
@@ -257,12 +284,11 @@ proptest! {
         let packets = (10_000_000_000 / gap).min(50_000);
         for n in 0..packets {
             sent += 1;
-            let Verdict::Deliver { at } = model.send(Nanos(n * gap), NodeId(0), NodeId(1), bytes)
-            else {
+            let Ok(sent) = model.send(Nanos(n * gap), NodeId(0), NodeId(1), bytes) else {
                 lost += 1;
                 continue;
             };
-            match model.arrive(at, NodeId(0), NodeId(1), bytes) {
+            match model.arrive(sent.at, NodeId(0), NodeId(1), bytes) {
                 Verdict::Deliver { at } => {
                     delivered += 1;
                     first = first.or(Some(at.0));
@@ -366,19 +392,19 @@ fn several_cuts_compose_and_each_ends_by_itself() {
         one_way: false,
     };
     let passes = |model: &LinkModel, src, dst| model.cut(NodeId(src), NodeId(dst)).is_none();
-    model.apply(&cut(1, &[0, 1])).unwrap();
-    model.apply(&cut(2, &[0, 2])).unwrap();
+    change(&mut model, &cut(1, &[0, 1])).unwrap();
+    change(&mut model, &cut(2, &[0, 2])).unwrap();
     assert!(!passes(&model, 0, 1) && !passes(&model, 0, 2) && !passes(&model, 0, 3));
-    model.apply(&Change::Silence { node: NodeId(3) }).unwrap();
-    model.apply(&Change::Heal { id: 2 }).unwrap();
+    change(&mut model, &Change::Silence { node: NodeId(3) }).unwrap();
+    change(&mut model, &Change::Heal { id: 2 }).unwrap();
     assert!(passes(&model, 0, 1) && !passes(&model, 0, 2));
     assert_eq!(
         model.cut(NodeId(2), NodeId(3)),
         Some(DropReason::Silence),
         "a silence is not undone by a heal"
     );
-    model.apply(&Change::Unsilence { node: NodeId(3) }).unwrap();
-    model.apply(&Change::Heal { id: 1 }).unwrap();
+    change(&mut model, &Change::Unsilence { node: NodeId(3) }).unwrap();
+    change(&mut model, &Change::Heal { id: 1 }).unwrap();
     assert!(passes(&model, 0, 3) && passes(&model, 2, 1));
 }
 
@@ -386,7 +412,7 @@ fn several_cuts_compose_and_each_ends_by_itself() {
 fn a_cut_stops_what_is_on_its_way() {
     let mut model = LinkModel::new(&network(2)).unwrap();
     let at = arrival(&mut model, 0, 0, 1).unwrap();
-    model.apply(&Change::Silence { node: NodeId(1) }).unwrap();
+    change(&mut model, &Change::Silence { node: NodeId(1) }).unwrap();
     assert_eq!(
         model.arrive(Nanos(at), NodeId(0), NodeId(1), 1_000),
         Verdict::Drop(DropReason::Silence)
@@ -404,18 +430,13 @@ fn of_two_shapes_the_latest_wins_and_its_end_restores_the_other() {
             ..Shape::default()
         },
     };
-    model.apply(&slower(1, 30)).unwrap();
-    model.apply(&slower(2, 20)).unwrap();
+    change(&mut model, &slower(1, 30)).unwrap();
+    change(&mut model, &slower(2, 20)).unwrap();
     assert_eq!(arrival(&mut model, 0, 0, 1), Some(30 * MS));
-    model.apply(&Change::Unshape { id: 2 }).unwrap();
+    change(&mut model, &Change::Unshape { id: 2 }).unwrap();
     assert_eq!(arrival(&mut model, 0, 0, 1), Some(40 * MS));
-    model.apply(&Change::Unshape { id: 1 }).unwrap();
-    assert_eq!(
-        arrival(&mut model, 0, 0, 1),
-        Some(40 * MS),
-        "the faster packet does not overtake"
-    );
-    assert_eq!(arrival(&mut model, 40 * MS, 0, 1), Some(50 * MS));
+    change(&mut model, &Change::Unshape { id: 1 }).unwrap();
+    assert_eq!(arrival(&mut model, 0, 0, 1), Some(10 * MS));
 }
 
 #[test]
@@ -454,16 +475,16 @@ fn networks_and_changes_that_cannot_be_are_refused() {
         one_way: false,
     };
     assert_eq!(
-        model.apply(&overlap),
+        change(&mut model, &overlap),
         Err(ChangeError::NodeInTwoGroups(NodeId(0)))
     );
     assert_eq!(
-        model.apply(&Change::Silence { node: NodeId(3) }),
+        change(&mut model, &Change::Silence { node: NodeId(3) }),
         Err(ChangeError::UnknownNode(NodeId(3)))
     );
     assert_eq!(
         model.send(Nanos::ZERO, NodeId(0), NodeId(3), 100),
-        Verdict::Drop(DropReason::Unroutable)
+        Err(DropReason::Unroutable)
     );
 }
 

@@ -1,7 +1,7 @@
 //! Which shapes are in force, and what they make of a node's link.
 
 use crate::change::{NodeLink, PathDelay, Shape};
-use crate::id::{Nanos, NodeId};
+use crate::id::NodeId;
 
 /// One shape in force.
 #[derive(Clone, Debug)]
@@ -73,12 +73,5 @@ impl Shapes {
             link.added.jitter = shape.jitter.unwrap_or(link.added.jitter);
         }
         link
-    }
-}
-
-impl ShapedLink {
-    /// Whether packets of this node may take longer than its paths alone would let them.
-    pub(super) fn adds_delay(&self) -> bool {
-        self.added.base > Nanos::ZERO || self.added.jitter > Nanos::ZERO
     }
 }

@@ -80,7 +80,7 @@ impl Shard {
     fn send_control_packet(&mut self, packet: Box<Packet>) {
         let now = self.now;
         match self.send_wire(now, packet.src, packet.dst, packet.wire_bytes) {
-            Some(at) => self.send_packet(at, packet),
+            Some(passage) => self.send_packet(passage.at, passage, packet),
             None => {
                 let wait = Nanos(SYN_WAIT.0 << u32::from(packet.tries.min(6)));
                 let at = now.saturating_add(wait);

@@ -142,11 +142,7 @@ impl Director<'_> {
     fn apply(&mut self, tag: u32, action: &Action) -> Result<()> {
         self.pool.shards_mut().for_each(Shard::disturb);
         let done = match action {
-            // Each shard has a model of its own.
-            Action::Link(change) => self
-                .pool
-                .shards_mut()
-                .try_for_each(|shard| shard.apply(change)),
+            Action::Link(change) => self.pool.apply(change),
             Action::Process { node, op } => {
                 self.pool.shard_of(*node).control(*node, *op);
                 Ok(())

@@ -14,7 +14,8 @@
 //!    |
 //!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
 //!    |
-//!   wire     packets, asked of the link model and counted (counters)
+//!   wire     packets, asked of the link model and counted (counters); a change of a link gives
+//!            those under way other instants (retime)
 //!
 //! prefetch: memory is at hand when it is needed
 //! ```
@@ -34,6 +35,7 @@ mod packet;
 mod prefetch;
 mod program;
 mod queue;
+mod retime;
 mod shard;
 mod stream;
 mod wire;

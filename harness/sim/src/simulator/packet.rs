@@ -1,7 +1,7 @@
 //! What passes between two nodes' kernels: packets of a reliable stream, as TCP sends them. Data
 //! only; how a stream behaves is `stream`.
 
-use peerlab_link::{Nanos, NodeId};
+use peerlab_link::{Nanos, NodeId, Passage};
 use peerlab_node::wire::Message;
 
 /// IPv4 and TCP header with timestamps, bytes: every segment but those of the handshake.
@@ -35,13 +35,23 @@ pub struct Packet {
     pub segments: u32,
     /// With all headers and framing.
     pub wire_bytes: u32,
-    /// How much later than the first segment the last one reaches the other's access link.
-    pub spread: Nanos,
+    /// Of its last segment.
+    pub last: Passage,
+    /// When it has passed the other's access link, if that is idle and its segments come together
+    /// with the first one.
+    pub passed: Nanos,
     /// When its data were sent first.
     pub first_sent: Nanos,
     /// How often its data were sent again.
     pub tries: u8,
     pub body: Body,
+}
+
+impl Packet {
+    /// One segment's share of a time that all of them take.
+    pub fn share(&self, whole: Nanos) -> Nanos {
+        Nanos(whole.0 / u64::from(self.segments.max(1)))
+    }
 }
 
 /// What a packet is.

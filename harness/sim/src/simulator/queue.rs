@@ -134,6 +134,20 @@ impl<T> Queue<T> {
         self.current.pop_if(|(key, _)| key.at < end)
     }
 
+    /// Takes out all of a kind, in no order.
+    pub fn take_all(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Vec<(Key, T)> {
+        let mut taken: Vec<_> = self.later.extract_if(.., |_, what| wanted(what)).collect();
+        for bucket in self.wheel.iter_mut().chain([&mut self.current]) {
+            taken.extend(bucket.extract_if(.., |(_, what)| wanted(what)));
+        }
+        for (place, bucket) in self.wheel.iter().enumerate() {
+            if bucket.is_empty() {
+                self.filled[place / 64] &= !(1 << (place % 64));
+            }
+        }
+        taken
+    }
+
     /// What happens after so many others, as far as that is known: nothing, or something caused
     /// meanwhile, may come before it.
     pub fn ahead(&self, others: usize) -> Option<&T> {
@@ -230,6 +244,15 @@ mod tests {
                 }
                 queue.push_all(together.into_iter());
                 prop_assert_eq!(queue.next_at(), expected.first().map(|key| key.at));
+                if pause % 5 == 0 {
+                    for (key, what) in queue.take_all(|what| what.sequence % 4 == 0) {
+                        prop_assert_eq!(key, what);
+                        prop_assert!(expected.remove(&key) && key.sequence % 4 == 0);
+                        let later = Key { at: Nanos(key.at.0 + pause), ..key };
+                        queue.push(later, later);
+                        expected.insert(later);
+                    }
+                }
                 let end = now + pause;
                 while let Some((key, what)) = queue.pop_before(Nanos(end)) {
                     prop_assert_eq!(key, what);

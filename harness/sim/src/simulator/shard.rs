@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
-use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId};
+use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId, Passage, Retiming};
 use peerlab_node::Machine;
 use peerlab_node::chain::CachedChain;
 use peerlab_node::io::{Input, Output};
@@ -257,9 +257,10 @@ impl Shard {
         self.disturbed = true;
     }
 
-    /// A change of the network, now.
-    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
-        self.model.apply(change).map_err(|error| error.to_string())
+    /// A change of the network, now. What it does to packets under way is the caller's affair.
+    pub fn apply(&mut self, change: &Change) -> Result<Retiming, String> {
+        let applied = self.model.apply(self.now, change);
+        applied.map_err(|error| error.to_string())
     }
 
     /// A node's machine, while its program runs and does not stand still.
@@ -323,7 +324,8 @@ impl Shard {
             to,
             segments,
             wire_bytes,
-            spread: Nanos::ZERO,
+            last: Passage::default(),
+            passed: Nanos::ZERO,
             first_sent: self.now,
             tries: 0,
             body,

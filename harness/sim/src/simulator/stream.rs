@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use peerlab_link::{Nanos, NodeId};
+use peerlab_link::{Nanos, NodeId, Passage};
 use peerlab_node::io::{Input, SEND_BUFFER_BYTES_MAX};
 
 use super::node::{End, NEVER, Stage, peer_of};
@@ -140,8 +140,8 @@ impl Shard {
     }
 
     /// Puts data on the wire, segment by segment; what is lost on the way comes again later. The
-    /// first segment may have been sent already, and reaches the other's access link then.
-    fn send_data(&mut self, mut packet: Box<Packet>, mut first: Option<Nanos>) {
+    /// first segment may have been sent already, with this passage.
+    fn send_data(&mut self, mut packet: Box<Packet>, mut first: Option<Passage>) {
         let now = self.now;
         let Body::Data {
             sequence,
@@ -165,7 +165,7 @@ impl Shard {
                 .take()
                 .or_else(|| self.send_wire(now, src, dst, wire_bytes));
             match passed {
-                Some(at) => sent.passes(at, payload, wire_bytes),
+                Some(passage) => sent.passes(passage, payload, wire_bytes),
                 None => sent.loses(index, payload),
             }
         }
@@ -191,9 +191,8 @@ impl Shard {
         if sent.segments > 0 {
             packet.segments = sent.segments;
             packet.wire_bytes = sent.wire_bytes;
-            packet.spread = sent.last.saturating_sub(sent.first);
             packet.body = data(sent.bytes, load);
-            self.send_packet(sent.first, packet);
+            self.send_packet(sent.first, sent.last, packet);
         }
     }
 
@@ -392,23 +391,23 @@ struct Train {
     segments: u32,
     bytes: u32,
     wire_bytes: u32,
-    /// When the first and the last of them reach the other's access link.
+    /// When the first of them reaches the other's access link.
     first: Nanos,
-    last: Nanos,
+    last: Passage,
     lost_bytes: u32,
     /// Index of the last one lost, if any was.
     last_lost: Option<u32>,
 }
 
 impl Train {
-    fn passes(&mut self, at: Nanos, bytes: u32, wire_bytes: u32) {
+    fn passes(&mut self, passage: Passage, bytes: u32, wire_bytes: u32) {
         if self.segments == 0 {
-            self.first = at;
+            self.first = passage.at;
         }
         self.segments += 1;
         self.bytes += bytes;
         self.wire_bytes += wire_bytes;
-        self.last = self.last.max(at);
+        self.last = passage;
     }
 
     fn loses(&mut self, index: u32, bytes: u32) {

@@ -1,7 +1,7 @@
 //! Packets on the emulated wire: asked of the link model, counted, and handed to whom they are for.
 
 use peerlab_link::proto::DropReason;
-use peerlab_link::{Nanos, NodeId, Verdict};
+use peerlab_link::{Nanos, NodeId, Passage, Verdict};
 
 use super::packet::{Body, EndId, HEADER_BYTES, Packet};
 use super::shard::{Shard, SimEvent};
@@ -49,32 +49,35 @@ impl Shard {
         self.spare_packets.push(packet);
     }
 
-    /// A packet is on its way, and reaches the other's access link then.
-    pub(super) fn send_packet(&mut self, at: Nanos, packet: Box<Packet>) {
+    /// A packet is on its way: its first segment reaches the other's access link then, and its last
+    /// one when its passage says.
+    pub(super) fn send_packet(&mut self, first: Nanos, last: Passage, mut packet: Box<Packet>) {
         let whole = self.model.down_service(packet.dst, packet.wire_bytes);
-        let one = Nanos(whole.0 / u64::from(packet.segments.max(1)));
+        packet.last = last;
+        packet.passed = first.saturating_add(whole);
         // The first segments pass the link while the last ones are still coming.
-        let last = packet.spread.saturating_add(one);
-        let end = at.saturating_add(whole.max(last));
-        self.cause(packet.src, end, SimEvent::Arrive(packet));
+        let last = last.at.saturating_add(packet.share(whole));
+        self.cause(
+            packet.src,
+            packet.passed.max(last),
+            SimEvent::Arrive(packet),
+        );
     }
 
-    /// Sends a segment: when it reaches the other's access link, if it does.
+    /// Sends a segment: when it gets where, if it does.
     pub(super) fn send_wire(
         &mut self,
         now: Nanos,
         src: NodeId,
         dst: NodeId,
         wire_bytes: u32,
-    ) -> Option<Nanos> {
+    ) -> Option<Passage> {
         self.counters.sent(src, 1, wire_bytes);
-        match self.model.send(now, src, dst, wire_bytes) {
-            Verdict::Deliver { at } => Some(at),
-            Verdict::Drop(reason) => {
-                self.counters.dropped(src, 1, reason);
-                None
-            }
+        let sent = self.model.send(now, src, dst, wire_bytes);
+        if let Err(reason) = sent {
+            self.counters.dropped(src, 1, reason);
         }
+        sent.ok()
     }
 
     /// Answers a packet with one without data that nobody sends again.
@@ -86,9 +89,9 @@ impl Shard {
     pub(super) fn send_once(&mut self, from: (NodeId, EndId), to: (NodeId, EndId), body: Body) {
         let now = self.now;
         let wire_bytes = body.header_bytes() + self.framing_bytes;
-        if let Some(at) = self.send_wire(now, from.0, to.0, wire_bytes) {
+        if let Some(passage) = self.send_wire(now, from.0, to.0, wire_bytes) {
             let packet = self.packet(from, to, (1, wire_bytes), body);
-            self.send_packet(at, packet);
+            self.send_packet(passage.at, passage, packet);
         }
     }
 
@@ -97,9 +100,9 @@ impl Shard {
     pub(super) fn acknowledge(&mut self, packet: &Packet, bytes: u32) {
         let (from, to) = ((packet.dst, packet.to), (packet.src, packet.from));
         let wire_bytes = HEADER_BYTES + self.framing_bytes;
-        if let Verdict::Deliver { at } = self.model.send(self.now, from.0, to.0, wire_bytes) {
+        if let Ok(passage) = self.model.send(self.now, from.0, to.0, wire_bytes) {
             let answer = self.packet(from, to, (0, 0), Body::Acknowledged { bytes });
-            self.send_packet(at, answer);
+            self.send_packet(passage.at, passage, answer);
         }
     }
 

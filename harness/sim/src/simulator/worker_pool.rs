@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use peerlab_link::proto::NodeCounters;
-use peerlab_link::{LinkModel, Nanos, Network, NodeId};
+use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId, Retiming};
 use peerlab_node::Machine;
 
 use super::program::Programs;
+use super::queue::Key;
 use super::shard::{CrossShardMessages, Location, Observation, Shard, Simulated};
 use peerlab_core::error::{Error, Result};
 
@@ -90,6 +91,37 @@ impl WorkerPool {
     /// All of them.
     pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.shards.iter_mut()
+    }
+
+    /// A change of the network, now, with what it does to packets under way.
+    ///
+    /// # Errors
+    /// When the change makes no sense; nothing has changed then.
+    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
+        // Each shard has a model of its own, and all of them were made and changed alike.
+        let applied = self.shards.iter_mut().map(|shard| shard.apply(change));
+        let applied: Vec<Retiming> = applied.collect::<Result<_, _>>()?;
+        if let Some(retiming) = applied.first().filter(|retiming| !retiming.is_empty()) {
+            self.retime(retiming);
+        }
+        Ok(())
+    }
+
+    fn retime(&mut self, retiming: &Retiming) {
+        self.exchange();
+        let shards = self.shards.iter_mut();
+        let mut under_way: CrossShardMessages = shards
+            .flat_map(|shard| shard.take_under_way(retiming))
+            .collect();
+        // As they were sent: a node counts what it causes.
+        under_way.sort_by_key(|(key, _)| (key.origin, key.sequence));
+        for (key, mut event) in under_way {
+            let at = self
+                .shard_of(NodeId(key.origin))
+                .retime(retiming, key.at, &mut event);
+            let to = self.shard_of(event.node());
+            to.queue.push(Key { at, ..key }, event);
+        }
     }
 
     /// When the next thing happens anywhere.

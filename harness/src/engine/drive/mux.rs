@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use peerlab_link::framing::frame;
-use peerlab_link::proto::{STREAM_MESSAGE_BYTES_MAX, decode};
+use peerlab_link::proto::{STREAM_MESSAGE_BYTES_MAX, STREAMS_MAX, decode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,9 +14,6 @@ use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt, TokioAsyncReadCompat
 
 use crate::engine::ByteStream;
 
-/// Streams at a time: two for every node of the largest run, and then some. Reaching it would
-/// end the connection.
-const STREAMS_MAX: usize = 1 << 16;
 /// Requests for a stream that may wait.
 const OPEN_QUEUE: usize = 256;
 

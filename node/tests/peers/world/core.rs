@@ -254,8 +254,7 @@ impl World {
     }
 
     fn apply(&mut self, change: Change) {
-        let mut shards = self.pool.shards_mut();
-        shards.try_for_each(|shard| shard.apply(&change)).unwrap();
+        self.pool.apply(&change).unwrap();
     }
 
     /// Notes what has happened since the last call.

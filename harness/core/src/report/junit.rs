@@ -34,7 +34,9 @@ fn case(verdict: &Verdict) -> TestCase {
         Status::Failed => failure("failed"),
         Status::NotMeasured => failure("not measured"),
     };
-    let mut case = TestCase::new(verdict.expectation.clone(), status);
+    // With its bound, since a file may hold several of one kind against the same time.
+    let name = format!("{}: {}", verdict.expectation, verdict.bound);
+    let mut case = TestCase::new(name, status);
     case.set_classname(verdict.check);
     case.set_system_out(verdict.sentence.clone());
     case

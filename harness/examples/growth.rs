@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use peerlab::disk::judge_run_directory;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -127,12 +128,14 @@ struct Told {
 impl Told {
     fn read(run: &Path) -> Result<Told> {
         let mut told = Told::default();
-        let mut programs = Vec::new();
+        let mut programs = BTreeMap::new();
         let mut lateness: Vec<Lateness> = Vec::new();
         for event in EventReader::open(&run.join("events.jsonl"))? {
             match event?.what {
                 What::Started(started) => told.bring_up = started.bring_up,
-                What::Usage { usage, .. } => programs.push(usage.memory_bytes as f64),
+                What::Usage { node, usage } => {
+                    programs.insert(node, usage.memory_bytes.unwrap_or(0));
+                }
                 What::Fidelity { lateness: l, .. } => lateness.push(l),
                 _ => {}
             }
@@ -140,7 +143,7 @@ impl Told {
         told.packets = lateness.iter().map(|l| l.packets).sum();
         lateness.sort_by_key(|l| l.p99);
         told.p99 = lateness.get(lateness.len() / 2).map_or(Nanos(0), |l| l.p99);
-        told.program_bytes = programs.iter().sum::<f64>() / programs.len().max(1) as f64;
+        told.program_bytes = programs.values().sum::<u64>() as f64 / programs.len().max(1) as f64;
         Ok(told)
     }
 }

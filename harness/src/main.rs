@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-/// The simulator allocates for every message, and frees on one thread what another allocated.
+mod last_resort;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: last_resort::Allocator = last_resort::Allocator;
 
 fn main() -> ExitCode {
-    peerlab::cli::main()
+    last_resort::run(peerlab::cli::main)
 }

@@ -1,6 +1,7 @@
 //! The screen: the only user of stdout and stderr. Results go to stdout; progress, log and
 //! errors to stderr. On a terminal progress is drawn in place, otherwise it is plain lines.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,17 +10,31 @@ use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
+use clap::ValueEnum;
 use peerlab_core::error::Error;
 use peerlab_core::report::TerminalStyle;
+use peerlab_core::report::annotation::harmless;
 
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
 /// Redraws a second, at most.
 const DRAWS_PER_SECOND: u8 = 10;
 
+/// Whom a verdict is printed for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// People
+    #[default]
+    Text,
+    /// A job of GitHub Actions as well: annotations, and a summary in the file that
+    /// GITHUB_STEP_SUMMARY names
+    Github,
+}
+
 #[derive(Clone, Debug)]
 pub struct Ui {
     bars: MultiProgress,
+    format: Format,
     /// Whether progress is drawn in place.
     drawn: bool,
     /// Whether results may be coloured.
@@ -30,7 +45,7 @@ impl Ui {
     /// Sets the screen and the log up. Once a process. `verbosity` is how much is logged: 0
     /// warnings, 1 what is done, 2 details, 3 everything; with `no_color` there is none, whatever
     /// the terminal can do.
-    pub fn new(verbosity: u8, no_color: bool) -> Ui {
+    pub fn new(verbosity: u8, no_color: bool, format: Format) -> Ui {
         let drawn = io::stderr().is_terminal();
         let target = if drawn {
             ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
@@ -41,6 +56,7 @@ impl Ui {
         let color = !no_color && !asked_not_to;
         let ui = Ui {
             bars: MultiProgress::with_draw_target(target),
+            format,
             drawn,
             color: color && io::stdout().is_terminal(),
         };
@@ -51,13 +67,13 @@ impl Ui {
             _ => "debug,peerlab=trace",
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let bars = ui.bars.clone();
+        let log = ui.clone();
         // A second call, as in tests, keeps the log of the first.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(color && drawn)
             .with_target(verbosity > 1)
-            .with_writer(move || LogWriter(bars.clone()))
+            .with_writer(move || LogWriter(log.clone()))
             .try_init();
         ui
     }
@@ -77,8 +93,30 @@ impl Ui {
         self.drawn
     }
 
+    /// Whom verdicts are printed for.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Prints a result. A reader that has gone away (`| head`) is no error.
     pub fn result(&self, text: &str) {
+        self.to_stdout(&self.safe(text));
+    }
+
+    /// Prints lines that speak to the job of CI, as they stand.
+    pub fn to_job(&self, lines: &str) {
+        self.to_stdout(lines);
+    }
+
+    /// What may be printed of a text that others may have a part in: it is not to speak to the job.
+    fn safe<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.format {
+            Format::Text => text.into(),
+            Format::Github => harmless(text),
+        }
+    }
+
+    fn to_stdout(&self, text: &str) {
         self.bars.suspend(|| {
             let mut out = io::stdout().lock();
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -107,6 +145,7 @@ impl Ui {
     }
 
     fn to_stderr(&self, text: &str) {
+        let text = self.safe(text);
         self.bars.suspend(|| {
             let _ = io::stderr().lock().write_all(text.as_bytes());
         });
@@ -127,11 +166,18 @@ fn how_called() -> String {
 }
 
 /// Puts log lines above what is drawn in place.
-struct LogWriter(MultiProgress);
+struct LogWriter(Ui);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().lock().write_all(bytes))?;
+        // A line comes whole.
+        match self.0.format {
+            Format::Text => self
+                .0
+                .bars
+                .suspend(|| io::stderr().lock().write_all(bytes))?,
+            Format::Github => self.0.to_stderr(&String::from_utf8_lossy(bytes)),
+        }
         Ok(bytes.len())
     }
 

@@ -9,6 +9,12 @@ mod foreign_image;
 mod images;
 #[path = "docker_runs/inside.rs"]
 mod inside;
+#[path = "docker_runs/networks.rs"]
+mod networks;
+#[path = "shared/networks.rs"]
+mod networks_of;
+#[path = "shared/running.rs"]
+mod running;
 #[path = "shared/shipped.rs"]
 mod shipped;
 #[path = "docker_runs/signals.rs"]

@@ -11,14 +11,14 @@ use peerlab_core::plan::spec::Work;
 use peerlab_core::plan::{Downtime, Plan, compile};
 use peerlab_core::topology::{self, Topology};
 use peerlab_link::proto::{Action, ProcessOp};
-use peerlab_link::{Change, Nanos};
+use peerlab_link::{Change, Nanos, NodeId};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 fn shipped() -> Vec<PathBuf> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies");
     let mut files = Vec::new();
-    for folder in [top.clone(), top.join("negative")] {
+    for folder in [top.clone(), top.join("negative"), top.join("published")] {
         let entries = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path());
@@ -75,11 +75,31 @@ fn a_plan_survives_its_file() {
 #[test]
 fn plans_that_contradict_themselves_are_refused() {
     let good = compile(&load("churn-partition.yaml"), 3).unwrap();
-    let wrongs: [fn(&mut Plan); 7] = [
+    let wrongs: [fn(&mut Plan); 12] = [
         |plan| plan.fault_schedule.reverse(),
         |plan| plan.nodes[3].name = plan.nodes[4].name.clone(),
         |plan| plan.nodes[3].hash_power = f64::NAN,
         |plan| plan.network.nodes[3].region = 99,
+        |plan| plan.network.nodes[3].up_bps = Some(0),
+        |plan| plan.network.mtu = 1,
+        |plan| {
+            plan.nodes[3].ip = [10, 0, 0, 0].into();
+            plan.network.nodes[3].ip = plan.nodes[3].ip;
+        },
+        |plan| {
+            let silence = Change::Silence {
+                node: NodeId(9_999),
+            };
+            plan.fault_schedule[0].action = Action::Link(silence);
+        },
+        |plan| {
+            let node = NodeId(0);
+            let op = ProcessOp::Slow {
+                id: 1,
+                cpu_millis: 0,
+            };
+            plan.fault_schedule[0].action = Action::Process { node, op };
+        },
         |plan| plan.phases[1].start = Nanos::ZERO,
         |plan| plan.ledger.outputs = 1,
         |plan| {

@@ -19,3 +19,4 @@ pub mod wire;
 pub use context::PlantedBug;
 pub use context::{Config, Timing};
 pub use machine::Machine;
+pub use sync::CompactTally;

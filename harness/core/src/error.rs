@@ -4,8 +4,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use serde::{Deserialize, Serialize};
+
 /// What an error means for whoever called the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// An expectation failed: the network under test is at fault.
     Failed,
@@ -45,7 +48,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Something went wrong. Holds at least one [`Report`]; a file with several independent
 /// mistakes gives one for each.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Error {
     /// What it means.
     pub kind: Kind,
@@ -54,7 +57,7 @@ pub struct Error {
 }
 
 /// One thing that went wrong, told as what, where, why and what to do.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// What went wrong, in one line without a full stop.
     pub what: String,
@@ -66,7 +69,7 @@ pub struct Report {
 }
 
 /// A place in a text file, with the line to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Path as the person gave it.
     pub file: String,
@@ -102,6 +105,11 @@ impl Error {
     /// Bad input or usage (exit code 2).
     pub fn input(what: impl Into<String>) -> Error {
         Error::new(Kind::Input, what)
+    }
+
+    /// What was expected of the network does not hold (exit code 1).
+    pub fn failed(what: impl Into<String>) -> Error {
+        Error::new(Kind::Failed, what)
     }
 
     /// Engine or environment failed (exit code 3). None is without a cause, and without a hint that

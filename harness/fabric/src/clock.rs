@@ -55,6 +55,11 @@ impl Clock {
     }
 }
 
+/// CPU time of this process, all threads.
+pub(crate) fn own_cpu() -> Nanos {
+    Nanos(nanos(clock_gettime(ClockId::ProcessCPUTime)))
+}
+
 fn monotonic() -> u64 {
     nanos(clock_gettime(ClockId::Monotonic))
 }

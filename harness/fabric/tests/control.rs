@@ -9,13 +9,14 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use peerlab_link::proto::{
-    APPLY_TAG_MIN, Action, FromFabric, FromGate, ProcessOp, SOCKET_NAME, Timed, ToFabric, ToGate,
+    APPLY_TAG_MIN, Action, FromFabric, FromGate, ProcessOp, SOCKET_NAME, Seen, Timed, ToFabric,
+    ToGate,
 };
 use peerlab_link::{Nanos, NodeId};
 use support::harness::{Fabric, Pipe};
 use support::namespace::may_run;
 use support::node::{GateSocket, Node};
-use support::plain_network;
+use support::{plain_network, secret};
 
 fn start(dir: &Path, pipe: &Pipe) -> Fabric {
     Fabric::start(Path::new(env!("CARGO_BIN_EXE_peerlab-fabric")), dir, pipe)
@@ -93,10 +94,10 @@ fn process_control_reaches_the_gate_and_its_answer_the_harness() {
     };
     assert_eq!(told, [ToGate::Go { run: true }, expected]);
     let applied = fabric.wait(|e| match e {
-        FromFabric::Applied { tag: 0, error, t } => Some((error.clone(), *t)),
+        FromFabric::Applied { tag: 0, result, t } => Some((result.clone(), *t)),
         _ => None,
     });
-    assert_eq!(applied.0, None);
+    assert_eq!(applied.0, Ok(Seen::NotRunning), "as its gate says");
     assert!(applied.1 >= Nanos::from_millis(5));
     nodes[1].say(&FromGate::Exited {
         status: -9,
@@ -112,7 +113,10 @@ fn process_control_reaches_the_gate_and_its_answer_the_harness() {
         _ => None,
     });
     assert_eq!(exited, (NodeId(1), -9, true));
-    fabric.send(ToFabric::Usage { node: NodeId(0) });
+    fabric.send(ToFabric::Usage {
+        node: NodeId(0),
+        memory: false,
+    });
     fabric.wait(|e| {
         matches!(
             e,
@@ -129,7 +133,7 @@ fn process_control_reaches_the_gate_and_its_answer_the_harness() {
     fabric.wait(lost);
     assert!(fabric.apply(kill(1)).is_err(), "its gate is gone");
     assert!(fabric.apply(kill(9)).is_err(), "no such node");
-    assert_eq!(fabric.apply(kill(0)), Ok(()));
+    assert_eq!(fabric.apply(kill(0)), Ok(Seen::NotRunning));
     drop(first);
 }
 
@@ -141,31 +145,41 @@ fn a_node_has_one_gate_and_what_is_no_gate_is_turned_away() {
     let dir = tempfile::tempdir().unwrap();
     let mut fabric = start(dir.path(), &Pipe::Pipes);
     fabric.set_up(plain_network(4));
-    let node = Node::open(dir.path(), NodeId(0));
+    let impostor = GateSocket::connect(dir.path());
+    let node = NodeId(0);
+    let hello = FromGate::Hello {
+        node,
+        // It has another node's, at best.
+        secret: secret(NodeId(1)),
+    };
+    impostor.send(&hello, None);
+    assert_eq!(impostor.receive(), None, "a claim without the secret");
+    // Which leaves the node to its gate.
+    let node = Node::open(dir.path(), node);
 
     let second = GateSocket::connect(dir.path());
-    second.send(&FromGate::Hello { node: NodeId(0) }, None);
+    second.claim(NodeId(0));
     assert_eq!(second.receive(), None, "a second claim");
     let unknown = GateSocket::connect(dir.path());
-    unknown.send(&FromGate::Hello { node: NodeId(4) }, None);
+    unknown.claim(NodeId(4));
     assert_eq!(unknown.receive(), None, "no such node");
     let garbage = GateSocket::connect(dir.path());
     garbage.send_bytes(&[0xff; 50], None).unwrap();
     assert_eq!(garbage.receive(), None, "not a message");
 
     let wrong_device = GateSocket::connect(dir.path());
-    wrong_device.send(&FromGate::Hello { node: NodeId(1) }, None);
+    wrong_device.claim(NodeId(1));
     assert!(wrong_device.receive().is_some());
     let null = std::fs::File::open("/dev/null").unwrap();
     wrong_device.send(&FromGate::Tun, Some(null.as_fd()));
     assert_eq!(fabric.wait(lost).0, NodeId(1));
 
     let hasty = GateSocket::connect(dir.path());
-    hasty.send(&FromGate::Hello { node: NodeId(2) }, None);
+    hasty.claim(NodeId(2));
     hasty.send(
         &FromGate::Done {
             tag: 0,
-            error: None,
+            result: Ok(Seen::NotRunning),
         },
         None,
     );
@@ -175,7 +189,7 @@ fn a_node_has_one_gate_and_what_is_no_gate_is_turned_away() {
     );
 
     let failed = GateSocket::connect(dir.path());
-    failed.send(&FromGate::Hello { node: NodeId(3) }, None);
+    failed.claim(NodeId(3));
     let reason = "no /dev/net/tun".to_string();
     failed.send(
         &FromGate::Failed {
@@ -214,7 +228,20 @@ fn senseless_demands_end_it_with_the_reason() {
     unsorted.paths.clear();
     let demands = [
         (ToFabric::Count, "there was no setup"),
-        (ToFabric::Setup(Box::new(unsorted)), "the network cannot be"),
+        (
+            ToFabric::Setup {
+                network: Box::new(unsorted),
+                secrets: vec![secret(NodeId(0))],
+            },
+            "the network cannot be",
+        ),
+        (
+            ToFabric::Setup {
+                network: Box::new(plain_network(2)),
+                secrets: vec![secret(NodeId(0))],
+            },
+            "there is not a secret for each node",
+        ),
         (
             ToFabric::File {
                 name: "../x".into(),

@@ -2,8 +2,9 @@
 //! measurements of gates and their starter; it carries no packet.
 //!
 //! Its standard output gets a line for each event: `open NODE`, `exited NODE STATUS`,
-//! `failed NODE REASON`, `lost NODE`. A line on its standard input lets all gates go; the end of
-//! it ends this program.
+//! `failed NODE REASON`, `lost NODE`. The line `go` on its standard input lets all gates go, `wipe
+//! NODE` has a node emptied and started again, and says `RESULT NODE` of both; the end of the input
+//! ends this program.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,7 +12,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "standard output is its whole purpose")]
 
-use std::io::{IoSliceMut, Read as _};
+use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -19,7 +20,7 @@ use std::path::Path;
 
 use peerlab_link::NodeId;
 use peerlab_link::proto::{
-    FromGate, GATE_MESSAGE_BYTES_MAX, SHARED_DIR, SOCKET_NAME, ToGate, decode, encode,
+    FromGate, GATE_MESSAGE_BYTES_MAX, ProcessOp, SHARED_DIR, SOCKET_NAME, ToGate, decode, encode,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -57,12 +58,11 @@ fn main() {
         poll(&mut sources, None).unwrap();
         let is_ready: Vec<bool> = sources.iter().map(|s| !s.revents().is_empty()).collect();
         if is_ready[0] {
-            if std::io::stdin().read(&mut [0; 16]).unwrap() == 0 {
+            let mut line = String::new();
+            if std::io::stdin().read_line(&mut line).unwrap() == 0 {
                 return;
             }
-            for gate in &gates {
-                send(gate, &ToGate::Go { run: true });
-            }
+            obey(&gates, line.trim_end());
         }
         for index in (2..is_ready.len()).rev().filter(|&i| is_ready[i]) {
             if !serve(&mut gates[index - 2]) {
@@ -77,6 +77,19 @@ fn main() {
                 tun: None,
             });
         }
+    }
+}
+
+fn obey(gates: &[Gate], line: &str) {
+    let Some(node) = line.strip_prefix("wipe ") else {
+        return gates
+            .iter()
+            .for_each(|gate| send(gate, &ToGate::Go { run: true }));
+    };
+    let node = Some(NodeId(node.parse().unwrap()));
+    let gate = gates.iter().find(|gate| gate.node == node).unwrap();
+    for (tag, op) in [(1, ProcessOp::Wipe), (2, ProcessOp::Start)] {
+        send(gate, &ToGate::Process { tag, op });
     }
 }
 
@@ -114,7 +127,7 @@ fn serve(gate: &mut Gate) -> bool {
         }
     }
     match decode(&bytes[..count]).unwrap() {
-        FromGate::Hello { node } => {
+        FromGate::Hello { node, .. } => {
             gate.node = Some(node);
             let ip = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + node.0 + 1);
             send(
@@ -129,6 +142,7 @@ fn serve(gate: &mut Gate) -> bool {
         FromGate::Tun => println!("open {}", name(gate)),
         FromGate::Exited { status, .. } => println!("exited {} {status}", name(gate)),
         FromGate::Failed { reason } => println!("failed {} {reason}", name(gate)),
+        FromGate::Done { result, .. } => println!("{result:?} {}", name(gate)),
         other => println!("{other:?} {}", name(gate)),
     }
     true

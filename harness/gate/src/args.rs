@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::builder::TypedValueParser as _;
 use clap::value_parser;
 use peerlab_link::NodeId;
-use peerlab_link::proto::{SHARED_DIR, SOCKET_NAME};
+use peerlab_link::proto::{SHARED_DIR, SOCKET_NAME, Secret};
 
 /// What the gate was asked to be.
 #[derive(Debug, PartialEq, Eq, Parser)]
@@ -16,15 +16,24 @@ pub struct Args {
     /// Which node this is
     #[arg(long, value_parser = value_parser!(u32).map(NodeId))]
     pub node: NodeId,
+    /// What the gate proves that with; `None` where it comes on standard input.
+    #[arg(skip)]
+    pub secret: Option<Secret>,
     /// The fabric's socket
     #[arg(long, default_value_os_t = socket())]
     pub socket: PathBuf,
-    /// What is emptied when the node is to start anew
+    /// Below which all is as at first when the node is to start anew
     #[arg(long)]
-    pub data: Option<PathBuf>,
-    /// Whose identity the program takes, as NAME[:GROUP] or UID[:GID] [default: the gate's own]
+    pub disk: Option<PathBuf>,
+    /// Whose identity the program takes, as NAME, NAME:GROUP, UID or UID:GID [default: the gate's own]
     #[arg(long)]
     pub user: Option<String>,
+    /// A folder that the program's user is to own
+    #[arg(long, requires = "user")]
+    pub own: Option<PathBuf>,
+    /// A file that is to name loopback, unless something is in it
+    #[arg(long)]
+    pub hosts: Option<PathBuf>,
     /// Take every capability from the program, rather than NET_ADMIN alone
     #[arg(long)]
     pub drop_all_caps: bool,
@@ -55,7 +64,7 @@ mod tests {
     #[test]
     fn a_full_line_is_read() {
         let args = parse(
-            "--node 7 --socket /s --data=/data --user app:staff --drop-all-caps --confine --workdir /w \
+            "--node 7 --socket /s --disk=/data --user app:staff --own /data --hosts=/etc/hosts --drop-all-caps --confine --workdir /w \
              -- prog --node 9",
         )
         .unwrap();
@@ -63,9 +72,12 @@ mod tests {
             args,
             Args {
                 node: NodeId(7),
+                secret: None,
                 socket: "/s".into(),
-                data: Some("/data".into()),
+                disk: Some("/data".into()),
                 user: Some("app:staff".into()),
+                own: Some("/data".into()),
+                hosts: Some("/etc/hosts".into()),
                 drop_all_caps: true,
                 confine: true,
                 workdir: Some("/w".into()),
@@ -92,6 +104,7 @@ mod tests {
             ("--node 1 --", "<COMMAND>"),
             ("--node 1 --nod 2 -- prog", "'--nod'"),
             ("--node 1 prog", "'prog'"),
+            ("--node 1 --own /data -- prog", "--user"),
             ("--node 1 --drop-all-caps=yes -- prog", "--drop-all-caps"),
         ] {
             let error = parse(line).unwrap_err().to_string();

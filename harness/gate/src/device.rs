@@ -76,7 +76,10 @@ fn open_tun() -> Result<File> {
 }
 
 /// Makes the descriptor a device with offloads and packet headers.
-fn claim(tun: &File) -> Result<()> {
+///
+/// # Errors
+/// When the kernel allows none here.
+pub fn claim(tun: &File) -> Result<()> {
     // SAFETY: `ifreq` is plain old data, for which zeros are a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(DEVICE_NAME.bytes()) {

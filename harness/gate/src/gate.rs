@@ -1,28 +1,33 @@
 //! The gate's life: connect, open the device, wait for the barrier, serve until the fabric is
 //! gone. One thread, one loop, no waiting anywhere else.
 
-use std::io::Write as _;
+use std::io::{PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use peerlab_link::proto::{FromGate, ToGate};
+use anyhow::{Context as _, Result, anyhow, bail};
+use peerlab_link::proto::{FromGate, SECRET_BYTES, Secret, ToGate};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::WaitStatus;
 
 use crate::args::Args;
 use crate::dial::{Dialed, Dials};
+use crate::disk::Disk;
 use crate::fabric_link::{FabricLink, Read, packet_buffer};
 use crate::privileges::{self, ProgramRights};
-use crate::program::Program;
+use crate::program::{self, Program};
 use crate::runs::Runs;
 use crate::signals::Signals;
 use crate::supervisor::{Effect, Input, Supervisor, exit_code};
+use crate::usage::Meter;
 use crate::users::Identity;
-use crate::{device, usage};
+use crate::{census, device, hosts};
 
+/// How long the gate waits for its secret: engines send it before they start the gate.
+const SECRET_WAIT: Duration = Duration::from_secs(10);
 /// How long the gate waits for the fabric's socket: engines start the fabric first.
 const FABRIC_WAIT: Duration = Duration::from_secs(10);
 /// Pause between attempts to connect.
@@ -42,22 +47,25 @@ enum Stage {
     Going,
 }
 
-/// What a turn of the loop came to.
-enum Turn {
-    /// Another one.
-    Again,
+/// Why there is no further turn of the loop.
+enum End {
     /// The gate ends with this exit code.
-    End(i32),
+    Exit(i32),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for End {
+    fn from(error: anyhow::Error) -> End {
+        End::Failed(error)
+    }
 }
 
 /// Lives a gate's life, and gives its exit code. The end of this process is the end of its PID
 /// namespace, and so of all the node's processes.
-pub fn run(args: Args) -> i32 {
-    let result = connect(&args.socket).and_then(|(signals, link)| match link {
-        Some(link) => serve(args, signals, link),
-        None => Ok(exit_code(-libc::SIGTERM)),
-    });
-    match result {
+///
+/// `image` are the files of the node's root, where its own lie over them.
+pub fn run(args: Args, image: Option<OwnedFd>) -> i32 {
+    match live(args, image) {
         Ok(code) => code,
         Err(error) => {
             log(&format!("{error:#}"));
@@ -72,18 +80,43 @@ pub fn log(text: &str) {
     let _ = writeln!(std::io::stderr(), "peerlab-gate: {text}");
 }
 
-/// Connects to the fabric, waiting for it a while; no link when told to end meanwhile.
-fn connect(path: &Path) -> Result<(Signals, Option<FabricLink>)> {
+fn live(args: Args, image: Option<OwnedFd>) -> Result<i32> {
     if std::process::id() != 1 {
         // Its orders reach every process that it can see: they must all be the node's.
         bail!("the gate must be PID 1 of a PID namespace of its own");
     }
     privileges::hide_gate()?;
     let signals = Signals::open()?;
+    let secret = args.secret.map_or_else(hear_secret, Ok)?;
+    match connect(&args.socket, &signals)? {
+        Some(link) => serve(args, image, secret, signals, link),
+        None => Ok(exit_code(-libc::SIGTERM)),
+    }
+}
+
+/// The secret that an engine sends on standard input. Unlike environment, command line and files it is
+/// seen by nobody else: what an engine runs beside the gate has another standard input, and the program
+/// has none.
+fn hear_secret() -> Result<Secret> {
+    let mut stdin = std::io::stdin().lock();
+    let mut source = [PollFd::new(&stdin, PollFlags::IN)];
+    wait(&mut source, Some(SECRET_WAIT))?;
+    if source[0].revents().is_empty() {
+        bail!("no secret came on standard input");
+    }
+    let mut secret = [0; SECRET_BYTES];
+    stdin
+        .read_exact(&mut secret)
+        .context("no secret came on standard input")?;
+    Ok(Secret(secret))
+}
+
+/// Connects to the fabric, waiting for it a while; no link when told to end meanwhile.
+fn connect(path: &Path, signals: &Signals) -> Result<Option<FabricLink>> {
     let deadline = Instant::now() + FABRIC_WAIT;
     loop {
         if let Some(link) = FabricLink::connect(path)? {
-            return Ok((signals, Some(link)));
+            return Ok(Some(link));
         }
         if Instant::now() >= deadline {
             bail!(
@@ -93,35 +126,45 @@ fn connect(path: &Path) -> Result<(Signals, Option<FabricLink>)> {
             );
         }
         wait(
-            &mut [PollFd::new(&signals, PollFlags::IN)],
+            &mut [PollFd::new(signals, PollFlags::IN)],
             Some(CONNECT_PAUSE),
         )?;
         if signals
             .next()
             .is_some_and(|s| s == libc::SIGTERM || s == libc::SIGINT)
         {
-            return Ok((signals, None));
+            return Ok(None);
         }
     }
 }
 
 /// Serves the fabric until either ends; whatever goes wrong is told to the fabric.
-fn serve(args: Args, signals: Signals, mut link: FabricLink) -> Result<i32> {
-    link.send(&FromGate::Hello { node: args.node }, None)?;
+fn serve(
+    args: Args,
+    image: Option<OwnedFd>,
+    secret: Secret,
+    signals: Signals,
+    mut link: FabricLink,
+) -> Result<i32> {
+    let node = args.node;
+    link.send(&FromGate::Hello { node, secret }, None)?;
     let (drop_all_caps, confine) = (args.drop_all_caps, args.confine);
-    let prepared = prepare(args);
+    let prepared = prepare(args, image);
     let mut gate = match prepared {
-        Ok((program, identity)) => Gate {
+        Ok((program, disk, identity)) => Gate {
             signals,
             link,
-            supervisor: Supervisor::new(program.has_data()),
+            supervisor: Supervisor::new(disk.is_some()),
             program,
+            disk,
+            emptying: None,
             identity,
             drop_all_caps,
             confine,
             rights: None,
             dials: Dials::default(),
             runs: Runs::default(),
+            meter: Meter::default(),
             stage: Stage::Greeted,
             buffer: packet_buffer(),
         },
@@ -132,9 +175,9 @@ fn serve(args: Args, signals: Signals, mut link: FabricLink) -> Result<i32> {
     };
     loop {
         match gate.turn() {
-            Ok(Turn::Again) => {}
-            Ok(Turn::End(code)) => return Ok(code),
-            Err(error) => {
+            Ok(()) => {}
+            Err(End::Exit(code)) => return Ok(code),
+            Err(End::Failed(error)) => {
                 farewell(&mut gate.link, &error);
                 return Err(error);
             }
@@ -143,10 +186,21 @@ fn serve(args: Args, signals: Signals, mut link: FabricLink) -> Result<i32> {
 }
 
 /// What can be known to be wrong before the fabric answers.
-fn prepare(args: Args) -> Result<(Program, Option<Identity>)> {
+fn prepare(
+    args: Args,
+    image: Option<OwnedFd>,
+) -> Result<(Program, Option<Disk>, Option<Identity>)> {
     let identity = args.user.as_deref().map(Identity::resolve).transpose()?;
-    let program = Program::find(args.command, args.workdir, args.data)?;
-    Ok((program, identity))
+    if let (Some(folder), Some(identity)) = (&args.own, &identity) {
+        chown(folder, Some(identity.uid), Some(identity.gid))
+            .with_context(|| format!("cannot give {} to the program's user", folder.display()))?;
+    }
+    if let Some(file) = &args.hosts {
+        hosts::name_loopback(file);
+    }
+    let program = Program::find(args.command, args.workdir)?;
+    let disk = args.disk.map(|root| Disk::new(root, image)).transpose()?;
+    Ok((program, disk, identity))
 }
 
 /// Tells the fabric why the gate ends, if it still listens.
@@ -178,6 +232,9 @@ struct Gate {
     link: FabricLink,
     supervisor: Supervisor,
     program: Program,
+    disk: Option<Disk>,
+    /// What comes of emptying it, while it is being emptied.
+    emptying: Option<PipeReader>,
     identity: Option<Identity>,
     drop_all_caps: bool,
     confine: bool,
@@ -185,17 +242,18 @@ struct Gate {
     rights: Option<ProgramRights>,
     dials: Dials,
     runs: Runs,
+    meter: Meter,
     stage: Stage,
     buffer: Vec<u8>,
 }
 
 impl Gate {
     /// Waits for something, and handles all that is ready.
-    fn turn(&mut self) -> Result<Turn> {
+    fn turn(&mut self) -> Result<(), End> {
         let (signalled, linked, dialed) = self.poll()?;
         let now = Instant::now();
-        if signalled && let Turn::End(code) = self.hear_signals(now)? {
-            return Ok(Turn::End(code));
+        if signalled {
+            self.hear_signals(now)?;
         }
         for dialed in self.dials.finish(now, &dialed) {
             self.answer_dial(dialed)?;
@@ -208,13 +266,10 @@ impl Gate {
             self.supervisor.handle(now, Input::Timer);
         }
         if linked && self.link.is_waiting() && self.link.flush().is_err() {
-            return Ok(self.fabric_gone());
+            return Err(self.fabric_gone());
         }
-        if linked
-            && !self.link.is_waiting()
-            && let Turn::End(code) = self.read_link()?
-        {
-            return Ok(Turn::End(code));
+        if linked && !self.link.is_waiting() {
+            self.read_link()?;
         }
         self.carry_out()
     }
@@ -260,14 +315,10 @@ impl Gate {
         ))
     }
 
-    fn hear_signals(&mut self, now: Instant) -> Result<Turn> {
+    fn hear_signals(&mut self, now: Instant) -> Result<(), End> {
         while let Some(signal) = self.signals.next() {
             match signal {
-                libc::SIGCHLD => {
-                    if let Turn::End(code) = self.reap(now)? {
-                        return Ok(Turn::End(code));
-                    }
-                }
+                libc::SIGCHLD => self.reap(now)?,
                 libc::SIGTERM => self.supervisor.handle(now, Input::Terminate),
                 other => match self.supervisor.program() {
                     Some(pid) => send_signal(pid, other),
@@ -278,15 +329,13 @@ impl Gate {
                 },
             }
             // Effects come in order before the next signal is looked at.
-            if let Turn::End(code) = self.carry_out()? {
-                return Ok(Turn::End(code));
-            }
+            self.carry_out()?;
         }
-        Ok(Turn::Again)
+        Ok(())
     }
 
     /// Reaps every child that has ended: the program, and orphans that came to PID 1.
-    fn reap(&mut self, now: Instant) -> Result<Turn> {
+    fn reap(&mut self, now: Instant) -> Result<(), End> {
         use rustix::process::{WaitOptions, wait};
         loop {
             match wait(WaitOptions::NOHANG) {
@@ -294,45 +343,49 @@ impl Gate {
                     let status = status_number(status);
                     let pid = pid.as_raw_nonzero().get();
                     self.runs.reaped(pid);
-                    self.supervisor.handle(now, Input::Reaped { pid, status });
-                    if let Turn::End(code) = self.carry_out()? {
-                        return Ok(Turn::End(code));
-                    }
+                    let emptying = match self.supervisor.helper() {
+                        Some(helper) if helper == pid => self.emptying.take(),
+                        _ => None,
+                    };
+                    let input = match emptying {
+                        Some(told) => Input::Wiped(program::emptied(status, told)),
+                        None => Input::Reaped { pid, status },
+                    };
+                    self.supervisor.handle(now, input);
+                    self.carry_out()?;
                 }
-                Ok(None) => return Ok(Turn::Again),
+                Ok(None) => return Ok(()),
                 Err(Errno::CHILD) => {
                     self.supervisor.handle(now, Input::Childless);
-                    return Ok(Turn::Again);
+                    return Ok(());
                 }
                 Err(Errno::INTR) => {}
-                Err(e) => return Err(e).context("cannot wait for children"),
+                Err(e) => return Err(anyhow!(e).context("cannot wait for children").into()),
             }
         }
     }
 
     /// Reads what the fabric says, as long as its answers can be sent.
-    fn read_link(&mut self) -> Result<Turn> {
+    fn read_link(&mut self) -> Result<(), End> {
         while !self.link.is_waiting() {
             match self.link.read(&mut self.buffer)? {
                 Read::Message(message) => self.receive(message)?,
                 Read::Nothing => break,
-                Read::Closed => return Ok(self.fabric_gone()),
+                Read::Closed => return Err(self.fabric_gone()),
             }
-            if let Turn::End(code) = self.carry_out()? {
-                return Ok(Turn::End(code));
-            }
+            self.carry_out()?;
         }
-        Ok(Turn::Again)
+        Ok(())
     }
 
     /// The end of the fabric is the end of the run: nothing of the node stays.
-    fn fabric_gone(&self) -> Turn {
+    fn fabric_gone(&self) -> End {
         signal_all(libc::SIGKILL);
         if self.stage == Stage::Going {
-            Turn::End(0)
+            End::Exit(0)
         } else {
             log("the fabric closed the connection before the start");
-            Turn::End(EXIT_FAILED)
+            End::Exit(EXIT_FAILED)
         }
     }
 
@@ -352,6 +405,7 @@ impl Gate {
             }
             (ToGate::Go { run }, Stage::Open) => {
                 self.stage = Stage::Going;
+                self.meter.go();
                 self.supervisor.handle(now, Input::Go { run });
             }
             (ToGate::Process { tag, op }, _) => {
@@ -372,13 +426,14 @@ impl Gate {
                 };
                 self.answer_dial(dialed)?;
             }
-            (ToGate::Usage, _) => {
+            (ToGate::Usage { memory }, _) => {
                 let helper = self.supervisor.helper();
+                let meter = &mut self.meter;
                 let usage = match &self.rights {
                     Some(rights) => {
-                        privileges::with_program_view(rights, || usage::measure(helper))
+                        privileges::with_program_view(rights, || meter.measure(helper, memory))
                     }
-                    None => usage::measure(helper),
+                    None => meter.measure(helper, memory),
                 };
                 self.link.send(&FromGate::Usage(usage), None)?;
             }
@@ -398,7 +453,7 @@ impl Gate {
     }
 
     /// Carries out what the supervisor wants done.
-    fn carry_out(&mut self) -> Result<Turn> {
+    fn carry_out(&mut self) -> Result<(), End> {
         while let Some(effect) = self.supervisor.poll_effect() {
             let now = Instant::now();
             match effect {
@@ -409,17 +464,27 @@ impl Gate {
                 }
                 Effect::Wipe => {
                     let rights = self.rights.as_ref().context("no rights yet")?;
-                    let started = self.program.start_wiping(rights);
+                    let disk = self.disk.as_ref().context("no disk")?;
+                    let started = program::start_emptying(disk, rights);
+                    let started = started.map(|(pid, told)| {
+                        self.emptying = Some(told);
+                        pid
+                    });
+                    let started = started.map_err(|e| format!("cannot make a process: {e}"));
                     self.supervisor.handle(now, Input::WipeStarted(started));
+                }
+                Effect::Look(why) => {
+                    let census = census::count(&self.runs.processes());
+                    self.supervisor.handle(now, Input::Looked(why, census));
                 }
                 Effect::SignalProgram(pid, signal) => send_signal(pid, signal),
                 Effect::SignalAll(signal) => signal_all(signal),
                 Effect::Send(message) => self.link.send(&message, None)?,
                 Effect::Log(text) => log(&text),
-                Effect::Exit(code) => return Ok(Turn::End(code)),
+                Effect::Exit(code) => return Err(End::Exit(code)),
             }
         }
-        Ok(Turn::Again)
+        Ok(())
     }
 }
 

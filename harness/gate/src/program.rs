@@ -1,9 +1,9 @@
-//! How the node's program is started, and how its data directory is emptied: in a child of the
-//! gate, with the program's identity and rights. When that happens is the supervisor's business.
+//! How the node's program is started, and how its disk is emptied: in a child of the gate, with the
+//! program's identity and rights. When that happens is the supervisor's business.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -11,12 +11,13 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use peerlab_link::framing::frame;
-use peerlab_link::proto::{RAN_BYTES_MAX, Ran};
+use peerlab_link::proto::{RAN_BYTES_MAX, Ran, decode, encode};
 
+use crate::disk::Disk;
 use crate::privileges::{ProgramRights, become_program};
-use crate::signals::unblock_all;
+use crate::signals::{leave_room, unblock_all};
 use crate::supervisor::{Pid, StartError};
 
 /// Where programs are looked for when the environment does not say.
@@ -39,7 +40,6 @@ pub struct Program {
     file: PathBuf,
     command: Vec<OsString>,
     workdir: Option<PathBuf>,
-    data: Option<PathBuf>,
 }
 
 impl Program {
@@ -47,25 +47,16 @@ impl Program {
     /// directory), any other is looked for along `PATH`.
     ///
     /// # Errors
-    /// When there is no such file, or it is not executable.
-    pub fn find(
-        command: Vec<OsString>,
-        workdir: Option<PathBuf>,
-        data: Option<PathBuf>,
-    ) -> Result<Program> {
+    /// When none is named, there is no such file, or it is not executable.
+    pub fn find(command: Vec<OsString>, workdir: Option<PathBuf>) -> Result<Program> {
         let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
-        let file = find_file(&command[0], workdir.as_deref(), &path)?;
+        let name = command.first().context("there is no program to run")?;
+        let file = find_file(name, workdir.as_deref(), &path)?;
         Ok(Program {
             file,
             command,
             workdir,
-            data,
         })
-    }
-
-    /// Whether the node has a data directory.
-    pub fn has_data(&self) -> bool {
-        self.data.is_some()
     }
 
     /// Starts the program in a process group of its own, but in the gate's session: where the
@@ -81,6 +72,7 @@ impl Program {
         unsafe {
             command.pre_exec(move || {
                 leave_the_gate()?;
+                leave_room()?;
                 unblock_all();
                 close_on_exec()?;
                 become_program(&rights)?;
@@ -113,6 +105,7 @@ impl Program {
         let mut command = self.command(&file, command, rights);
         let pid = fork(rights, || {
             leave_the_gate()?;
+            leave_room()?;
             rustix::stdio::dup2_stdout(&theirs)?;
             // Among them the gate's end of what it speaks to the fabric with.
             close_inherited();
@@ -138,17 +131,28 @@ impl Program {
         }
         command
     }
+}
 
-    /// Starts a process that empties the data directory as the program's user, so that it can
-    /// remove what the program can, and nothing else. Its exit code is an errno, or zero.
-    ///
-    /// # Errors
-    /// When there is no data directory, or no process can be made.
-    pub fn start_wiping(&self, rights: &ProgramRights) -> Result<Pid, String> {
-        let Some(data) = &self.data else {
-            return Err("the node has no data directory".to_owned());
-        };
-        fork(rights, || empty_directory(data)).map_err(|e| format!("cannot make a process: {e}"))
+/// Starts a process that empties a disk as the program's user, so that it can remove what the program
+/// can, and nothing else. What came of it, [`emptied`], comes out of the pipe.
+///
+/// # Errors
+/// When no process can be made.
+pub fn start_emptying(disk: &Disk, rights: &ProgramRights) -> io::Result<(Pid, PipeReader)> {
+    let (ours, mut theirs) = io::pipe()?;
+    let pid = fork(rights, || theirs.write_all(&encode(&disk.renew())))?;
+    Ok((pid, ours))
+}
+
+/// How many files and folders a process has removed that has ended with this status.
+pub fn emptied(status: i32, mut told: PipeReader) -> Result<u64, String> {
+    let mut bytes = Vec::new();
+    let read = told.read_to_end(&mut bytes).map(|_| decode(&bytes));
+    match read {
+        Ok(Ok(result)) => result,
+        _ => Err(format!(
+            "what was to empty the disk ended with status {status}"
+        )),
     }
 }
 
@@ -265,19 +269,6 @@ fn close_on_exec() -> io::Result<()> {
     Ok(())
 }
 
-/// Removes everything in a directory, without following links out of it.
-fn empty_directory(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 /// See [`Program::find`].
 fn find_file(name: &OsStr, workdir: Option<&Path>, path: &OsStr) -> Result<PathBuf> {
     if name.as_bytes().contains(&b'/') {
@@ -354,20 +345,5 @@ mod tests {
                 .to_string()
                 .contains("not an executable file")
         );
-    }
-
-    #[test]
-    fn emptying_removes_links_but_not_what_they_point_at() {
-        let data = tempfile::tempdir().unwrap();
-        let outside = tempfile::tempdir().unwrap();
-        let kept = outside.path().join("kept");
-        fs::write(&kept, "x").unwrap();
-        std::os::unix::fs::symlink(outside.path(), data.path().join("folder-link")).unwrap();
-        std::os::unix::fs::symlink(&kept, data.path().join("file-link")).unwrap();
-        fs::create_dir_all(data.path().join("deep/deeper")).unwrap();
-        fs::write(data.path().join("deep/deeper/file"), "x").unwrap();
-        empty_directory(data.path()).unwrap();
-        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
-        assert!(kept.exists());
     }
 }

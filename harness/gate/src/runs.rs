@@ -45,6 +45,11 @@ impl Runs {
         (id, started.map_err(errno))
     }
 
+    /// Those that run, each in a group of its own.
+    pub fn processes(&self) -> Vec<Pid> {
+        self.running.iter().map(|(pid, _)| *pid).collect()
+    }
+
     /// A child was reaped.
     pub fn reaped(&mut self, pid: Pid) {
         self.running.retain(|(running, _)| *running != pid);

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What the gate hears: its children's ends, and what an engine or a person sends a container.
 const HEARD: [Signal; 8] = [
@@ -48,13 +49,45 @@ impl Signals {
     pub fn next(&self) -> Option<i32> {
         while let Ok(Some(info)) = self.descriptor.read_signal() {
             let signal = info.ssi_signo.cast_signed();
-            // A sender outside this PID namespace has no process id in it.
-            if signal == libc::SIGCHLD || info.ssi_pid == 0 {
+            if signal == libc::SIGCHLD || is_from_outside(&info) {
                 return Some(signal);
             }
         }
         None
     }
+}
+
+/// Whether the kernel vouches for it that a signal comes from outside the node: somebody called `kill`
+/// (SI_USER) who has no process id in this PID namespace. A process of the node brings about no such
+/// signal:
+///
+/// - With its own `kill` goes its process id, which the kernel fills in.
+/// - `rt_sigqueueinfo` and its like pass on any process id that they are told, but to another process
+///   only with a code below zero.
+/// - What a file sends to its owner (F_SETOWN, F_SETSIG) has no sender, but the code of an event.
+/// - When too many signals wait for a user's processes (RLIMIT_SIGPENDING), the kernel forgets where a
+///   queued one came from, and it looks like the engine's. The limit that counts is the receiver's:
+///   programs have a lower one than the gate ([`leave_room`]), so that theirs is reached before.
+fn is_from_outside(info: &siginfo) -> bool {
+    info.ssi_code == libc::SI_USER && info.ssi_pid == 0
+}
+
+/// In a child of the gate: of the signals that may wait, it takes at most half.
+///
+/// # Errors
+/// As the kernel says.
+pub fn leave_room() -> rustix::io::Result<()> {
+    let Some(gates) = getrlimit(Resource::Sigpending).current else {
+        return Ok(()); // without limit
+    };
+    let half = Some(gates / 2);
+    setrlimit(
+        Resource::Sigpending,
+        Rlimit {
+            current: half,
+            maximum: half,
+        },
+    )
 }
 
 /// In a child of the gate: lets every signal through again, for a program expects that.

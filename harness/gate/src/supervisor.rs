@@ -2,22 +2,33 @@
 //! Sans-IO: it sends no signal and starts nothing itself.
 //!
 //! Driving it: `handle` an input, then drain `poll_effect` and carry each effect out before the
-//! next input; [`Effect::Start`] and [`Effect::Wipe`] are answered by [`Input::Started`] and
-//! [`Input::WipeStarted`] at once. Call with [`Input::Timer`] when `next_timer` has passed. Time
+//! next input; [`Effect::Start`], [`Effect::Wipe`] and [`Effect::Look`] are answered by
+//! [`Input::Started`], [`Input::WipeStarted`] and [`Input::Looked`] at once. Call with [`Input::Timer`] when `next_timer` has passed. Time
 //! never goes back.
 //!
 //! Orders are obeyed in the order they came; one that must wait (a start while the program is
 //! still stopping) is queued. A kill hastens whatever is ending even where it is queued itself.
 //! How slow the program is to be is no state of it, and is obeyed at once.
+//!
+//! An order is answered when it was seen to have taken effect: no process is left, all of them stand
+//! still, nothing is left on the disk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use peerlab_link::proto::{FromGate, ProcessOp, SLOW_PERIOD, STOP_GRACE};
+use peerlab_link::proto::{FromGate, ProcessOp, SLOW_PERIOD, STOP_GRACE, Seen};
 
 /// Orders that may wait for the program's end; the plan never comes near it, and more than this
 /// is a fabric gone mad.
 pub const ORDERS_QUEUED_MAX: usize = 256;
+
+/// How long processes may take to obey a signal. One that gets no CPU, or waits for a disk, does not
+/// obey at once.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// All of a core, in thousandths.
+const WHOLE: u32 = 1000;
+/// Pause between two looks at whether they have.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// A process id in the node's namespace.
 pub type Pid = i32;
@@ -39,7 +50,11 @@ pub enum Input {
     Started(Result<Pid, StartError>),
     /// Answer to [`Effect::Wipe`]: the process that wipes.
     WipeStarted(Result<Pid, String>),
-    /// A child ended and was reaped.
+    /// It has ended: how many files and folders it removed.
+    Wiped(Result<u64, String>),
+    /// Answer to [`Effect::Look`].
+    Looked(LookFor, Census),
+    /// Another child ended and was reaped.
     Reaped {
         pid: Pid,
         /// Exit code, or minus the signal.
@@ -61,13 +76,31 @@ pub struct StartError {
     pub reason: String,
 }
 
+/// Why the node's processes are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookFor {
+    /// Whether they have been frozen or thawed.
+    Freeze,
+    /// Whether a slow program stands still in its turn.
+    Slow,
+}
+
+/// The node's processes: how many stand still, and how many do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub still: u32,
+    pub moving: u32,
+}
+
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
     /// Start the program.
     Start,
-    /// Start a process that empties the data directory.
+    /// Start a process that empties the node's disk.
     Wipe,
+    /// Count the node's processes.
+    Look(LookFor),
     /// Signal the program alone.
     SignalProgram(Pid, i32),
     /// Signal every process of the node but the gate.
@@ -116,14 +149,25 @@ struct Turn {
     until: Instant,
 }
 
+/// An order that is answered once all processes have obeyed it.
+#[derive(Clone, Copy, Debug)]
+struct Looking {
+    tag: u32,
+    next: Instant,
+    until: Instant,
+}
+
 #[derive(Debug)]
 pub struct Supervisor {
     state: State,
+    looking: Option<Looking>,
     /// What the program gets of a core, in thousandths, by the order that says so.
     slow: BTreeMap<u32, u32>,
     /// The turn, while the program is slow and runs.
     turn: Option<Turn>,
-    has_data: bool,
+    /// Orders to be slow that are not answered: each with when it is at the latest.
+    slowing: Vec<(u32, Instant)>,
+    has_disk: bool,
     orders: VecDeque<(u32, ProcessOp)>,
     effects: VecDeque<Effect>,
     /// Whether the gate ends when the program has.
@@ -133,13 +177,15 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A program that waits for [`Input::Go`]; `has_data` says whether there is a data directory.
-    pub fn new(has_data: bool) -> Supervisor {
+    /// A program that waits for [`Input::Go`]; `has_disk` says whether it can be emptied.
+    pub fn new(has_disk: bool) -> Supervisor {
         Supervisor {
             state: State::Closed,
+            looking: None,
             slow: BTreeMap::new(),
             turn: None,
-            has_data,
+            slowing: Vec::new(),
+            has_disk,
             orders: VecDeque::new(),
             effects: VecDeque::new(),
             terminating: false,
@@ -156,7 +202,11 @@ impl Supervisor {
     pub fn next_timer(&self) -> Option<Instant> {
         match self.state {
             State::Ending { kill_at, .. } => kill_at,
-            _ => self.turn.map(|turn| turn.until),
+            _ => {
+                let turn = self.turn.map(|turn| turn.until);
+                let look = self.looking.map(|looking| looking.next);
+                turn.into_iter().chain(look).min()
+            }
         }
     }
 
@@ -181,9 +231,12 @@ impl Supervisor {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Go { run } => self.went(run),
-            Input::Order { tag, op } => self.ordered(tag, op),
+            Input::Order { tag, op } => self.ordered(now, tag, op),
             Input::Started(result) => self.started(result),
             Input::WipeStarted(result) => self.wipe_started(result),
+            Input::Wiped(result) => self.wiped(result),
+            Input::Looked(LookFor::Freeze, census) => self.looked(now, census),
+            Input::Looked(LookFor::Slow, census) => self.looked_while_slow(now, census),
             Input::Reaped { pid, status } => self.reaped(pid, status),
             Input::Childless => self.childless(),
             Input::Timer => self.timer_expired(now),
@@ -197,11 +250,11 @@ impl Supervisor {
         self.state = State::Down;
         if run {
             self.state = State::Starting(None);
-            self.effects.push_back(Effect::Start);
+            self.emit(Effect::Start);
         }
     }
 
-    fn ordered(&mut self, tag: u32, op: ProcessOp) {
+    fn ordered(&mut self, now: Instant, tag: u32, op: ProcessOp) {
         if matches!(self.state, State::Closed) {
             return self.done(tag, Err("the node has not been let go yet".to_owned()));
         }
@@ -214,13 +267,17 @@ impl Supervisor {
         match op {
             ProcessOp::Slow { id, cpu_millis } => {
                 self.slow.insert(id, cpu_millis);
-                return self.done(tag, Ok(()));
+                // Answered when it is seen.
+                return self.slowing.push((tag, now + LOOK_TIMEOUT));
             }
             ProcessOp::Unslow { id } => {
                 self.slow.remove(&id);
-                return self.done(tag, Ok(()));
+                return self.done(tag, Ok(self.runs()));
             }
-            ProcessOp::Kill => self.hasten(),
+            ProcessOp::Kill => {
+                self.look_no_longer(Err("it was killed before it obeyed".to_owned()));
+                self.hasten();
+            }
             ProcessOp::Stop
             | ProcessOp::Start
             | ProcessOp::Freeze
@@ -238,16 +295,16 @@ impl Supervisor {
             Ok(pid) => {
                 self.state = State::Up { pid, frozen: false };
                 if let Some(tag) = tag {
-                    self.done(tag, Ok(()));
+                    self.done(tag, Ok(Seen::Running));
                 }
             }
             Err(error) => {
                 self.state = State::Down;
                 self.last_status = error.status;
-                self.effects.push_back(Effect::Log(error.reason.clone()));
+                self.emit(Effect::Log(error.reason.clone()));
                 match tag {
                     Some(tag) => self.done(tag, Err(error.reason)),
-                    None => self.effects.push_back(Effect::Send(FromGate::Exited {
+                    None => self.emit(Effect::Send(FromGate::Exited {
                         status: error.status,
                         asked: false,
                     })),
@@ -270,9 +327,74 @@ impl Supervisor {
         }
     }
 
+    fn wiped(&mut self, result: Result<u64, String>) {
+        if let State::Wiping { tag, .. } = self.state {
+            self.state = State::Down;
+            self.done(tag, result.map(|entries| Seen::Emptied { entries }));
+        }
+    }
+
+    /// Whether all processes have been frozen, or thawed.
+    fn looked(&mut self, now: Instant, census: Census) {
+        let (State::Up { frozen, .. }, Some(looking)) = (&self.state, &mut self.looking) else {
+            return;
+        };
+        let (left, seen) = if *frozen {
+            let processes = census.still;
+            (census.moving, Seen::StandsStill { processes })
+        } else {
+            (census.still, Seen::Running)
+        };
+        if left == 0 {
+            self.look_no_longer(Ok(seen));
+        } else if looking.until <= now {
+            self.look_no_longer(Err(disobeyed(left)));
+        } else {
+            looking.next = now + LOOK_PAUSE;
+        }
+    }
+
+    /// Answers the order for which processes are looked at, if there is one.
+    fn look_no_longer(&mut self, result: Result<Seen, String>) {
+        if let Some(Looking { tag, .. }) = self.looking.take() {
+            self.done(tag, result);
+        }
+    }
+
+    /// Whether all processes stand still at the end of the turn in which they are to.
+    fn looked_while_slow(&mut self, now: Instant, census: Census) {
+        let seen = match census.moving {
+            0 => Ok(Seen::Slowed),
+            moving => Err(disobeyed(moving)),
+        };
+        for (tag, until) in std::mem::take(&mut self.slowing) {
+            if seen.is_ok() || until <= now {
+                self.done(tag, seen.clone());
+            } else {
+                self.slowing.push((tag, until));
+            }
+        }
+    }
+
+    /// Answers all orders to be slow.
+    fn slowing_seen(&mut self, result: &Result<Seen, String>) {
+        for (tag, _) in std::mem::take(&mut self.slowing) {
+            self.done(tag, result.clone());
+        }
+    }
+
+    /// Whether the program runs.
+    fn runs(&self) -> Seen {
+        match self.state {
+            State::Up { frozen: false, .. } => Seen::Running,
+            _ => Seen::NotRunning,
+        }
+    }
+
     fn reaped(&mut self, dead: Pid, status: i32) {
         match &mut self.state {
             State::Up { pid, .. } if *pid == dead => {
+                self.look_no_longer(Ok(Seen::NotRunning));
                 self.state = State::Ending {
                     pid: None,
                     asked: false,
@@ -292,11 +414,6 @@ impl Supervisor {
                 let asked = *asked;
                 self.program_ended(status, asked);
             }
-            State::Wiping { pid, tag } if *pid == Some(dead) => {
-                let tag = *tag;
-                self.state = State::Down;
-                self.done(tag, wipe_result(status));
-            }
             _ => {}
         }
     }
@@ -304,9 +421,8 @@ impl Supervisor {
     /// The program's end is the end of all its node's processes, as in a container.
     fn program_ended(&mut self, status: i32, asked: bool) {
         self.last_status = status;
-        self.effects.push_back(Effect::SignalAll(libc::SIGKILL));
-        self.effects
-            .push_back(Effect::Send(FromGate::Exited { status, asked }));
+        self.emit(Effect::SignalAll(libc::SIGKILL));
+        self.emit(Effect::Send(FromGate::Exited { status, asked }));
     }
 
     fn childless(&mut self) {
@@ -317,13 +433,16 @@ impl Supervisor {
             let waiters = std::mem::take(waiters);
             self.state = State::Down;
             for tag in waiters {
-                self.done(tag, Ok(()));
+                self.done(tag, Ok(Seen::NotRunning));
             }
         }
     }
 
     fn timer_expired(&mut self, now: Instant) {
         // A turn that is over is seen to after every input.
+        if self.looking.is_some_and(|looking| looking.next <= now) {
+            self.emit(Effect::Look(LookFor::Freeze));
+        }
         if self.next_timer().is_some_and(|at| at <= now) {
             self.hasten();
         }
@@ -337,16 +456,17 @@ impl Supervisor {
         let stopped = self.turn.is_some_and(|turn| turn.stopped);
         let Some(part) = part else {
             if self.turn.take().is_some() && stopped && runs {
-                self.effects.push_back(Effect::SignalAll(libc::SIGCONT));
+                self.emit(Effect::SignalAll(libc::SIGCONT));
             }
-            return;
+            // There is nothing that could be slowed now; it is as soon as there is.
+            return self.slowing_seen(&Ok(self.runs()));
         };
         let stop = match self.turn {
             Some(turn) if now < turn.until => return,
             Some(turn) => !turn.stopped,
             None => false,
         };
-        let run = Duration::from(SLOW_PERIOD) * *part / 1000;
+        let run = Duration::from(SLOW_PERIOD) * (*part).min(WHOLE) / WHOLE;
         let lasts = if stop {
             Duration::from(SLOW_PERIOD).saturating_sub(run)
         } else {
@@ -356,9 +476,12 @@ impl Supervisor {
             stopped: stop,
             until: now + lasts,
         });
+        if stopped && !self.slowing.is_empty() {
+            self.emit(Effect::Look(LookFor::Slow));
+        }
         if stop != stopped {
             let signal = if stop { libc::SIGSTOP } else { libc::SIGCONT };
-            self.effects.push_back(Effect::SignalAll(signal));
+            self.emit(Effect::SignalAll(signal));
         }
     }
 
@@ -367,14 +490,17 @@ impl Supervisor {
         if let State::Ending { kill_at, .. } = &mut self.state
             && kill_at.take().is_some()
         {
-            self.effects.push_back(Effect::SignalAll(libc::SIGKILL));
+            self.emit(Effect::SignalAll(libc::SIGKILL));
         }
     }
 
     fn terminate(&mut self, now: Instant) {
         self.terminating = true;
+        let ends = || Err("the gate is ending".to_owned());
+        self.look_no_longer(ends());
+        self.slowing_seen(&ends());
         for (tag, _) in std::mem::take(&mut self.orders) {
-            self.done(tag, Err("the gate is ending".to_owned()));
+            self.done(tag, ends());
         }
         if let State::Up { pid, frozen } = self.state {
             self.stop(now, pid, frozen, false, Vec::new());
@@ -383,11 +509,10 @@ impl Supervisor {
 
     /// SIGTERM now, SIGKILL later.
     fn stop(&mut self, now: Instant, pid: Pid, frozen: bool, asked: bool, waiters: Vec<u32>) {
-        self.effects
-            .push_back(Effect::SignalProgram(pid, libc::SIGTERM));
+        self.emit(Effect::SignalProgram(pid, libc::SIGTERM));
         if frozen || self.turn.is_some_and(|turn| turn.stopped) {
             // Processes that stand still cannot stop politely.
-            self.effects.push_back(Effect::SignalAll(libc::SIGCONT));
+            self.emit(Effect::SignalAll(libc::SIGCONT));
         }
         self.state = State::Ending {
             pid: Some(pid),
@@ -400,6 +525,9 @@ impl Supervisor {
     /// Obeys waiting orders as far as the state allows.
     fn advance(&mut self, now: Instant) {
         while let Some(&(tag, op)) = self.orders.front() {
+            if self.looking.is_some() {
+                break;
+            }
             let obeyed = match self.state {
                 State::Closed | State::Starting(_) | State::Wiping { .. } => false,
                 State::Down => {
@@ -426,26 +554,29 @@ impl Supervisor {
             self.orders.pop_front();
         }
         if self.terminating && matches!(self.state, State::Down | State::Closed) {
-            self.effects
-                .push_back(Effect::Exit(exit_code(self.last_status)));
+            self.emit(Effect::Exit(exit_code(self.last_status)));
         }
     }
 
     fn order_while_down(&mut self, tag: u32, op: ProcessOp) {
         match op {
-            // Already so. (What is not running is not frozen either.)
-            ProcessOp::Kill | ProcessOp::Stop | ProcessOp::Thaw => self.done(tag, Ok(())),
-            ProcessOp::Freeze => self.done(tag, Err("the program is not running".to_owned())),
+            // It ended by itself, or was killed before: that is what is to be seen.
+            ProcessOp::Kill | ProcessOp::Stop | ProcessOp::Freeze | ProcessOp::Thaw => {
+                self.done(tag, Ok(Seen::NotRunning));
+            }
             ProcessOp::Start => {
                 self.state = State::Starting(Some(tag));
-                self.effects.push_back(Effect::Start);
+                self.emit(Effect::Start);
             }
-            ProcessOp::Wipe if !self.has_data => {
-                self.done(tag, Err("the node has no data directory".to_owned()));
+            ProcessOp::Wipe if !self.has_disk => {
+                self.done(
+                    tag,
+                    Err("the node has no disk that can be emptied".to_owned()),
+                );
             }
             ProcessOp::Wipe => {
                 self.state = State::Wiping { pid: None, tag };
-                self.effects.push_back(Effect::Wipe);
+                self.emit(Effect::Wipe);
             }
             // Obeyed when it came.
             ProcessOp::Slow { .. } | ProcessOp::Unslow { .. } => {}
@@ -455,7 +586,7 @@ impl Supervisor {
     fn order_while_up(&mut self, now: Instant, tag: u32, op: ProcessOp, pid: Pid, frozen: bool) {
         match op {
             ProcessOp::Kill => {
-                self.effects.push_back(Effect::SignalAll(libc::SIGKILL));
+                self.emit(Effect::SignalAll(libc::SIGKILL));
                 self.state = State::Ending {
                     pid: Some(pid),
                     asked: true,
@@ -464,39 +595,36 @@ impl Supervisor {
                 };
             }
             ProcessOp::Stop => self.stop(now, pid, frozen, true, vec![tag]),
-            ProcessOp::Start => self.done(tag, Ok(())),
+            ProcessOp::Start => self.done(tag, Ok(Seen::Running)),
             ProcessOp::Freeze | ProcessOp::Thaw => {
                 let frozen = op == ProcessOp::Freeze;
                 let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
-                self.effects.push_back(Effect::SignalAll(signal));
+                self.emit(Effect::SignalAll(signal));
                 self.state = State::Up { pid, frozen };
-                self.done(tag, Ok(()));
+                self.looking = Some(Looking {
+                    tag,
+                    next: now,
+                    until: now + LOOK_TIMEOUT,
+                });
+                self.emit(Effect::Look(LookFor::Freeze));
             }
             ProcessOp::Wipe => self.done(tag, Err("the program is running".to_owned())),
             ProcessOp::Slow { .. } | ProcessOp::Unslow { .. } => {}
         }
     }
 
-    fn done(&mut self, tag: u32, result: Result<(), String>) {
-        let error = result.err();
-        self.effects
-            .push_back(Effect::Send(FromGate::Done { tag, error }));
+    fn done(&mut self, tag: u32, result: Result<Seen, String>) {
+        self.emit(Effect::Send(FromGate::Done { tag, result }));
+    }
+
+    fn emit(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
     }
 }
 
-/// What the wiping process' end means: its exit code is an errno.
-fn wipe_result(status: i32) -> Result<(), String> {
-    match status {
-        0 => Ok(()),
-        1.. => {
-            let error = std::io::Error::from_raw_os_error(status);
-            Err(format!("cannot empty the data directory: {error}"))
-        }
-        _ => Err(format!(
-            "wiping the data directory died of signal {}",
-            -status
-        )),
-    }
+/// Why an order to so many processes had no effect.
+fn disobeyed(processes: u32) -> String {
+    format!("{processes} of its processes did not obey")
 }
 
 /// A shell's exit code for a status.

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
-use peerlab_link::proto::{FromGate, ProcessOp};
+use peerlab_link::proto::{FromGate, ProcessOp, Seen};
 
-use crate::supervisor::{Effect, Input, ORDERS_QUEUED_MAX, Pid, StartError, Supervisor};
+use crate::supervisor::{
+    Census, Effect, Input, LOOK_TIMEOUT, LookFor, ORDERS_QUEUED_MAX, Pid, StartError, Supervisor,
+};
 use ProcessOp::*;
 
 /// A supervisor with a clock that only moves when told, and processes that exist on paper.
@@ -12,16 +14,35 @@ struct Story {
     supervisor: Supervisor,
     now: Instant,
     pid: Pid,
+    /// Of how many processes, and whether they obey when told to stand still.
+    processes: u32,
+    obey: bool,
+    still: bool,
 }
 
-fn done(tag: u32) -> Effect {
-    Effect::Send(FromGate::Done { tag, error: None })
+fn saw(tag: u32, seen: Seen) -> Effect {
+    let result = Ok(seen);
+    Effect::Send(FromGate::Done { tag, result })
+}
+
+/// Nothing runs.
+fn gone(tag: u32) -> Effect {
+    saw(tag, Seen::NotRunning)
+}
+
+/// The program runs.
+fn up(tag: u32) -> Effect {
+    saw(tag, Seen::Running)
+}
+
+fn still(tag: u32) -> Effect {
+    saw(tag, Seen::StandsStill { processes: 2 })
 }
 
 fn refused(tag: u32, error: &str) -> Effect {
     Effect::Send(FromGate::Done {
         tag,
-        error: Some(error.to_owned()),
+        result: Err(error.to_owned()),
     })
 }
 
@@ -30,6 +51,8 @@ fn exited(status: i32, asked: bool) -> Effect {
 }
 
 const KILL_ALL: Effect = Effect::SignalAll(libc::SIGKILL);
+const LOOK: Effect = Effect::Look(LookFor::Freeze);
+const LOOK_AT_SLOW: Effect = Effect::Look(LookFor::Slow);
 
 impl Story {
     fn new() -> Story {
@@ -37,6 +60,9 @@ impl Story {
             supervisor: Supervisor::new(true),
             now: Instant::now(),
             pid: 100,
+            processes: 2,
+            obey: true,
+            still: false,
         }
     }
 
@@ -46,17 +72,32 @@ impl Story {
         story
     }
 
+    fn census(&self) -> Census {
+        let (still, moving) = if self.still && self.obey {
+            (self.processes, 0)
+        } else {
+            (0, self.processes)
+        };
+        Census { still, moving }
+    }
+
     /// Hands an input in; starts and wipes succeed, with the next process id.
     fn input(&mut self, input: Input) -> Vec<Effect> {
         self.supervisor.handle(self.now, input);
         let mut effects = Vec::new();
         while let Some(effect) = self.supervisor.poll_effect() {
-            if matches!(effect, Effect::Start | Effect::Wipe) {
-                self.pid += 1;
-                let answer = match effect {
-                    Effect::Start => Input::Started(Ok(self.pid)),
-                    _ => Input::WipeStarted(Ok(self.pid)),
-                };
+            let answer = match effect {
+                Effect::Start => Some(Input::Started(Ok(self.pid + 1))),
+                Effect::Wipe => Some(Input::WipeStarted(Ok(self.pid + 1))),
+                Effect::Look(why) => Some(Input::Looked(why, self.census())),
+                Effect::SignalAll(signal) => {
+                    self.still = signal == libc::SIGSTOP;
+                    None
+                }
+                _ => None,
+            };
+            self.pid += Pid::from(matches!(effect, Effect::Start | Effect::Wipe));
+            if let Some(answer) = answer {
                 self.supervisor.handle(self.now, answer);
             }
             effects.push(effect);
@@ -85,20 +126,23 @@ fn a_kill_is_answered_when_nothing_is_left() {
         story.input(Input::Reaped { pid, status: -9 }),
         [KILL_ALL, exited(-9, true)]
     );
-    assert_eq!(story.input(Input::Childless), [done(1)]);
-    assert_eq!(story.order(2, Start), [Effect::Start, done(2)]);
+    assert_eq!(story.input(Input::Childless), [gone(1)]);
+    assert_eq!(story.order(2, Start), [Effect::Start, up(2)]);
 }
 
 #[test]
 fn a_program_that_ends_by_itself_was_not_asked() {
     let mut story = Story::running();
     assert_eq!(story.dies(3), [KILL_ALL, exited(3, false)]);
-    assert_eq!(story.order(1, Kill), [done(1)]);
-    assert_eq!(
-        story.order(2, Freeze),
-        [refused(2, "the program is not running")]
-    );
-    assert_eq!(story.order(3, Thaw), [done(3)]);
+    for (tag, order) in [
+        (1, Kill),
+        (2, Freeze),
+        (3, Thaw),
+        (4, Stop),
+        (5, slow(7, 100)),
+    ] {
+        assert_eq!(story.order(tag, order), [gone(tag)]);
+    }
 }
 
 #[test]
@@ -113,7 +157,7 @@ fn a_stop_turns_into_a_kill_after_its_grace() {
     story.now = story.supervisor.next_timer().unwrap();
     assert_eq!(story.input(Input::Timer), [KILL_ALL]);
     assert_eq!(story.supervisor.next_timer(), None);
-    assert_eq!(story.dies(-9), [KILL_ALL, exited(-9, true), done(1)]);
+    assert_eq!(story.dies(-9), [KILL_ALL, exited(-9, true), gone(1)]);
 }
 
 #[test]
@@ -127,11 +171,12 @@ fn a_start_while_stopping_waits_for_the_end() {
         [
             KILL_ALL,
             exited(0, true),
-            done(1),
+            gone(1),
             Effect::Start,
-            done(2),
-            Effect::SignalAll(libc::SIGSTOP),
-            done(3)
+            up(2),
+            STOP_ALL,
+            LOOK,
+            still(3)
         ]
     );
 }
@@ -147,24 +192,21 @@ fn a_kill_behind_a_queued_start_hastens_the_stop_and_kills_the_new_program_too()
         [
             KILL_ALL,
             exited(-9, true),
-            done(1),
+            gone(1),
             Effect::Start,
-            done(2),
+            up(2),
             KILL_ALL
         ]
     );
-    assert_eq!(story.dies(-9), [KILL_ALL, exited(-9, true), done(3)]);
+    assert_eq!(story.dies(-9), [KILL_ALL, exited(-9, true), gone(3)]);
 }
 
 #[test]
 fn a_frozen_program_can_be_stopped_and_killed() {
     let mut story = Story::running();
     let pid = story.pid;
-    assert_eq!(
-        story.order(1, Freeze),
-        [Effect::SignalAll(libc::SIGSTOP), done(1)]
-    );
-    assert_eq!(story.order(2, Start), [done(2)]);
+    assert_eq!(story.order(1, Freeze), [STOP_ALL, LOOK, still(1)]);
+    assert_eq!(story.order(2, Start), [up(2)]);
     assert_eq!(
         story.order(3, Stop),
         [
@@ -187,10 +229,14 @@ fn wiping_needs_a_stopped_program_and_holds_the_next_start_back() {
     assert_eq!(story.order(4, Start), []);
     assert_eq!(
         story.dies(-9),
-        [KILL_ALL, exited(-9, true), done(2), Effect::Wipe]
+        [KILL_ALL, exited(-9, true), gone(2), Effect::Wipe]
     );
     assert_eq!(story.supervisor.helper(), Some(story.pid));
-    assert_eq!(story.dies(0), [done(3), Effect::Start, done(4)]);
+    let emptied = saw(3, Seen::Emptied { entries: 8 });
+    assert_eq!(
+        story.input(Input::Wiped(Ok(8))),
+        [emptied, Effect::Start, up(4)]
+    );
 }
 
 #[test]
@@ -198,14 +244,11 @@ fn a_failed_wipe_says_why() {
     let mut story = Story::new();
     story.input(Input::Go { run: false });
     story.order(1, Wipe);
-    let effects = story.dies(libc::EACCES);
-    let Effect::Send(FromGate::Done {
-        error: Some(error), ..
-    }) = &effects[0]
-    else {
-        panic!("{effects:?}");
-    };
-    assert!(error.contains("Permission denied"), "{error}");
+    let why = "cannot remove /data/x: Permission denied";
+    assert_eq!(
+        story.input(Input::Wiped(Err(why.to_owned()))),
+        [refused(1, why)]
+    );
 }
 
 #[test]
@@ -289,21 +332,19 @@ fn slow(id: u32, cpu_millis: u32) -> ProcessOp {
 #[test]
 fn a_slow_program_runs_and_stands_still_by_turns_until_nothing_slows_it() {
     let mut story = Story::running();
-    assert_eq!(story.order(1, slow(7, 100)), [done(1)]);
-    let expected = [
-        (10, vec![STOP_ALL]),
-        (90, vec![CONTINUE_ALL]),
-        (10, vec![STOP_ALL]),
-    ];
+    assert_eq!(story.order(1, slow(7, 100)), []);
+    let seen = vec![LOOK_AT_SLOW, CONTINUE_ALL, saw(1, Seen::Slowed)];
+    let expected = [(10, vec![STOP_ALL]), (90, seen), (10, vec![STOP_ALL])];
     assert_eq!(turns(&mut story, 3), expected);
     // Of two the slower counts.
-    assert_eq!(story.order(2, slow(8, 500)), [done(2)]);
-    assert_eq!(turns(&mut story, 1), [(90, vec![CONTINUE_ALL])]);
-    assert_eq!(story.order(3, Unslow { id: 7 }), [done(3)]);
+    assert_eq!(story.order(2, slow(8, 500)), []);
+    let seen = vec![LOOK_AT_SLOW, CONTINUE_ALL, saw(2, Seen::Slowed)];
+    assert_eq!(turns(&mut story, 1), [(90, seen)]);
+    assert_eq!(story.order(3, Unslow { id: 7 }), [up(3)]);
     let expected = [(10, vec![STOP_ALL]), (50, vec![CONTINUE_ALL])];
     assert_eq!(turns(&mut story, 2), expected);
     assert_eq!(turns(&mut story, 1), [(50, vec![STOP_ALL])]);
-    assert_eq!(story.order(4, Unslow { id: 8 }), [done(4), CONTINUE_ALL]);
+    assert_eq!(story.order(4, Unslow { id: 8 }), [up(4), CONTINUE_ALL]);
     assert_eq!(story.supervisor.next_timer(), None);
 }
 
@@ -312,9 +353,10 @@ fn a_slow_program_that_stands_still_can_be_frozen_stopped_and_started_anew() {
     let mut story = Story::running();
     story.order(1, slow(7, 100));
     turns(&mut story, 1);
-    assert_eq!(story.order(2, Freeze), [STOP_ALL, done(2)]);
+    // What is frozen cannot be slowed; it is when it runs again.
+    assert_eq!(story.order(2, Freeze), [STOP_ALL, LOOK, gone(1), still(2)]);
     assert_eq!(story.supervisor.next_timer(), None);
-    assert_eq!(story.order(3, Thaw), [CONTINUE_ALL, done(3)]);
+    assert_eq!(story.order(3, Thaw), [CONTINUE_ALL, LOOK, up(3)]);
     assert_eq!(turns(&mut story, 1), [(10, vec![STOP_ALL])]);
     let pid = story.pid;
     let stopped = [Effect::SignalProgram(pid, libc::SIGTERM), CONTINUE_ALL];
@@ -322,8 +364,49 @@ fn a_slow_program_that_stands_still_can_be_frozen_stopped_and_started_anew() {
     // It has all its time to end in.
     assert_eq!(story.input(Input::Timer), []);
     story.dies(0);
-    assert_eq!(story.order(5, Start), [Effect::Start, done(5)]);
+    assert_eq!(story.order(5, Start), [Effect::Start, up(5)]);
     assert_eq!(turns(&mut story, 1), [(10, vec![STOP_ALL])]);
     assert_eq!(story.order(6, Kill), [KILL_ALL]);
     assert_eq!(story.supervisor.next_timer(), None);
+}
+
+/// Lets time pass until an order is answered, and gives its answer.
+fn answer(story: &mut Story, within: std::time::Duration) -> Effect {
+    let end = story.now + 2 * within;
+    loop {
+        story.now = story.supervisor.next_timer().unwrap();
+        assert!(story.now < end, "no answer");
+        let effects = story.input(Input::Timer);
+        let sent = effects.into_iter().find(|e| matches!(e, Effect::Send(_)));
+        if let Some(sent) = sent {
+            return sent;
+        }
+    }
+}
+
+#[test]
+fn processes_that_do_not_stand_still_are_no_effect() {
+    let mut story = Story::running();
+    story.obey = false;
+    assert_eq!(story.order(1, Freeze), [STOP_ALL, LOOK]);
+    let run_on = "2 of its processes did not obey";
+    assert_eq!(answer(&mut story, LOOK_TIMEOUT), refused(1, run_on));
+    // Those that obey late do obey.
+    assert_eq!(story.order(2, Freeze), [STOP_ALL, LOOK]);
+    assert_eq!(story.order(3, Thaw), [], "one after the other");
+    story.obey = true;
+    story.now = story.supervisor.next_timer().unwrap();
+    assert_eq!(
+        story.input(Input::Timer),
+        [LOOK, still(2), CONTINUE_ALL, LOOK, up(3)]
+    );
+
+    story.obey = false;
+    assert_eq!(story.order(4, slow(7, 100)), []);
+    assert_eq!(answer(&mut story, LOOK_TIMEOUT), refused(4, run_on));
+    // A kill waits for nothing.
+    assert_eq!(story.order(5, Freeze), [STOP_ALL, LOOK]);
+    let hastened = refused(5, "it was killed before it obeyed");
+    assert_eq!(story.order(6, Kill), [hastened, KILL_ALL]);
+    assert_eq!(story.dies(-9), [KILL_ALL, exited(-9, true), gone(6)]);
 }

@@ -1,9 +1,13 @@
-//! What the node's processes use, read from /proc. The gate's own use is not the node's.
+//! What the node's processes use, read from /proc; and, by itself, the CPU time of the gate, which is
+//! not the node's.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
+use nix::sys::time::TimeValLike;
 use nix::time::ClockId;
 use peerlab_link::Nanos;
 use peerlab_link::proto::NodeUsage;
@@ -14,23 +18,93 @@ use crate::supervisor::Pid;
 /// Processes of one node that are measured: a bound on the time it takes, far above any node.
 const PROCESSES_MAX: usize = 4096;
 
-/// Measures. `helper` is a process of the gate's own, to be left out.
-pub fn measure(helper: Option<Pid>) -> NodeUsage {
-    let device = fs::read_to_string("/proc/self/net/dev")
-        .ok()
-        .and_then(|text| device_counters(&text))
-        .unwrap_or_default();
-    let mut memory_bytes = 0;
-    let mut cpu = ended_children_cpu();
-    for pid in processes().filter(|&pid| Some(pid) != helper) {
-        memory_bytes += memory(pid);
-        cpu += living_cpu(pid);
+/// Bytes of a file of /proc that are read; what is looked for stands in the first lines of each.
+const PROC_FILE_BYTES_MAX: usize = 4096;
+
+/// Where the kernel tells of a thread how long it ran and how long it waited to run; here of the
+/// gate's own, to see whether it does.
+const OWN_SCHEDSTAT: &str = "/proc/self/schedstat";
+
+/// Measures a node, again and again.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// What each thread had waited for a CPU when it was last looked at, nanoseconds.
+    threads: BTreeMap<Pid, u64>,
+    /// What all threads together had, those that have ended included.
+    waited: u64,
+    /// What the gate had computed at [`Meter::go`], nanoseconds.
+    gate_before: Option<u64>,
+}
+
+impl Meter {
+    /// Time zero: what the gate computed before is not told.
+    pub fn go(&mut self) {
+        self.gate_before = gate_clock().ok();
     }
-    NodeUsage {
-        memory_bytes,
-        cpu: Nanos(cpu),
-        ..device
+
+    /// Measures. `helper` is a process of the gate's own, to be left out. That the memory is not looked at
+    /// where nobody wants to know it is for speed alone: the kernel looks at every page.
+    pub fn measure(&mut self, helper: Option<Pid>, memory: bool) -> NodeUsage {
+        let device = read_once("/proc/self/net/dev", device_counters).unwrap_or_default();
+        let mut memory_bytes = memory.then_some(0);
+        let mut cpu = ended_children_cpu();
+        let mut threads = BTreeMap::new();
+        for pid in processes().filter(|&pid| Some(pid) != helper) {
+            memory_bytes = memory_bytes.map(|sum| sum + memory_of(pid));
+            cpu += living_cpu(pid);
+            threads.extend(thread_waits(pid));
+        }
+        self.waited += waited_since(&self.threads, &threads);
+        self.threads = threads;
+        NodeUsage {
+            memory_bytes,
+            cpu: Nanos(cpu),
+            waited: fs::exists(OWN_SCHEDSTAT)
+                .is_ok_and(|exists| exists)
+                .then_some(Nanos(self.waited)),
+            gate_cpu: Nanos(self.gate_since_go().unwrap_or(0)),
+            ..device
+        }
     }
+
+    fn gate_since_go(&self) -> Option<u64> {
+        gate_clock().ok()?.checked_sub(self.gate_before?)
+    }
+}
+
+/// Makes something of a file of /proc, with one call for its text where [`fs::read_to_string`] needs many:
+/// it does not know the length.
+fn read_once<T>(path: impl AsRef<Path>, made: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let mut text = [0; PROC_FILE_BYTES_MAX];
+    let length = File::open(path).ok()?.read(&mut text).ok()?;
+    made(str::from_utf8(&text[..length]).ok()?)
+}
+
+/// What a process' threads have waited for a CPU, nanoseconds.
+fn thread_waits(pid: Pid) -> impl Iterator<Item = (Pid, u64)> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    threads.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let waited = read_once(entry.path().join("schedstat"), run_delay)?;
+        Some((entry.file_name().to_str()?.parse().ok()?, waited))
+    })
+}
+
+/// From schedstat's second number, nanoseconds.
+fn run_delay(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// What threads have waited since they were last looked at. One that has waited less than it had
+/// is another of the same number.
+fn waited_since(before: &BTreeMap<Pid, u64>, now: &BTreeMap<Pid, u64>) -> u64 {
+    let since = |(thread, waited): (&Pid, &u64)| {
+        let before = before.get(thread).copied().unwrap_or(0);
+        waited.checked_sub(before).unwrap_or(*waited)
+    };
+    now.iter().map(since).sum()
 }
 
 /// The processes of this PID namespace but PID 1, which is the gate.
@@ -44,11 +118,9 @@ fn processes() -> impl Iterator<Item = Pid> {
 }
 
 /// Proportional set size, bytes; where the kernel does not show it, the resident set size.
-fn memory(pid: Pid) -> u64 {
-    fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
-        .ok()
-        .and_then(|text| proportional_bytes(&text))
-        .or_else(|| resident_bytes(&fs::read_to_string(format!("/proc/{pid}/statm")).ok()?))
+fn memory_of(pid: Pid) -> u64 {
+    read_once(format!("/proc/{pid}/smaps_rollup"), proportional_bytes)
+        .or_else(|| read_once(format!("/proc/{pid}/statm"), resident_bytes))
         .unwrap_or(0)
 }
 
@@ -67,10 +139,8 @@ fn resident_bytes(text: &str) -> Option<u64> {
 
 /// CPU time of a living process and of its children that it has waited for, nanoseconds.
 fn living_cpu(pid: Pid) -> u64 {
-    let children_ticks = fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|text| waited_children_ticks(&text))
-        .unwrap_or(0);
+    let stat = format!("/proc/{pid}/stat");
+    let children_ticks = read_once(stat, waited_children_ticks).unwrap_or(0);
     let tick_nanos = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
     process_clock(pid).unwrap_or(0) + children_ticks.saturating_mul(tick_nanos)
 }
@@ -78,7 +148,16 @@ fn living_cpu(pid: Pid) -> u64 {
 /// A process' own CPU clock, nanoseconds.
 fn process_clock(pid: Pid) -> nix::Result<u64> {
     let time = ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(pid))?.now()?;
-    Ok(time.num_nanoseconds().cast_unsigned())
+    Ok(nanos(time))
+}
+
+/// The gate's own, nanoseconds.
+fn gate_clock() -> nix::Result<u64> {
+    Ok(nanos(ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?))
+}
+
+fn nanos(time: impl TimeValLike) -> u64 {
+    time.num_nanoseconds().cast_unsigned()
 }
 
 /// From `/proc/PID/stat`: cutime + cstime, the 16th and 17th field. The second is a name in
@@ -94,10 +173,8 @@ fn waited_children_ticks(text: &str) -> Option<u64> {
 
 /// CPU time of all that the gate has reaped, and of their children, nanoseconds.
 fn ended_children_cpu() -> u64 {
-    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, |usage| {
-        let time = usage.user_time() + usage.system_time();
-        time.num_nanoseconds().cast_unsigned()
-    })
+    getrusage(UsageWho::RUSAGE_CHILDREN)
+        .map_or(0, |usage| nanos(usage.user_time() + usage.system_time()))
 }
 
 /// From `/proc/net/dev`: what passed through the node's device, and what it dropped. Of each
@@ -154,12 +231,25 @@ mod tests {
         let stat = "17 (evil) 9 (x) S 1 17 17 0 -1 4194560 200 0 0 0 11 12 13 14 20 0 1 0 99";
         assert_eq!(waited_children_ticks(stat), Some(27));
         assert_eq!(waited_children_ticks("17 (x"), None);
+
+        assert_eq!(run_delay("51834 2746617 33\n"), Some(2_746_617));
+        assert_eq!(run_delay("51834"), None);
+    }
+
+    #[test]
+    fn threads_that_come_go_and_take_a_former_ones_number_are_counted() {
+        let at = |threads: &[(Pid, u64)]| threads.iter().copied().collect();
+        let since = |before, now| waited_since(&at(before), &at(now));
+        assert_eq!(since(&[], &[(7, 5)]), 5);
+        assert_eq!(since(&[(7, 5)], &[(7, 9), (8, 1)]), 5);
+        assert_eq!(since(&[(7, 5), (8, 1)], &[(8, 1)]), 0);
+        assert_eq!(since(&[(7, 5)], &[(7, 2)]), 2);
     }
 
     #[test]
     fn this_process_has_a_clock() {
         let own = Pid::try_from(std::process::id()).unwrap();
         assert!(process_clock(own).unwrap() > 0);
-        assert!(memory(own) > 100_000);
+        assert!(memory_of(own) > 100_000);
     }
 }

@@ -38,7 +38,10 @@ impl Identity {
     ///
     /// An account that is found by name or number gives its group, home, and (unless a group is
     /// named) supplementary groups; a number without an account has group 0 and home `/`.
-    fn resolve_in(spec: &str, passwd: &str, group: &str) -> Result<Identity> {
+    ///
+    /// # Errors
+    /// When a name has no account.
+    pub fn resolve_in(spec: &str, passwd: &str, group: &str) -> Result<Identity> {
         let (user, named_group) = match spec.split_once(':') {
             Some((user, group)) if !group.is_empty() => (user, Some(group)),
             Some((user, _)) => (user, None),

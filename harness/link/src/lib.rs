@@ -10,4 +10,4 @@ pub mod starter;
 
 pub use change::{Change, Loss, Network, NodeLink, PathDelay, Shape};
 pub use id::{Nanos, NodeId};
-pub use model::{LinkModel, LinkTable, Passage, Retiming, Verdict};
+pub use model::{LinkModel, Passage, Retiming, Verdict};

@@ -32,10 +32,20 @@ pub const HARNESS_SILENCE_MAX: Nanos = Nanos::from_secs(60);
 pub const FILE_PIECE_BYTES_MAX: usize = 256 << 10;
 /// The folder that fabric and gates share: the gate's binary, the socket, and shared files.
 pub const SHARED_DIR: &str = "/peerlab";
+/// Where programs look for the name `localhost`.
+pub const HOSTS_FILE: &str = "/etc/hosts";
 /// The gates' socket, in [`SHARED_DIR`].
 pub const SOCKET_NAME: &str = "fabric.sock";
 /// The gate's binary, in [`SHARED_DIR`].
 pub const GATE_NAME: &str = "gate";
+
+/// Processes and threads of one node.
+pub const NODE_TASKS_MAX: u32 = 512;
+/// Bytes of shared memory of one node: what container engines give by default.
+pub const NODE_SHARED_MEMORY_MAX: u64 = 64 << 20;
+/// `oom_score_adj` of a node's processes: where the machine's memory is short they end before all else,
+/// the largest first, rather than the fabric or the harness.
+pub const NODE_OOM_SCORE: i32 = 1000;
 
 /// What is done to a node's program. The gate itself stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +61,8 @@ pub enum ProcessOp {
     Freeze,
     /// SIGCONT.
     Thaw,
-    /// Empty the data directory (the program must be down): the next start is a new node.
+    /// Empty every place that the node can write (the program must be down): the next start is a
+    /// new node.
     Wipe,
     /// Slow it down: of every [`SLOW_PERIOD`] its processes stand still for all but a part. It
     /// stays so when the program starts anew. Of several at once the slowest counts.
@@ -80,6 +91,33 @@ impl ProcessOp {
     }
 }
 
+/// What was seen of an action where it was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// Nothing runs: no process of the node is left, or none that could be stopped or slowed.
+    NotRunning,
+    /// The program runs.
+    Running,
+    /// Every process of the node stands still.
+    StandsStill {
+        /// How many there are.
+        processes: u32,
+    },
+    /// Nothing is left of what the node had written.
+    Emptied {
+        /// Files and folders that were removed; blocks, in the simulator.
+        entries: u64,
+    },
+    /// Every process of the node stood still for its part of a [`SLOW_PERIOD`].
+    Slowed,
+    /// The network has changed.
+    Linked {
+        /// Packets that partitions and silences had dropped by then, since `go`.
+        cut: u64,
+    },
+}
+
 /// How long a program may take to stop politely.
 pub const STOP_GRACE: Nanos = Nanos::from_secs(10);
 
@@ -97,6 +135,19 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whom it empties, so that the next start is that of a new node.
+    pub fn wipes(&self) -> Option<NodeId> {
+        match self {
+            Action::Process {
+                node,
+                op: ProcessOp::Wipe,
+            } => Some(*node),
+            Action::Process { .. } | Action::Link(_) => None,
+        }
+    }
+}
+
 /// An action and when it is due.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timed {
@@ -105,13 +156,32 @@ pub struct Timed {
     pub action: Action,
 }
 
+/// Bytes of a [`Secret`]: nobody guesses one of 128 bits.
+pub const SECRET_BYTES: usize = 16;
+
+/// By which the fabric knows a node's gate: whoever else reaches its socket, as a program that the
+/// engine runs beside the gate may, cannot claim a node. Made for one run; fabric and gate alone are
+/// told, by ways on which nothing that runs in the node can listen.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub [u8; SECRET_BYTES]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// From the harness, on the control stream. Order: one `Setup`, any `File`s, one `Go`, then the
 /// rest; a `Heartbeat` at any time. The end of the stream ends the fabric, and with it every node, and
 /// so does silence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToFabric {
-    /// The network; the fabric then listens for gates.
-    Setup(Box<Network>),
+    /// The fabric then listens for gates.
+    Setup {
+        network: Box<Network>,
+        /// Of each node's gate.
+        secrets: Vec<Secret>,
+    },
     /// A piece of a file that nodes may read as `SHARED_DIR/name`; pieces are appended in order.
     File {
         /// A plain file name.
@@ -135,10 +205,12 @@ pub enum ToFabric {
     },
     /// Ask for [`FromFabric::Counters`] now.
     Count,
-    /// Ask for [`FromFabric::Pairs`] now.
-    CountPairs,
     /// Ask the gate of a node for [`FromFabric::Usage`].
-    Usage { node: NodeId },
+    Usage {
+        node: NodeId,
+        /// Whether its memory is wanted, which takes the kernel longer than all else.
+        memory: bool,
+    },
     /// The harness is still there: see [`HEARTBEAT_INTERVAL`].
     Heartbeat,
 }
@@ -171,8 +243,8 @@ pub enum FromFabric {
         t: Nanos,
         /// Index into the fault schedule, or the tag of an `Apply`.
         tag: u32,
-        /// Why it could not be carried out, if so.
-        error: Option<String>,
+        /// What was seen of it, or why it had no effect.
+        result: Result<Seen, String>,
     },
     /// A node's program ended.
     Exited {
@@ -190,12 +262,8 @@ pub enum FromFabric {
         nodes: Vec<NodeCounters>,
         /// How late packets were delivered, since the last `Counters`.
         lateness: Lateness,
-    },
-    /// Bytes between each pair that spoke, sums since `go`.
-    Pairs {
-        t: Nanos,
-        /// `(from, to, packets, bytes)`.
-        pairs: Vec<(NodeId, NodeId, u64, u64)>,
+        /// CPU time of the fabric since it started.
+        cpu: Nanos,
     },
     /// What a node's gate measured in its own namespace.
     Usage {
@@ -250,6 +318,13 @@ pub enum DropReason {
     Overload,
     /// The source address is another's than the sender's: a node sends only as itself.
     ForeignSource,
+}
+
+impl NodeCounters {
+    /// Packets of this sender that partitions and silences dropped.
+    pub fn cut(&self) -> u64 {
+        self.drops[DropReason::Partition as usize] + self.drops[DropReason::Silence as usize]
+    }
 }
 
 impl DropReason {
@@ -324,10 +399,19 @@ pub struct NodeUsage {
     /// fabric did not read in time, and knows nothing of them.
     #[serde(default)]
     pub tx_dropped: u64,
-    /// Proportional set size of the node's processes, bytes (without the gate).
-    pub memory_bytes: u64,
+    /// Proportional set size of the node's processes, bytes (without the gate); `None` where it was not
+    /// asked for.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// CPU time of the node's processes, user and system.
     pub cpu: Nanos,
+    /// Time in which their threads could have run and had no CPU, summed; `None` where the kernel
+    /// does not tell. What a thread waited between the last look at it and its end is left out.
+    #[serde(default)]
+    pub waited: Option<Nanos>,
+    /// CPU time of the gate itself since `go`, which is none of the node's.
+    #[serde(default)]
+    pub gate_cpu: Nanos,
 }
 
 /// First message of a further stream, from the harness.
@@ -376,10 +460,11 @@ pub enum StreamAnswer {
 /// From a gate to the fabric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromGate {
-    /// First packet. A second claim of the same node is refused.
+    /// First packet. A second claim of the same node is refused, and one without its secret.
     Hello {
         /// Who this gate is.
         node: NodeId,
+        secret: Secret,
     },
     /// The device is up; its descriptor is beside this packet.
     Tun,
@@ -394,8 +479,8 @@ pub enum FromGate {
     /// Answer to [`ToGate::Process`].
     Done {
         tag: u32,
-        /// Why it could not be carried out, if so.
-        error: Option<String>,
+        /// What was seen of it, or why it had no effect.
+        result: Result<Seen, String>,
     },
     Exited {
         /// Exit code, or minus the signal.
@@ -445,7 +530,10 @@ pub enum ToGate {
         /// The program and its arguments.
         command: Vec<String>,
     },
-    Usage,
+    Usage {
+        /// As in [`ToFabric::Usage`].
+        memory: bool,
+    },
 }
 
 /// A message could not be read.

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
+use crate::proto::Secret;
 
 /// The starter's first argument.
 pub const STARTER_COMMAND: &str = "starter";
@@ -20,12 +21,12 @@ pub const DATA_DIR: &str = "/data";
 pub enum ToStarter {
     /// Make the namespaces and the nodes' file system.
     Setup {
-        /// The fabric's binary on this machine.
-        fabric: String,
+        /// The fabric's binary on this machine: the bytes of its path, as of all paths here.
+        fabric: Vec<u8>,
         /// Static programs that nodes find in their root: name there, and file on this machine.
-        programs: Vec<(String, String)>,
+        programs: Vec<(String, Vec<u8>)>,
         /// Folders on this machine that are roots of images.
-        images: Vec<String>,
+        images: Vec<Vec<u8>>,
     },
     StartFabric,
     /// Start a node's gate.
@@ -42,6 +43,8 @@ pub enum ToStarter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     pub node: NodeId,
+    /// What its gate proves that with.
+    pub secret: Secret,
     /// Its host name.
     pub name: String,
     /// Program and arguments.
@@ -56,12 +59,17 @@ pub struct NodeSpec {
     pub env: Vec<(String, String)>,
     /// Its working directory; `None` for `/`.
     pub workdir: Option<String>,
+    /// Whether it may be emptied, for which it notes at first what is there.
+    pub replaced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromStarter {
     /// `Setup` is done.
-    Ready,
+    Ready {
+        /// The starter's number where the harness is.
+        pid: i32,
+    },
     /// The starter cannot go on, and ends.
     Failed {
         reason: String,
@@ -84,6 +92,8 @@ pub enum FromStarter {
     /// Answer to [`ToStarter::Log`].
     Log {
         node: NodeId,
+        /// Bytes that were written before.
+        left_out: u64,
         /// The end of it; empty where there is none.
         bytes: Vec<u8>,
     },

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::engine::docker::{connect, remove_dead_runs, remove_images};
+use crate::engine::docker::{connect, remove_dead_runs, remove_images, timeouts};
 use crate::ui::Ui;
 use peerlab_core::error::Result;
 
@@ -32,6 +32,14 @@ pub async fn clean(args: &Args, ui: &Ui) -> Result<ExitCode> {
             removed.containers
         ),
     };
+    if !removed.starting.is_empty() {
+        let seconds = timeouts::answer().as_secs();
+        let _ = writeln!(
+            text,
+            "left alone: {}, which may be starting; if not, try again in {seconds} s",
+            removed.starting.join(", ")
+        );
+    }
     if args.images {
         for image in remove_images(&docker).await? {
             let _ = writeln!(text, "removed image {image}");

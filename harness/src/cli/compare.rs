@@ -1,15 +1,16 @@
 //! `peerlab compare A B`: two runs side by side, or two folders of runs of the same experiment
 //! with other seeds.
 
-use crate::disk::judge_run_directory;
-use std::fs;
+use crate::disk::{is_run, judge_run_directory, no_run, runs_in};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::ui::Ui;
-use peerlab_core::check::{self, Judgement};
-use peerlab_core::error::{Error, Explain, Kind, Result};
-use peerlab_core::report::{self, files};
+use super::job;
+use crate::ui::{Format, Ui};
+use peerlab_core::check::{self, Judgement, Row};
+use peerlab_core::error::{Kind, Result};
+use peerlab_core::report;
+use peerlab_core::report::annotation::of_comparison;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -22,6 +23,9 @@ pub struct Args {
     /// more
     #[arg(long, value_name = "PERCENT")]
     within: Option<f64>,
+    /// Whom the answer is printed for
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Compares two sides; the answer is no (exit code 1) where they differ by more than asked.
@@ -33,36 +37,37 @@ pub fn compare(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let comparison = check::compare([&sides[0], &sides[1]]);
     let names = [&args.a, &args.b].map(|path| path.display().to_string());
     ui.result(&report::comparison(&comparison, [&names[0], &names[1]]));
-    let mut exit = ExitCode::SUCCESS;
-    if let Some(percent) = args.within {
-        for row in comparison.beyond(percent / 100.0) {
-            ui.note(&format!("further apart than {percent} %: {}", row.what));
-            exit = Kind::Failed.into();
-        }
-    }
-    Ok(exit)
+    let percent = args.within.unwrap_or(f64::INFINITY);
+    let beyond = match args.within {
+        Some(percent) => comparison.beyond(percent / 100.0),
+        None => Vec::new(),
+    };
+    let told = |row: &&Row| format!("further apart than {percent} %: {}", row.key.what);
+    let told: Vec<String> = beyond.iter().map(told).collect();
+    told.iter().for_each(|line| ui.note(line));
+    job::tell(ui, || {
+        let page = report::comparison_markdown(&comparison, [&names[0], &names[1]], &told);
+        (of_comparison(&beyond, percent), page)
+    });
+    Ok(match beyond.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => Kind::Failed.into(),
+    })
 }
 
-/// The run in a directory, or all runs in a folder, in the order of their names.
+/// The run in a directory, or all runs in a folder.
 fn side(path: &Path) -> Result<Vec<Judgement>> {
-    if path.join(files::EVENTS).is_file() {
-        return Ok(vec![judge_run_directory(path)?.judgement]);
+    let runs = match is_run(path) {
+        true => vec![path.to_owned()],
+        false => runs_in(path)?,
+    };
+    if runs.is_empty() {
+        return Err(no_run(path));
     }
-    let what = || format!("cannot look for runs in {}", path.display());
-    let mut folders = fs::read_dir(path)
-        .or_input(what)?
-        .map(|entry| Ok(entry.or_input(what)?.path()))
-        .collect::<Result<Vec<PathBuf>>>()?;
-    folders.retain(|folder| folder.join(files::EVENTS).is_file());
-    folders.sort();
-    if folders.is_empty() {
-        return Err(Error::input(format!("no run in {}", path.display()))
-            .hint("name a run's directory, or a folder of them"));
-    }
-    folders
+    let judgements = runs
         .iter()
-        .map(|folder| Ok(judge_run_directory(folder)?.judgement))
-        .collect()
+        .map(|run| Ok(judge_run_directory(run)?.judgement));
+    judgements.collect()
 }
 
 #[cfg(test)]

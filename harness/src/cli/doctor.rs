@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::place;
-use super::plan::PlanSource;
-use super::screen::Screen;
+use super::plan::Experiment;
 use crate::engine::capacity::{Capacity, Limit, Load};
-use crate::engine::programs::Programs;
+use crate::engine::docker::Target;
 use crate::ui::Ui;
 use peerlab_core::error::{Error, Kind, Result};
 use peerlab_core::words;
@@ -28,13 +27,22 @@ pub struct Args {
 pub async fn doctor(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let plan = match &args.file {
         None => None,
-        Some(file) => Some(PlanSource::read(file, None)?.plan),
+        Some(file) => Some(Experiment::read(file)?.draw(None)?.plan),
     };
-    let load = plan.as_ref().map_or_else(Load::default, Load::of);
+    let load = plan.as_deref().map_or_else(Load::default, Load::of);
     let nodes = plan.map(|plan| plan.nodes.len());
-    let docker = place::docker(load).await.map(|(_, capacity)| capacity);
+    let docker = match Target::find() {
+        Ok(target) => place::docker(&target, load)
+            .await
+            .map(|(_, capacity)| capacity),
+        Err(error) => Err(error),
+    };
+    let local = match place::local(load) {
+        Ok((_, capacity)) => place::try_local(ui).await.map(|()| capacity),
+        Err(error) => Err(error),
+    };
     let answers = [
-        answer("local engine", local(load, ui).await, nodes),
+        answer("local engine", local, nodes),
         answer("docker engine", docker, nodes),
     ];
     let texts: Vec<&str> = answers.iter().map(|(text, _)| text.as_str()).collect();
@@ -44,14 +52,6 @@ pub async fn doctor(args: &Args, ui: &Ui) -> Result<ExitCode> {
     } else {
         Kind::Environment.into()
     })
-}
-
-async fn local(load: Load, ui: &Ui) -> Result<Capacity> {
-    let (_, capacity) = place::local(load)?;
-    let programs = Programs::find(&Screen::new(ui)).await?;
-    #[cfg(target_os = "linux")]
-    crate::engine::local::try_out(&programs).await?;
-    Ok(capacity)
 }
 
 /// What is said of an engine, and whether it can do what is asked; `nodes` are the experiment's, if

@@ -1,6 +1,7 @@
 //! `peerlab explore FILE`: judges an experiment under faults that many seeds draw, in virtual
 //! time, and shrinks the first failure to a small experiment that runs anywhere.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,14 +11,18 @@ use indicatif::ProgressBar;
 use peerlab_link::Nanos;
 use tokio_util::sync::CancellationToken;
 
-use super::interrupt::{self, stop_asked_by};
+use super::{interrupt, job};
 use crate::disk::{self, load_topology};
-use crate::ui::Ui;
+use crate::engine::stop_asked_by;
+use crate::ui::{Format, Ui};
 use peerlab_core::error::{Kind, Result};
+use peerlab_core::report::annotation::{Annotation, of_failure};
+use peerlab_core::report::text_markdown;
 use peerlab_core::topology;
+use peerlab_core::words;
 use peerlab_sim::explore::{
-    Audience, Base, FailingSeed, Found, Intensity, Limits, Simulator, Size, Telling, Watch, head,
-    search, shrink, summary, yaml,
+    Audience, Base, FailingSeed, Failure, Found, Intensity, Limits, Simulator, Size, Telling,
+    Watch, head, search, shrink, summary, yaml,
 };
 
 /// Seeds that are judged when neither a count nor a time is given.
@@ -62,6 +67,9 @@ pub struct Args {
     /// How much is done to the network: 0 only what the file says, 1 usual, 2 twice as much
     #[arg(long, value_name = "X", default_value_t = INTENSITY_DEFAULT, value_parser = intensity)]
     fault_intensity: f64,
+    /// Whom the result is printed for
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 fn intensity(text: &str) -> std::result::Result<f64, String> {
@@ -124,7 +132,12 @@ struct Exploration<'a> {
 impl Exploration<'_> {
     fn run(&self) -> Result<ExitCode> {
         let found = self.search()?;
-        self.ui.result(&summary(&self.telling, &found));
+        let told = summary(&self.telling, &found);
+        self.ui.result(&told);
+        job::tell(self.ui, || {
+            let page = text_markdown(&format!("explore {}", self.telling.name), &told);
+            (self.annotations(&found), page)
+        });
         if let Some(failing) = found.failing.first() {
             let dir = self.write_whole(failing)?;
             if !self.args.no_shrink && !found.interrupted {
@@ -138,6 +151,31 @@ impl Exploration<'_> {
         } else {
             Ok(Kind::Failed.into())
         }
+    }
+
+    /// An annotation for each expectation that fails, with the first seed in which it does.
+    fn annotations(&self, found: &Found) -> Vec<Annotation> {
+        let mut failures: BTreeMap<usize, Vec<(u64, &Failure)>> = BTreeMap::new();
+        for failing in &found.failing {
+            for failure in &failing.failures {
+                let of_one = failures.entry(failure.index).or_default();
+                of_one.push((failing.seed, failure));
+            }
+        }
+        let places = self.base.expect_places();
+        let annotation = |(index, of_one): (usize, Vec<(u64, &Failure)>)| {
+            let (seed, failure) = of_one.first()?;
+            let message = format!(
+                "in {} of {}, as in seed {seed}: {}\n{}",
+                of_one.len(),
+                words::count(found.judged, "seed"),
+                failure.sentence,
+                self.telling.again(*seed)
+            );
+            let title = format!("{} fails", failure.check);
+            Some(of_failure(&title, message, places.get(index)))
+        };
+        failures.into_iter().filter_map(annotation).collect()
     }
 
     fn search(&self) -> Result<Found> {

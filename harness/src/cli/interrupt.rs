@@ -2,10 +2,10 @@
 //! at once (what is left then ends with the fabric's stream).
 
 use peerlab_core::error::hint::BUG;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use peerlab_core::conduct::Stop;
 use peerlab_core::error::{Explain, Kind, Result};
 
 /// A token that the first SIGINT, SIGTERM or SIGHUP cancels: Ctrl-C, `kill`, and a terminal that goes
@@ -21,6 +21,8 @@ pub fn stop_on_signal() -> Result<CancellationToken> {
         listen(SignalKind::terminate())?,
         listen(SignalKind::hangup())?,
     ];
+    // Only so is a file that may not grow an error like that of a full disk; by default it is the end.
+    drop(listen(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
     let token = stop.clone();
     tokio::spawn(async move {
         next(&mut signals).await;
@@ -31,16 +33,10 @@ pub fn stop_on_signal() -> Result<CancellationToken> {
     Ok(stop)
 }
 
-async fn next([interrupt, terminate, hangup]: &mut [Signal; 3]) {
+async fn next([interrupt, terminate, hangup]: &mut [unix::Signal; 3]) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}
     }
-}
-
-/// The same, as those ask who have no runtime.
-pub fn stop_asked_by(token: &CancellationToken) -> Stop {
-    let token = token.clone();
-    Stop::when(move || token.is_cancelled())
 }

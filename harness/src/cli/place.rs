@@ -3,8 +3,10 @@
 
 use clap::ValueEnum;
 
+use super::screen::Screen;
 use crate::engine::capacity::{self, Capacity, Load, Machine};
-use crate::engine::docker::{connect, daemon};
+use crate::engine::docker::{Host, Target, connect_to};
+use crate::engine::programs::Programs;
 use crate::ui::Ui;
 use peerlab_core::error::{Error, Result};
 use peerlab_core::plan::Plan;
@@ -14,6 +16,8 @@ use peerlab_core::plan::Plan;
 pub enum EngineChoice {
     /// Docker where it answers, else this machine itself, else the simulator
     Auto,
+    /// As auto, and never the simulator: without an engine of real nodes exit code 3, for CI
+    Real,
     /// Each node a container of a Docker Engine
     Docker,
     /// Each node a process in namespaces of its own on this machine (Linux)
@@ -22,10 +26,18 @@ pub enum EngineChoice {
     Sim,
 }
 
+impl EngineChoice {
+    /// As it is written on the command line.
+    pub fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// Where the nodes run, decided.
 pub enum Place {
     /// In containers.
-    Docker(bollard::Docker),
+    Docker(bollard::Docker, Host),
     /// In namespaces.
     #[cfg(target_os = "linux")]
     Local,
@@ -34,6 +46,16 @@ pub enum Place {
 }
 
 impl Place {
+    /// The choice that leads here and nowhere else.
+    pub fn choice(&self) -> EngineChoice {
+        match self {
+            Place::Docker(..) => EngineChoice::Docker,
+            #[cfg(target_os = "linux")]
+            Place::Local => EngineChoice::Local,
+            Place::Sim => EngineChoice::Sim,
+        }
+    }
+
     /// Finds an engine that can carry a plan out. Where the choice is ours, one line says what
     /// it is and why.
     ///
@@ -48,44 +70,62 @@ impl Place {
             );
         }
         let load = Load::of(plan);
-        let fitting = |found: Result<(Place, Capacity)>| {
-            let (place, capacity) = found?;
-            capacity.admit(plan.nodes.len()).map(|()| place)
-        };
         match choice {
-            EngineChoice::Docker => return fitting(docker(load).await),
-            EngineChoice::Local => return fitting(local(load)),
-            EngineChoice::Sim => return Ok(Place::Sim),
-            EngineChoice::Auto => {}
-        }
-        let no_docker = match fitting(docker(load).await) {
-            Ok(place) => {
-                ui.note("Engine: docker (a Docker Engine answers; --engine local needs none)");
-                return Ok(place);
-            }
-            Err(error) => reason(&error).to_owned(),
-        };
-        match fitting(local(load)) {
-            Ok(place) => {
-                ui.note(&format!("Engine: local ({no_docker})"));
-                Ok(place)
-            }
-            Err(no_local) => {
-                ui.note(&format!(
-                    "Engine: sim, nothing real runs ({no_docker}; {})",
-                    reason(&no_local)
-                ));
-                Ok(Place::Sim)
-            }
+            EngineChoice::Docker => fitting(plan, docker(&Target::find()?, load).await),
+            EngineChoice::Local => fitting(plan, local(load)),
+            EngineChoice::Sim => Ok(Place::Sim),
+            EngineChoice::Real => first_real(plan, load, ui)
+                .await?
+                .map_err(|[docker, local]| {
+                    let mut both = docker;
+                    both.reports.extend(local.reports);
+                    both
+                }),
+            EngineChoice::Auto => Ok(first_real(plan, load, ui).await?.unwrap_or_else(|why| {
+                let why = why.map(|error| reason(&error)).join("; ");
+                ui.note(&format!("Engine: sim, nothing real runs ({why})"));
+                Place::Sim
+            })),
         }
     }
 }
 
+/// Docker where it answers, else this machine itself, and one line that says which and why; or why
+/// neither.
+///
+/// # Errors
+/// When an engine was named and cannot be used: no other is taken for it.
+async fn first_real(plan: &Plan, load: Load, ui: &Ui) -> Result<Result<Place, [Error; 2]>> {
+    let target = Target::find()?;
+    let no_docker = match fitting(plan, docker(&target, load).await) {
+        Ok(place) => {
+            ui.note("Engine: docker (a Docker Engine answers; --engine local needs none)");
+            return Ok(Ok(place));
+        }
+        Err(error) if target.named_by.is_some() => return Err(error),
+        Err(error) => error,
+    };
+    let place = match fitting(plan, local(load)) {
+        Ok(place) => try_local(ui).await.map(|()| place),
+        refused => refused,
+    };
+    Ok(place
+        .inspect(|_| ui.note(&format!("Engine: local ({})", reason(&no_docker))))
+        .map_err(|no_local| [no_docker, no_local]))
+}
+
+/// A place, if the plan's nodes fit.
+fn fitting(plan: &Plan, found: Result<(Place, Capacity)>) -> Result<Place> {
+    let (place, capacity) = found?;
+    capacity.admit(plan.nodes.len()).map(|()| place)
+}
+
 /// A Docker Engine, and what it can carry.
-pub async fn docker(load: Load) -> Result<(Place, Capacity)> {
-    let docker = connect().await?;
-    let capacity = capacity::docker(&daemon(&docker).await?, load);
-    Ok((Place::Docker(docker), capacity))
+pub async fn docker(target: &Target, load: Load) -> Result<(Place, Capacity)> {
+    let docker = connect_to(target).await?;
+    let host = Host::ask(&docker, target).await?;
+    let capacity = capacity::docker(&host.daemon(), load);
+    Ok((Place::Docker(docker, host), capacity))
 }
 
 /// This machine, and what it can carry by itself.
@@ -103,10 +143,27 @@ pub fn local(_: Load) -> Result<(Place, Capacity)> {
     ))
 }
 
-/// The first line of an error.
-fn reason(error: &Error) -> &str {
-    error
-        .reports
-        .first()
-        .map_or("no reason was given", |r| &r.what)
+/// Brings up what a node needs of this machine, namespaces with a network device, and ends it again:
+/// whether a machine allows that is best found out by trying.
+///
+/// # Errors
+/// When it does not, with the command that changes it.
+#[cfg(target_os = "linux")]
+pub async fn try_local(ui: &Ui) -> Result<()> {
+    let programs = Programs::find(&Screen::new(ui)).await?;
+    crate::engine::local::try_out(&programs).await
+}
+
+#[cfg(not(target_os = "linux"))]
+pub async fn try_local(_: &Ui) -> Result<()> {
+    Ok(())
+}
+
+/// What an error says first, with its first cause.
+fn reason(error: &Error) -> String {
+    let first = error.reports.first();
+    first.map_or_else(String::new, |report| match report.causes.first() {
+        Some(cause) => format!("{}: {cause}", report.what),
+        None => report.what.clone(),
+    })
 }

@@ -1,11 +1,14 @@
 //! `peerlab plan FILE`: everything that chance decides in an experiment, as JSON to run again or
 //! as a timeline to read.
 
-use crate::disk::{load_plan, load_topology};
+use crate::disk::{load_plan_to_run, load_topology};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::error::{Error, Explain, Place, Result};
 use peerlab_core::plan::{Plan, compile};
+use peerlab_core::topology::Topology;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -25,7 +28,7 @@ pub struct Args {
 /// # Errors
 /// [`peerlab_core::error::Kind::Input`]: the file's mistakes.
 pub fn plan(args: &Args) -> Result<String> {
-    let plan = PlanSource::read(&args.file, args.seed)?.plan;
+    let plan = Experiment::read(&args.file)?.draw(args.seed)?.plan;
     if args.summary {
         Ok(plan.timeline())
     } else {
@@ -37,33 +40,77 @@ pub fn plan(args: &Args) -> Result<String> {
 #[derive(Clone, Debug)]
 pub struct PlanSource {
     /// What is carried out.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// The text of the experiment that it was drawn from, unless the file was a plan.
     pub topology: Option<String>,
+    /// The digests of its images, by their names, when it was carried out before.
+    pub images: BTreeMap<String, String>,
+    /// Where each of its expectations is written, unless the file was a plan.
+    pub places: Vec<Place>,
 }
 
-impl PlanSource {
-    /// Reads an experiment and draws a plan from it, or (`*.json`) reads a plan drawn before.
+/// What plans are drawn from.
+#[derive(Debug)]
+pub enum Experiment {
+    /// A topology, and its text.
+    Topology(Topology, String),
+    /// One plan, which was drawn before.
+    Plan(Plan),
+}
+
+impl Experiment {
+    /// Reads an experiment, or (`*.json`) a plan drawn before.
     ///
     /// # Errors
-    /// [`peerlab_core::error::Kind::Input`]: the file's mistakes, or a seed for a plan.
-    pub fn read(file: &Path, seed: Option<u64>) -> Result<PlanSource> {
+    /// [`peerlab_core::error::Kind::Input`]: the file's mistakes.
+    pub fn read(file: &Path) -> Result<Experiment> {
         if file.extension().is_some_and(|ending| ending == "json") {
-            if seed.is_some() {
-                return Err(Error::input("a seed cannot change a plan")
-                    .because("everything in it has been drawn already")
-                    .hint("give the experiment file instead, or leave out --seed"));
-            }
-            return Ok(PlanSource {
-                plan: load_plan(file)?,
-                topology: None,
-            });
+            return Ok(Experiment::Plan(load_plan_to_run(file)?));
         }
         let topology = load_topology(file)?;
         let text = std::fs::read_to_string(file);
+        let text = text.or_input(|| format!("cannot read {}", file.display()))?;
+        Ok(Experiment::Topology(topology, text))
+    }
+
+    /// Its own seed.
+    pub fn seed(&self) -> u64 {
+        match self {
+            Experiment::Topology(topology, _) => topology.seed,
+            Experiment::Plan(plan) => plan.seed,
+        }
+    }
+
+    /// Where each of its expectations is written; none of a plan.
+    pub fn places(&self) -> Vec<Place> {
+        match self {
+            Experiment::Topology(topology, _) => topology.expect_places(),
+            Experiment::Plan(_) => Vec::new(),
+        }
+    }
+
+    /// The plan of a seed, or of its own.
+    ///
+    /// # Errors
+    /// [`peerlab_core::error::Kind::Input`]: mistakes that only chance brings up, or a seed for a plan.
+    pub fn draw(&self, seed: Option<u64>) -> Result<PlanSource> {
+        let (plan, topology) = match (self, seed) {
+            (Experiment::Topology(topology, text), seed) => {
+                let plan = compile(topology, seed.unwrap_or(topology.seed))?;
+                (plan, Some(text.clone()))
+            }
+            (Experiment::Plan(plan), None) => (plan.clone(), None),
+            (Experiment::Plan(_), Some(_)) => {
+                return Err(Error::input("a seed cannot change a plan")
+                    .because("everything in it has been drawn already")
+                    .hint("give the experiment file instead, or leave out --seed and --seeds"));
+            }
+        };
         Ok(PlanSource {
-            plan: compile(&topology, seed.unwrap_or(topology.seed))?,
-            topology: Some(text.or_input(|| format!("cannot read {}", file.display()))?),
+            plan: Arc::new(plan),
+            topology,
+            images: BTreeMap::new(),
+            places: self.places(),
         })
     }
 }

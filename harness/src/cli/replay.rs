@@ -1,12 +1,15 @@
 //! `peerlab replay RUN`: the same plan again, in a directory of its own.
 
-use crate::disk::load_plan;
+use crate::disk::{load_plan_to_run, recorded_images};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use super::how::How;
 use super::plan::PlanSource;
-use super::run::{How, run_plan};
-use crate::ui::Ui;
+use super::run::run_plan;
+use super::tries::Retries;
+use crate::ui::{Format, Ui};
 use peerlab_core::error::Result;
 use peerlab_core::report::files;
 
@@ -19,14 +22,23 @@ pub struct Args {
     how: How,
 }
 
+impl Args {
+    /// Whom the verdict is printed for.
+    pub fn format(&self) -> Format {
+        self.how.format
+    }
+}
+
 /// Runs a plan again.
 ///
 /// # Errors
 /// As `run`.
 pub async fn replay(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let source = PlanSource {
-        plan: load_plan(&args.run.join(files::PLAN))?,
+        plan: Arc::new(load_plan_to_run(&args.run.join(files::PLAN))?),
         topology: None,
+        images: recorded_images(&args.run),
+        places: Vec::new(),
     };
-    run_plan(source, &args.how, ui).await
+    run_plan(source, Retries::NONE, &args.how, ui).await
 }

@@ -21,6 +21,10 @@ const SUMMARY_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Screen {
     ui: Ui,
     line: ProgressBar,
+    /// Which run of a set it is; empty for one by itself.
+    of_set: String,
+    /// Whether what is got ready leaves lines.
+    tells_preparing: bool,
     state: Mutex<State>,
 }
 
@@ -45,6 +49,8 @@ impl Screen {
         Screen {
             ui: ui.clone(),
             line: ui.line(),
+            of_set: String::new(),
+            tells_preparing: true,
             state: Mutex::default(),
         }
     }
@@ -61,9 +67,35 @@ impl Screen {
         screen
     }
 
+    /// For one run of a set, which leaves no lines of its own: they would hide what the runs came to.
+    /// What is got ready is told by the first.
+    pub fn of_set(self, which: String, is_first: bool) -> Screen {
+        Screen {
+            of_set: which,
+            tells_preparing: is_first,
+            ..self
+        }
+    }
+
     /// Says something that stays.
     pub fn say(&self, text: &str) {
         self.ui.note(text);
+    }
+
+    /// Says something of this run that stays, unless it is one of a set.
+    pub fn remark(&self, text: &str) {
+        if self.of_set.is_empty() {
+            self.ui.note(text);
+        }
+    }
+
+    /// Redraws the line.
+    fn show(&self, text: impl Into<String>) {
+        let text = text.into();
+        self.line.set_message(match self.of_set.as_str() {
+            "" => text,
+            which => format!("{which}  {text}"),
+        });
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -73,7 +105,7 @@ impl Screen {
     /// Says something that stays, once.
     fn note(&self, state: &mut State, text: String) {
         if state.noted != text {
-            self.ui.note(&text);
+            self.remark(&text);
             state.noted = text;
         }
     }
@@ -85,10 +117,12 @@ impl Observer for Screen {
         match stage {
             Stage::Preparing(what) => {
                 // Where lines stay, a build would fill the screen with crates.
-                if !self.ui.draws() && !what.starts_with("Compiling") {
-                    self.note(&mut state, what.clone());
+                let stays = self.tells_preparing && !what.starts_with("Compiling");
+                if !self.ui.draws() && stays && state.noted != what {
+                    self.ui.note(&what);
+                    state.noted.clone_from(&what);
                 }
-                self.line.set_message(what);
+                self.show(what);
             }
             Stage::BringUp {
                 started,
@@ -98,20 +132,20 @@ impl Observer for Screen {
                 if started == 0 && open == 0 {
                     self.note(&mut state, format!("starting {total} nodes"));
                 }
-                self.line.set_message(format!(
+                self.show(format!(
                     "starting nodes: {started} of {total} started, {open} ready"
                 ));
             }
-            Stage::Running => self.line.set_message("running"),
+            Stage::Running => self.show("running"),
             Stage::Collecting { done, total } => {
                 self.note(&mut state, "asking the nodes for their state".into());
-                self.line.set_message(format!(
+                self.show(format!(
                     "asking the nodes for their state: {done} of {total}"
                 ));
             }
             Stage::Removing => {
                 self.note(&mut state, "removing everything".into());
-                self.line.set_message("removing everything");
+                self.show("removing everything");
             }
         }
     }
@@ -123,7 +157,7 @@ impl Observer for Screen {
             self.note(&mut state, text);
         }
         if self.ui.draws() && state.summary_is_due() {
-            self.line.set_message(state.summary(event.t));
+            self.show(state.summary(event.t));
         }
         Ok(())
     }

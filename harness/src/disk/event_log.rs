@@ -29,6 +29,8 @@ pub struct LogError(String);
 pub struct EventLog {
     path: PathBuf,
     out: BufWriter<File>,
+    /// Of a network that stays: what keeps it small.
+    bound: Option<Bound>,
     /// Why the log stopped; every later write repeats it.
     failed: Option<LogError>,
 }
@@ -44,7 +46,26 @@ impl EventLog {
         Ok(EventLog {
             path: path.to_owned(),
             out: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            bound: None,
             failed: None,
+        })
+    }
+
+    /// The same for a network that may stay for long: each line is written out at once, and the file
+    /// is bounded. Beyond `bytes_max` measurements are left out, and beyond twice as much everything
+    /// but its last line.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn create_bounded(path: &Path, bytes_max: u64) -> Result<EventLog, LogError> {
+        let bound = Some(Bound {
+            bytes_max,
+            bytes: 0,
+            told: 0,
+        });
+        Ok(EventLog {
+            bound,
+            ..EventLog::create(path)?
         })
     }
 
@@ -55,6 +76,12 @@ impl EventLog {
     /// as an environment error: its record has a hole.
     pub fn write(&mut self, event: &RunEvent) -> Result<(), LogError> {
         self.unfailed()?;
+        if self.bound.as_mut().is_some_and(|bound| !bound.keeps(event)) {
+            return Ok(());
+        }
+        if self.bound.is_some() {
+            return self.write_at_once(event);
+        }
         let result = serde_json::to_writer(&mut self.out, event)
             .map_err(io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"));
@@ -63,6 +90,19 @@ impl EventLog {
             What::Phase { .. } | What::Ended { .. } => self.flush(),
             _ => Ok(()),
         }
+    }
+
+    fn write_at_once(&mut self, event: &RunEvent) -> Result<(), LogError> {
+        let line = serde_json::to_vec(event).map_err(io::Error::from);
+        let result = line.and_then(|mut line| {
+            line.push(b'\n');
+            if let Some(bound) = &mut self.bound {
+                bound.bytes += line.len() as u64;
+            }
+            self.out.write_all(&line)?;
+            self.out.flush()
+        });
+        self.note(result)
     }
 
     /// Hands everything written so far to the operating system.
@@ -99,6 +139,39 @@ impl EventLog {
             let error = LogError(format!("cannot write the run's events to {path}: {e}"));
             self.failed.insert(error).clone()
         })
+    }
+}
+
+/// What a log leaves out once it is long.
+#[derive(Debug)]
+struct Bound {
+    bytes_max: u64,
+    /// Written so far.
+    bytes: u64,
+    /// How often it was told that something is left out from now on.
+    told: u32,
+}
+
+impl Bound {
+    /// Whether an event is still written. What is left out from now on is told once.
+    fn keeps(&mut self, event: &RunEvent) -> bool {
+        let left_out = match self.bytes / self.bytes_max.max(1) {
+            0 => return true,
+            1 => "measurements are",
+            _ => "everything but its end is",
+        };
+        let level = u32::try_from(self.bytes / self.bytes_max.max(1))
+            .unwrap_or(2)
+            .min(2);
+        if self.told < level {
+            self.told = level;
+            let mb = self.bytes / 1_000_000;
+            tracing::warn!("the record has {mb} MB: {left_out} left out from now on");
+        }
+        match &event.what {
+            What::Ended { .. } => true,
+            what => level < 2 && !what.is_measurement(),
+        }
     }
 }
 
@@ -259,6 +332,39 @@ mod tests {
         let back: Vec<RunEvent> = reader.by_ref().map(|e| e.unwrap()).collect();
         assert_eq!(back, events);
         assert_eq!(reader.torn(), None);
+    }
+
+    #[test]
+    fn a_bounded_log_leaves_measurements_out_first_and_keeps_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(files::EVENTS);
+        let mut log = EventLog::create_bounded(&path, 1_000).unwrap();
+        let measured = |t| RunEvent {
+            t: Nanos(t),
+            what: What::Traffic { nodes: Vec::new() },
+        };
+        let ended = RunEvent {
+            t: Nanos(999),
+            what: What::Ended { interrupted: false },
+        };
+        for t in 0..100 {
+            log.write(&measured(t)).unwrap();
+            log.write(&tip_event(t, 1)).unwrap();
+        }
+        log.write(&ended).unwrap();
+        // Each line is there at once.
+        let kept: Vec<RunEvent> = EventReader::open(&path)
+            .unwrap()
+            .map(|e| e.unwrap())
+            .collect();
+        assert!(std::fs::metadata(&path).unwrap().len() < 2_200);
+        let measurements = kept.iter().filter(|it| it.what.is_measurement()).count();
+        let tips = kept.len() - measurements - 1;
+        assert!(
+            measurements > 0 && tips > 2 * measurements,
+            "{measurements} {tips}"
+        );
+        assert_eq!(kept.last(), Some(&ended));
     }
 
     #[test]

@@ -1,12 +1,20 @@
 //! The files of an experiment and of a run: read, checked, written. What stands in them is
 //! `peerlab-core`'s affair.
 
+mod baseline;
 mod event_log;
 mod input;
 mod run_dir;
 mod run_report;
+mod run_set;
+mod tries;
 
+pub use baseline::{baseline_file, load_baseline, save_baseline};
 pub use event_log::{EventLog, EventReader, LogError};
-pub use input::{load_plan, load_topology};
+pub use input::{load_plan, load_plan_to_run, load_topology};
 pub use run_dir::{new_run_directory, write};
-pub use run_report::{judge_run_directory, write_report};
+pub use run_report::{judge_run_directory, recorded_images, whole_plan, write_report};
+pub use run_set::{
+    begin_run_set, is_run, judge_one, judge_run_set, no_run, one_run, runs_in, write_run_set,
+};
+pub use tries::keep_try;

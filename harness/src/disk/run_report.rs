@@ -1,20 +1,34 @@
 //! A run's report, made again from its directory, and written as files into it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use peerlab_core::error::{Error, Explain, Result};
-use peerlab_core::event::{FORMAT, RunEvent, What};
+use peerlab_core::event::{FORMAT_BY_HAND, RunEvent, What};
+use peerlab_core::plan::{Plan, completed};
 use peerlab_core::report::{Report, files, html, junit};
 use peerlab_sim::simulator;
 
+use super::tries::earlier_tries;
 use super::{EventReader, load_plan, write};
 
-/// Judges a run from its directory. A run that was killed is judged as far as it came.
+/// Lines of a record by which it has told what it runs on.
+const HEAD_LINES: usize = 2;
+
+/// Judges a run from its directory, and names its earlier tries. A run that was killed is judged as far
+/// as it came.
 ///
 /// # Errors
 /// As bad input, when the plan or the events cannot be read.
 pub fn judge_run_directory(dir: &Path) -> Result<Report> {
-    let plan = load_plan(&dir.join(files::PLAN))?;
+    let mut report = judge_record(dir)?;
+    report.judgement.earlier_tries =
+        earlier_tries(dir, |dir| judge_record(dir).map(|report| report.judgement));
+    Ok(report)
+}
+
+fn judge_record(dir: &Path) -> Result<Report> {
+    let plan = whole_plan(dir)?;
     let path = dir.join(files::EVENTS);
     let what = || format!("cannot judge the run in {}", dir.display());
     let mut reader = EventReader::open(&path).or_input(what)?;
@@ -23,9 +37,9 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
         Ok(RunEvent {
             what: What::Started(started),
             ..
-        }) if started.format > FORMAT => {
+        }) if started.format > FORMAT_BY_HAND => {
             let newer = format!(
-                "its record has format {}, and this Peerlab reads up to {FORMAT}",
+                "its record has format {}, and this Peerlab reads up to {FORMAT_BY_HAND}",
                 started.format
             );
             let hint = "use the Peerlab that made the run, or a later one";
@@ -49,6 +63,32 @@ pub fn judge_run_directory(dir: &Path) -> Result<Report> {
     Ok(report)
 }
 
+/// The plan of a run; that of a network that stayed with all that was done to it, as far as its record
+/// can be read.
+///
+/// # Errors
+/// As bad input, when the plan cannot be read.
+pub fn whole_plan(dir: &Path) -> Result<Plan> {
+    let plan = load_plan(&dir.join(files::PLAN))?;
+    match EventReader::open(&dir.join(files::EVENTS)) {
+        Ok(reader) if plan.stays() => Ok(completed(plan, reader.map_while(|event| event.ok()))),
+        _ => Ok(plan),
+    }
+}
+
+/// The digests of the images that a run had, by its plan's names; none where its record has none.
+pub fn recorded_images(dir: &Path) -> BTreeMap<String, String> {
+    let Ok(reader) = EventReader::open(&dir.join(files::EVENTS)) else {
+        return BTreeMap::new();
+    };
+    let mut head = reader.take(HEAD_LINES).map_while(std::result::Result::ok);
+    let host = head.find_map(|event| match event.what {
+        What::Host(host) => Some(host),
+        _ => None,
+    });
+    host.unwrap_or_default().images
+}
+
 /// Writes `report.json`, `junit.xml` and `report.html` into the run directory.
 ///
 /// # Errors
@@ -68,6 +108,7 @@ mod tests {
     use peerlab_core::conduct::{Observer, Stage, Stop};
     use peerlab_core::error::Kind;
     use peerlab_core::error::hint::DISK;
+    use peerlab_core::event::FORMAT;
     use peerlab_core::plan::compile;
     use peerlab_core::topology;
     use peerlab_sim::simulator::{Options, simulate};

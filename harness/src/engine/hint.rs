@@ -8,6 +8,10 @@ pub const IMAGE: &str = "build or pull it first, or correct its name";
 /// An image's archive.
 pub const ARCHIVE: &str = "it must be an OCI layout or what `docker save` writes, whole, and not \
                            compressed as a whole: save it again";
+/// An image's archive that is not there.
+pub const NO_ARCHIVE: &str = "correct its path in the experiment; of a record from elsewhere, put the archive \
+                              under the same name into the folder `images` of the record: `peerlab \
+                              replay` looks there first";
 /// Processes and namespaces of this machine.
 pub const MACHINE: &str =
     "`peerlab doctor` says what this machine lacks, and fewer nodes need less of it";

@@ -6,14 +6,21 @@
 
 pub mod archive;
 pub mod capacity;
+mod command;
+mod cpu_time;
 pub mod docker;
 pub mod drive;
 pub mod hint;
+mod interrupt;
 mod last_lines;
 #[cfg(target_os = "linux")]
 pub mod local;
+mod node_log;
 pub mod programs;
 mod provider;
 
+pub use interrupt::{blocking, or_stop, stop_asked_by};
 pub use last_lines::LastLines;
+use node_log::end_of_log;
+use provider::socket_pair;
 pub use provider::{ByteStream, Engine};

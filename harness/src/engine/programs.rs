@@ -4,14 +4,14 @@
 //! own source tree is there (whether anything is stale is cargo's affair); the folder of the
 //! harness' own executable.
 
-use crate::engine::hint;
+use crate::engine::{LastLines, hint};
 use peerlab_core::error::hint::BUG;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use peerlab_core::conduct::{Observer, Stage};
@@ -26,8 +26,6 @@ const NODE: &str = "peerlab-node";
 const NODE_PACKAGE: &str = "peerlab-daemon";
 const FABRIC: &str = "peerlab-fabric";
 const GATE: &str = "peerlab-gate";
-/// Lines of a failed build that are shown.
-const BUILD_LINES_SHOWN: usize = 40;
 
 /// Paths of the programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +78,19 @@ impl Programs {
             })
     }
 
+    /// The processor that they are for, as Linux names it, where that is known.
+    pub fn architecture(&self) -> Option<&'static str> {
+        // The head of an ELF file up to its field `e_machine`.
+        let mut head = [0; 20];
+        let mut file = std::fs::File::open(&self.gate).ok()?;
+        std::io::Read::read_exact(&mut file, &mut head).ok()?;
+        match (&head[..4], u16::from_le_bytes([head[18], head[19]])) {
+            (b"\x7fELF", 62) => Some("x86_64"),
+            (b"\x7fELF", 183) => Some("aarch64"),
+            _ => None,
+        }
+    }
+
     fn in_folder(folder: &Path) -> Option<Programs> {
         let file = |name| Some(folder.join(name)).filter(|path| path.is_file());
         Some(Programs {
@@ -128,20 +139,23 @@ async fn build(workspace: &Path, observer: &dyn Observer) -> Result<Option<Progr
         ));
     };
     let mut messages = String::new();
-    let (read, said) = tokio::join!(
-        stdout.read_to_string(&mut messages),
-        follow(stderr, observer)
-    );
+    let said = LastLines::default();
+    let progress = said.follow(stderr, |line| {
+        let text = line.trim();
+        if text.starts_with("Compiling") || text.starts_with("Blocking") {
+            observer.stage(Stage::Preparing(text.to_owned()));
+        }
+    });
+    let (read, ()) = tokio::join!(stdout.read_to_string(&mut messages), progress);
     read.or_environment(|| "cannot read cargo's output".into(), hint::PROGRAMS)?;
     let status = child
         .wait()
         .await
         .or_environment(|| "cannot wait for cargo".into(), hint::PROGRAMS)?;
     if !status.success() {
-        let from = said.len().saturating_sub(BUILD_LINES_SHOWN);
         return Err(Error::environment(
             "cannot build the programs",
-            format!("cargo says:\n{}", said[from..].join("\n")),
+            format!("cargo says:\n{}", said.lines().join("\n")),
             hint::PROGRAMS,
         ));
     }
@@ -164,18 +178,4 @@ async fn build(workspace: &Path, observer: &dyn Observer) -> Result<Option<Progr
         fabric: take(FABRIC)?,
         gate: take(GATE)?,
     }))
-}
-
-/// Shows cargo's progress, and keeps what it said.
-async fn follow(stderr: tokio::process::ChildStderr, observer: &dyn Observer) -> Vec<String> {
-    let mut said = Vec::new();
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let text = line.trim();
-        if text.starts_with("Compiling") || text.starts_with("Blocking") {
-            observer.stage(Stage::Preparing(text.to_owned()));
-        }
-        said.push(line);
-    }
-    said
 }

@@ -10,17 +10,17 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
-use peerlab_link::NodeId;
+use peerlab_link::{Nanos, NodeId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Answer, Chain, Ledger, Probe, ProbeError, Said};
+use super::{Answer, Chain, Ledger, Methods, Probe, ProbeError, Said};
 use peerlab_core::conduct::BlockFacts;
 use peerlab_core::event::Tip;
-use peerlab_core::event::{LedgerState, PeerSums};
+use peerlab_core::event::{CompactSums, LedgerState, PeerSums};
 use peerlab_core::ledger::{self, Payment};
 
 /// User and password of every node's RPC ([`peerlab_core::plan::RPC_AUTH`], twice), as the header has it.
@@ -74,6 +74,31 @@ struct Peer {
     bytessent_per_msg: BTreeMap<String, u64>,
     #[serde(default)]
     bytesrecv_per_msg: BTreeMap<String, u64>,
+}
+
+/// Of `getnettotals`, what our own node adds to Bitcoin Core's answer.
+#[derive(Deserialize)]
+struct Totals {
+    compactblocks: Option<CompactTotals>,
+}
+
+#[derive(Deserialize)]
+struct CompactTotals {
+    rebuilt: u64,
+    asked: u64,
+    missing: u64,
+    waitednanos: u64,
+}
+
+impl From<CompactTotals> for CompactSums {
+    fn from(totals: CompactTotals) -> CompactSums {
+        CompactSums {
+            rebuilt: totals.rebuilt,
+            asked: totals.asked,
+            missing: totals.missing,
+            waited: Nanos(totals.waitednanos),
+        }
+    }
 }
 
 impl BitcoinRpc {
@@ -156,8 +181,13 @@ impl BitcoinRpc {
             .map_err(|e| ProbeError::Transport(e.to_string()))?
             .to_bytes();
         // Errors come with a status of 4xx or 5xx and an envelope; 401 and 503 without one.
-        let envelope: Envelope = serde_json::from_slice(&body)
-            .map_err(|e| ProbeError::Malformed(format!("{method}: HTTP {status}, {e}")))?;
+        let envelope: Envelope = serde_json::from_slice(&body).map_err(|e| {
+            if status.is_success() {
+                ProbeError::Malformed(format!("{method}: {e}"))
+            } else {
+                ProbeError::Http(status.to_string())
+            }
+        })?;
         if let Some(RpcFailure { code, message }) = envelope.error {
             return Err(ProbeError::Refused { code, message });
         }
@@ -188,6 +218,16 @@ impl Probe for BitcoinRpc {
     fn ledger(&mut self) -> Option<&mut dyn Ledger> {
         Some(self)
     }
+
+    fn methods(&mut self) -> Option<&mut dyn Methods> {
+        Some(self)
+    }
+}
+
+impl Methods for BitcoinRpc {
+    fn ask<'a>(&'a mut self, method: &'a str, params: Value) -> Answer<'a, Value> {
+        Box::pin(self.call(method, params))
+    }
 }
 
 impl Chain for BitcoinRpc {
@@ -198,7 +238,13 @@ impl Chain for BitcoinRpc {
     fn peers(&mut self) -> Answer<'_, PeerSums> {
         Box::pin(async {
             let peers = self.call("getpeerinfo", json!([])).await?;
-            Ok(sum_up(peers))
+            // A program that does not know the method can do without.
+            let totals = self.call("getnettotals", json!([])).await;
+            let compact = totals.ok().and_then(|totals: Totals| totals.compactblocks);
+            Ok(PeerSums {
+                compact: compact.map(CompactSums::from),
+                ..sum_up(peers)
+            })
         })
     }
 }
@@ -362,9 +408,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_no_json_is_an_error() {
-        let mut rpc = probe(vec![("getpeerinfo", 401, String::new())]).await;
+        let mut rpc = probe(vec![
+            ("getpeerinfo", 401, String::new()),
+            ("getpeerinfo", 200, "hello".into()),
+        ])
+        .await;
         let error = rpc.peers().await.unwrap_err();
-        assert!(error.to_string().contains("HTTP 401"), "{error}");
+        assert_eq!(error.to_string(), "HTTP 401 Unauthorized");
+        let error = rpc.peers().await.unwrap_err();
+        let malformed = "answer not understood: getpeerinfo: ";
+        assert!(error.to_string().starts_with(malformed), "{error}");
     }
 
     #[tokio::test]
@@ -373,10 +426,23 @@ mod tests {
             { "inbound": true, "bytessent_per_msg": { "inv": 10 }, "bytesrecv_per_msg": { "tx": 1 } },
             { "inbound": false, "bytessent_per_msg": { "inv": 5, "ping": 2 } },
         ]);
-        let mut rpc = probe(vec![("getpeerinfo", 200, ok(peers))]).await;
+        let compact = json!({ "rebuilt": 7, "asked": 2, "missing": 9, "waitednanos": 5000 });
+        let totals = json!({ "totalbytessent": 17, "compactblocks": compact });
+        let mut rpc = probe(vec![
+            ("getpeerinfo", 200, ok(peers.clone())),
+            ("getnettotals", 200, ok(totals)),
+            ("getpeerinfo", 200, ok(peers)),
+            ("getnettotals", 200, ok(json!({ "totalbytessent": 17 }))),
+        ])
+        .await;
         let sums = rpc.peers().await.unwrap();
+        let compact = sums.compact.unwrap();
+        assert_eq!((compact.rebuilt, compact.asked, compact.missing), (7, 2, 9));
+        assert_eq!(compact.waited, Nanos(5_000));
         assert_eq!((sums.inbound, sums.outbound), (1, 1));
         assert_eq!(sums.sent["inv"], 15);
         assert_eq!(sums.received["tx"], 1);
+        // Bitcoin Core does not count that.
+        assert_eq!(rpc.peers().await.unwrap().compact, None);
     }
 }

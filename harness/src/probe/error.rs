@@ -16,6 +16,9 @@ pub enum ProbeError {
         /// The node's words.
         message: String,
     },
+    /// The node answered with an HTTP status and nothing else.
+    #[error("HTTP {0}")]
+    Http(String),
     /// The program that is run to ask the node ended with another status than zero.
     #[error("the program {}: {said}", words_of(*status))]
     Failed {
@@ -28,7 +31,7 @@ pub enum ProbeError {
     #[error("answer not understood: {0}")]
     Malformed(String),
     /// No answer within the time allowed.
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The node's kind of probe does not do that.
     #[error("{0} cannot be asked of this node")]

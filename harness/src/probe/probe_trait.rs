@@ -6,25 +6,16 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use peerlab_link::NodeId;
 use peerlab_link::proto::Ran;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ProbeError;
-use peerlab_core::conduct::BlockFacts;
-use peerlab_core::event::Tip;
+use peerlab_core::conduct::{BlockFacts, Said};
 use peerlab_core::event::{LedgerState, PeerSums};
 use peerlab_core::ledger::Payment;
 
 /// What comes of asking.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, ProbeError>>;
-
-/// What a node says: that on which nodes can agree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// Its best block.
-    Tip(Tip),
-    /// Whatever its probe makes out.
-    Value(String),
-}
 
 /// A connection to a node's probe. One question at a time; dropping it closes the connection.
 pub trait Probe: Send {
@@ -43,6 +34,17 @@ pub trait Probe: Send {
     fn ledger(&mut self) -> Option<&mut dyn Ledger> {
         None
     }
+
+    /// Where the node has methods that people call by their names.
+    fn methods(&mut self) -> Option<&mut dyn Methods> {
+        None
+    }
+}
+
+/// A node that answers methods by their names.
+pub trait Methods: Send {
+    /// What a method answers.
+    fn ask<'a>(&'a mut self, method: &'a str, params: Value) -> Answer<'a, Value>;
 }
 
 /// A node that has a chain of blocks.

@@ -1,6 +1,7 @@
 //! Whatever ends the harness, in whatever phase, nothing of the run is left.
 
-use crate::support::{Engine, GONE_WITHIN, Running, processes_of, small};
+use crate::running::Running;
+use crate::support::{Engine, GONE_WITHIN, processes_of, small};
 
 /// Says that containers are being created.
 const BRING_UP: &str = "starting 4 nodes";

@@ -1,125 +1,40 @@
-//! What the tests with real containers share: a `peerlab` process under observation, and looks
-//! at the engine that do not go through Peerlab.
+//! What the tests with real containers share: looks at the engine that do not go through Peerlab.
 
-use std::io::{BufRead, BufReader};
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "every test program uses a part of this, and what goes wrong here fails the test"
+)]
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 
-/// Nothing that is waited for takes longer, on a machine that does other things as well.
-const PATIENCE: Duration = Duration::from_secs(240);
-/// What the issue of leaving nothing behind allows after SIGKILL.
+use crate::running::Running;
+
+/// How long after SIGKILL of the harness something may be left.
 pub const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Exit codes of a run that nothing disturbed: all held, or the host was too busy to tell.
+pub const UNDISTURBED: [Option<i32>; 2] = [Some(0), Some(4)];
+
+/// Fails unless every expectation of the run's report held.
+pub fn every_expectation_held(run: &Running) {
+    let text = std::fs::read(run.record("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let verdicts = report["verdicts"].as_array().unwrap();
+    assert!(!verdicts.is_empty());
+    for verdict in verdicts {
+        assert_eq!(verdict["status"], "held", "{verdict:#}");
+    }
+}
 
 /// A small experiment of all phases.
 pub fn small() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/experiments/small.yaml")
-}
-
-/// A `peerlab run` under observation.
-pub struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    /// Everything it wrote to stderr so far.
-    pub said: String,
-    /// Its name on the engine, once it is known.
-    pub run: String,
-    /// Its own folder: run directory inside.
-    pub folder: tempfile::TempDir,
-}
-
-impl Running {
-    /// Starts a run of an experiment; its record goes to `record` in a folder of its own.
-    pub fn start(experiment: &Path) -> Running {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(assert_cmd::cargo::cargo_bin("peerlab"))
-            .args(["-v", "run", "--engine", "docker", "--out", "record"])
-            .arg(experiment)
-            .env_remove("RUST_LOG")
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Running {
-            child,
-            lines,
-            said: String::new(),
-            run: String::new(),
-            folder,
-        }
-    }
-
-    /// Waits until it says something that holds `text`.
-    pub fn wait_for(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("never said {text:?}, but:\n{}", self.said);
-            };
-            self.note(&line);
-            if line.contains(text) {
-                return;
-            }
-        }
-    }
-
-    /// Sends a signal, by its name.
-    pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "does not end:\n{}", self.said);
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
-            self.note(&line);
-        }
-        status
-    }
-
-    /// A file of the record.
-    pub fn record(&self, name: &str) -> PathBuf {
-        self.folder.path().join("record").join(name)
-    }
-
-    fn note(&mut self, line: &str) {
-        if let Some((_, rest)) = line.split_once("run ")
-            && let Some((run, _)) = rest.split_once(", seed")
-        {
-            self.run = run.to_owned();
-        }
-        self.said.push_str(line);
-        self.said.push('\n');
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A failed assertion must not leave a run behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// The engine, asked directly.
@@ -131,12 +46,17 @@ pub struct Engine {
 impl Engine {
     /// The engine that the environment names.
     pub fn new() -> Engine {
+        Engine::with(Docker::connect_with_defaults)
+    }
+
+    /// With the client of another.
+    pub fn with(connect: impl FnOnce() -> Result<Docker, bollard::errors::Error>) -> Engine {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         // The client wants a runtime even to be made.
-        let docker = runtime.block_on(async { Docker::connect_with_defaults().unwrap() });
+        let docker = runtime.block_on(async { connect().unwrap() });
         Engine { docker, runtime }
     }
 
@@ -148,17 +68,61 @@ impl Engine {
     /// Names of all containers of a run, in whatever state.
     pub fn containers(&self, run: &str) -> Vec<String> {
         assert!(!run.is_empty(), "the run's name is not known");
-        let filter = [("label".to_owned(), vec![format!("peerlab.run={run}")])];
+        self.labelled(format!("peerlab.run={run}"))
+    }
+
+    /// Names of the containers of all runs.
+    pub fn of_all_runs(&self) -> Vec<String> {
+        self.labelled("peerlab.run".into())
+    }
+
+    fn labelled(&self, label: String) -> Vec<String> {
+        let filter = [("label".to_owned(), vec![label])];
         let options = ListContainersOptionsBuilder::default()
             .all(true)
             .filters(&filter.into())
             .build();
         let list = self.docker.list_containers(Some(options));
-        let containers = self.runtime.block_on(list).unwrap();
+        let containers = match self.runtime.block_on(list) {
+            // Podman's state of a container that is just ending is none that the client knows.
+            Err(bollard::errors::Error::JsonDataError { message, .. }) => return vec![message],
+            containers => containers.unwrap(),
+        };
         containers
             .into_iter()
             .flat_map(|c| c.names.unwrap_or_default())
             .collect()
+    }
+
+    /// Names of a run's containers on which the engine runs a health check.
+    pub fn checked_for_health(&self, run: &str) -> Vec<String> {
+        let mut names = self.containers(run);
+        names.retain(|name| {
+            let state = self.inspect(name).state.unwrap();
+            let health = state.health.and_then(|health| health.status);
+            !matches!(
+                health,
+                None | Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE)
+            )
+        });
+        names
+    }
+
+    /// Names of a run's containers that are in a network of the engine's, be it `none`.
+    pub fn in_networks(&self, run: &str) -> Vec<String> {
+        let mut names = self.containers(run);
+        names.retain(|name| {
+            let settings = self.inspect(name).network_settings.unwrap_or_default();
+            !settings.networks.unwrap_or_default().is_empty()
+        });
+        names
+    }
+
+    fn inspect(&self, name: &str) -> ContainerInspectResponse {
+        let options = None::<InspectContainerOptions>;
+        let name = name.trim_start_matches('/');
+        let inspect = self.docker.inspect_container(name, options);
+        self.runtime.block_on(inspect).unwrap()
     }
 
     /// Names of the volumes that a run's fabric has; empty when it has gone.

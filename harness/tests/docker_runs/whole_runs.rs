@@ -1,26 +1,14 @@
 //! Whole runs on a real engine: what their records say, and that they do not disturb each other.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::support::{Engine, Running, small};
+use crate::running::Running;
+use crate::support::{Engine, UNDISTURBED, every_expectation_held, small};
 use peerlab::disk::EventReader;
 use peerlab_core::event::What;
 use peerlab_link::NodeId;
 use peerlab_link::proto::{NodeCounters, NodeUsage};
-
-/// Exit codes of a run that nothing disturbed: all held, or the host was too busy to tell.
-const UNDISTURBED: [Option<i32>; 2] = [Some(0), Some(4)];
-
-/// Fails unless every expectation of the run's report held.
-fn every_expectation_held(run: &Running) {
-    let text = std::fs::read(run.record("report.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    let verdicts = report["verdicts"].as_array().unwrap();
-    assert!(!verdicts.is_empty());
-    for verdict in verdicts {
-        assert_eq!(verdict["status"], "held", "{verdict:#}");
-    }
-}
 
 #[test]
 fn shipped_experiments_give_their_verdicts() {
@@ -45,11 +33,11 @@ fn bytes_reported_agree_with_the_kernels_own_counters() {
     let mut run = Running::start(&small());
     let status = run.wait();
     assert!(UNDISTURBED.contains(&status.code()), "{}", run.said);
-    let mut usages: Vec<(NodeId, NodeUsage)> = Vec::new();
+    let mut usages: BTreeMap<NodeId, NodeUsage> = BTreeMap::new();
     let mut last: Vec<NodeCounters> = Vec::new();
     for event in EventReader::open(&run.record("events.jsonl")).unwrap() {
         match event.unwrap().what {
-            What::Usage { node, usage } => usages.push((node, usage)),
+            What::Usage { node, usage } => drop(usages.insert(node, usage)),
             What::Traffic { nodes } => last = nodes,
             _ => {}
         }
@@ -68,6 +56,39 @@ fn bytes_reported_agree_with_the_kernels_own_counters() {
                 "node {node} {what}: {ours} by the fabric, {kernel} by the kernel"
             );
         }
+    }
+}
+
+#[test]
+fn a_node_that_never_becomes_ready_ends_the_run_early() {
+    let small = std::fs::read_to_string(small()).unwrap();
+    // Far too long for the test to wait for its end.
+    let long = small.replace("settle: 7s", "settle: 1h");
+    let folder = tempfile::tempdir().unwrap();
+    for (peers, words) in [
+        (
+            "command: ['-frobnicate=1']",
+            [
+                "its program exited with code",
+                "the end of its log:",
+                "frobnicate",
+            ],
+        ),
+        (
+            "probe: bitcoin-rpc(port 9), ready: 2s",
+            ["peers-0 and peers-1", "within 2 s", "Connection refused"],
+        ),
+    ] {
+        let peers = format!("peers: {{ count: 2, {peers} }}");
+        let file = folder.path().join("unready.yaml");
+        std::fs::write(&file, long.replace("peers: { count: 2 }", &peers)).unwrap();
+        let mut run = Running::start(&file);
+        assert_eq!(run.wait().code(), Some(3), "{}", run.said);
+        assert!(run.said.contains("never became ready"), "{}", run.said);
+        for word in words {
+            assert!(run.said.contains(word), "{word} is not in {}", run.said);
+        }
+        assert_eq!(Engine::new().containers(&run.run), Vec::<String>::new());
     }
 }
 

@@ -4,9 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod bad_nodes;
 mod command;
 #[path = "../shared/foreign_image.rs"]
 mod foreign_image;
+mod networks;
+#[path = "../shared/networks.rs"]
+mod networks_of;
 #[path = "../../gate/tests/shared/processes.rs"]
 mod processes;
 #[path = "../shared/shipped.rs"]

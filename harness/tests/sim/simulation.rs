@@ -54,16 +54,20 @@ pub fn plan_of_text(text: &str) -> Plan {
 
 impl Run {
     pub fn of(plan: Plan, threads: usize) -> Run {
+        Run::try_of(plan, threads).unwrap()
+    }
+
+    pub fn try_of(plan: Plan, threads: usize) -> Result<Run> {
         let listener = Listener::default();
         let options = Options {
             threads,
             stop: peerlab_core::conduct::Stop::never(),
         };
-        simulate(&plan, &listener, &options).unwrap();
-        Run {
+        simulate(&plan, &listener, &options)?;
+        Ok(Run {
             plan,
             events: listener.0.into_inner().unwrap(),
-        }
+        })
     }
 
     pub fn judged(&self) -> Judgement {

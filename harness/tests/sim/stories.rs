@@ -250,3 +250,28 @@ fn a_dial_whose_answer_was_lost_is_given_up_when_the_other_program_ends() {
     let judgement = Run::of(plan_of_text(text), 1).judged();
     assert_eq!(judgement.outcome, Outcome::Passed, "{judgement:#?}");
 }
+
+#[test]
+fn a_node_that_is_not_ready_in_time_ends_the_run_as_with_real_nodes() {
+    let mut plan = plan_of_text(&QUIET.replace("TIME", "1s"));
+    assert!(Run::try_of(plan.clone(), 1).is_ok());
+    // A program takes longer to load.
+    plan.groups[0].ready = Some(Nanos::from_millis(10));
+    let Err(error) = Run::try_of(plan, 1) else {
+        panic!("the run went on");
+    };
+    assert_eq!(error.kind.exit_code(), 3);
+    let said = error.render();
+    assert!(
+        said.contains("peers-0 and peers-1 never became ready"),
+        "{said}"
+    );
+    assert!(said.contains("within 10 ms"), "{said}");
+}
+
+/// Two nodes that do nothing.
+const QUIET: &str = "name: quiet
+phases: { warmup: 10s, settle: 10s }
+nodes: { peers: { count: 2, ready: TIME } }
+network: { latency: 30ms, discovery: { graph: complete } }
+";

@@ -12,7 +12,7 @@ use crate::io::{Event, Input, Output, PeerId, Time};
 use crate::mempool::Mempool;
 use crate::peers::Peers;
 use crate::relay::{Relay, TxName};
-use crate::sync::Sync;
+use crate::sync::{CompactTally, Sync};
 use crate::wire::{AddressesV2, Command, Message};
 
 /// Rounds of doing what is due before the driver gets its turn: what is done in one may make
@@ -333,6 +333,11 @@ impl Machine {
     /// One connection.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
         self.ctx.peers.get(&id)
+    }
+
+    /// How well compact blocks served this node.
+    pub fn compact_tally(&self) -> &CompactTally {
+        self.sync.compact_tally()
     }
 
     /// Bytes of all connections that there were.

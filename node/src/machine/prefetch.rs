@@ -54,6 +54,20 @@ impl Machine {
         due.for_each(|peer| lines(peer, size_of::<Peer>()).for_each(&fetch));
     }
 
+    /// For all connections, if this message brings a block that they will be told of.
+    pub fn prefetch_block(&self, message: &Message, fetch: impl Fn(*const u8)) {
+        let ctx = &self.ctx;
+        let hash = match message {
+            Message::CmpctBlock(compact) => compact.hash(),
+            Message::Block(block) => ctx.chain.hash_of(&block.header),
+            _ => return,
+        };
+        if ctx.chain.tip_hash() != hash {
+            let peers = ctx.peers.values();
+            peers.for_each(|peer| lines(peer, PEER_BYTES).for_each(&fetch));
+        }
+    }
+
     /// Whose turn comes by then to have transactions announced to it.
     pub fn turns(&self, at: Time) -> impl Iterator<Item = PeerId> {
         self.relay.turns(at)

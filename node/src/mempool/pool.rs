@@ -7,6 +7,8 @@ use bitcoin::{OutPoint, Transaction, TxOut, Txid, Wtxid};
 use super::entry::MempoolEntry;
 use super::policy;
 use crate::chain::NamedBlock;
+use crate::chain::rules::MAX_BLOCK_WEIGHT;
+use crate::chain::template::RESERVED_WEIGHT;
 use crate::hash_key::HashKey;
 use crate::wire::NamedTransaction;
 
@@ -25,6 +27,8 @@ pub struct Mempool {
     pub(super) min_relay_sat_per_kvb: u64,
     /// Rate of what was thrown out last for want of room, until the next block; 0 if nothing was.
     pub(super) evicted_sat_per_kvb: u64,
+    /// Most weight of a block that is made of this pool.
+    pub(super) block_weight_max: u64,
     pub(super) bytes_max: usize,
     pub(super) count_max: usize,
 }
@@ -49,6 +53,7 @@ impl Mempool {
             departures: 0,
             min_relay_sat_per_kvb: policy::MIN_RELAY_FEE_SAT_PER_KVB,
             evicted_sat_per_kvb: 0,
+            block_weight_max: MAX_BLOCK_WEIGHT,
             bytes_max: policy::MAX_POOL_BYTES,
             count_max: policy::MAX_POOL_COUNT,
         }
@@ -57,6 +62,11 @@ impl Mempool {
     /// Sets the fee rate below which nothing is taken, in satoshi per 1000 virtual bytes.
     pub fn set_min_relay_fee(&mut self, sat_per_kvb: u64) {
         self.min_relay_sat_per_kvb = sat_per_kvb;
+    }
+
+    /// Sets the most weight of a block that is made of this pool; the rules' own bounds hold too.
+    pub fn set_block_weight_max(&mut self, weight: u64) {
+        self.block_weight_max = weight.clamp(RESERVED_WEIGHT, MAX_BLOCK_WEIGHT);
     }
 
     /// An entry by txid.

@@ -11,7 +11,7 @@ use super::entry::MempoolEntry;
 use super::pool::Mempool;
 use crate::chain::Chain;
 use crate::chain::is_final;
-use crate::chain::rules::{MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT};
+use crate::chain::rules::MAX_BLOCK_SIGOPS_COST;
 use crate::chain::template::{BlockTemplate, RESERVED_SIGOPS_COST, RESERVED_WEIGHT};
 
 /// What a transaction and its ancestors not yet chosen pay together, per weight; ties go to the
@@ -44,7 +44,7 @@ impl Mempool {
     /// A template for the next block, paying to a script. See [`BlockTemplate::extra_nonce`].
     pub fn template(&self, chain: &Chain, payout: ScriptBuf, extra_nonce: u64) -> BlockTemplate {
         let mut template = BlockTemplate::empty(payout, extra_nonce);
-        let mut weight_left = MAX_BLOCK_WEIGHT - RESERVED_WEIGHT;
+        let mut weight_left = self.block_weight_max - RESERVED_WEIGHT;
         let mut sigops_left = MAX_BLOCK_SIGOPS_COST - RESERVED_SIGOPS_COST;
         let mut chosen = BTreeSet::new();
         let mut heap: BinaryHeap<Score> = self

@@ -442,6 +442,23 @@ fn a_template_stays_within_the_limits_of_a_block() {
     assert_eq!(block.txdata.len(), 1 + 5);
 }
 
+#[test]
+fn a_miner_may_take_less_and_takes_the_oldest_of_equal_payers() {
+    let (mut ledger, coins, mut pool) = setup(5);
+    let offered: Vec<_> = coins.iter().map(|c| ledger.spend(&[*c], 1_000)).collect();
+    for tx in &offered {
+        offer(&mut pool, &ledger, tx).unwrap();
+    }
+    let weight = offered[0].weight().to_wu();
+    pool.set_block_weight_max(crate::chain::template::RESERVED_WEIGHT + 2 * weight);
+    let block = mine_pool(&mut ledger, &pool);
+    assert_eq!(block.txdata[1..], offered[..2]);
+    pool.block_connected(&NamedBlock::of(Arc::new(block)));
+    // Less than what is kept free anyway: nothing but the coinbase.
+    pool.set_block_weight_max(1);
+    assert_eq!(mine_pool(&mut ledger, &pool).txdata.len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 

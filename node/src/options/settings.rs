@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::table::{self, CommandLine};
 use super::value::{Address, Switch};
 use crate::chain::CachedChain;
+use crate::chain::rules::MAX_BLOCK_WEIGHT;
 use crate::mempool::Mempool;
 use crate::time::Time;
 use crate::{Config, Machine};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub config: Config,
     /// Least fee for 1,000 virtual bytes.
     pub relay_fee_min: Amount,
+    /// Most weight of a block that it mines.
+    pub block_weight_max: u64,
     /// Where to accept peers; nothing if not listening.
     pub listen: Vec<SocketAddr>,
     /// Folder of the network: `DATADIR/regtest`.
@@ -77,6 +80,7 @@ impl Settings {
     pub fn machine(&self, chain: impl Into<CachedChain>, seed: u64, now: Time) -> Machine {
         let mut mempool = Mempool::new();
         mempool.set_min_relay_fee(self.relay_fee_min.to_sat());
+        mempool.set_block_weight_max(self.block_weight_max);
         Machine::new(self.config.clone(), chain, mempool, seed, now)
     }
 }
@@ -118,6 +122,7 @@ fn resolve(line: CommandLine, home: Option<PathBuf>) -> Result<Settings, Failure
     Ok(Settings {
         config: config(&line, &listen),
         relay_fee_min: line.minrelaytxfee.map_or(RELAY_FEE_MIN, |fee| fee.0),
+        block_weight_max: line.blockmaxweight.unwrap_or(MAX_BLOCK_WEIGHT),
         listen,
         rpc: match line.rpcbind.as_slice() {
             [] => vec![SocketAddr::from((
@@ -168,6 +173,7 @@ fn config(line: &CommandLine, listen: &[SocketAddr]) -> Config {
         add_nodes: addresses(&line.addnode, P2P_PORT),
         seed_nodes: addresses(&line.seednode, P2P_PORT),
         relay_transactions: line.blocksonly != Some(Switch(true)),
+        offer_mempool: line.offermempool != Some(Switch(false)),
         #[cfg(feature = "planted-bugs")]
         planted_bug: line.plantedbug,
         ..Config::default()
@@ -243,6 +249,8 @@ mod tests {
         assert_eq!(settings.rpc_login, None);
         assert_eq!(settings.config.connections_max, 125);
         assert_eq!(settings.relay_fee_min, Amount::from_sat(1_000));
+        assert_eq!(settings.block_weight_max, 4_000_000);
+        assert!(settings.config.offer_mempool);
         assert_eq!(settings.log, LogLevel::Info);
     }
 
@@ -270,6 +278,8 @@ mod tests {
             "-printtoconsole",
             "-peertimeout=3",
             "-minrelaytxfee=0.00000001",
+            "-blockmaxweight=50000",
+            "-offermempool=0",
         ])
         .unwrap();
         assert_eq!(settings.folder, PathBuf::from("/data/regtest"));
@@ -290,6 +300,8 @@ mod tests {
         assert_eq!(settings.config.timing.peer_timeout, Duration::from_secs(3));
         assert_eq!(settings.config.external_addr, Some(addr("10.0.0.9:1000")));
         assert_eq!(settings.relay_fee_min, Amount::from_sat(1));
+        assert_eq!(settings.block_weight_max, 50_000);
+        assert!(!settings.config.offer_mempool);
     }
 
     #[test]

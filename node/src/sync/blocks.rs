@@ -183,6 +183,7 @@ impl Sync {
 
     /// A body came: it is no longer awaited of anybody.
     pub(super) fn arrived(&mut self, ctx: &mut Context, from: PeerId, hash: &BlockHash) {
+        self.compact.tally.arrived(hash, ctx.now);
         let Some(asked) = self.downloads.forget(hash) else {
             return;
         };

@@ -97,6 +97,7 @@ impl Sync {
         let may_ask = self.may_ask_for(ctx, id, &hash);
         let Some(mut partial) = Partial::new(compact) else {
             if may_ask {
+                self.compact.tally.asks(hash, 0, ctx.now);
                 self.ask_whole(ctx, id, hash);
             }
             return;
@@ -109,9 +110,14 @@ impl Sync {
         let missing = partial.missing();
         if missing.is_empty() {
             self.took_together(ctx, id, partial);
-        } else if !may_ask {
+            return;
+        }
+        if !may_ask {
             // Somebody else was asked for it, or this peer has enough to give.
-        } else if is_too_much(&missing, partial.compact()) {
+            return;
+        }
+        self.compact.tally.asks(hash, missing.len(), ctx.now);
+        if is_too_much(&missing, partial.compact()) {
             self.ask_whole(ctx, id, hash);
         } else {
             self.ask_missing(ctx, id, partial, missing);
@@ -179,6 +185,7 @@ impl Sync {
         };
         match ctx.chain.accept_block(ctx.now.unix_secs(), block) {
             Ok(accepted) => {
+                self.compact.tally.put_together(&hash);
                 self.arrived(ctx, id, &hash);
                 self.compact.keep(compact);
                 Sync::took_block(ctx, id, hash, accepted);
@@ -186,6 +193,7 @@ impl Sync {
             // One of our transactions has the short id of another.
             Err(BlockError::Invalid(invalid)) if invalid.mutated => {
                 if self.may_ask_for(ctx, id, &hash) {
+                    self.compact.tally.asks(hash, 0, ctx.now);
                     self.ask_whole(ctx, id, hash);
                 }
             }

@@ -1,7 +1,7 @@
 //! What this sub-protocol keeps of all connections together, when it has something to do, and how a
 //! connection's part in it ends.
 
-use super::compact::CompactBlocks;
+use super::compact::{CompactBlocks, CompactTally};
 use super::downloads::Downloads;
 use crate::context::{Config, Context, Peer};
 use crate::io::{PeerId, Time};
@@ -37,6 +37,10 @@ impl Sync {
     /// A transaction was refused by the mempool, or let go; a block may still have it.
     pub(crate) fn remember(&mut self, tx: NamedTransaction) {
         self.compact.extra.add(tx);
+    }
+
+    pub(crate) fn compact_tally(&self) -> &CompactTally {
+        &self.compact.tally
     }
 
     /// Everything that is due.

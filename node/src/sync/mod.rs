@@ -15,4 +15,5 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
+pub use self::compact::CompactTally;
 pub(crate) use self::core::Sync;

@@ -228,7 +228,7 @@ pub fn drops(record: &Record) -> BTreeMap<String, u64> {
         let counts = nodes.iter().map(|n| n.drops[reason as usize]);
         (name.to_owned(), counts.fold(0, u64::saturating_add))
     };
-    let of_devices = ("device_queue".to_owned(), record.device_drops);
+    let of_devices = ("device_queue".to_owned(), record.all_device_drops());
     let all = DROP_REASONS.into_iter().map(dropped).chain([of_devices]);
     all.filter(|(_, count)| *count > 0).collect()
 }

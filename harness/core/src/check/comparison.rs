@@ -1,5 +1,6 @@
 //! Two sides set beside each other, each one run or several of the same experiment (other seeds):
-//! engine against engine, before against after. A figure of a side is the median over its runs.
+//! engine against engine, before against after. A figure of a side is the median over those of its
+//! runs that prove something (see `run_set`).
 //!
 //! **Distance of propagation**: the area between the two sides' curves of block delays over all
 //! blocks and receivers (the first Wasserstein distance), as a share of the mean delay of the
@@ -10,40 +11,32 @@ use std::collections::BTreeSet;
 
 use peerlab_link::Nanos;
 
+use super::estimate::Estimate;
+use super::figure::{Figure, Key, figures, keys, telling, value};
 use super::judgement::{Judgement, Outcome};
-
-/// What a figure counts, which says how it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Nanoseconds.
-    Time,
-    /// Bytes per second.
-    Rate,
-    Count,
-}
 
 /// One figure of both sides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    pub what: String,
-    /// What it counts.
-    pub unit: Unit,
-    /// Its median over each side's runs that have it.
-    pub sides: [Option<f64>; 2],
-    /// Whether it is held against a bound: figures that follow from few events, such as the
-    /// depth of one fork, differ by chance.
-    pub bounded: bool,
+    pub key: Key,
+    /// What each side's runs that have it say of it.
+    pub sides: [Option<Estimate>; 2],
 }
 
 impl Row {
-    /// How far the second side is from the first, as a share of the first: -0.1 is a tenth less.
-    /// `None` where one has no figure.
+    /// How far the second side's median is from the first's, as a share of the first: -0.1 is a tenth
+    /// less. `None` where one has no figure.
     pub fn change(&self) -> Option<f64> {
-        match self.sides {
-            [Some(a), Some(b)] if a == b => Some(0.0),
-            [Some(a), Some(b)] => Some((b - a) / a),
-            _ => None,
-        }
+        let [a, b] = [self.sides[0].as_ref()?, self.sides[1].as_ref()?].map(|side| side.median);
+        Some(if a == b { 0.0 } else { (b - a) / a })
+    }
+
+    /// Whether the sides differ by more than chance.
+    pub fn is_apart(&self) -> bool {
+        let [Some(a), Some(b)] = &self.sides else {
+            return false;
+        };
+        a.is_apart_from(b)
     }
 }
 
@@ -52,78 +45,49 @@ impl Row {
 pub struct Comparison {
     /// How many runs each has.
     pub runs: [usize; 2],
+    /// How many of them the figures are of.
+    pub figures_of: [usize; 2],
     /// The engines that ran each side.
     pub engines: [String; 2],
     /// How many runs of each passed, failed, and were inconclusive.
     pub outcomes: [[usize; 3]; 2],
+    /// Of the whole run.
     pub rows: Vec<Row>,
     /// See the module; `None` where a side has no block that spread.
     pub distance: Option<f64>,
-    /// Message types by share of bytes on both sides, most first.
-    pub messages: Vec<(String, [f64; 2])>,
 }
-
-/// How many message types are shown.
-const MESSAGES_SHOWN: usize = 8;
 
 /// Compares two sides.
 pub fn compare(sides: [&[Judgement]; 2]) -> Comparison {
-    let mut rows = Vec::new();
-    let mut add = |what: &str, unit, bounded, of: &dyn Fn(&Judgement) -> Option<f64>| {
-        rows.push(Row {
-            what: what.to_owned(),
-            unit,
-            sides: sides.map(|runs| median(runs.iter().filter_map(of).collect())),
-            bounded,
-        });
-    };
-    let time = |t: Option<Nanos>| t.map(|t| t.0 as f64);
-    add("block propagation p50", Unit::Time, true, &|run| {
-        time(run.figures.propagation.first()?.p50_ns)
-    });
-    add("block propagation p90", Unit::Time, true, &|run| {
-        time(run.figures.propagation.first()?.p90_ns)
-    });
-    add("block propagation p99", Unit::Time, false, &|run| {
-        time(run.figures.propagation.first()?.p99_ns)
-    });
-    add("bytes of a node, mean", Unit::Rate, true, &|run| {
-        Some(run.figures.bandwidth.first()?.per_node.mean as f64)
-    });
-    add("bytes of a node, p95", Unit::Rate, false, &|run| {
-        Some(run.figures.bandwidth.first()?.per_node.p95 as f64)
-    });
-    add("agreement after a heal", Unit::Time, false, &|run| {
-        let stories = run.figures.partitions.iter();
-        median(stories.filter_map(|p| time(p.agreed_after_ns)).collect())
-    });
-    add("agreement at settle", Unit::Time, false, &|run| {
-        time(run.figures.settle.as_ref()?.time_ns)
-    });
-    add("blocks mined", Unit::Count, false, &|run| {
-        Some(run.figures.forks.mined_blocks.into())
-    });
-    add("blocks that went stale", Unit::Count, false, &|run| {
-        Some(run.figures.forks.stale_blocks.into())
-    });
-    add("deepest reorganisation", Unit::Count, false, &|run| {
-        Some(run.figures.forks.deepest_reorg.as_ref()?.depth.into())
-    });
+    let telling = sides.map(|runs| telling(runs, |run| &run.inconclusive_because));
     Comparison {
         runs: sides.map(<[_]>::len),
+        figures_of: telling.each_ref().map(Vec::len),
         engines: sides.map(engines),
         outcomes: sides.map(outcomes),
-        rows,
-        distance: distance(sides.map(curve)),
-        messages: messages(sides),
+        rows: rows(&telling),
+        distance: distance(telling.map(|runs| curve(&runs))),
     }
 }
 
-/// The median; of an even number of values, the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
-    Some(f64::midpoint(values[low], values[high]))
+fn rows(sides: &[Vec<&Judgement>; 2]) -> Vec<Row> {
+    let whole = |run: &&Judgement| {
+        let mut figures = figures(run);
+        figures.retain(|figure| figure.key.phase.is_none());
+        figures
+    };
+    let sides = sides
+        .each_ref()
+        .map(|runs| runs.iter().map(whole).collect::<Vec<_>>());
+    let all: Vec<&[Figure]> = sides.iter().flatten().map(Vec::as_slice).collect();
+    let row = |key: &Key| Row {
+        key: key.clone(),
+        sides: sides.each_ref().map(|runs| {
+            let values = runs.iter().filter_map(|run| value(run, key));
+            Estimate::of(values.collect())
+        }),
+    };
+    keys(&all).into_iter().map(row).collect()
 }
 
 fn engines(runs: &[Judgement]) -> String {
@@ -137,15 +101,17 @@ fn outcomes(runs: &[Judgement]) -> [usize; 3] {
 }
 
 /// A side's curve: at each percent the median over its runs.
-fn curve(runs: &[Judgement]) -> Vec<f64> {
+fn curve(runs: &[&Judgement]) -> Vec<f64> {
     let curves: Vec<&[Nanos]> = runs
         .iter()
         .filter_map(|run| Some(run.figures.propagation.first()?.curve_ns.as_slice()))
         .filter(|curve| !curve.is_empty())
         .collect();
     let points = curves.iter().map(|curve| curve.len()).min().unwrap_or(0);
+    let at = |i: usize| Estimate::of(curves.iter().map(|curve| curve[i].0 as f64).collect());
     (0..points)
-        .filter_map(|i| median(curves.iter().map(|curve| curve[i].0 as f64).collect()))
+        .filter_map(at)
+        .map(|point| point.median)
         .collect()
 }
 
@@ -159,33 +125,11 @@ fn distance(curves: [Vec<f64>; 2]) -> Option<f64> {
     Some(between.sum::<f64>() / whole)
 }
 
-fn messages(sides: [&[Judgement]; 2]) -> Vec<(String, [f64; 2])> {
-    let messages = sides
-        .into_iter()
-        .flatten()
-        .flat_map(|run| &run.figures.messages);
-    let names: BTreeSet<&str> = messages.map(|m| m.message.as_str()).collect();
-    let share = |runs: &[Judgement], name: &str| {
-        let of = |run: &Judgement| {
-            let found = run.figures.messages.iter().find(|m| m.message == name);
-            found.map_or(0.0, |m| m.share)
-        };
-        median(runs.iter().map(of).collect()).unwrap_or(0.0)
-    };
-    let mut all: Vec<(String, [f64; 2])> = names
-        .into_iter()
-        .map(|name| (name.to_owned(), sides.map(|runs| share(runs, name))))
-        .collect();
-    all.sort_by(|(_, a), (_, b)| (b[0] + b[1]).total_cmp(&(a[0] + a[1])));
-    all.truncate(MESSAGES_SHOWN);
-    all
-}
-
 impl Comparison {
     /// The bounded figures that differ by more than a share, or that a side does not have.
     pub fn beyond(&self, share: f64) -> Vec<&Row> {
         let within = |row: &Row| row.change().is_some_and(|change| change.abs() <= share);
-        let bounded = self.rows.iter().filter(|row| row.bounded);
+        let bounded = self.rows.iter().filter(|row| row.key.bounded);
         bounded.filter(|row| !within(row)).collect()
     }
 }
@@ -210,7 +154,7 @@ mod tests {
 
     fn row<'a>(comparison: &'a Comparison, what: &str) -> &'a Row {
         let mut rows = comparison.rows.iter();
-        rows.find(|row| row.what.contains(what)).unwrap()
+        rows.find(|row| row.key.what.contains(what)).unwrap()
     }
 
     #[test]

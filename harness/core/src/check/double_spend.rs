@@ -91,7 +91,7 @@ fn flaw(run: &Run<'_>, spends: &[Spend]) -> Option<String> {
     }
     if let Some((spend, reason)) = [a, b].iter().find_map(|s| Some((s, s.refused.as_ref()?))) {
         let node = run.plan.node_name(spend.node);
-        return Some(format!("{node} refused its transaction ({reason})"));
+        return Some(format!("{node} did not take its transaction ({reason})"));
     }
     let between = |p: &Partition| p.in_force(a.t) && p.in_force(b.t) && p.separates(a.node, b.node);
     (!run.partitions.iter().any(between)).then(|| {

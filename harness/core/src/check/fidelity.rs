@@ -9,6 +9,7 @@ use peerlab_link::proto::{DropReason, Lateness};
 use serde::Serialize;
 
 use super::record::Record;
+use super::waiting::Waiting;
 use crate::words;
 
 /// The share of packets, percent, that may be later than [`Lateness::LATE`] in a run that counts:
@@ -20,7 +21,7 @@ pub const LATE_PERCENT_MAX: f64 = 1.0;
 pub const AWAY_PERCENT_MAX: f64 = 1.0;
 
 /// The mean CPU pressure (PSI `some`, percent of the time in which some task waited for a CPU)
-/// up to which a run counts. A host with few cores is often near 50 % and keeps up well, since
+/// up to which a run counts in which the nodes' own waiting is not known. A host with few cores is often near 50 % and keeps up well, since
 /// the fabric, not the nodes, is what must be on time.
 pub const CPU_PRESSURE_PERCENT_MAX: f64 = 90.0;
 
@@ -45,6 +46,12 @@ pub struct Fidelity {
     pub overload_drops: u64,
     /// Packets that nodes' devices dropped, between a node and the fabric.
     pub device_drops: u64,
+    /// How nodes waited for a CPU: over the whole run, and in each phase; nothing where it is not
+    /// known.
+    pub waiting: Vec<Waiting>,
+    /// The stretch of the run, of those that expectations judge, in which they waited most for
+    /// other programs.
+    pub worst_waiting: Option<Waiting>,
 }
 
 /// Sums up what the events told.
@@ -58,7 +65,7 @@ pub fn measure(record: &Record) -> Fidelity {
                 .map(|n| n.drops[DropReason::Overload as usize])
                 .sum()
         }),
-        device_drops: record.device_drops,
+        device_drops: record.all_device_drops(),
         ..Fidelity::default()
     };
     for (lateness, pressure) in &record.fidelity {
@@ -117,7 +124,10 @@ impl Fidelity {
                 words::count(self.device_drops, "packet")
             ));
         }
+        let waited = self.worst_waiting.as_ref();
+        inconclusive_because.extend(waited.and_then(Waiting::inconclusive_because));
         if let Some(pressure) = self.cpu_pressure_percent
+            && self.waiting.is_empty()
             && pressure > CPU_PRESSURE_PERCENT_MAX
         {
             inconclusive_because.push(format!(
@@ -195,7 +205,7 @@ mod tests {
     #[test]
     fn a_packet_that_never_reached_the_emulated_network_is_inconclusive() {
         let mut record = record(&[(1000, 0)]);
-        record.device_drops = 1;
+        record.device_drops.insert(peerlab_link::NodeId(3), 1);
         assert_eq!(
             measure(&record).inconclusive_because(),
             [

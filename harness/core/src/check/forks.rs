@@ -5,8 +5,8 @@
 //! episode). Its **depth** is the longest losing branch, in blocks; the winner is the best tip
 //! when it ends. **Stale rate**: blocks not in the final chain / blocks mined in the run.
 //! **Depth of a reorganisation**: the blocks of a node's old chain that its new one lacks, by
-//! the block tree; between the last tip before a restart and the first after it too, but not
-//! across a replacement, which is a new node.
+//! the block tree. It is what one incarnation of a program does: one that comes back with less than
+//! it had (it did not write everything, or is a new node) has left no branch for another.
 
 use std::collections::BTreeSet;
 
@@ -154,16 +154,18 @@ fn reorgs(run: &Run<'_>) -> (Option<Reorg>, u32) {
     let mut count = 0;
     for (node, moves) in run.plan.nodes.iter().zip(run.timeline.by_node()) {
         let mut had: Option<BlockId> = None;
+        let mut lives_on = false;
         for m in moves {
             match m.kind {
-                MoveKind::Down { replaced: true } => had = None,
+                MoveKind::Down { frozen } => lives_on = frozen,
+                MoveKind::Up if !lives_on => had = None,
                 MoveKind::Tip(tip) => {
                     let depth = had.map_or(0, |had| run.tree().left_behind(had, tip));
                     had = Some(tip);
                     count += u32::from(depth > 0);
                     note_reorg(&mut deepest, depth, m.t, &node.name);
                 }
-                _ => {}
+                MoveKind::Up | MoveKind::Meant(_) => {}
             }
         }
     }

@@ -4,8 +4,8 @@
 //! 1. **Failed** when a verdict failed *regardless of the host*: in a way that no slow host can cause (two
 //!    ledger states under one tip, both halves of a double spend in one chain, an expectation
 //!    about something that the plan does not even have).
-//! 2. Else **inconclusive** when the run was cut short, or the host could not keep up
-//!    (`fidelity`): then neither success nor failure says anything about the network.
+//! 2. Else **inconclusive** when the run was cut short, the host could not keep up (`fidelity`), or a
+//!    fault had no effect (`effects`): then neither success nor failure says anything about the network.
 //! 3. Else **failed** when any verdict failed or was not measured, else **passed**.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,15 +15,20 @@ use serde::Serialize;
 
 use super::bandwidth::{self, Bandwidth, MessageShare};
 use super::charts::{Charts, charts};
+use super::compact::{self, CompactBlocks};
 use super::convergence::{self, Convergence, Terms};
 use super::double_spend::{self, DoubleSpend};
+use super::effects::{self, WithoutEffect};
 use super::fidelity::{self, Fidelity};
 use super::forks::{self, Episode, Forks};
+use super::missed::{Missed, MissedKind};
 use super::propagation::{self, GroupDelay, Propagation, Spread};
 use super::record::{DeadNode, Partition, Record};
 use super::run::Run;
 use super::timeline::NodeState;
 use super::verdict::{Evidence, Status, Verdict};
+use super::waiting::{self, Waiting};
+use super::why::Reasons;
 use crate::event::{HostFacts, RunEvent};
 use crate::experiment::Disturbance;
 use crate::plan::Plan;
@@ -46,10 +51,14 @@ pub enum Outcome {
 pub struct Judgement {
     /// What it came to.
     pub outcome: Outcome,
-    /// Why the run proves nothing; empty when the host kept up and the run came to its end.
+    /// Why the run proves nothing; empty when the host kept up, every fault took effect and the run
+    /// came to its end.
     pub inconclusive_because: Vec<String>,
     /// What else a reader should know: things that no expectation asks about.
     pub warnings: Vec<String>,
+    /// The tries before this one, which proved nothing; they decide nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier_tries: Vec<EarlierTry>,
     pub run: RunFacts,
     /// One for each of the plan's expectations, in their order.
     pub verdicts: Vec<Verdict>,
@@ -57,6 +66,14 @@ pub struct Judgement {
     /// What is drawn.
     #[serde(skip)]
     pub charts: Charts,
+}
+
+/// A try of a run that was made again, since it proved nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EarlierTry {
+    /// Its record, as a folder below the run's.
+    pub folder: String,
+    pub inconclusive_because: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -93,12 +110,14 @@ pub struct Figures {
     pub missing_at_end: Vec<String>,
     /// Nodes that went down unasked.
     pub deaths: Vec<DeadNode>,
-    /// Lottery winners that were down and mined nothing.
+    /// Blocks that the plan wanted and that were not mined.
     pub mine_missed: u32,
     /// Transactions that nodes took.
     pub transactions_accepted: u64,
-    /// Transactions that nodes refused.
+    /// Transactions that the plan wanted and that nodes did not take.
     pub transactions_refused: u64,
+    /// Why not, of both: the most frequent reasons.
+    pub missed: Vec<Missed>,
     /// Each partition, from split to agreement.
     pub partitions: Vec<PartitionStory>,
     /// From the start of the settle phase to agreement; `None` when the run did not come to it.
@@ -115,12 +134,16 @@ pub struct Figures {
     pub bandwidth: Vec<Bandwidth>,
     /// Message types by bytes, most first.
     pub messages: Vec<MessageShare>,
+    /// How compact blocks served each group.
+    pub compact_blocks: Vec<CompactBlocks>,
     /// Connections of a node, on average over those that told, in both directions.
     pub connections_mean: Option<f64>,
     /// Dropped packets by reason.
     pub drops: BTreeMap<String, u64>,
     /// How well the host kept up.
     pub fidelity: Fidelity,
+    /// What was ordered of the network and its nodes and had no effect.
+    pub without_effect: Vec<WithoutEffect>,
 }
 
 /// A phase, by its name, or the whole run, and what is known of its costs.
@@ -128,6 +151,7 @@ pub type PhaseCosts<'a> = (
     Option<&'a str>,
     Option<&'a Propagation>,
     Option<&'a Bandwidth>,
+    Option<&'a Waiting>,
 );
 
 impl Judgement {
@@ -138,11 +162,14 @@ impl Judgement {
             let Figures {
                 propagation,
                 bandwidth,
+                fidelity,
                 ..
             } = &self.figures;
             let propagation = propagation.iter().find(|p| p.phase.as_deref() == phase);
             let bandwidth = bandwidth.iter().find(|b| b.phase.as_deref() == phase);
-            (phase, propagation, bandwidth)
+            let mut waiting = fidelity.waiting.iter();
+            let waiting = waiting.find(|w| w.within.as_deref() == phase);
+            (phase, propagation, bandwidth, waiting)
         })
     }
 }
@@ -196,11 +223,13 @@ pub fn judge(plan: &Plan, events: impl Iterator<Item = RunEvent>) -> Judgement {
     };
     let verdicts: Vec<Verdict> = plan.expect.iter().map(|e| evidence.judge(e)).collect();
     let figures = figures(&run, forks, double_spends, &spreads, &received);
-    let inconclusive_because = inconclusive_because(run.record, &figures.fidelity);
+    let inconclusive_because = inconclusive_because(run.record, &figures);
     Judgement {
         outcome: outcome(&verdicts, &inconclusive_because),
-        warnings: warnings(run.record, &figures, &verdicts),
+        warnings: warnings(&run, &figures, &verdicts),
         inconclusive_because,
+        // Nothing of them is in this record.
+        earlier_tries: Vec::new(),
         run: run_facts(plan, run.record),
         charts: charts(&run),
         verdicts,
@@ -223,6 +252,7 @@ fn figures(
         endings.iter().map(measure).collect::<Vec<Convergence>>()
     };
     let heals = agreement(Disturbance::Heal);
+    let (waiting, worst_waiting) = waiting::measure(run);
     let story = |p| partition_story(p, &heals, &forks.episodes);
     let named = plan.phases.iter().map(|p| Some(p.name.as_str()));
     let phases: Vec<Option<&str>> = std::iter::once(None).chain(named).collect();
@@ -234,9 +264,10 @@ fn figures(
         live_at_end: run.timeline.at_end(NodeState::live).len() as u32,
         missing_at_end: run.names(&run.timeline.at_end(NodeState::missing)),
         deaths: record.deaths.clone(),
-        mine_missed: record.mine_missed,
+        mine_missed: record.missed.of(MissedKind::Block),
         transactions_accepted: record.transactions_accepted,
-        transactions_refused: record.transactions_refused,
+        transactions_refused: u64::from(record.missed.of(MissedKind::Transaction)),
+        missed: record.missed.reasons(),
         partitions: run.partitions.iter().map(story).collect(),
         settle: agreement(Disturbance::Settle).pop(),
         forks,
@@ -252,10 +283,16 @@ fn figures(
             .filter_map(|p| bandwidth::measure(run, *p).ok())
             .collect(),
         messages: bandwidth::message_shares(record),
+        compact_blocks: compact::by_group(plan, record),
         connections_mean: (!record.peers.is_empty())
             .then(|| connections.sum::<f64>() / record.peers.len() as f64),
         drops: bandwidth::drops(record),
-        fidelity: fidelity::measure(record),
+        fidelity: Fidelity {
+            waiting,
+            worst_waiting,
+            ..fidelity::measure(record)
+        },
+        without_effect: effects::without_effect(run),
     }
 }
 
@@ -274,7 +311,7 @@ fn outcome(verdicts: &[Verdict], inconclusive_because: &[String]) -> Outcome {
     }
 }
 
-fn inconclusive_because(record: &Record, fidelity: &Fidelity) -> Vec<String> {
+fn inconclusive_because(record: &Record, figures: &Figures) -> Vec<String> {
     let mut inconclusive_because = Vec::new();
     match record.ended {
         Some(false) => {}
@@ -287,12 +324,14 @@ fn inconclusive_because(record: &Record, fidelity: &Fidelity) -> Vec<String> {
             words::instant(record.end)
         )),
     }
-    inconclusive_because.extend(fidelity.inconclusive_because());
+    inconclusive_because.extend(figures.fidelity.inconclusive_because());
+    inconclusive_because.extend(effects::sentences(&figures.without_effect));
     inconclusive_because
 }
 
-fn warnings(record: &Record, figures: &Figures, verdicts: &[Verdict]) -> Vec<String> {
-    let tree = &record.tree;
+fn warnings(run: &Run<'_>, figures: &Figures, verdicts: &[Verdict]) -> Vec<String> {
+    let (record, tree) = (run.record, run.tree());
+    let why = Reasons::of(run.plan, record);
     let mut warnings = Vec::new();
     if verdicts.is_empty() {
         warnings.push("the experiment states no expectation: nothing could fail".to_owned());
@@ -312,8 +351,11 @@ fn warnings(record: &Record, figures: &Figures, verdicts: &[Verdict]) -> Vec<Str
         ("meant to be up at the end, but down", others),
     ] {
         if !names.is_empty() {
-            warnings.push(format!("{what}: {}", words::names(&names)));
+            warnings.push(format!("{what}: {}", why.named(&names)));
         }
+    }
+    for label in effects::idle_partitions(run) {
+        warnings.push(format!("no packet was dropped by the {label}"));
     }
     if tree.undescribed() > 0 {
         warnings.push(format!(

@@ -90,6 +90,8 @@ pub struct Propagation {
     pub p90_ns: Option<Nanos>,
     /// To 99 %.
     pub p99_ns: Option<Nanos>,
+    /// The least of these percentages that most blocks never reached; `None` when there is none.
+    pub most_never_reached_percent: Option<u8>,
     /// The slowest block's time to 90 %, of those that reached it.
     pub slowest_p90_ns: Option<Nanos>,
     /// Blocks that never reached 90 % of their audience.
@@ -254,10 +256,12 @@ fn births(tree: &BlockTree, by_node: &[Vec<Move>]) -> Vec<Option<(Nanos, Option<
 pub fn summarise(run: &Run<'_>, spreads: &[Spread], phase: Option<&str>) -> Propagation {
     let end = run.timeline.end;
     let chosen = born_in(run.plan, spreads, phase);
-    let median = |percent| match over_blocks(&chosen, percent, end) {
+    let reached = [50, 90, 99].map(|percent| (percent, over_blocks(&chosen, percent, end)));
+    let [p50_ns, p90_ns, p99_ns] = reached.map(|(_, reach)| match reach {
         Some(Reach::After(t)) => Some(t),
         _ => None,
-    };
+    });
+    let never = |(percent, reach)| (reach == Some(Reach::Never)).then_some(percent);
     let p90: Vec<Reach> = chosen.iter().filter_map(|s| s.reach(90, end)).collect();
     let mut pooled: Vec<Nanos> = chosen
         .iter()
@@ -268,9 +272,10 @@ pub fn summarise(run: &Run<'_>, spreads: &[Spread], phase: Option<&str>) -> Prop
         phase: phase.map(str::to_owned),
         blocks: chosen.len() as u32,
         blocks_in_partition: chosen.iter().filter(|s| s.in_partition).count() as u32,
-        p50_ns: median(50),
-        p90_ns: median(90),
-        p99_ns: median(99),
+        p50_ns,
+        p90_ns,
+        p99_ns,
+        most_never_reached_percent: reached.into_iter().find_map(never),
         slowest_p90_ns: p90
             .iter()
             .filter_map(|r| match r {

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use peerlab_link::proto::{Lateness, NodeCounters};
+use peerlab_link::proto::{Lateness, NodeCounters, Seen};
 use peerlab_link::{Nanos, NodeId};
 use serde::Serialize;
 
+use super::missed::{self, MissedKind};
 use super::tree::{BlockId, BlockTree};
-use crate::event::{HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
+use crate::event::{
+    HostCpu, HostFacts, LedgerState, PeerSums, Reason, RunEvent, Started, Tip, What,
+};
 use crate::experiment::{Ability, Down};
 use crate::plan::Plan;
 use crate::plan::spec::Fault;
@@ -31,6 +34,10 @@ pub struct Record {
     pub said: Vec<Move>,
     /// When each fault began and ended, by its index in the plan.
     pub faults: BTreeMap<u32, FaultSpan>,
+    /// What became of each line of the fault schedule: what was seen, or why it had no effect.
+    pub effects: BTreeMap<u32, Result<Seen, String>>,
+    /// New nodes in the place of others: when each first answered, and what it had received.
+    pub replaced: Vec<(Nanos, NodeId, u64)>,
     /// When each phase began, by name.
     pub phases: BTreeMap<String, Nanos>,
     /// Transactions of double spends, by fault, in the order of the file.
@@ -41,20 +48,26 @@ pub struct Record {
     pub blocks_of_tx: BTreeMap<String, Vec<BlockId>>,
     /// Transactions that nodes took.
     pub transactions_accepted: u64,
-    /// Transactions that nodes refused.
-    pub transactions_refused: u64,
-    /// Lottery winners that mined nothing.
-    pub mine_missed: u32,
+    /// Blocks and transactions that the plan wanted and that did not happen.
+    pub missed: missed::Counts,
     /// Byte counters.
     pub traffic: Traffic,
     /// Each node's own counters, the latest, and when that was.
     pub peers: BTreeMap<NodeId, (Nanos, PeerSums)>,
     /// How well the host kept up: lateness and CPU pressure.
     pub fidelity: Vec<(Lateness, Option<f64>)>,
-    /// Packets that nodes' devices dropped, which the fabric does not know of.
-    pub device_drops: u64,
+    /// Packets that each node's device dropped, which the fabric does not know of.
+    pub device_drops: BTreeMap<NodeId, u64>,
+    /// What each node computed and waited, at each measurement.
+    pub cpu_times: BTreeMap<NodeId, Vec<CpuTime>>,
+    /// What was computed on the nodes' host, at each reading.
+    pub host_cpu: Vec<(Nanos, HostCpu)>,
     /// Ledger states at the end.
     pub ledgers: BTreeMap<NodeId, LedgerState>,
+    /// Why nodes that run gave no answer, the latest.
+    pub unanswered: BTreeMap<NodeId, Reason>,
+    /// The last lines that nodes' programs wrote.
+    pub log_ends: BTreeMap<NodeId, Vec<Reason>>,
     /// Nodes that went down unasked, in the order of time.
     pub deaths: Vec<DeadNode>,
     /// Whether the last line was read, and whether it told of an interrupt.
@@ -78,8 +91,8 @@ pub enum MoveKind {
     Up,
     /// The program is down or frozen.
     Down {
-        /// A new node with an empty disk comes in its place.
-        replaced: bool,
+        /// The program lives on, and comes back as it was.
+        frozen: bool,
     },
     /// The best block changed.
     Tip(BlockId),
@@ -96,6 +109,18 @@ pub struct FaultSpan {
     pub ended: Option<Nanos>,
 }
 
+/// What the threads of one node had computed and waited for a CPU by an instant, summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    pub t: Nanos,
+    /// CPU time.
+    pub cpu: Nanos,
+    /// Time without a CPU that they could have used.
+    pub waited: Nanos,
+    /// CPU time of the node's gate.
+    pub gate: Nanos,
+}
+
 /// One transaction of a double spend.
 #[derive(Clone, Debug)]
 pub struct Spend {
@@ -103,8 +128,8 @@ pub struct Spend {
     pub t: Nanos,
     pub node: NodeId,
     pub txid: String,
-    /// Why the node refused it, if it did.
-    pub refused: Option<String>,
+    /// Why the node did not take it, if it did not.
+    pub refused: Option<Reason>,
 }
 
 /// A node that went down unasked.
@@ -114,7 +139,7 @@ pub struct DeadNode {
     pub at_ns: Nanos,
     /// Exit code, or minus the signal.
     pub status: Option<i32>,
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
 }
 
 /// Byte counters: whole rows at phase borders only, and sums over all nodes for each sample.
@@ -185,6 +210,10 @@ impl Record {
             record.take(plan, t, what);
         }
         record.traffic.sums.sort_unstable();
+        record.host_cpu.sort_by_key(|(t, _)| *t);
+        for times in record.cpu_times.values_mut() {
+            times.sort_by_key(|time| time.t);
+        }
         let deaths = &mut record.deaths;
         deaths.sort_by(|a, b| (a.at_ns, &a.node).cmp(&(b.at_ns, &b.node)));
         record
@@ -201,6 +230,12 @@ impl Record {
             What::Phase { name } => {
                 self.phases.entry(name).or_insert(t);
             }
+            What::Effect { line, seen, error } => {
+                let failed = || error.unwrap_or_else(|| "it is not said why".into());
+                self.effects.insert(line, seen.ok_or_else(failed));
+            }
+            // The plan was completed by these before.
+            What::ByHand { .. } | What::Ordered { .. } => {}
             What::FaultBegan { fault } => self.faults.entry(fault).or_default().began = Some(t),
             What::FaultEnded { fault } => self.faults.entry(fault).or_default().ended = Some(t),
             What::Ended { interrupted } => self.ended = Some(interrupted),
@@ -212,8 +247,9 @@ impl Record {
                 status,
                 reason,
             } => {
-                let replaced = how == Some(Down::Replace);
-                self.moved(t, node, MoveKind::Down { replaced });
+                self.unanswered.remove(&node);
+                let frozen = how.is_some_and(Down::spares_program);
+                self.moved(t, node, MoveKind::Down { frozen });
                 if how.is_none() {
                     let (node, at_ns) = (plan.node_name(node), t);
                     self.deaths.push(DeadNode {
@@ -224,6 +260,7 @@ impl Record {
                     });
                 }
             }
+            What::Replaced { node, received } => self.replaced.push((t, node, received)),
             What::Tip { node, tip } => {
                 let block = self.tree.name(&tip);
                 self.moved(t, node, MoveKind::Tip(block));
@@ -238,7 +275,7 @@ impl Record {
                     self.blocks_of_tx.entry(txid).or_default().push(id);
                 }
             }
-            What::MineMissed { .. } => self.mine_missed += 1,
+            What::MineMissed { reason, .. } => self.missed.add(MissedKind::Block, reason),
             What::Transaction {
                 node,
                 txid,
@@ -247,7 +284,7 @@ impl Record {
             } => {
                 match &refused {
                     None => self.transactions_accepted += 1,
-                    Some(_) => self.transactions_refused += 1,
+                    Some(reason) => self.missed.add(MissedKind::Transaction, reason.clone()),
                 }
                 if let Some(fault) = double_spend {
                     let spends = self.double_spends.entry(fault).or_default();
@@ -262,6 +299,12 @@ impl Record {
             What::Ledger { node, state } => {
                 self.ledgers.insert(node, state);
             }
+            What::Unanswered { node, reason } => {
+                self.unanswered.insert(node, reason);
+            }
+            What::LogEnd { node, lines } => {
+                self.log_ends.insert(node, lines);
+            }
             // What was measured.
             What::Traffic { nodes } => self.traffic.take(t, nodes),
             What::Peers { node, sums } => {
@@ -273,11 +316,23 @@ impl Record {
             What::Fidelity {
                 lateness,
                 cpu_pressure,
-            } => self.fidelity.push((lateness, cpu_pressure)),
+                host_cpu,
+            } => {
+                self.fidelity.push((lateness, cpu_pressure));
+                self.host_cpu.extend(host_cpu.map(|host| (t, host)));
+            }
             // The rest of it is for readers of the log; no verdict rests on it.
-            What::Usage { usage, .. } => {
+            What::Usage { node, usage } => {
                 let dropped = usage.rx_dropped.saturating_add(usage.tx_dropped);
-                self.device_drops = self.device_drops.saturating_add(dropped);
+                let most = self.device_drops.entry(node).or_default();
+                *most = dropped.max(*most);
+                let time = usage.waited.map(|waited| CpuTime {
+                    t,
+                    cpu: usage.cpu,
+                    waited,
+                    gate: usage.gate_cpu,
+                });
+                self.cpu_times.entry(node).or_default().extend(time);
             }
         }
     }
@@ -292,6 +347,12 @@ impl Record {
 
     fn moved(&mut self, t: Nanos, node: NodeId, kind: MoveKind) {
         self.moves.push(Move { t, node, kind });
+    }
+
+    /// Packets that all nodes' devices dropped.
+    pub fn all_device_drops(&self) -> u64 {
+        let drops = self.device_drops.values();
+        drops.copied().fold(0, u64::saturating_add)
     }
 
     /// The partitions that took effect.

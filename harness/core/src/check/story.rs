@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use peerlab_link::proto::{DropReason, Lateness, NodeCounters};
+use peerlab_link::proto::{Action, DropReason, Lateness, NodeCounters, NodeUsage, Seen, Timed};
 use peerlab_link::{Loss, Nanos, Network, NodeId, NodeLink, PathDelay};
 
 use super::{Judgement, Verdict, judge};
-use crate::event::{Block, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What};
+use crate::event::{
+    Block, HostCpu, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What,
+};
 use crate::experiment::{Disturbance, Down, Expectation, FaultKind, Image, Probe};
 use crate::plan::Plan;
 use crate::plan::spec::{
@@ -42,6 +44,8 @@ pub struct Story {
     lateness: Nanos,
     cpu_pressure: Option<f64>,
     fidelity_told: bool,
+    /// From when to when other programs took so many of the two CPUs.
+    others: Vec<(f64, f64, f64)>,
     overload_drops: u64,
     ended: Option<bool>,
     rates: BTreeMap<u32, u64>,
@@ -59,6 +63,7 @@ impl Story {
             lateness: Nanos::ZERO,
             cpu_pressure: Some(20.0),
             fidelity_told: true,
+            others: Vec::new(),
             overload_drops: 0,
             ended: Some(false),
             rates: BTreeMap::new(),
@@ -81,6 +86,7 @@ impl Story {
             cpus: 2,
             memory_bytes: 8_000_000_000,
             engine_version: String::new(),
+            ..HostFacts::default()
         };
         story.tell(Nanos::ZERO, What::Host(host));
         for phase in story.plan.phases.clone() {
@@ -198,6 +204,32 @@ impl Story {
         fault
     }
 
+    /// The plan orders something; what came of it is told apart. Gives the line.
+    pub fn orders(&mut self, t: f64, action: Action) -> u32 {
+        let at = secs(t);
+        self.plan.fault_schedule.push(Timed { at, action });
+        self.plan.fault_schedule.len() as u32 - 1
+    }
+
+    /// What came of it.
+    pub fn effect(&mut self, t: f64, line: u32, result: Result<Seen, &str>) {
+        let (seen, error) = match result {
+            Ok(seen) => (Some(seen), None),
+            Err(error) => (None, Some(error.to_owned())),
+        };
+        self.tell(secs(t), What::Effect { line, seen, error });
+    }
+
+    /// The record is of this format.
+    pub fn format(&mut self, format: u32) {
+        let started = self.events.iter_mut().map(|event| &mut event.what);
+        for what in started {
+            if let What::Started(started) = what {
+                started.format = format;
+            }
+        }
+    }
+
     /// Two transactions of a double spend are given to two nodes.
     pub fn double_spend(&mut self, t: f64, given: &[(u32, &str)]) -> u32 {
         let fault = self.plan.faults.len() as u32;
@@ -263,6 +295,19 @@ impl Story {
     }
 
     /// When ledgers are read the node tells this state, or nothing.
+    /// A block that the plan wants is not mined.
+    pub fn misses(&mut self, t: f64, node: u32, reason: &str) {
+        let (node, reason) = (NodeId(node), reason.into());
+        self.tell(secs(t), What::MineMissed { node, reason });
+    }
+
+    /// The node gives no answer once the plan is over.
+    pub fn unanswered(&mut self, node: u32, reason: &str) {
+        let (node, reason) = (NodeId(node), reason.into());
+        let end = self.plan.end();
+        self.tell(end, What::Unanswered { node, reason });
+    }
+
     pub fn ledger(&mut self, node: u32, muhash: Option<&str>) {
         self.ledgers.insert(node, muhash.map(str::to_owned));
     }
@@ -273,6 +318,25 @@ impl Story {
 
     pub fn busy_cpu(&mut self, percent: f64) {
         self.cpu_pressure = Some(percent);
+    }
+
+    /// Other programs take so many of the two CPUs.
+    pub fn others_compute(&mut self, from: f64, to: f64, cpus: f64) {
+        self.others.push((from, to, cpus));
+    }
+
+    /// Each second so far each of these nodes computed so long, and waited so long for a CPU.
+    pub fn computes(&mut self, nodes: impl IntoIterator<Item = u32>, times: &[(f64, f64)]) {
+        for node in nodes.into_iter().map(NodeId) {
+            let mut usage = NodeUsage::default();
+            let mut waited = Nanos::ZERO;
+            for (second, (cpu, wait)) in (1u32..).zip(times) {
+                usage.cpu = usage.cpu.saturating_add(secs(*cpu));
+                waited = waited.saturating_add(secs(*wait));
+                usage.waited = Some(waited);
+                self.tell(secs(f64::from(second)), What::Usage { node, usage });
+            }
+        }
     }
 
     pub fn overload(&mut self, packets: u64) {
@@ -333,6 +397,7 @@ impl Story {
                     What::Fidelity {
                         lateness,
                         cpu_pressure: self.cpu_pressure,
+                        host_cpu: Some(self.host_cpu(t)),
                     },
                 );
             }
@@ -359,6 +424,7 @@ impl Story {
                 inbound: 2,
                 received: sent.clone(),
                 sent,
+                compact: None,
             };
             for node in self.nodes().map(NodeId) {
                 let sums = sums.clone();
@@ -368,6 +434,28 @@ impl Story {
         }
         all.sort_by_key(|e| e.t);
         all
+    }
+
+    /// What was computed by then on two CPUs: a hundredth of one by harness and fabric, and by nodes,
+    /// gates and others what is told of them.
+    fn host_cpu(&self, t: Nanos) -> HostCpu {
+        let own = t.as_secs_f64() / 100.0;
+        let mut nodes = BTreeMap::new();
+        for event in self.events.iter().filter(|event| event.t <= t) {
+            if let What::Usage { node, usage } = &event.what {
+                let took = usage.cpu.saturating_add(usage.gate_cpu);
+                nodes.insert(*node, took.as_secs_f64());
+            }
+        }
+        let others = self.others.iter().map(|(from, to, cpus)| {
+            let lasted = t.as_secs_f64().min(*to) - from;
+            lasted.max(0.0) * cpus
+        });
+        HostCpu {
+            cpus: 2,
+            busy: secs(own + nodes.values().sum::<f64>() + others.sum::<f64>()),
+            own: secs(own),
+        }
     }
 
     fn counters(&self, t: Nanos) -> Vec<NodeCounters> {
@@ -445,6 +533,7 @@ fn plan(nodes: u32) -> Plan {
             probe: Probe::BitcoinRpc { port: 18443 },
             cpu_millis: None,
             memory_bytes: None,
+            ready: None,
         }],
         nodes: (0..nodes)
             .map(|id| Node {
@@ -488,5 +577,6 @@ fn plan(nodes: u32) -> Plan {
         expect: Vec::new(),
         cpus: None,
         message_work: None,
+        block_work_percent: None,
     }
 }

@@ -8,19 +8,27 @@
 //! next); last [`Conductor::finish`]. After each call the orders and the events are taken out.
 //! The fault schedule is the engine's: it says when a line of it was applied.
 
-use std::collections::{BTreeMap, VecDeque};
+mod commands;
+
+use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use peerlab_link::proto::{APPLY_TAG_MIN, Timed};
+use peerlab_link::proto::Seen;
 use peerlab_link::{Nanos, NodeId};
 
+use super::by_hand::{ByHand, Done};
 use super::faults::{Effect, Faults, meant_way, phase_markers};
-use super::io::{Command, Input, Observation, Order};
+use super::hand_faults::HandFaults;
+use super::io::{Input, Observation, Order, Said, Ticket};
+use super::measuring::Measuring;
 use super::nodes::Nodes;
+use super::open_actions::{OpenAction, OpenActions};
+use super::readiness::{self, Readiness};
+use super::replacements::{Reading, Replacements};
 use super::sequencer::Sequencer;
 use crate::error::Error;
-use crate::event::{FORMAT, HostFacts, RunEvent, Started, What};
+use crate::event::{FORMAT, FORMAT_BY_HAND, HostFacts, Reason, RunEvent, Started, What};
 use crate::experiment::Down;
 use crate::ledger::{Payment, Premined};
 use crate::plan::Plan;
@@ -31,8 +39,8 @@ const ACCOUNTS_TIMEOUT: Nanos = Nanos::from_secs(60);
 const ACCOUNT_SHARE: Nanos = Nanos::from_millis(200);
 /// How long measuring all nodes from inside may take at the end.
 const USAGES_TIMEOUT: Nanos = Nanos::from_secs(10);
-/// Why nothing was asked of a node.
-const IS_DOWN: &str = "the node is down";
+/// Why nobody knows what became of a workload action.
+const NO_ANSWER: &str = "no answer before the run ended";
 
 /// Workload actions in order of time. It need not end.
 pub type Workload<'a> = Box<dyn Iterator<Item = WorkloadAction> + Send + 'a>;
@@ -54,7 +62,7 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// A plan from start to end.
+    /// A plan from start to end, of nodes that cannot be measured from inside.
     pub fn of(plan: &'a Plan, premined: Arc<Premined>, count_interval: Nanos) -> Setup<'a> {
         Setup {
             plan,
@@ -97,6 +105,8 @@ enum Due {
     End,
     Marker,
     Count,
+    Ready,
+    Hand,
     Workload,
 }
 
@@ -108,22 +118,26 @@ pub struct Conductor<'a> {
     /// Phases, and the begin and end of faults that no line of the fault schedule stands for.
     markers: Peekable<std::vec::IntoIter<(Nanos, What)>>,
     nodes: Nodes,
+    readiness: Readiness,
     faults: Faults,
+    by_hand: ByHand,
+    hand_faults: HandFaults,
     sequencer: Sequencer,
     orders: VecDeque<Order>,
-    /// Actions that were ordered by hand and not yet applied, by tag.
-    ordered: BTreeMap<u32, Timed>,
-    next_tag: u32,
     next_count: Nanos,
-    /// Readings of the counters that came.
+    replacements: Replacements,
+    /// Readings of the counters that were ordered, and why.
+    readings: VecDeque<Reading>,
+    /// Readings for the record that came.
     counts: usize,
+    /// Workload actions that were ordered, of which nothing was heard yet.
+    open_actions: OpenActions,
     /// Accounts asked for and not yet rendered.
     accounts_open: usize,
-    /// Nodes that are being measured.
-    usages_open: usize,
+    measuring: Measuring,
     closing: Option<Closing>,
     now: Nanos,
-    none_could_start: Option<(NodeId, Error)>,
+    never_ready: Option<(NodeId, Error)>,
 }
 
 impl<'a> Conductor<'a> {
@@ -131,28 +145,33 @@ impl<'a> Conductor<'a> {
     pub fn new(mut setup: Setup<'a>) -> Conductor<'a> {
         Conductor {
             nodes: Nodes::new(setup.plan.nodes.len()),
+            readiness: Readiness::default(),
             sequencer: Sequencer::new(&setup.premined),
             markers: phase_markers(setup.plan).into_iter().peekable(),
             next_action: setup.workload.next(),
+            replacements: Replacements::of(setup.plan),
+            readings: VecDeque::new(),
+            by_hand: ByHand::behind(setup.plan.fault_schedule.len()),
+            hand_faults: HandFaults::behind(setup.plan.faults.len()),
             setup,
             faults: Faults::default(),
             orders: VecDeque::new(),
-            ordered: BTreeMap::new(),
-            next_tag: APPLY_TAG_MIN,
             next_count: Nanos::ZERO,
             counts: 0,
+            open_actions: OpenActions::default(),
             accounts_open: 0,
-            usages_open: 0,
+            measuring: Measuring::default(),
             closing: None,
             now: Nanos::ZERO,
-            none_could_start: None,
+            never_ready: None,
         }
     }
 
     /// The programs of those nodes that run from the start have just been started.
     pub fn begin(&mut self, venue: Venue) {
+        let stays = self.setup.end.is_none();
         let started = Started {
-            format: FORMAT,
+            format: if stays { FORMAT_BY_HAND } else { FORMAT },
             engine: venue.engine.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             unix_nanos: venue.unix_nanos,
@@ -172,34 +191,31 @@ impl<'a> Conductor<'a> {
         self.now = self.now.max(t);
         match input {
             Input::Timer => self.timer_expired(),
-            Input::Applied { tag, error } => self.applied(t, tag, error),
+            Input::Applied { tag, result } => self.applied(t, tag, result),
             Input::Exited {
                 node,
                 status,
                 asked,
             } => self.exited(t, node, status, asked),
             Input::Lost { node, reason } => {
+                self.measuring.open.lost(&node);
                 if self.nodes.gone(node) {
                     tracing::warn!("node {node} is lost: {reason}");
-                    self.down(t, node, None, None, Some(reason));
+                    self.down(t, node, None, None, Some(reason.into()));
                 }
             }
             Input::Observed(observation) => self.observed(t, observation),
-            Input::Command(Command::Act(work)) => self.act(t, &work),
-            Input::Command(Command::Join) => {
-                self.nodes.add();
-            }
-            Input::Command(Command::Apply(action)) => {
-                let tag = self.next_tag;
-                self.next_tag = tag.checked_add(1).unwrap_or(APPLY_TAG_MIN);
-                let line = Timed { at: t, action };
-                self.orders.push_back(Order::Apply {
-                    tag,
-                    action: line.action.clone(),
-                });
-                self.ordered.insert(tag, line);
+            Input::Command { ticket, command } => {
+                self.by_hand.begin(ticket);
+                self.command(ticket, command);
+                self.by_hand.ordered_all(ticket);
             }
         }
+    }
+
+    /// A request by hand that is done, and what came of it.
+    pub fn poll_done(&mut self) -> Option<(Ticket, Done)> {
+        self.by_hand.poll_done()
     }
 
     /// What the engine is to do next.
@@ -216,7 +232,7 @@ impl<'a> Conductor<'a> {
     pub fn deadline(&mut self) -> Nanos {
         match &self.closing {
             None => self.next_due().0,
-            Some(closing) if self.usages_open > 0 && self.now < closing.usages_by => {
+            Some(closing) if !self.measuring.open.is_empty() && self.now < closing.usages_by => {
                 closing.usages_by.min(closing.accounts_by)
             }
             Some(closing) => closing.accounts_by,
@@ -227,7 +243,7 @@ impl<'a> Conductor<'a> {
     pub fn is_over(&self) -> bool {
         self.closing.as_ref().is_some_and(|closing| {
             let told = self.accounts_open == 0 && self.counts > closing.counts;
-            let measured = self.usages_open == 0 || self.now >= closing.usages_by;
+            let measured = self.measuring.open.is_empty() || self.now >= closing.usages_by;
             (told && measured) || self.now >= closing.accounts_by
         })
     }
@@ -243,20 +259,37 @@ impl<'a> Conductor<'a> {
         self.nodes.incarnation(node)
     }
 
-    /// The nodes that ended or were lost without having been asked to.
-    pub fn abnormal(&self) -> Vec<NodeId> {
-        self.nodes.abnormal()
+    /// The nodes whose logs tell something: those that ended or were lost without having been asked
+    /// to, or have not answered yet.
+    pub fn telling(&self) -> Vec<NodeId> {
+        self.nodes.telling()
     }
 
-    /// Every program ended by itself before it ever answered: why the last did, and whose.
-    pub fn none_could_start(&mut self) -> Option<(NodeId, Error)> {
-        self.none_could_start.take()
+    /// The nodes that ended by themselves, or were started, and do not answer.
+    pub fn silent(&self) -> Vec<NodeId> {
+        self.nodes.silent()
     }
 
-    /// Writes the last lines. Nothing may be handled afterwards.
-    pub fn finish(&mut self, t: Nanos, interrupted: bool) {
+    /// A node never became ready: the run is to be given up, with this error. Whose log tells more
+    /// is said.
+    pub fn never_ready(&mut self) -> Option<(NodeId, Error)> {
+        self.never_ready.take()
+    }
+
+    /// Writes the last lines: see [`super::ended`]. Nothing may be handled afterwards.
+    pub fn finish(&mut self, t: Nanos, interrupted: Option<bool>) {
         self.sequencer.finish();
-        self.sequencer.event(t, What::Ended { interrupted });
+        self.by_hand.give_up(NO_ANSWER);
+        for node in self.nodes.starting() {
+            let reason = self.nodes.why_unready(node);
+            self.sequencer.event(t, What::Unanswered { node, reason });
+        }
+        for action in self.open_actions.take() {
+            self.sequencer.event(t, action.missed(NO_ANSWER));
+        }
+        if let Some(interrupted) = interrupted {
+            self.sequencer.event(t, What::Ended { interrupted });
+        }
     }
 
     fn next_due(&mut self) -> (Nanos, Due) {
@@ -264,6 +297,8 @@ impl<'a> Conductor<'a> {
             self.setup.end.map(|at| (at, Due::End)),
             self.markers.peek().map(|(at, _)| (*at, Due::Marker)),
             Some((self.next_count, Due::Count)),
+            self.readiness.first().map(|(at, _)| (at, Due::Ready)),
+            self.hand_faults.deadline().map(|at| (at, Due::Hand)),
             self.next_action
                 .as_ref()
                 .map(|next| (next.at, Due::Workload)),
@@ -288,22 +323,38 @@ impl<'a> Conductor<'a> {
                 self.sequencer.event(at, what);
                 if border {
                     // Bandwidth is judged by phase.
-                    self.orders.push_back(Order::Count);
+                    self.count(Reading::Row);
                     self.ask_accounts(false);
                 }
             }
             Due::Count => {
-                self.orders.push_back(Order::Count);
+                self.count(Reading::Row);
+                let turn = self.measuring.turn(&self.nodes.present());
+                self.measure(turn, false);
                 // What could not be read in time is left out.
                 let late = now.0.saturating_sub(self.next_count.0);
                 let intervals = late / self.setup.count_interval.0.max(1) + 1;
                 let pause = Nanos(self.setup.count_interval.0.saturating_mul(intervals));
                 self.next_count = self.next_count.saturating_add(pause);
             }
+            Due::Ready => {
+                if let Some((_, node)) = self.readiness.first() {
+                    let heard = self.nodes.why_unready(node);
+                    let error = self.readiness.overdue(self.setup.plan, now, node, &heard);
+                    self.readiness.over(node);
+                    self.never_ready.get_or_insert((node, error));
+                }
+            }
+            Due::Hand => {
+                if let Some((ticket, steps)) = self.hand_faults.expire(now) {
+                    self.take_steps(steps, ticket);
+                    self.by_hand.was_due(ticket);
+                }
+            }
             Due::Workload => {
                 let next = self.setup.workload.next();
                 if let Some(action) = std::mem::replace(&mut self.next_action, next) {
-                    self.act(now, &action.work);
+                    self.act(now, &action.work, None);
                 }
             }
         }
@@ -312,13 +363,9 @@ impl<'a> Conductor<'a> {
     /// The plan is over: last counters, and every live node's account.
     fn close(&mut self) {
         let counts = self.counts;
-        if self.setup.measures_usage {
-            // Of those whose program is down as well: what their devices lost is lost.
-            let nodes = self.nodes.present();
-            self.usages_open += nodes.len();
-            self.orders.push_back(Order::MeasureUsage { nodes });
-        }
-        self.orders.push_back(Order::Count);
+        // Of those whose program is down as well: what their devices lost is lost.
+        self.measure(self.nodes.present(), true);
+        self.count(Reading::Row);
         self.ask_accounts(true);
         let accounts = self.accounts_open;
         let share = Nanos(ACCOUNT_SHARE.0 * accounts as u64);
@@ -333,30 +380,36 @@ impl<'a> Conductor<'a> {
         });
     }
 
+    /// Has nodes measured from inside, where that can be.
+    fn measure(&mut self, nodes: Vec<NodeId>, memory: bool) {
+        if self.setup.measures_usage {
+            for node in &nodes {
+                self.measuring.open.ordered(*node);
+            }
+            self.orders.push_back(Order::MeasureUsage { nodes, memory });
+        }
+    }
+
     fn ask_accounts(&mut self, ledger: bool) {
         let nodes = self.nodes.up();
         self.accounts_open += nodes.len();
         self.orders.push_back(Order::AskAccounts { nodes, ledger });
     }
 
-    /// Carries a workload action out, unless its node is down.
-    fn act(&mut self, now: Nanos, work: &Work) {
+    /// Carries out what the workload, or somebody by hand, asks for.
+    fn act(&mut self, now: Nanos, work: &Work, ticket: Option<Ticket>) {
         match work {
             Work::Mine { node } => {
                 let node = *node;
-                if self.nodes.is_up(node) {
+                if self.order(now, OpenAction::Mine { node }, Order::Mine { node }, ticket) {
                     self.sequencer.mining();
-                    self.orders.push_back(Order::Mine { node });
-                } else {
-                    let reason = IS_DOWN.into();
-                    self.sequencer.event(now, What::MineMissed { node, reason });
                 }
             }
             Work::Transaction {
                 node,
                 output,
                 variant,
-            } => self.submit(now, *node, *output, *variant, None),
+            } => self.submit(now, *node, (*output, *variant), None, ticket),
             Work::DoubleSpend {
                 fault,
                 output,
@@ -365,54 +418,96 @@ impl<'a> Conductor<'a> {
                 for (variant, side) in (0..).zip(sides) {
                     let up = side.iter().find(|node| self.nodes.is_up(**node));
                     if let Some(node) = up.or(side.first()) {
-                        self.submit(now, *node, *output, variant, Some(*fault));
+                        self.submit(now, *node, (*output, variant), Some(*fault), ticket);
                     }
                 }
             }
         }
     }
 
+    /// Submits the payment that spends an output in one of its variants.
     fn submit(
         &mut self,
         now: Nanos,
         node: NodeId,
-        output: u32,
-        variant: u32,
+        (output, variant): (u32, u32),
         double_spend: Option<u32>,
+        ticket: Option<Ticket>,
     ) {
         let Some(payment) = Payment::new(&self.setup.premined, output, variant) else {
             tracing::error!("output {output} is to be spent, which the chain does not have");
             return;
         };
-        if self.nodes.is_up(node) {
-            self.orders.push_back(Order::Submit {
-                node,
-                payment: Arc::new(payment),
-                double_spend,
-            });
-        } else {
-            let what = What::Transaction {
-                node,
-                txid: payment.id,
-                double_spend,
-                refused: Some(IS_DOWN.into()),
-            };
-            self.sequencer.event(now, what);
-        }
+        let action = OpenAction::Submit {
+            node,
+            txid: payment.id.clone(),
+            double_spend,
+        };
+        let order = Order::Submit {
+            node,
+            payment: Arc::new(payment),
+            double_spend,
+        };
+        self.order(now, action, order, ticket);
     }
 
-    fn applied(&mut self, t: Nanos, tag: u32, error: Option<String>) {
+    /// Orders a workload action, unless its node is down, and says whether it did. One that does not
+    /// happen is recorded with the reason, whatever it is.
+    fn order(
+        &mut self,
+        now: Nanos,
+        action: OpenAction,
+        order: Order,
+        ticket: Option<Ticket>,
+    ) -> bool {
+        if let Some(ticket) = ticket {
+            self.by_hand.acts(action.clone(), ticket);
+        }
+        let is_up = self.nodes.is_up(action.node());
+        if is_up {
+            self.open_actions.ordered(action);
+            self.orders.push_back(order);
+        } else {
+            let reason = self.nodes.why_not_up(action.node());
+            self.by_hand.acted(&action, Err(&reason));
+            self.sequencer.event(now, action.missed(reason));
+        }
+        is_up
+    }
+
+    /// Has the counters read.
+    fn count(&mut self, why: Reading) {
+        self.readings.push_back(why);
+        self.orders.push_back(Order::Count);
+    }
+
+    fn applied(&mut self, t: Nanos, tag: u32, result: Result<Seen, String>) {
         let plan = self.setup.plan;
-        let ordered = self.ordered.remove(&tag);
-        let scheduled = plan.fault_schedule.get(tag as usize);
-        let Some(line) = ordered.as_ref().or(scheduled) else {
-            return;
+        let error = result.as_ref().err().map(String::as_str);
+        let (line, timed) = match self.by_hand.applied(tag, error) {
+            Some(carried) => (carried.line, carried.timed),
+            None => match plan.fault_schedule.get(tag as usize) {
+                Some(timed) => (tag, timed.clone()),
+                None => return,
+            },
         };
-        if let Some(error) = error {
-            tracing::warn!("{:?} could not be carried out: {error}", line.action);
+        if let Err(error) = &result {
+            tracing::warn!("{:?} had no effect: {error}", timed.action);
+        }
+        let seen = result.as_ref().ok().copied();
+        let error = result.err();
+        self.sequencer.event(t, What::Effect { line, seen, error });
+        if seen.is_none() {
             return;
         }
-        match self.faults.applied(plan, line) {
+        self.replacements.applied(&timed.action);
+        let hand_faults = &self.hand_faults;
+        let meant = |node| {
+            hand_faults
+                .way_down(node)
+                .or(meant_way(plan, node, timed.at))
+        };
+        match self.faults.applied(meant, hand_faults.count(), &timed) {
             Effect::Down(node, how) => {
                 if self.nodes.went_down(node) {
                     self.down(t, node, Some(how), None, None);
@@ -431,24 +526,21 @@ impl<'a> Conductor<'a> {
         if asked {
             // An engine may tell of the end before it tells that the order was carried out.
             if self.nodes.went_down(node) {
-                let how = meant_way(self.setup.plan, node, t).unwrap_or(Down::Stop);
+                let meant = self.hand_faults.way_down(node);
+                let meant = meant.or(meant_way(self.setup.plan, node, t));
+                let how = meant.unwrap_or(Down::Stop);
                 self.down(t, node, Some(how), Some(status), None);
             }
             return;
         }
         self.nodes.note_abnormal(node);
-        if self.nodes.went_down(node) {
-            self.down(t, node, None, Some(status), Some(ending(status)));
+        if self.readiness.awaits(node) && self.closing.is_none() {
+            let cause = format!("its program {} before it had ever answered", ending(status));
+            let error = readiness::never_ready(&[self.setup.plan.node_name(node)], cause);
+            self.never_ready.get_or_insert((node, error));
         }
-        if self.nodes.all_stillborn() {
-            let name = self.setup.plan.node_name(node);
-            let error = Error::environment(
-                "no node could start",
-                format!("{name} {}", ending(status)),
-                "is the image's program right for this machine, and does it take the options of \
-                 `command`?",
-            );
-            self.none_could_start = Some((node, error));
+        if self.nodes.went_down(node) {
+            self.down(t, node, None, Some(status), Some(ending(status).into()));
         }
     }
 
@@ -456,45 +548,85 @@ impl<'a> Conductor<'a> {
         match observation {
             Observation::Up { node, incarnation } => {
                 if self.nodes.answered(node, incarnation) {
+                    self.readiness.over(node);
                     self.sequencer.event(t, What::NodeUp { node });
+                    if let Some(reading) = self.replacements.answered(node, t) {
+                        self.count(reading);
+                    }
                 }
             }
-            Observation::Tip {
+            Observation::Said {
                 node,
                 incarnation,
-                tip,
+                said,
             } => {
                 if self.nodes.is_up_in(node, incarnation) {
-                    self.orders.extend(self.sequencer.tip(t, node, tip));
-                }
-            }
-            Observation::Value {
-                node,
-                incarnation,
-                value,
-            } => {
-                if self.nodes.is_up_in(node, incarnation) {
-                    self.sequencer.event(t, What::Value { node, value });
+                    match said {
+                        Said::Tip(tip) => self.orders.extend(self.sequencer.tip(t, node, tip)),
+                        Said::Value(value) => self.sequencer.event(t, What::Value { node, value }),
+                    }
                 }
             }
             Observation::Block { facts, miner } => self.sequencer.block(t, facts, miner),
-            Observation::Blocks { wanted, blocks } => {
-                self.orders.extend(self.sequencer.answered(&wanted, blocks));
+            Observation::Blocks {
+                node,
+                wanted,
+                blocks,
+            } => {
+                let next = self.sequencer.answered(node, &wanted, blocks);
+                self.orders.extend(next);
             }
             Observation::Mined { node, result } => {
+                let action = OpenAction::Mine { node };
+                self.open_actions.answered(&action);
+                let mined = result.as_deref().map_err(String::as_str);
+                self.by_hand.acted(&action, mined);
                 let hash = result.map_err(|reason| {
-                    self.sequencer.event(t, What::MineMissed { node, reason });
+                    self.sequencer.event(t, action.missed(reason));
                 });
                 self.orders.extend(self.sequencer.mined(t, node, hash.ok()));
             }
+            Observation::Submitted {
+                node,
+                txid,
+                double_spend,
+                result,
+            } => {
+                let action = OpenAction::Submit {
+                    node,
+                    txid: txid.clone(),
+                    double_spend,
+                };
+                self.open_actions.answered(&action);
+                let taken = result.as_ref().map(|()| txid.as_str());
+                self.by_hand.acted(&action, taken.map_err(String::as_str));
+                let what = What::Transaction {
+                    node,
+                    txid,
+                    double_spend,
+                    refused: result.err().map(Reason::from),
+                };
+                self.sequencer.event(t, what);
+            }
             Observation::Counters { nodes } => {
-                self.counts += 1;
-                self.sequencer.event(t, What::Traffic { nodes });
+                let why = self.readings.pop_front().unwrap_or(Reading::Row);
+                if let Some((t, what)) = self.replacements.read(why, &nodes) {
+                    self.sequencer.event(t, what);
+                }
+                if why == Reading::Row {
+                    self.counts += 1;
+                    self.sequencer.event(t, What::Traffic { nodes });
+                }
             }
             Observation::Usage { node, usage } => {
-                self.usages_open = self.usages_open.saturating_sub(1);
+                self.measuring.open.answered(&node);
                 self.sequencer.event(t, What::Usage { node, usage });
             }
+            Observation::Unready {
+                node,
+                incarnation,
+                reason,
+            } => self.nodes.unready(node, incarnation, reason.into()),
             Observation::Accounted => self.accounts_open = self.accounts_open.saturating_sub(1),
             Observation::Recorded(what) => self.sequencer.event(t, what),
         }
@@ -502,6 +634,9 @@ impl<'a> Conductor<'a> {
 
     fn started(&mut self, node: NodeId) {
         if let Some(incarnation) = self.nodes.started(node) {
+            if incarnation == 1 {
+                self.readiness.started(self.setup.plan, self.now, node);
+            }
             self.orders.push_back(Order::Follow { node, incarnation });
         }
     }
@@ -512,9 +647,16 @@ impl<'a> Conductor<'a> {
         node: NodeId,
         how: Option<Down>,
         status: Option<i32>,
-        reason: Option<String>,
+        reason: Option<Reason>,
     ) {
+        self.readiness.over(node);
+        if let Some(reason) = &reason {
+            self.nodes.is_down_because(node, reason.clone());
+        }
         self.orders.push_back(Order::Leave { node });
+        if let Some(reading) = self.replacements.gone(node) {
+            self.count(reading);
+        }
         let what = What::NodeDown {
             node,
             how,

@@ -23,30 +23,36 @@ pub enum Effect {
 }
 
 /// Follows the fault schedule's faults. Partitions and shapes begin and end when the fabric applies
-/// them; their ids are indices into the plan's faults.
+/// them; their ids are indices into the plan's faults, or go on behind them.
 #[derive(Debug, Default)]
 pub struct Faults {
     in_force: BTreeSet<u32>,
 }
 
 impl Faults {
-    /// What a line of the fault schedule did, now that it was applied.
-    pub fn applied(&mut self, plan: &Plan, line: &Timed) -> Effect {
+    /// What a line of the fault schedule, or an order by hand, did, now that it was applied. `meant` is
+    /// how the plan, or somebody by hand, means a node to be down.
+    pub fn applied(
+        &mut self,
+        meant: impl FnOnce(NodeId) -> Option<Down>,
+        known: u32,
+        line: &Timed,
+    ) -> Effect {
         match &line.action {
-            Action::Process { node, op } => process(plan, *node, *op, line.at),
-            Action::Link(Change::Silence { node }) => Effect::Down(
-                *node,
-                meant_way(plan, *node, line.at).unwrap_or(Down::Vanish),
-            ),
-            Action::Link(change) => Effect::Recorded(self.changed(plan, change)),
+            Action::Process { node, op } => process(meant, *node, *op),
+            Action::Link(Change::Silence { node }) => {
+                Effect::Down(*node, meant(*node).unwrap_or(Down::Vanish))
+            }
+            Action::Link(change) => Effect::Recorded(self.changed(known, change)),
         }
     }
 
-    fn changed(&mut self, plan: &Plan, change: &Change) -> Vec<What> {
+    /// Of faults that have an index below `known`.
+    fn changed(&mut self, known: u32, change: &Change) -> Vec<What> {
         let ended = |fault| What::FaultEnded { fault };
         match *change {
             Change::Partition { id: fault, .. } | Change::Shape { id: fault, .. } => {
-                let is_new = (fault as usize) < plan.faults.len() && self.in_force.insert(fault);
+                let is_new = fault < known && self.in_force.insert(fault);
                 is_new
                     .then_some(What::FaultBegan { fault })
                     .into_iter()
@@ -64,7 +70,7 @@ impl Faults {
     }
 }
 
-fn process(plan: &Plan, node: NodeId, op: ProcessOp, at: Nanos) -> Effect {
+fn process(meant: impl FnOnce(NodeId) -> Option<Down>, node: NodeId, op: ProcessOp) -> Effect {
     match op.leaves_running() {
         Some(true) => Effect::Started(node),
         Some(false) => {
@@ -73,7 +79,7 @@ fn process(plan: &Plan, node: NodeId, op: ProcessOp, at: Nanos) -> Effect {
                 ProcessOp::Stop => Down::Stop,
                 _ => Down::Kill,
             };
-            Effect::Down(node, meant_way(plan, node, at).unwrap_or(by_hand))
+            Effect::Down(node, meant(node).unwrap_or(by_hand))
         }
         None => Effect::Recorded(Vec::new()),
     }

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use peerlab_link::NodeId;
-use peerlab_link::proto::{Action, NodeCounters, NodeUsage};
+use peerlab_link::proto::{Action, NodeCounters, NodeUsage, Seen};
+use peerlab_link::{Nanos, NodeId};
 use serde::Deserialize;
 
 use crate::event::{Tip, What};
+use crate::experiment::{FaultKind, Nodes};
 use crate::ledger::Payment;
 use crate::plan::spec::Work;
 
@@ -21,8 +22,8 @@ pub enum Input {
     Applied {
         /// Index into the plan's fault schedule, or the order's tag.
         tag: u32,
-        /// Why it could not be, if so.
-        error: Option<String>,
+        /// What was seen of it, or why it had no effect.
+        result: Result<Seen, String>,
     },
     /// A node's program ended.
     Exited {
@@ -42,8 +43,13 @@ pub enum Input {
     },
     /// Something was read of the network, or done to it.
     Observed(Observation),
-    /// Somebody wants something that is not in the plan.
-    Command(Command),
+    /// Somebody wants something that is not in the plan. What came of it is told by
+    /// [`super::Conductor::poll_done`].
+    Command {
+        /// For the answer.
+        ticket: Ticket,
+        command: Command,
+    },
 }
 
 /// What was read of the network, or done to it; most of it answers an [`Order`].
@@ -56,23 +62,14 @@ pub enum Observation {
         /// As in [`Order::Follow`].
         incarnation: u32,
     },
-    /// A node's best block.
-    Tip {
-        /// Whose.
+    /// A node says something else than before.
+    Said {
+        /// Which.
         node: NodeId,
         /// As in [`Order::Follow`].
         incarnation: u32,
-        /// The block.
-        tip: Tip,
-    },
-    /// What a node says, of one that has no chain to tell of.
-    Value {
-        /// Whose.
-        node: NodeId,
-        /// As in [`Order::Follow`].
-        incarnation: u32,
-        /// The value.
-        value: String,
+        /// What.
+        said: Said,
     },
     /// A block, from an engine that need not be asked for it. Its parent came before it.
     Block {
@@ -83,6 +80,8 @@ pub enum Observation {
     },
     /// Answers [`Order::AskBlocks`].
     Blocks {
+        /// Who was asked.
+        node: NodeId,
         /// The block that was asked for.
         wanted: String,
         /// It, and those before it that were unknown; children first. Empty when the node could
@@ -96,6 +95,17 @@ pub enum Observation {
         /// The new block's hash, or why there is none.
         result: Result<String, String>,
     },
+    /// Answers [`Order::Submit`].
+    Submitted {
+        /// Who was asked.
+        node: NodeId,
+        /// The transaction.
+        txid: String,
+        /// As in the order.
+        double_spend: Option<u32>,
+        /// Why the node did not take it, if it did not.
+        result: Result<(), String>,
+    },
     /// Answers [`Order::Count`].
     Counters {
         /// One row per node.
@@ -108,11 +118,29 @@ pub enum Observation {
         /// What was measured.
         usage: NodeUsage,
     },
+    /// A node that was started has not answered its probe yet.
+    Unready {
+        /// Which.
+        node: NodeId,
+        /// As in [`Order::Follow`].
+        incarnation: u32,
+        /// What came of asking.
+        reason: String,
+    },
     /// One node of [`Order::AskAccounts`] is done with, whether it answered or not.
     Accounted,
-    /// What only the record needs, and what waits for nothing there: what became of an
-    /// [`Order::Submit`], what a node says to [`Order::AskAccounts`], how well the host keeps up.
+    /// What only the record needs, and what waits for nothing there: what a node says to
+    /// [`Order::AskAccounts`], or why it does not, how well the host keeps up.
     Recorded(What),
+}
+
+/// What a node says: that on which nodes can agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Its best block.
+    Tip(Tip),
+    /// Whatever its probe makes out, of one that has no chain to tell of.
+    Value(String),
 }
 
 /// What is told about a block.
@@ -131,16 +159,32 @@ pub struct BlockFacts {
     pub tx: Vec<String>,
 }
 
-/// What somebody asks for by hand.
+/// Tells requests by hand apart. Whoever hands them in chooses it, another one each time.
+pub type Ticket = u64;
+
+/// What somebody asks for by hand. The nodes that it names are the network's. All of it is recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Change links or control a program, now. Of a link change the record tells nothing, since
-    /// the faults that it tells of are the plan's.
-    Apply(Action),
-    /// A workload action, now.
-    Act(Work),
+    /// Workload actions, now.
+    Act(Vec<Work>),
     /// There is one node more, with the next id. It is down until it is started.
     Join,
+    /// A fault, now.
+    Fault {
+        /// What.
+        kind: FaultKind<Nodes>,
+        /// How long; `None` until it is ended by hand.
+        lasts: Option<Nanos>,
+    },
+    /// Partitions, worse links and slow programs end, now; or whatever is in force.
+    Heal {
+        /// Nodes that are down or frozen come back as well.
+        all: bool,
+    },
+    /// Nodes that are down or frozen, by hand or by themselves, come back.
+    Start(Vec<NodeId>),
+    /// A network that stays comes to its end.
+    Finish,
 }
 
 /// What the engine is to do.
@@ -172,6 +216,8 @@ pub enum Order {
     MeasureUsage {
         /// Whose.
         nodes: Vec<NodeId>,
+        /// Whether their memory is wanted.
+        memory: bool,
     },
     /// Have a node mine one block.
     Mine {

@@ -3,6 +3,11 @@
 
 use peerlab_link::NodeId;
 
+use crate::event::Reason;
+
+/// Why a node has not answered, where nobody heard anything.
+const NOT_HEARD: &str = "nothing was heard of it";
+
 /// Where a node is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -21,10 +26,10 @@ enum State {
 struct Node {
     state: State,
     incarnation: u32,
-    /// Whether it has ever answered.
-    answered: bool,
     /// Whether it ended without having been asked to.
     abnormal: bool,
+    /// Why it does not answer, where that was heard.
+    why: Option<Reason>,
 }
 
 /// All nodes' states.
@@ -42,9 +47,8 @@ impl Nodes {
     }
 
     /// One more, down.
-    pub fn add(&mut self) -> NodeId {
+    pub fn add(&mut self) {
         self.nodes.push(Node::default());
-        NodeId(self.nodes.len() as u32 - 1)
     }
 
     /// The program was started or thawed. The incarnation that begins, if one does.
@@ -53,6 +57,7 @@ impl Nodes {
         (node.state == State::Down).then(|| {
             node.incarnation += 1;
             node.state = State::Starting;
+            node.why = None;
             node.incarnation
         })
     }
@@ -63,8 +68,14 @@ impl Nodes {
         let news = matches!(node.state, State::Starting | State::Up);
         if news {
             node.state = State::Down;
+            node.why = None;
         }
         news
+    }
+
+    /// A node is down for this reason, which nobody wanted.
+    pub fn is_down_because(&mut self, node: NodeId, reason: Reason) {
+        self.nodes[node.index()].why = Some(reason);
     }
 
     /// The node's gate has gone. Says whether that is news.
@@ -87,9 +98,64 @@ impl Nodes {
         let news = node.state == State::Starting && node.incarnation == incarnation;
         if news {
             node.state = State::Up;
-            node.answered = true;
+            node.why = None;
         }
         news
+    }
+
+    /// The probe has not answered yet.
+    pub fn unready(&mut self, node: NodeId, incarnation: u32, reason: Reason) {
+        let node = &mut self.nodes[node.index()];
+        if node.state == State::Starting && node.incarnation == incarnation {
+            node.why = Some(reason);
+        }
+    }
+
+    /// Why nothing is asked of a node that is not up.
+    pub fn why_not_up(&self, node: NodeId) -> String {
+        let node = &self.nodes[node.index()];
+        let what = match node.state {
+            State::Starting => "the node has not answered yet",
+            State::Down | State::Gone | State::Up => "the node is down",
+        };
+        match &node.why {
+            Some(why) => format!("{what}: {why}"),
+            None => what.into(),
+        }
+    }
+
+    /// Whether the node's program is down, and can be started.
+    pub fn is_down(&self, node: NodeId) -> bool {
+        self.nodes[node.index()].state == State::Down
+    }
+
+    /// Why a node is not started.
+    pub fn why_not_started(&self, node: NodeId) -> &'static str {
+        match self.nodes[node.index()].state {
+            State::Gone => "the node is lost, and cannot come back",
+            State::Starting => "it has been started already",
+            State::Down | State::Up => "it is up",
+        }
+    }
+
+    /// Why a node has not answered yet, as far as that was heard.
+    pub fn why_unready(&self, node: NodeId) -> Reason {
+        let why = self.nodes[node.index()].why.clone();
+        why.unwrap_or_else(|| NOT_HEARD.into())
+    }
+
+    /// The nodes that were started and have not answered yet.
+    pub fn starting(&self) -> Vec<NodeId> {
+        self.ids(|node| node.state == State::Starting)
+    }
+
+    /// The nodes that were started, or ended without having been asked to, and do not answer.
+    pub fn silent(&self) -> Vec<NodeId> {
+        self.ids(|node| match node.state {
+            State::Starting => true,
+            State::Down | State::Gone => node.abnormal,
+            State::Up => false,
+        })
     }
 
     /// The node's present incarnation, or its last; zero before the first.
@@ -117,16 +183,9 @@ impl Nodes {
         self.ids(|node| node.state == State::Up)
     }
 
-    /// The nodes that did something that nobody asked for.
-    pub fn abnormal(&self) -> Vec<NodeId> {
-        self.ids(|node| node.abnormal)
-    }
-
-    /// Whether every node that was started has ended by itself before it ever answered.
-    pub fn all_stillborn(&self) -> bool {
-        let mut started = self.nodes.iter().filter(|n| n.incarnation > 0).peekable();
-        started.peek().is_some()
-            && started.all(|n| n.abnormal && !n.answered && n.state != State::Starting)
+    /// The nodes that did something that nobody asked for, or have not answered yet.
+    pub fn telling(&self) -> Vec<NodeId> {
+        self.ids(|node| node.abnormal || node.state == State::Starting)
     }
 
     fn ids(&self, want: impl Fn(&Node) -> bool) -> Vec<NodeId> {
@@ -140,7 +199,6 @@ mod tests {
     use super::*;
 
     const A: NodeId = NodeId(0);
-    const B: NodeId = NodeId(1);
 
     #[test]
     fn an_answer_from_a_former_incarnation_is_no_news() {
@@ -163,21 +221,5 @@ mod tests {
         assert!(nodes.gone(A));
         assert_eq!(nodes.started(A), None);
         assert!(!nodes.gone(A));
-    }
-
-    #[test]
-    fn stillborn_means_all_and_never_answered() {
-        let mut nodes = Nodes::new(2);
-        assert!(!nodes.all_stillborn(), "nothing was started");
-        nodes.started(A);
-        nodes.note_abnormal(A);
-        nodes.went_down(A);
-        assert!(nodes.all_stillborn());
-        nodes.started(B);
-        assert!(!nodes.all_stillborn());
-        nodes.answered(B, 1);
-        nodes.note_abnormal(B);
-        nodes.went_down(B);
-        assert!(!nodes.all_stillborn(), "B has answered");
     }
 }

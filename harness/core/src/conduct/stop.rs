@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, Kind, Result};
 
 /// Says whether a run is to end early. Asked again and again while it goes on, from several
 /// threads.
@@ -36,4 +36,14 @@ impl fmt::Debug for Stop {
 /// What ends a run that was asked to stop.
 pub fn interrupted() -> Error {
     Error::interrupted("interrupted; everything was removed")
+}
+
+/// Whether an interrupt ended a run; `None` where its engine failed, so that it did not come to an
+/// end.
+pub fn ended(result: &Result<()>) -> Option<bool> {
+    match result {
+        Ok(()) => Some(false),
+        Err(error) if error.kind == Kind::Interrupted => Some(true),
+        Err(_) => None,
+    }
 }

@@ -1,220 +1,16 @@
-//! What the conductor does, as short stories: an instant and what happens, and then the orders and
-//! the record's lines that come of it, in words.
+//! What the conductor does, told in the language of `story.rs`.
 
-use std::sync::Arc;
+use peerlab_link::NodeId;
+use peerlab_link::proto::{APPLY_TAG_MIN, NodeCounters, NodeUsage, ProcessOp};
 
-use peerlab_link::proto::{APPLY_TAG_MIN, Action, NodeUsage, ProcessOp, Timed};
-use peerlab_link::{Change, Nanos, NodeId};
-
-use super::{BlockFacts, Command, Conductor, Input, Observation, Order, Setup, Venue};
+use super::story::{
+    A, B, C, Scene, b_restarts, facts, mine, names, process, scene, scene_up, scene_with, tip,
+};
+use super::{Command, Input, Observation, Said};
 use crate::check::story::{Story, secs};
-use crate::event::{Block, HostFacts, LedgerState, Tip, What};
-use crate::experiment::Down;
-use crate::ledger::Premined;
-use crate::plan::Plan;
-use crate::plan::spec::{Outage, Work, WorkloadAction};
-
-const A: NodeId = NodeId(0);
-const B: NodeId = NodeId(1);
-const C: NodeId = NodeId(2);
-/// Counting once in a blue moon keeps it out of the other stories.
-const SELDOM: f64 = 1_000.0;
-
-struct Scene(Conductor<'static>);
-
-/// Three nodes that have just been started.
-fn scene(change: impl FnOnce(&mut Plan)) -> Scene {
-    scene_with(change, |_| {})
-}
-
-fn scene_with(change: impl FnOnce(&mut Plan), set: impl FnOnce(&mut Setup<'static>)) -> Scene {
-    let mut plan = Story::of(3).plan;
-    plan.ledger.outputs = 3;
-    change(&mut plan);
-    // The conductor borrows it for as long as the test runs.
-    let plan: &'static Plan = Box::leak(Box::new(plan));
-    let premined = Arc::new(Premined::mine(plan.ledger.outputs));
-    let mut setup = Setup::of(plan, premined, secs(SELDOM));
-    set(&mut setup);
-    let mut conductor = Conductor::new(setup);
-    conductor.begin(Venue {
-        engine: "story",
-        unix_nanos: 0,
-        bring_up: Nanos::ZERO,
-        host: HostFacts::default(),
-    });
-    let mut scene = Scene(conductor);
-    scene.told();
-    // The first phase, and the first reading of the counters.
-    scene.time(0.0);
-    scene
-}
-
-/// The same, each of them up.
-fn scene_up(change: impl FnOnce(&mut Plan)) -> Scene {
-    let mut scene = scene(change);
-    for node in [A, B, C] {
-        scene.up(0.5, node, 1);
-    }
-    scene
-}
-
-impl Scene {
-    /// Something happens.
-    fn at(&mut self, t: f64, input: Input) -> Vec<String> {
-        self.0.handle(secs(t), input);
-        self.told()
-    }
-
-    fn see(&mut self, t: f64, observation: Observation) -> Vec<String> {
-        self.at(t, Input::Observed(observation))
-    }
-
-    /// Time comes, and all that is due is done.
-    fn time(&mut self, t: f64) -> Vec<String> {
-        let mut told = self.at(t, Input::Timer);
-        while self.0.deadline() <= secs(t) && self.0.accounted().is_none() {
-            told.extend(self.at(t, Input::Timer));
-        }
-        told
-    }
-
-    fn up(&mut self, t: f64, node: NodeId, incarnation: u32) -> Vec<String> {
-        self.see(t, Observation::Up { node, incarnation })
-    }
-
-    fn tip(&mut self, t: f64, node: NodeId, incarnation: u32, hash: &str) -> Vec<String> {
-        self.see(
-            t,
-            Observation::Tip {
-                node,
-                incarnation,
-                tip: tip(hash),
-            },
-        )
-    }
-
-    fn applied(&mut self, t: f64, tag: u32) -> Vec<String> {
-        self.at(t, Input::Applied { tag, error: None })
-    }
-
-    fn command(&mut self, t: f64, command: Command) -> Vec<String> {
-        self.at(t, Input::Command(command))
-    }
-
-    fn told(&mut self) -> Vec<String> {
-        let mut told = Vec::new();
-        while let Some(order) = self.0.poll_order() {
-            told.push(order_in_words(&order));
-        }
-        while let Some(event) = self.0.poll_event() {
-            told.push(format!(
-                "{}: {}",
-                event.t.as_secs_f64(),
-                event_in_words(&event.what)
-            ));
-        }
-        told
-    }
-}
-
-fn order_in_words(order: &Order) -> String {
-    match order {
-        Order::Follow { node, incarnation } => format!("follow {node} ({incarnation})"),
-        Order::Leave { node } => format!("leave {node}"),
-        Order::Apply { tag, .. } => format!("apply {}", tag - APPLY_TAG_MIN),
-        Order::Count => "count".into(),
-        Order::MeasureUsage { nodes } => format!("measure {}", names(nodes)),
-        Order::Mine { node } => format!("mine at {node}"),
-        Order::Submit { node, .. } => format!("submit to {node}"),
-        Order::AskBlocks { node, hash, .. } => format!("ask {node} about {hash}"),
-        Order::AskAccounts { nodes, ledger } => {
-            let what = if *ledger { "state" } else { "counters" };
-            format!("ask {} for {what}", names(nodes))
-        }
-    }
-}
-
-fn event_in_words(what: &What) -> String {
-    match what {
-        What::Phase { name } => format!("phase {name}"),
-        What::NodeUp { node } => format!("{node} up"),
-        What::NodeDown { node, how, .. } => match how {
-            Some(how) => format!("{node} down by {}", how.word()),
-            None => format!("{node} down by itself"),
-        },
-        What::Block(Block { tip, miner, .. }) => match miner {
-            Some(miner) => format!("block {} by {miner}", tip.hash),
-            None => format!("block {}", tip.hash),
-        },
-        What::MineMissed { node, reason } => format!("{node} missed: {reason}"),
-        What::Tip { node, tip } => format!("{node} at {}", tip.hash),
-        What::Transaction { node, refused, .. } => match refused {
-            Some(reason) => format!("transaction at {node} refused: {reason}"),
-            None => format!("transaction at {node}"),
-        },
-        What::Ended { interrupted: true } => "interrupted".into(),
-        other => {
-            let text = format!("{other:?}");
-            let end = text.find([' ', '(']).unwrap_or(text.len());
-            text[..end].to_lowercase()
-        }
-    }
-}
-
-fn names(nodes: &[NodeId]) -> String {
-    let names: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
-    names.join("+")
-}
-
-fn tip(hash: &str) -> Tip {
-    Tip {
-        hash: hash.into(),
-        height: 101,
-    }
-}
-
-fn facts(hash: &str, prev: &str) -> BlockFacts {
-    BlockFacts {
-        hash: hash.into(),
-        height: 101,
-        prev: prev.into(),
-        size: 300,
-        tx: vec!["coinbase".into()],
-    }
-}
-
-fn mine(at: f64, node: NodeId) -> WorkloadAction {
-    WorkloadAction {
-        at: secs(at),
-        work: Work::Mine { node },
-    }
-}
-
-fn process(at: f64, node: NodeId, op: ProcessOp) -> Timed {
-    Timed {
-        at: secs(at),
-        action: Action::Process { node, op },
-    }
-}
-
-fn outage(node: NodeId, start: f64, end: f64, how: Down) -> Outage {
-    Outage {
-        node,
-        start: secs(start),
-        end: Some(secs(end)),
-        how,
-    }
-}
-
-/// A plan in which B is killed at 5 s and started again at 8 s.
-fn b_restarts(plan: &mut Plan) {
-    plan.outages = vec![outage(B, 5.0, 8.0, Down::Replace)];
-    plan.fault_schedule = vec![
-        process(5.0, B, ProcessOp::Kill),
-        process(8.0, B, ProcessOp::Start),
-    ];
-}
+use crate::event::{LedgerState, What};
+use crate::ledger::{Payment, Premined};
+use crate::plan::spec::{Node, Work, WorkloadAction};
 
 #[test]
 fn a_block_is_mined_and_those_who_have_it_follow_it_in_the_record() {
@@ -224,6 +20,7 @@ fn a_block_is_mined_and_those_who_have_it_follow_it_in_the_record() {
     assert_eq!(scene.tip(3.1, B, 1, "new"), ["ask 1 about new"]);
     let blocks = vec![facts("new", "base")];
     let told = Observation::Blocks {
+        node: B,
         wanted: "new".into(),
         blocks,
     };
@@ -257,8 +54,22 @@ fn an_engine_that_tells_of_blocks_is_not_asked_for_them() {
 
 #[test]
 fn who_is_down_mines_nothing() {
-    let mut scene = scene(|plan| plan.workload = vec![mine(3.0, A), mine(4.0, A)]);
-    assert_eq!(scene.time(3.0), ["3: 0 missed: the node is down"]);
+    let blocks = [1.0, 3.0, 4.0, 6.0].map(|t| mine(t, A)).to_vec();
+    let mut scene = scene(|plan| plan.workload = blocks);
+    let silent = "0 missed: the node has not answered yet";
+    assert_eq!(scene.time(1.0), [format!("1: {silent}")]);
+    scene.see(
+        2.0,
+        Observation::Unready {
+            node: A,
+            incarnation: 1,
+            reason: "HTTP 401 Unauthorized".into(),
+        },
+    );
+    assert_eq!(
+        scene.time(3.0),
+        [format!("3: {silent}: HTTP 401 Unauthorized")]
+    );
     scene.up(3.5, A, 1);
     assert_eq!(scene.time(4.0), ["mine at 0"]);
     let mined = Observation::Mined {
@@ -266,6 +77,74 @@ fn who_is_down_mines_nothing() {
         result: Err("no answer".into()),
     };
     assert_eq!(scene.see(5.0, mined), ["5: 0 missed: no answer"]);
+    let exited = Input::Exited {
+        node: A,
+        status: 1,
+        asked: false,
+    };
+    scene.at(5.5, exited);
+    assert_eq!(
+        scene.time(6.0),
+        ["6: 0 missed: the node is down: exited with code 1"]
+    );
+}
+
+#[test]
+fn every_workload_action_that_did_not_happen_is_recorded_with_the_reason() {
+    let pay = |at, node| WorkloadAction {
+        at: secs(at),
+        work: Work::Transaction {
+            node,
+            output: 0,
+            variant: 0,
+        },
+    };
+    let mut scene = scene_up(|plan| {
+        plan.workload = vec![
+            mine(3.0, A),
+            mine(4.0, A),
+            mine(5.0, B),
+            pay(6.0, A),
+            pay(7.0, A),
+            pay(8.0, B),
+        ];
+    });
+    assert_eq!(scene.time(8.0).len(), 6, "all of them are ordered");
+    let mined = |node, result: Result<&str, &str>| Observation::Mined {
+        node,
+        result: result.map(str::to_owned).map_err(str::to_owned),
+    };
+    scene.see(8.1, mined(B, Ok("new")));
+    assert_eq!(
+        scene.see(8.2, mined(A, Err("no address"))),
+        ["8.2: 0 missed: no address"]
+    );
+    let premined = Premined::mine(3);
+    let txid = Payment::new(&premined, 0, 0).unwrap().id;
+    let submitted = |node, result: Result<(), &str>| Observation::Submitted {
+        node,
+        txid: txid.clone(),
+        double_spend: None,
+        result: result.map_err(str::to_owned),
+    };
+    assert_eq!(
+        scene.see(8.3, submitted(B, Ok(()))),
+        ["8.3: transaction at 1"]
+    );
+    assert_eq!(
+        scene.see(8.4, submitted(A, Err("too poor"))),
+        ["8.4: transaction at 0 refused: too poor"]
+    );
+    scene.0.finish(secs(9.0), Some(false));
+    let never = "no answer before the run ended";
+    assert_eq!(
+        scene.told(),
+        [
+            format!("9: 0 missed: {never}"),
+            format!("9: transaction at 0 refused: {never}"),
+            "9: ended".into(),
+        ]
+    );
 }
 
 #[test]
@@ -282,7 +161,7 @@ fn a_double_spend_goes_to_the_first_of_each_side_that_is_up() {
         scene.time(3.0),
         [
             "submit to 1",
-            "3: transaction at 2 refused: the node is down"
+            "3: transaction at 2 refused: the node has not answered yet"
         ]
     );
 }
@@ -290,17 +169,20 @@ fn a_double_spend_goes_to_the_first_of_each_side_that_is_up() {
 #[test]
 fn what_is_seen_of_a_former_incarnation_counts_for_nothing() {
     let mut scene = scene_up(b_restarts);
-    assert_eq!(scene.applied(5.0, 0), ["leave 1", "5: 1 down by replace"]);
+    assert_eq!(
+        scene.applied(5.0, 0),
+        ["leave 1", "5: line 0 done", "5: 1 down by replace"]
+    );
     assert_eq!(scene.tip(5.1, B, 1, "new"), [""; 0]);
-    assert_eq!(scene.applied(8.0, 1), ["follow 1 (2)"]);
+    assert_eq!(scene.applied(8.0, 1), ["follow 1 (2)", "8: line 1 done"]);
     assert_eq!(scene.up(8.0, B, 1), [""; 0]);
     assert_eq!(scene.up(8.3, B, 2), ["8.3: 1 up"]);
     assert_eq!(scene.up(8.4, B, 2), [""; 0]);
     assert_eq!(scene.tip(8.5, B, 2, "new"), ["ask 1 about new"]);
-    let says = |incarnation| Observation::Value {
+    let says = |incarnation| Observation::Said {
         node: B,
         incarnation,
-        value: "new".into(),
+        said: Said::Value("new".into()),
     };
     assert_eq!(scene.see(8.6, says(1)), [""; 0]);
     assert_eq!(scene.see(8.6, says(2)), ["8.6: value"]);
@@ -318,24 +200,68 @@ fn an_end_that_was_asked_for_is_told_once_whoever_tells_it_first() {
         scene.at(5.0, exited(true)),
         ["leave 1", "5: 1 down by replace"]
     );
-    assert_eq!(scene.applied(5.0, 0), [""; 0]);
+    assert_eq!(scene.applied(5.0, 0), ["5: line 0 done"]);
     scene.applied(8.0, 1);
     scene.up(8.3, B, 2);
     assert_eq!(
         scene.at(9.0, exited(false)),
         ["leave 1", "9: 1 down by itself"]
     );
-    assert_eq!(scene.0.abnormal(), [B]);
+    assert_eq!(scene.0.telling(), [B]);
 }
 
 #[test]
-fn a_line_that_could_not_be_carried_out_changes_nothing() {
+fn a_line_that_had_no_effect_changes_nothing_and_is_recorded() {
     let mut scene = scene_up(b_restarts);
     let failed = Input::Applied {
         tag: 0,
-        error: Some("no such process".into()),
+        result: Err("no such process".into()),
     };
-    assert_eq!(scene.at(5.0, failed), [""; 0]);
+    assert_eq!(
+        scene.at(5.0, failed),
+        ["5: line 0 without effect: no such process"]
+    );
+}
+
+#[test]
+fn of_a_new_node_it_is_recorded_how_much_it_had_received_when_it_answered() {
+    let mut scene = scene_up(|plan| {
+        b_restarts(plan);
+        plan.fault_schedule
+            .insert(1, process(8.0, B, ProcessOp::Wipe));
+    });
+    let counted = |received| {
+        let mut nodes = vec![NodeCounters::default(); 3];
+        nodes[1].rx_bytes = received;
+        Observation::Counters { nodes }
+    };
+    // The reading at the start comes first.
+    assert_eq!(scene.see(0.6, counted(900)), ["0.6: traffic"]);
+    let down = ["leave 1", "count", "5: line 0 done", "5: 1 down by replace"];
+    assert_eq!(scene.applied(5.0, 0), down);
+    assert_eq!(
+        scene.see(5.1, counted(1_000)),
+        [""; 0],
+        "no line of its own"
+    );
+    assert_eq!(scene.applied(8.0, 1), ["8: line 1 done"]);
+    assert_eq!(scene.applied(8.0, 2), ["follow 1 (2)", "8: line 2 done"]);
+    assert_eq!(scene.up(8.3, B, 2), ["count", "8.3: 1 up"]);
+    assert_eq!(
+        scene.see(8.4, counted(1_700)),
+        ["8.3: 1 is new, with 700 bytes"]
+    );
+}
+
+#[test]
+fn a_restart_with_its_disk_is_no_new_node() {
+    let mut scene = scene_up(|plan| {
+        b_restarts(plan);
+        plan.fault_schedule.push(process(9.0, B, ProcessOp::Wipe));
+    });
+    scene.applied(5.0, 0);
+    scene.applied(8.0, 1);
+    assert_eq!(scene.up(8.3, B, 2), ["8.3: 1 up"]);
 }
 
 #[test]
@@ -347,25 +273,83 @@ fn a_lost_node_does_not_come_back() {
     };
     assert_eq!(scene.at(4.0, lost()), ["leave 1", "4: 1 down by itself"]);
     assert_eq!(scene.at(4.1, lost()), [""; 0]);
-    assert_eq!(scene.applied(8.0, 1), [""; 0]);
+    assert_eq!(scene.applied(8.0, 1), ["8: line 1 done"]);
+}
+
+/// The error that a run is given up with, in one line.
+fn given_up(scene: &mut Scene) -> Option<String> {
+    let (node, error) = scene.0.never_ready()?;
+    let report = &error.reports[0];
+    Some(format!(
+        "{node}: {}: {}",
+        report.what,
+        report.causes.join(", ")
+    ))
 }
 
 #[test]
-fn a_network_of_which_nobody_could_start_is_given_up() {
-    let mut scene = scene(|_| {});
-    for (node, hopeless) in [(A, false), (B, false), (C, true)] {
-        let status = 1;
-        let asked = false;
-        scene.at(
-            1.0,
-            Input::Exited {
-                node,
-                status,
-                asked,
-            },
-        );
-        assert_eq!(scene.0.none_could_start().is_some(), hopeless);
-    }
+fn a_program_that_ends_before_it_ever_answered_ends_the_run() {
+    let exited = |node, asked| Input::Exited {
+        node,
+        status: 1,
+        asked,
+    };
+    let mut scene = scene(b_restarts);
+    scene.up(0.5, A, 1);
+    // Later it is the network's own doing, and so is what somebody asked for.
+    scene.at(1.0, exited(A, false));
+    scene.at(5.0, exited(B, true));
+    scene.applied(8.0, 1);
+    scene.at(8.1, exited(B, false));
+    assert_eq!(given_up(&mut scene), None);
+    scene.at(8.2, exited(C, false));
+    assert_eq!(
+        given_up(&mut scene).unwrap(),
+        "2: peers-2 never became ready: its program exited with code 1 before it had ever answered"
+    );
+    assert_eq!(given_up(&mut scene), None, "told once");
+}
+
+#[test]
+fn a_node_that_does_not_answer_in_time_ends_the_run() {
+    let mut scene = scene(|plan| {
+        b_restarts(plan);
+        plan.groups[0].ready = Some(secs(10.0));
+    });
+    scene.see(
+        1.0,
+        Observation::Unready {
+            node: A,
+            incarnation: 1,
+            reason: "HTTP 401 Unauthorized".into(),
+        },
+    );
+    // In its second incarnation B may take its time.
+    scene.applied(5.0, 0);
+    scene.applied(8.0, 1);
+    scene.time(9.9);
+    assert_eq!(given_up(&mut scene), None);
+    scene.time(10.0);
+    assert_eq!(
+        given_up(&mut scene).unwrap(),
+        "0: peers-0 and peers-2 never became ready: peers-0 did not answer within 10 s of its start: \
+         HTTP 401 Unauthorized"
+    );
+}
+
+#[test]
+fn who_has_answered_in_time_may_fall_silent_later() {
+    let mut scene = scene_up(|plan| plan.groups[0].ready = Some(secs(10.0)));
+    scene.time(50.0);
+    assert_eq!(given_up(&mut scene), None);
+}
+
+#[test]
+fn many_nodes_may_take_longer_than_few() {
+    let plan = |nodes| Story::of(nodes).plan;
+    let bound = |nodes| super::readiness::bound(&plan(nodes), A);
+    assert_eq!(bound(10), Some(secs(61.0)));
+    assert_eq!(bound(1_000), Some(secs(160.0)));
 }
 
 #[test]
@@ -387,44 +371,22 @@ fn readings_of_the_counters_that_came_too_late_are_left_out() {
 }
 
 #[test]
-fn a_command_is_carried_out_in_mid_run() {
-    let mut scene = scene_up(|_| {});
-    assert_eq!(
-        scene.command(3.0, Command::Act(Work::Mine { node: C })),
-        ["mine at 2"]
-    );
-    let kill = Action::Process {
-        node: C,
-        op: ProcessOp::Kill,
-    };
-    assert_eq!(scene.command(4.0, Command::Apply(kill)), ["apply 0"]);
-    assert_eq!(
-        scene.applied(4.1, APPLY_TAG_MIN),
-        ["leave 2", "4.1: 2 down by kill"]
-    );
-    let cut = Action::Link(Change::Silence { node: A });
-    assert_eq!(scene.command(5.0, Command::Apply(cut)), ["apply 1"]);
-    assert_eq!(
-        scene.applied(5.0, APPLY_TAG_MIN + 1),
-        ["leave 0", "5: 0 down by vanish"]
-    );
-}
-
-#[test]
 fn a_node_joins_in_mid_run() {
     let mut scene = scene_up(|_| {});
     let node = NodeId(3);
-    assert_eq!(scene.command(3.0, Command::Join), [""; 0]);
+    assert_eq!(scene.command(3.0, Command::Join), ["request 1 done: "]);
     assert_eq!(
-        scene.command(3.1, Command::Act(Work::Mine { node })),
-        ["3.1: 3 missed: the node is down"]
+        scene.command(3.1, Command::Act(vec![Work::Mine { node }])),
+        [
+            "3.1: 3 missed: the node is down",
+            "request 2 done: 3: the node is down"
+        ]
     );
-    let start = Action::Process {
-        node,
-        op: ProcessOp::Start,
-    };
-    scene.command(3.2, Command::Apply(start));
-    assert_eq!(scene.applied(3.2, APPLY_TAG_MIN), ["follow 3 (1)"]);
+    scene.command(3.2, Command::Start(vec![node]));
+    assert_eq!(
+        scene.applied(3.2, APPLY_TAG_MIN),
+        ["follow 3 (1)", "3.2: line 0 done", "request 3 done: "]
+    );
     assert_eq!(scene.up(3.4, node, 1), ["3.4: 3 up"]);
 }
 
@@ -439,10 +401,31 @@ fn a_network_may_stay_up_and_its_workload_never_end() {
         },
     );
     for second in 1..500 {
-        let missed = format!("{second}: 0 missed: the node is down");
+        let missed = format!("{second}: 0 missed: the node has not answered yet");
         assert_eq!(scene.time(f64::from(second)), [missed]);
     }
     assert!(!scene.0.is_over());
+}
+
+#[test]
+fn a_node_that_joined_belongs_to_no_group_that_says_when_it_must_be_ready() {
+    let mut scene = scene_up(|plan| plan.groups[0].ready = Some(secs(5.0)));
+    let node = NodeId(3);
+    scene.command(1.0, Command::Join);
+    scene.command(1.0, Command::Start(vec![node]));
+    scene.applied(1.0, APPLY_TAG_MIN);
+    assert_eq!(scene.time(10.0), [""; 0]);
+    let exited = Input::Exited {
+        node,
+        status: 1,
+        asked: false,
+    };
+    assert_eq!(
+        scene.at(11.0, exited),
+        ["leave 3", "11: 3 down by itself"],
+        "that is the network's own doing"
+    );
+    assert_eq!(given_up(&mut scene), None);
 }
 
 #[test]
@@ -461,7 +444,9 @@ fn the_end_waits_for_every_account() {
     );
     let counters = Observation::Counters { nodes: Vec::new() };
     assert_eq!(scene.see(90.1, counters), ["90.1: traffic"]);
-    for node in [A, B, C] {
+    // Those that were asked for at the start, and those of the end.
+    for node in [A, B, C, A, B, C] {
+        assert!(!scene.0.is_over());
         let usage = NodeUsage::default();
         scene.see(90.1, Observation::Usage { node, usage });
     }
@@ -476,8 +461,41 @@ fn the_end_waits_for_every_account() {
         scene.see(90.2, Observation::Accounted);
     }
     assert!(scene.0.is_over());
-    scene.0.finish(secs(90.3), true);
-    assert_eq!(scene.told(), ["90.3: interrupted"]);
+    scene.0.finish(secs(90.3), Some(true));
+    assert_eq!(
+        scene.told(),
+        ["90.3: unanswered", "90.3: interrupted"],
+        "B has never answered"
+    );
+}
+
+#[test]
+fn nodes_are_measured_in_their_turn() {
+    let mut scene = scene_with(
+        |plan| {
+            let node = plan.nodes[0].clone();
+            let id = |id| Node {
+                id: NodeId(id),
+                ..node.clone()
+            };
+            plan.nodes = (0..30).map(id).collect();
+        },
+        |setup| {
+            setup.measures_usage = true;
+            setup.count_interval = secs(1.0);
+        },
+    );
+    // At the start the first 20 were.
+    let reason = "its container died".to_owned();
+    let node = NodeId(25);
+    scene.at(0.5, Input::Lost { node, reason });
+    let measure = |nodes: &mut dyn Iterator<Item = u32>| {
+        format!("measure {}", names(&nodes.map(NodeId).collect::<Vec<_>>()))
+    };
+    let second = measure(&mut (20..25).chain(26..30).chain(0..11));
+    assert_eq!(scene.time(1.0), ["count".to_owned(), second]);
+    let third = measure(&mut (11..25).chain(26..30).chain(0..2));
+    assert_eq!(scene.time(2.0), ["count".to_owned(), third]);
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! RunEvents: the one schema between engines on one side and checks and report on the other,
 //! and the file that holds them.
 
+mod line;
+mod reason;
 mod run_event;
 
+pub use reason::Reason;
 pub use run_event::{
-    Block, FORMAT, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What,
+    Block, CompactSums, FORMAT, FORMAT_BY_HAND, FORMAT_WITH_EFFECTS, HostCpu, HostFacts,
+    LedgerState, PeerSums, RunEvent, Started, Tip, What,
 };

@@ -3,15 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use peerlab_link::proto::{Lateness, NodeCounters, NodeUsage};
+use peerlab_link::proto::{Action, Lateness, NodeCounters, NodeUsage, Seen};
 use peerlab_link::{Nanos, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::Down;
+use super::Reason;
+use crate::experiment::{Down, FaultKind, Nodes};
 
 /// The format of records that is written. What it has more than the first, lines on the values of
-/// nodes and further counters, older records lack, so that they are read as well.
-pub const FORMAT: u32 = 2;
+/// nodes, on why they gave no answer and on what they wrote last, and further counters, and more than
+/// the second, lines on what the fault schedule's orders came to, older records lack, so that they
+/// are read as well.
+pub const FORMAT: u32 = 3;
+/// The format of the record of a network that stays, which has lines on what was done by hand besides.
+/// It is the latest that is read.
+pub const FORMAT_BY_HAND: u32 = 4;
+/// Since this format every line of the fault schedule has its [`What::Effect`].
+pub const FORMAT_WITH_EFFECTS: u32 = 3;
 
 fn first_format() -> u32 {
     1
@@ -19,7 +27,7 @@ fn first_format() -> u32 {
 
 /// One line of `events.jsonl`. Lines are in the order in which the harness learned of them;
 /// `t` is when they happened, on the one clock that started at `go`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunEvent {
     /// Nanoseconds since `go`.
     pub t: Nanos,
@@ -49,7 +57,41 @@ pub enum What {
         /// Exit code, or minus the signal, when known.
         status: Option<i32>,
         /// Why, when it is not the plan's doing.
-        reason: Option<String>,
+        reason: Option<Reason>,
+    },
+    /// What a line of the plan's fault schedule came to, as was seen where it was carried out:
+    /// one for each line, and so for each fault and node.
+    Effect {
+        /// Index into the plan's fault schedule.
+        line: u32,
+        /// What was seen of it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        seen: Option<Seen>,
+        /// Why it had no effect, if so.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        error: Option<String>,
+    },
+    /// Somebody did something by hand: from now on it stands behind the plan's faults, and begins and
+    /// ends as they do.
+    ByHand {
+        /// Its index there.
+        fault: u32,
+        kind: FaultKind<Nodes>,
+        /// For people.
+        label: String,
+    },
+    /// Something was ordered by hand, or for what was done by hand: from now on it stands behind the
+    /// lines of the plan's fault schedule, and has its [`What::Effect`].
+    Ordered {
+        /// Its index there.
+        line: u32,
+        action: Action,
+    },
+    /// A new node in the place of another answered for the first time.
+    Replaced {
+        node: NodeId,
+        /// Bytes that were delivered to it since the other was gone, at most.
+        received: u64,
     },
     /// A fault took effect.
     FaultBegan {
@@ -64,11 +106,11 @@ pub enum What {
     },
     /// A block exists. Written once per block, when first seen, its parent's line before it.
     Block(Block),
-    /// The lottery's winner was down or did not answer: no block.
+    /// A block that the plan wanted was not mined.
     MineMissed {
-        /// The winner.
+        /// Who was to mine it.
         node: NodeId,
-        reason: String,
+        reason: Reason,
     },
     /// A node's best block changed (or is first known).
     Tip {
@@ -78,14 +120,14 @@ pub enum What {
     },
     /// What a node says changed (or is first known), of one that has no chain to tell of.
     Value { node: NodeId, value: String },
-    /// A transaction was submitted.
+    /// A transaction was to be submitted.
     Transaction {
         node: NodeId,
         txid: String,
         /// The index of the double-spend fault that it belongs to.
         double_spend: Option<u32>,
-        /// Why the node refused it, if it did.
-        refused: Option<String>,
+        /// Why the node did not take it, if it did not.
+        refused: Option<Reason>,
     },
     /// Counters of every node, by [`NodeId`], sums since `go`; about once a second, and at phase
     /// borders.
@@ -99,7 +141,8 @@ pub enum What {
         #[serde(flatten)]
         sums: PeerSums,
     },
-    /// What a node's gate measured inside its node, at the end.
+    /// What a node's gate measured inside its node, sums since `go`: again and again, and at the
+    /// end.
     Usage {
         node: NodeId,
         /// The kernel's own counters of its interface, and what its program takes.
@@ -112,19 +155,65 @@ pub enum What {
         lateness: Lateness,
         /// CPU pressure (PSI `some avg10`, percent), where the host tells it.
         cpu_pressure: Option<f64>,
+        /// What was computed there, where the host tells it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host_cpu: Option<HostCpu>,
     },
     /// A live node's ledger state, read once the plan is over. A live node that does not answer
-    /// has no such line, and fails the check.
+    /// has no such line, but a [`What::Unanswered`], and fails the check.
     Ledger {
         node: NodeId,
         #[serde(flatten)]
         state: LedgerState,
     },
+    /// Once the plan is over: a live node did not tell its ledger's state, or a program that runs
+    /// has not answered since it was started.
+    Unanswered {
+        node: NodeId,
+        /// Its own words, or what came of asking.
+        reason: Reason,
+    },
+    /// The last lines that a node's program wrote, of some nodes that ended by themselves or never
+    /// answered.
+    LogEnd { node: NodeId, lines: Vec<Reason> },
     /// Last line. A run without it was killed, or its engine failed.
     Ended {
         /// Whether the run was cut short by an interrupt.
         interrupted: bool,
     },
+}
+
+impl What {
+    /// Whether it was measured, again and again, and nothing has happened: what a record that has become
+    /// long can do without.
+    pub fn is_measurement(&self) -> bool {
+        match self {
+            What::Traffic { .. }
+            | What::Peers { .. }
+            | What::Usage { .. }
+            | What::Fidelity { .. } => true,
+            What::Started(_)
+            | What::Host(_)
+            | What::Phase { .. }
+            | What::NodeUp { .. }
+            | What::NodeDown { .. }
+            | What::Effect { .. }
+            | What::ByHand { .. }
+            | What::Ordered { .. }
+            | What::Replaced { .. }
+            | What::FaultBegan { .. }
+            | What::FaultEnded { .. }
+            | What::Block(_)
+            | What::MineMissed { .. }
+            | What::Tip { .. }
+            | What::Value { .. }
+            | What::Transaction { .. }
+            | What::Ledger { .. }
+            | What::Unanswered { .. }
+            | What::LogEnd { .. }
+            | What::Ended { .. } => false,
+        }
+    }
 }
 
 /// How a run began.
@@ -162,8 +251,8 @@ pub struct Block {
     pub txids: Vec<String>,
 }
 
-/// What the nodes run on: the engine's host, which need not be the harness'. What is not known
-/// is empty or zero.
+/// What the nodes run on: the engine's host, which need not be the harness', and the images. What is
+/// not known is empty or zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostFacts {
@@ -177,6 +266,20 @@ pub struct HostFacts {
     pub memory_bytes: u64,
     /// The engine's own version.
     pub engine_version: String,
+    /// Digests of the images that are not ours, by what the plan calls them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+}
+
+/// CPU time that was taken on the nodes' host. Sums: only differences mean something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCpu {
+    pub cpus: u32,
+    /// By whatever it was, the kernel and other virtual machines included; summed over its CPUs.
+    pub busy: Nanos,
+    /// Of that, by harness, fabric, the engine's own processes and the kernel's own threads, which are
+    /// nobody's program.
+    pub own: Nanos,
 }
 
 /// A block, by hash and height.
@@ -199,6 +302,22 @@ pub struct PeerSums {
     pub sent: BTreeMap<String, u64>,
     /// Bytes received, likewise.
     pub received: BTreeMap<String, u64>,
+    /// How compact blocks served it, where it counts that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compact: Option<CompactSums>,
+}
+
+/// What a node's program made of the compact blocks of new blocks, since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompactSums {
+    /// Put together from transactions that were there.
+    pub rebuilt: u64,
+    /// More had to be asked for.
+    pub asked: u64,
+    /// Transactions that were not there, of those.
+    pub missing: u64,
+    /// From the compact block to the block, summed over those.
+    pub waited: Nanos,
 }
 
 /// A node's ledger state.
@@ -232,6 +351,6 @@ mod tests {
         let What::Usage { usage, .. } = event.what else {
             panic!("{event:?}");
         };
-        assert_eq!((usage.tx_dropped, usage.memory_bytes), (0, 3));
+        assert_eq!((usage.tx_dropped, usage.memory_bytes), (0, Some(3)));
     }
 }

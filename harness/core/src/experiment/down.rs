@@ -43,4 +43,12 @@ impl Down {
             Down::Replace => "replace",
         }
     }
+
+    /// Whether the program lives on meanwhile, so that the same incarnation comes back.
+    pub fn spares_program(self) -> bool {
+        match self {
+            Down::Freeze => true,
+            Down::Kill | Down::Vanish | Down::Stop | Down::Replace => false,
+        }
+    }
 }

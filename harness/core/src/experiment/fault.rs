@@ -192,6 +192,17 @@ impl<N> FaultKind<N> {
         }
     }
 
+    /// The nodes that it leaves a part of a CPU only.
+    pub fn slowed(&self) -> Option<&N> {
+        match self {
+            FaultKind::Slow { nodes, .. } => Some(nodes),
+            FaultKind::Partition { .. }
+            | FaultKind::Down { .. }
+            | FaultKind::Shape { .. }
+            | FaultKind::DoubleSpend { .. } => None,
+        }
+    }
+
     /// Whether one line of the fault schedule begins it and one ends it, so that it is recorded when
     /// the fabric applies these. Others are recorded at the times that the plan gives.
     pub fn is_recorded_when_applied(&self) -> bool {

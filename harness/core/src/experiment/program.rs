@@ -1,5 +1,7 @@
 //! What a group of nodes runs, and how it is asked.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// What a node runs.
@@ -11,7 +13,48 @@ pub enum Image {
     /// An image that the engine has, by reference.
     Named(String),
     /// An image in an archive: an OCI layout or what `docker save` writes, by its path.
-    Archive(String),
+    Archive(#[serde(with = "path_text")] PathBuf),
+}
+
+/// Paths in JSON: text, or a list of bytes where they are no text.
+mod path_text {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => text.serialize(serializer),
+            None => path.as_os_str().as_bytes().serialize(serializer),
+        }
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(PathBuf),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Text(path) => path,
+            Written::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
+}
+
+impl Image {
+    /// Its name or path; `None` for our own node.
+    pub fn reference(&self) -> Option<String> {
+        match self {
+            Image::Peerlab => None,
+            Image::Named(name) => Some(name.clone()),
+            Image::Archive(path) => Some(path.display().to_string()),
+        }
+    }
 }
 
 /// How a node is asked.
@@ -58,6 +101,27 @@ impl Probe {
         match self {
             Probe::BitcoinRpc { .. } => "bitcoin-rpc",
             Probe::Exec { .. } => "exec",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_archives_path_is_kept_whatever_its_bytes() {
+        for (path, text) in [
+            (&b"/a/b.tar"[..], r#"{"archive":"/a/b.tar"}"#),
+            (b"/\xff", r#"{"archive":[47,255]}"#),
+        ] {
+            let image = Image::Archive(OsStr::from_bytes(path).into());
+            let written = serde_json::to_string(&image).unwrap();
+            assert_eq!(written, text);
+            assert_eq!(serde_json::from_str::<Image>(&written).unwrap(), image);
         }
     }
 }

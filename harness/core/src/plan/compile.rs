@@ -47,6 +47,7 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
         expect: topology.expect.clone(),
         cpus: None,
         message_work: None,
+        block_work_percent: None,
     })
 }
 
@@ -79,6 +80,7 @@ fn group(group: &crate::topology::Group) -> Group {
         image: group.image.clone(),
         command: group.command.clone(),
         probe: group.probe.clone(),
+        ready: group.ready,
         cpu_millis: group.cpu_millis,
         memory_bytes: group.memory_bytes,
     }

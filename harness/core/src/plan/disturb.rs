@@ -3,6 +3,7 @@
 use peerlab_link::proto::{Action, Timed};
 use peerlab_link::{Change, Nanos, NodeId};
 
+use super::chance::Chance;
 use super::churn::{churning, draw_outages};
 use super::down::{Joined, join};
 use super::place::{Chooser, Placement};
@@ -39,7 +40,8 @@ pub fn disturb(placement: &Placement<'_>) -> Result<Disturbances> {
     };
     let mut causes: Vec<Outage> = Vec::new();
     for (index, fault) in topology.faults.iter().enumerate() {
-        let kind = draw_kind(placement, fault, index)?;
+        let chance = placement.chance(&format!("fault/{index}"));
+        let kind = draw_kind(placement, &fault.kind, &fault.path, chance)?;
         let (start, end) = (fault.start, fault.end);
         all.fault_schedule
             .extend(kind.fault_schedule(index as u32, start, end));
@@ -55,7 +57,9 @@ pub fn disturb(placement: &Placement<'_>) -> Result<Disturbances> {
         all.faults.push(Fault {
             start,
             end: end.filter(|_| kind.across().is_none()),
-            label: label(&kind, fault, |nodes| label_nodes(placement, nodes)),
+            label: label(&kind, fault, |nodes| {
+                label_nodes(nodes, |node| placement.name(node))
+            }),
             cause: Cause::Fault(kind),
         });
     }
@@ -90,18 +94,22 @@ fn heal_all(topology: &Topology, fault_schedule: &mut Vec<Timed>) {
     }
 }
 
-/// Which nodes a fault means.
-fn draw_kind(
+/// Which nodes a fault means that is written at `path`.
+///
+/// # Errors
+/// Choices of nodes that cannot be met, with their place in the file.
+pub fn draw_kind(
     placement: &Placement<'_>,
-    fault: &topology::Fault,
-    index: usize,
+    kind: &FaultKind<topology::Selection>,
+    path: &topology::Path,
+    chance: Chance,
 ) -> Result<FaultKind<Nodes>> {
-    let mut chooser = Chooser::new(placement, placement.chance(&format!("fault/{index}")));
-    let mut kind = fault.kind.try_map(|nodes| chooser.sides(nodes))?;
+    let mut chooser = Chooser::new(placement, chance);
+    let mut kind = kind.try_map(|nodes| chooser.sides(nodes))?;
     kind.complete(placement.count());
     if kind.sides().is_some_and(|sides| sides.len() < 2) {
         return Err(placement.refusal(
-            &fault.path.key("partition"),
+            &path.key("partition"),
             "this partition separates nobody",
             "its only side holds all nodes".into(),
             "leave some nodes out, or name a second side",
@@ -131,7 +139,7 @@ fn label(
 fn churn_fault(placement: &Placement<'_>, churn: DrawnChurn) -> Option<Fault> {
     let DrawnChurn { how, nodes, .. } = churn;
     let end = placement.topology.phases.settle_start();
-    let who = label_nodes(placement, &nodes);
+    let who = label_nodes(&nodes, |node| placement.name(node));
     (end > Nanos::ZERO && !nodes.is_empty()).then(|| Fault {
         start: Nanos::ZERO,
         end: Some(end),
@@ -212,10 +220,11 @@ pub fn draw_churn(placement: &Placement<'_>) -> Result<Vec<DrawnChurn>> {
     Ok(drawn)
 }
 
-fn label_nodes(placement: &Placement<'_>, nodes: &[NodeId]) -> String {
+/// Nodes as a label has them.
+pub fn label_nodes(nodes: &[NodeId], name: impl Fn(NodeId) -> String) -> String {
     if nodes.len() > NAMES_IN_LABEL_MAX {
         return format!("{} nodes", nodes.len());
     }
-    let names: Vec<String> = nodes.iter().map(|node| placement.name(*node)).collect();
+    let names: Vec<String> = nodes.iter().map(|node| name(*node)).collect();
     names.join(", ")
 }

@@ -6,6 +6,11 @@
 //! block between them, mined by a node that is up. Without it two blocks of equal work, mined at
 //! nearly the same time, could stand against each other when the run ends, which says nothing
 //! about the network; with it, one branch has more work, and there is time for all to see it.
+//!
+//! A network that stays has no end: its blocks and payments are drawn one by one ([`Endless`]).
+
+use std::iter::Peekable;
+use std::ops::Range;
 
 use peerlab_link::{Nanos, NodeId};
 
@@ -102,11 +107,11 @@ fn blocks(placement: &Placement<'_>, nodes: &[Node], downtime: &Downtime) -> Vec
     let mut chance = placement.chance("blocks");
     let (end, last) = finish(topology);
     let mut actions = Vec::new();
-    let everybody = Weighted::new(nodes.iter());
+    let everybody = Weighted::by_hash_power(nodes.iter());
     for at in arrivals(interval.0 as f64, begin(topology), end, &mut chance) {
         actions.extend(everybody.draw(&mut chance).map(|node| mine(at, node)));
     }
-    let up = Weighted::new(nodes.iter().filter(|node| downtime.is_up(node.id, last)));
+    let up = Weighted::by_hash_power(nodes.iter().filter(|node| downtime.is_up(node.id, last)));
     actions.extend(up.draw(&mut chance).map(|node| mine(last, node)));
     actions
 }
@@ -116,9 +121,7 @@ fn arrivals(mean_ns: f64, begin: Nanos, end: Nanos, chance: &mut Chance) -> Vec<
     let mut at = begin;
     let mut times = Vec::new();
     loop {
-        // At least a nanosecond, so that it ends whatever the mean.
-        let gap = libm::round(exponential(mean_ns, chance)).max(1.0) as u64;
-        at = at.saturating_add(Nanos(gap));
+        at = next_arrival(at, mean_ns, chance);
         if at >= end {
             return times;
         }
@@ -126,23 +129,42 @@ fn arrivals(mean_ns: f64, begin: Nanos, end: Nanos, chance: &mut Chance) -> Vec<
     }
 }
 
+/// When the next of a Poisson process comes after `at`.
+fn next_arrival(at: Nanos, mean_ns: f64, chance: &mut Chance) -> Nanos {
+    // At least a nanosecond, so that it ends whatever the mean.
+    let gap = libm::round(exponential(mean_ns, chance)).max(1.0) as u64;
+    at.saturating_add(Nanos(gap))
+}
+
 /// A lottery in which hash power is the number of tickets.
-struct Weighted {
+#[derive(Clone, Debug)]
+pub struct Weighted {
     upto: Vec<(f64, NodeId)>,
 }
 
 impl Weighted {
-    fn new<'a>(nodes: impl Iterator<Item = &'a Node>) -> Weighted {
+    /// Of these nodes; those without hash power have no ticket.
+    pub fn by_hash_power<'a>(nodes: impl Iterator<Item = &'a Node>) -> Weighted {
+        Weighted::new(nodes.map(|node| (node.hash_power, node.id)))
+    }
+
+    /// Each node has one ticket.
+    pub fn evenly(nodes: impl Iterator<Item = NodeId>) -> Weighted {
+        Weighted::new(nodes.map(|node| (1.0, node)))
+    }
+
+    fn new(tickets: impl Iterator<Item = (f64, NodeId)>) -> Weighted {
         let mut sum = 0.0;
         let mut upto = Vec::new();
-        for node in nodes.filter(|node| node.hash_power > 0.0) {
-            sum += node.hash_power;
-            upto.push((sum, node.id));
+        for (count, node) in tickets.filter(|(count, _)| *count > 0.0) {
+            sum += count;
+            upto.push((sum, node));
         }
         Weighted { upto }
     }
 
-    fn draw(&self, chance: &mut Chance) -> Option<NodeId> {
+    /// The winner; `None` where nobody has a ticket.
+    pub fn draw(&self, chance: &mut Chance) -> Option<NodeId> {
         let (sum, _) = self.upto.last()?;
         let ticket = chance.unit() * sum;
         let winner = self.upto.partition_point(|(upto, _)| *upto <= ticket);
@@ -185,6 +207,89 @@ fn payments(
         (at, node)
     };
     times.into_iter().map(&mut payer).collect()
+}
+
+/// Who does something when, without end.
+type Draws = Peekable<Box<dyn Iterator<Item = (Nanos, NodeId)> + Send>>;
+
+/// Blocks and payments of a network that stays, each drawn when it is asked for. Where the file lists
+/// them, they end with its list; payments end when the outputs do that they may spend. Who is down then
+/// is not known here.
+pub struct Endless {
+    blocks: Draws,
+    payments: Draws,
+    outputs: Range<u32>,
+}
+
+impl Endless {
+    /// Of an experiment's ledger and its nodes; payments spend these outputs.
+    pub fn new(placement: &Placement<'_>, nodes: &[Node], outputs: Range<u32>) -> Endless {
+        let topology = placement.topology;
+        let endless = |label: &str, mean_ns: f64, among: Weighted| -> Draws {
+            let mut times = placement.chance(&format!("{label}/endless"));
+            let mut winners = placement.chance(&format!("{label}/endless/nodes"));
+            let mut at = begin(topology);
+            let draws = std::iter::from_fn(move || {
+                at = next_arrival(at, mean_ns, &mut times);
+                Some((at, among.draw(&mut winners)?))
+            });
+            boxed(draws)
+        };
+        let listed = |moments: &[topology::Moment]| {
+            let draws: Vec<(Nanos, NodeId)> =
+                moments.iter().map(|it| (it.at, NodeId(it.node))).collect();
+            boxed(draws.into_iter())
+        };
+        let blocks = match &topology.ledger.blocks {
+            Blocks::None => boxed(std::iter::empty()),
+            Blocks::Listed(blocks) => listed(blocks),
+            Blocks::Every(interval) => {
+                let miners = Weighted::by_hash_power(nodes.iter());
+                endless("blocks", interval.0 as f64, miners)
+            }
+        };
+        let payments = match &topology.ledger.transactions {
+            Transactions::Listed(payments) => listed(payments),
+            Transactions::PerSecond(rate) if *rate > 0.0 => {
+                let payers = Weighted::evenly(nodes.iter().map(|node| node.id));
+                endless("transactions", 1e9 / rate, payers)
+            }
+            Transactions::PerSecond(_) => boxed(std::iter::empty()),
+        };
+        Endless {
+            blocks,
+            payments,
+            outputs,
+        }
+    }
+}
+
+fn boxed(draws: impl Iterator<Item = (Nanos, NodeId)> + Send + 'static) -> Draws {
+    let draws: Box<dyn Iterator<Item = (Nanos, NodeId)> + Send> = Box::new(draws);
+    draws.peekable()
+}
+
+impl Iterator for Endless {
+    type Item = WorkloadAction;
+
+    fn next(&mut self) -> Option<WorkloadAction> {
+        let block = self.blocks.peek().map(|(at, _)| *at);
+        let payment = self.payments.peek().map(|(at, _)| *at);
+        let payment = payment.filter(|_| !self.outputs.is_empty());
+        let pays = payment.is_some_and(|payment| block.is_none_or(|block| payment < block));
+        if !pays {
+            let (at, node) = self.blocks.next()?;
+            let work = Work::Mine { node };
+            return Some(WorkloadAction { at, work });
+        }
+        let (at, node) = self.payments.next()?;
+        let work = Work::Transaction {
+            node,
+            output: self.outputs.next()?,
+            variant: 0,
+        };
+        Some(WorkloadAction { at, work })
+    }
 }
 
 /// Nodes of a side that are up, those that never leave first.

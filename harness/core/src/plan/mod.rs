@@ -1,8 +1,10 @@
 //! From topology and seed to a plan: all chance is spent here. Pure; no engine is known here.
 //!
 //! `compile` draws the plan; `spec` is its data; `stored` writes and reads it; `summary` tells it.
+//! `stay` makes that of a network that stays, and `by_hand` completes it by what was done to it.
 
 mod arguments;
+mod by_hand;
 pub mod chance;
 mod churn;
 mod compile;
@@ -14,13 +16,17 @@ mod lottery;
 mod place;
 mod sample;
 pub mod spec;
+mod stay;
 mod stored;
 mod summary;
 
 pub use arguments::{P2P_PORT, RPC_AUTH};
+pub use by_hand::{completed, draw_by_hand, nodes_by_hand};
 pub use chance::Chance;
 pub use compile::compile;
-pub use disturb::draw_churn;
-pub use down::Downtime;
+pub use disturb::{draw_churn, label_nodes};
+pub use down::{Downtime, Joined, join};
+pub use lottery::{Endless, Weighted};
 pub use place::Placement;
 pub use spec::Plan;
+pub use stay::{Staying, stay};

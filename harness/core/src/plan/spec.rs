@@ -49,15 +49,33 @@ pub struct Plan {
     /// On shared CPUs: what is computed for one message. `None`: what it was on a slow machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_work: Option<Nanos>,
+    /// In the simulator: what is computed for a block, of the usual, percent. `None`: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_work_percent: Option<u32>,
 }
 
 impl Plan {
     /// The format that this code writes and reads.
     pub const VERSION: u32 = 2;
 
+    /// When the last phase of a network that stays ends.
+    pub const NEVER: Nanos = Nanos(u64::MAX);
+
+    /// Whether it is that of a network that stays until somebody ends it.
+    pub fn stays(&self) -> bool {
+        self.end() == Plan::NEVER
+    }
+
     /// When the run ends.
     pub fn end(&self) -> Nanos {
         self.phases.last().map_or(Nanos::ZERO, |p| p.end)
+    }
+
+    /// Whether a new node comes in the place of this one at some time; in a network that stays that
+    /// may be any.
+    pub fn replaces(&self, node: NodeId) -> bool {
+        let mut lines = self.fault_schedule.iter();
+        self.stays() || lines.any(|line| line.action.wipes() == Some(node))
     }
 
     /// The name of a node, or its number where the plan has no such node.
@@ -89,6 +107,9 @@ pub struct Group {
     pub command: Vec<String>,
     /// How their ledger is read.
     pub probe: Probe,
+    /// How long each may take from its first start until it answers. `None`: the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Nanos>,
     /// CPU limit in thousandths of a core; `None` is unlimited.
     pub cpu_millis: Option<u32>,
     /// Memory limit, bytes; `None` is unlimited.
@@ -249,6 +270,16 @@ impl Fault {
     /// The sides, if it is a partition.
     pub fn sides(&self) -> Option<&[Nodes]> {
         self.kind()?.sides()
+    }
+
+    /// Whether it is what takes this node down.
+    pub fn takes_down(&self, node: NodeId) -> bool {
+        match &self.cause {
+            Cause::Fault(kind) => {
+                kind.down().is_some() && kind.node_sets().iter().any(|set| set.contains(&node))
+            }
+            Cause::Churn { nodes, .. } => nodes.contains(&node),
+        }
     }
 
     /// Whether it is a double spend.

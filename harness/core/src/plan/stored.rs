@@ -3,13 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use peerlab_link::proto::Action;
-use peerlab_link::{Change, Nanos, NodeId};
+use peerlab_link::proto::{Action, ProcessOp};
+use peerlab_link::{LinkModel, Nanos, NodeId};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::spec::{Cause, Fault, Plan, Work};
 use crate::error::{Error, Explain, Result};
+
+/// What a slowed program may get of a core: less than all of it, and something.
+const SLOW_CPU_MILLIS: std::ops::Range<u32> = 1..1000;
 
 /// What every format of a plan has.
 #[derive(Deserialize)]
@@ -144,22 +147,38 @@ impl Plan {
         Ok(())
     }
 
+    /// What the link model refuses, no engine can carry out.
     fn validate_network(&self) -> Result<(), String> {
         let network = &self.network;
-        let regions = network.regions.len();
-        if network.paths.len() != regions || network.paths.iter().any(|row| row.len() != regions) {
-            return Err("the network's paths do not match its regions".into());
-        }
         if network.nodes.len() != self.nodes.len() {
             return Err("network and node list have different lengths".into());
         }
         for (link, node) in network.nodes.iter().zip(&self.nodes) {
-            let inside = link.ip.octets()[0] == 10;
-            if link.ip != node.ip || link.region as usize >= regions || !inside {
+            if link.ip != node.ip {
                 return Err(format!(
                     "the link of node `{}` does not match it",
                     node.name
                 ));
+            }
+        }
+        let mut model = LinkModel::new(network).map_err(|error| error.to_string())?;
+        for timed in &self.fault_schedule {
+            match &timed.action {
+                Action::Link(change) => {
+                    // Nothing is under way whose instants it could change.
+                    let _ = model
+                        .apply(timed.at, change)
+                        .map_err(|error| format!("of its fault schedule, {error}"))?;
+                }
+                Action::Process {
+                    op: ProcessOp::Slow { cpu_millis, .. },
+                    ..
+                } if !SLOW_CPU_MILLIS.contains(cpu_millis) => {
+                    return Err(format!(
+                        "a node is slowed to {cpu_millis} thousandths of a core"
+                    ));
+                }
+                Action::Process { .. } => {}
             }
         }
         Ok(())
@@ -199,13 +218,8 @@ impl Plan {
         };
         let action = |action: &Action| match action {
             Action::Process { node, .. } => known(&[*node]),
-            Action::Link(Change::Silence { node } | Change::Unsilence { node }) => known(&[*node]),
-            Action::Link(Change::Shape { nodes, .. }) => known(nodes),
-            Action::Link(Change::Partition { groups, .. }) => {
-                let all: Vec<NodeId> = groups.iter().flatten().copied().collect();
-                known(&all) && all.iter().collect::<BTreeSet<_>>().len() == all.len()
-            }
-            Action::Link(Change::Heal { .. } | Change::Unshape { .. } | Change::HealAll) => true,
+            // The link model was asked.
+            Action::Link(_) => true,
         };
         let work = |work: &Work| match work {
             Work::Mine { node } => known(&[*node]),

@@ -40,8 +40,10 @@ impl Plan {
                     .filter(|node| node.group as usize == index)
             };
             let mut notes = Vec::new();
-            if let Image::Named(image) | Image::Archive(image) = &group.image {
-                notes.push(format!("image {image}"));
+            match &group.image {
+                Image::Peerlab => {}
+                Image::Named(image) => notes.push(format!("image {image}")),
+                Image::Archive(path) => notes.push(format!("image {}", path.display())),
             }
             if members().any(|node| node.hash_power > 0.0) {
                 notes.push("mining".to_owned());

@@ -1,36 +1,46 @@
 //! Two sides beside each other, for a terminal. A pure function; printing is `ui`'s.
 
-use peerlab_link::Nanos;
-
-use crate::check::{Comparison, Row, Unit};
+use super::sentences::{figure_value, from_to};
+use crate::check::{Comparison, Estimate, Row, Unit};
 use crate::words;
+
+/// Columns of a side: with an interval beside the median, and without.
+const SIDE_COLUMNS: [usize; 2] = [36, 12];
 
 /// The whole text, ending in a newline. `names` are what the reader called the sides.
 pub fn comparison(comparison: &Comparison, names: [&str; 2]) -> String {
     let mut text = String::new();
     for (i, letter) in ["A", "B"].into_iter().enumerate() {
         let [passed, failed, inconclusive] = comparison.outcomes[i];
+        let (runs, figures_of) = (comparison.runs[i], comparison.figures_of[i]);
+        let left_out = if figures_of < runs {
+            format!("; figures of {figures_of}")
+        } else {
+            String::new()
+        };
         text.push_str(&format!(
-            "{letter}  {}: {} on {}; {passed} passed, {failed} failed, {inconclusive} inconclusive\n",
+            "{letter}  {}: {} on {}; {passed} passed, {failed} failed, {inconclusive} inconclusive{left_out}\n",
             names[i],
-            words::count(comparison.runs[i] as u64, "run"),
+            words::count(runs as u64, "run"),
             comparison.engines[i],
         ));
     }
-    text.push_str(&line("", "A", "B", "B against A"));
+    let columns = [0, 1].map(|side| {
+        let estimates = comparison
+            .rows
+            .iter()
+            .filter_map(|row| row.sides[side].as_ref());
+        let has_interval = estimates.clone().any(|it| it.interval.is_some());
+        SIDE_COLUMNS[usize::from(!has_interval)]
+    });
+    text.push_str(&line("", ["A", "B"], columns, "B against A"));
     for row in &comparison.rows {
-        text.push_str(&line(
-            &row.what,
-            &value(row.sides[0], row.unit),
-            &value(row.sides[1], row.unit),
-            &change(row),
-        ));
-    }
-    if !comparison.messages.is_empty() {
-        text.push_str("\nbytes by message type\n");
-    }
-    for (name, [a, b]) in &comparison.messages {
-        text.push_str(&line(name, &words::percent(*a), &words::percent(*b), ""));
+        let sides = row
+            .sides
+            .each_ref()
+            .map(|side| value(side.as_ref(), row.key.unit));
+        let sides = sides.each_ref().map(String::as_str);
+        text.push_str(&line(&row.key.what, sides, columns, &change(row)));
     }
     let distance = comparison
         .distance
@@ -38,32 +48,47 @@ pub fn comparison(comparison: &Comparison, names: [&str; 2]) -> String {
     text.push_str(&format!(
         "\ndistance of the propagation curves: {distance} of the mean delay\n"
     ));
+    if columns != [SIDE_COLUMNS[1]; 2] {
+        text.push_str(INTERVALS);
+    }
     text
 }
 
-fn line(what: &str, a: &str, b: &str, change: &str) -> String {
-    let line = format!("   {what:<26} {a:>12} {b:>12} {change:>13}");
+const INTERVALS: &str = "in brackets: the 95 % interval of the median, of 6 runs and more; apart: the \
+                         intervals do not overlap\n";
+
+fn line(what: &str, [a, b]: [&str; 2], [a_columns, b_columns]: [usize; 2], change: &str) -> String {
+    let line = format!("   {what:<32} {a:>a_columns$} {b:>b_columns$} {change:>13}");
     format!("{}\n", line.trim_end())
 }
 
-fn value(value: Option<f64>, unit: Unit) -> String {
-    match (value, unit) {
-        (None, _) => "none".to_owned(),
-        (Some(v), Unit::Time) => words::duration(Nanos(v as u64)),
-        (Some(v), Unit::Rate) => words::rate(v as u64),
-        (Some(v), Unit::Count) => format!("{v}"),
+fn value(side: Option<&Estimate>, unit: Unit) -> String {
+    let Some(side) = side else {
+        return "none".to_owned();
+    };
+    let median = figure_value(side.median, unit);
+    match side.interval {
+        Some(ends) => format!("{median} ({})", from_to(ends, unit)),
+        None => median,
     }
 }
 
 fn change(row: &Row) -> String {
-    match row.change() {
+    let change = match row.change() {
         Some(change) if change.is_finite() => format!("{:+.1} %", change * 100.0),
         _ => String::new(),
+    };
+    if row.is_apart() {
+        format!("{change} apart")
+    } else {
+        change
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use peerlab_link::Nanos;
+
     use super::*;
     use crate::check::compare;
     use crate::report::samples;
@@ -72,6 +97,20 @@ mod tests {
     fn two_runs_side_by_side() {
         let (passed, failed) = (samples::passed(), samples::failed());
         let compared = compare([&[passed], &[failed]]);
+        insta::assert_snapshot!(comparison(&compared, ["runs/before", "runs/after"]));
+    }
+
+    #[test]
+    fn several_runs_have_intervals_and_are_apart_where_these_do_not_overlap() {
+        let before = vec![samples::passed(); 6];
+        let mut after = vec![samples::passed(); 7];
+        for (run, more) in after.iter_mut().zip(1..) {
+            let propagation = &mut run.figures.propagation[0];
+            let p50 = &mut propagation.p50_ns;
+            *p50 = p50.map(|t| Nanos(t.0 + more * 1_000_000));
+        }
+        after.push(samples::inconclusive());
+        let compared = compare([&before, &after]);
         insta::assert_snapshot!(comparison(&compared, ["runs/before", "runs/after"]));
     }
 }

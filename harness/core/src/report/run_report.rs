@@ -13,6 +13,8 @@ use crate::plan::Plan;
 pub mod files {
     /// The plan that was carried out.
     pub const PLAN: &str = "plan.json";
+    /// The folder of archives of images, where somebody put them for a replay.
+    pub const IMAGES: &str = "images";
     pub const EVENTS: &str = "events.jsonl";
     /// The report, for programs.
     pub const REPORT_JSON: &str = "report.json";
@@ -20,6 +22,12 @@ pub mod files {
     pub const JUNIT_XML: &str = "junit.xml";
     /// The report, for people.
     pub const REPORT_HTML: &str = "report.html";
+    /// The folder of the records of earlier tries.
+    pub const TRIES: &str = "tries";
+    /// Of a set of runs, in the folder above theirs: what they come to together.
+    pub const SUMMARY_TXT: &str = "summary.txt";
+    pub const SUMMARY_JSON: &str = "summary.json";
+    pub const SUMMARY_HTML: &str = "summary.html";
 }
 
 /// A run, judged, as `report.json` has it. Instants and lengths of time are whole nanoseconds

@@ -1,10 +1,10 @@
 //! Judged runs for the tests of this folder: a run that passes, one that fails, one that proves
-//! nothing, one that never began, and a large one.
+//! nothing, one that never began, and a large one; and sets of such runs.
 
 use peerlab_link::Nanos;
 
 use crate::check::story::{Story, converged_of_heal, converged_of_settle, secs};
-use crate::check::{Judgement, judge};
+use crate::check::{Baseline, BaselineCheck, EarlierTry, Judgement, OneRun, RunSet, hold, judge};
 use crate::experiment::{Down, Expectation, NodeQuantile};
 
 /// Every sample, by name.
@@ -13,6 +13,7 @@ pub fn all() -> Vec<(&'static str, Judgement)> {
         ("passed", passed()),
         ("failed", failed()),
         ("inconclusive", inconclusive()),
+        ("tried-again", tried_again()),
         ("empty", empty()),
         ("large", large()),
     ]
@@ -50,7 +51,18 @@ fn twelve() -> Story {
 }
 
 pub fn passed() -> Judgement {
-    expectations(twelve()).judge()
+    let mut s = twelve();
+    for (t, reason) in [
+        (15.0, "the node is down"),
+        (16.0, "Invalid address (code -5)"),
+        (18.0, "the node is down"),
+    ] {
+        s.misses(t, 2, reason);
+    }
+    let mut s = expectations(s);
+    s.computes(s.nodes(), &[(0.01, 0.001); 90]);
+    s.others_compute(0.0, 90.0, 0.04);
+    s.judge()
 }
 
 fn expectations(story: Story) -> Story {
@@ -85,6 +97,7 @@ pub fn failed() -> Judgement {
     s.takes(80.0, 9, "b2");
     s.takes(80.0, 10, "b2");
     s.dies(82.0, 2);
+    s.unanswered(2, "HTTP 401");
     expectations(s)
         .expect(Expectation::Bandwidth {
             of: NodeQuantile::Mean,
@@ -103,6 +116,65 @@ pub fn inconclusive() -> Judgement {
     let mut s = twelve();
     s.late_host(0.08);
     expectations(s).judge()
+}
+
+/// The third try, after two that proved nothing.
+pub fn tried_again() -> Judgement {
+    let earlier = |number: u32| EarlierTry {
+        folder: format!("tries/{number}"),
+        inconclusive_because: inconclusive().inconclusive_because,
+    };
+    Judgement {
+        earlier_tries: vec![earlier(1), earlier(2)],
+        ..passed()
+    }
+}
+
+/// Seeds 7 to 14, of which one fails and one proves nothing.
+pub fn eight_seeds() -> RunSet {
+    let run = |seed: u64| {
+        let mut judgement = match seed {
+            9 => failed(),
+            10 => tried_again(),
+            12 => inconclusive(),
+            _ => passed(),
+        };
+        judgement.run.seed = seed;
+        for propagation in &mut judgement.figures.propagation {
+            for time in [&mut propagation.p50_ns, &mut propagation.p90_ns] {
+                *time = time.map(|t| Nanos(t.0 + seed * 1_000_000));
+            }
+        }
+        OneRun::of(format!("seed-{seed}"), judgement)
+    };
+    RunSet::of("quickstart".into(), (7..15).map(run).collect(), 8)
+}
+
+/// Ten runs against a baseline of fourteen, whose blocks take longer by a quarter.
+pub fn slower() -> BaselineCheck {
+    let run = |seed: u64, percent: u64| {
+        let mut judgement = passed();
+        judgement.run.seed = seed;
+        for propagation in &mut judgement.figures.propagation {
+            for time in [&mut propagation.p50_ns, &mut propagation.p90_ns] {
+                *time = time.map(|t| Nanos((t.0 + seed % 7 * 1_000_000) * percent / 100));
+            }
+        }
+        OneRun::of(format!("seed-{seed}"), judgement)
+    };
+    let before: Vec<OneRun> = (0..14).map(|seed| run(seed, 100)).collect();
+    let after: Vec<OneRun> = (20..30).map(|seed| run(seed, 125)).collect();
+    hold(&Baseline::of(&before).unwrap(), &after, 0.01).unwrap()
+}
+
+/// Of four that were asked for.
+pub fn three_runs() -> RunSet {
+    let mut late = passed();
+    late.figures.partitions[0].agreed_after_ns = None;
+    late.figures.settle = None;
+    let runs = [passed(), late, inconclusive()].into_iter().zip(1..);
+    let runs = runs.map(|(run, number)| OneRun::of(format!("run-{number}"), run));
+    RunSet::of("quickstart".into(), runs.collect(), 4)
 }
 
 fn empty() -> Judgement {

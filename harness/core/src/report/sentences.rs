@@ -1,8 +1,50 @@
 //! What a run came to, in sentences that the terminal and the page share. How they are laid out is not
 //! known here.
 
-use crate::check::{DoubleSpend, Figures, Judgement, PartitionStory, SpendSide};
+use peerlab_link::Nanos;
+
+use crate::check::{
+    Bandwidth, DoubleSpend, EarlierTry, Figures, HeldFigure, Judgement, MissedKind, PartitionStory,
+    PhaseCosts, Propagation, SpendSide, Unit, Verdict, Waiting, missed_story,
+};
 use crate::words;
+
+/// What the cells of [`cost_cells`] are.
+pub const COST_TITLES: [&str; 8] = [
+    "",
+    "blocks",
+    "to 50 %",
+    "to 90 %",
+    "to 99 %",
+    "mean/node",
+    "p95/node",
+    "waited",
+];
+
+/// What a phase, or the whole run, cost: how long blocks took to reach so many, bytes, and how long nodes
+/// waited for a CPU.
+pub fn cost_cells((phase, propagation, bandwidth, waiting): PhaseCosts<'_>) -> [String; 8] {
+    const UNKNOWN: &str = "-";
+    let reach = |figure: fn(&Propagation) -> Option<Nanos>| {
+        let reached = propagation.and_then(figure);
+        reached.map_or(UNKNOWN.to_owned(), words::duration)
+    };
+    let rate = |figure: fn(&Bandwidth) -> u64| {
+        bandwidth.map_or(UNKNOWN.to_owned(), |b| words::rate(figure(b)))
+    };
+    [
+        phase.unwrap_or("whole run").to_owned(),
+        propagation.map_or(0, |p| p.blocks).to_string(),
+        reach(|p| p.p50_ns),
+        reach(|p| p.p90_ns),
+        reach(|p| p.p99_ns),
+        rate(|b| b.per_node.mean),
+        rate(|b| b.per_node.p95),
+        waiting.map_or(UNKNOWN.to_owned(), |w| {
+            words::percent(w.waited_percent / 100.0)
+        }),
+    ]
+}
 
 /// One partition, from split to agreement, in a sentence.
 pub fn partition_story(p: &PartitionStory) -> String {
@@ -37,7 +79,7 @@ pub fn partition_story(p: &PartitionStory) -> String {
     story
 }
 
-/// Blocks mined and lost, and the deepest reorganisation.
+/// Blocks mined and lost, the deepest reorganisation, and what did not happen, with the reasons.
 pub fn block_sums(judgement: &Judgement) -> String {
     let figures = &judgement.figures;
     let forks = &figures.forks;
@@ -59,11 +101,15 @@ pub fn block_sums(judgement: &Judgement) -> String {
         )),
         _ => text.push_str("; no reorganisation"),
     }
-    if figures.mine_missed > 0 {
-        text.push_str(&format!(
-            "; {} missed, the winner being down",
-            words::count(u64::from(figures.mine_missed), "block")
-        ));
+    let not_taken = u32::try_from(figures.transactions_refused).unwrap_or(u32::MAX);
+    for (action, total) in [
+        (MissedKind::Block, figures.mine_missed),
+        (MissedKind::Transaction, not_taken),
+    ] {
+        if let Some(missed) = missed_story(&figures.missed, action, total) {
+            text.push_str("; ");
+            text.push_str(&missed);
+        }
     }
     text
 }
@@ -75,6 +121,16 @@ pub fn drops(figures: &Figures) -> Option<String> {
     };
     let drops: Vec<String> = figures.drops.iter().map(of).collect();
     (!drops.is_empty()).then(|| drops.join(", "))
+}
+
+/// What the times that nodes waited are part of, and how much of them others made.
+pub fn for_others(waiting: &Waiting) -> String {
+    format!(
+        "of the time a CPU was wanted; {:.1} % because of other programs, which used {:.2} of {}",
+        waiting.for_others_percent,
+        waiting.other_cpus,
+        words::count(u64::from(waiting.cpus), "CPU")
+    )
 }
 
 /// One double spend in a sentence.
@@ -99,4 +155,71 @@ pub fn double_spend_story(spend: &DoubleSpend) -> String {
         story.push_str(&format!(" ({flaw})"));
     }
     story
+}
+
+/// An expectation that failed: what was measured, what it had to be, and what happened.
+pub fn failure(verdict: &Verdict) -> String {
+    format!(
+        "{}: {} ({}). {}",
+        verdict.expectation,
+        verdict.measured.as_deref().unwrap_or("not measured"),
+        verdict.bound,
+        verdict.sentence
+    )
+}
+
+/// An earlier try of a run, and why it was not the last.
+pub fn earlier_try(earlier: &EarlierTry) -> String {
+    let because = earlier.inconclusive_because.join("; ");
+    format!("{} was inconclusive: {because}", earlier.folder)
+}
+
+/// How likely something is by chance: what is rare, as one of so many.
+pub fn by_chance(chance: f64) -> String {
+    match chance {
+        0.01.. => words::percent(chance),
+        0.0.. if chance > RAREST => format!("1 in {}", words::thousands((1.0 / chance) as u64)),
+        _ => "< 1 in 1,000,000".to_owned(),
+    }
+}
+
+/// Rarer than this, a number says no more.
+const RAREST: f64 = 1e-6;
+
+/// A figure that is worse than the baseline's, and how likely that is by chance.
+pub fn worse_figure(figure: &HeldFigure) -> String {
+    let value = |value| figure_value(value, figure.unit);
+    let change = match figure.change() {
+        Some(change) => format!(" ({:+.1} %)", change * 100.0),
+        None => String::new(),
+    };
+    format!(
+        "{}: the median is {}, where the baseline's is {}{change}. By chance: {}.",
+        figure.what,
+        value(figure.runs.median),
+        value(figure.baseline.median),
+        by_chance(figure.by_chance)
+    )
+}
+
+/// A figure's value; what never came to be is infinite.
+pub fn figure_value(value: f64, unit: Unit) -> String {
+    match unit {
+        _ if value.is_infinite() => "never".to_owned(),
+        Unit::Time => words::duration(Nanos(value as u64)),
+        Unit::Rate => words::rate(value as u64),
+        Unit::Share => words::percent(value),
+        Unit::Count if value.fract() == 0.0 => words::thousands(value as u64),
+        Unit::Count => format!("{value:.1}"),
+    }
+}
+
+/// From a value to another; where both read the same, that alone.
+pub fn from_to(ends: [f64; 2], unit: Unit) -> String {
+    let [from, to] = ends.map(|value| figure_value(value, unit));
+    if from == to {
+        from
+    } else {
+        format!("{from} to {to}")
+    }
 }

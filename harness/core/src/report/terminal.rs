@@ -1,19 +1,16 @@
 //! The verdict on one screen of a terminal: what was run, what was expected and measured, the
 //! story of the forks, the costs. A pure function; printing is `ui`'s.
 
-use std::path::PathBuf;
-
 use peerlab_link::Nanos;
 
 use super::run_report::files;
-use super::sentences::{block_sums, double_spend_story, drops, partition_story};
-use crate::check::{
-    Bandwidth, DoubleSpend, GroupDelay, Judgement, Outcome, Propagation, Status, Verdict,
+use super::screen::{Screen, TerminalStyle, ink, wrap};
+use super::sentences::{
+    COST_TITLES, block_sums, cost_cells, double_spend_story, drops, earlier_try, for_others,
+    partition_story,
 };
+use crate::check::{CompactBlocks, DoubleSpend, GroupDelay, Judgement, Outcome, Status, Verdict};
 use crate::words;
-
-/// Least and greatest width, columns: below, tables break; above, lines are hard to read.
-const WIDTH: (usize, usize) = (80, 100);
 
 /// Columns of an expectation's measured value and bound.
 const VALUE_COLUMNS: usize = 14;
@@ -21,26 +18,9 @@ const VALUE_COLUMNS: usize = 14;
 /// Short forks that no partition made are listed up to this many.
 const OTHER_FORKS_SHOWN: usize = 2;
 
-/// How the verdict is shown.
-#[derive(Clone, Debug, Default)]
-pub struct TerminalStyle {
-    /// Whether ANSI colours may be used.
-    pub color: bool,
-    /// Columns of the terminal.
-    pub width: usize,
-    /// Where the run's files are; `None` when there are none.
-    pub run_dir: Option<PathBuf>,
-    /// How the reader calls Peerlab, as `peerlab` or `cargo run --release --`.
-    pub command: String,
-}
-
 /// The whole text, ending in a newline.
 pub fn terminal(judgement: &Judgement, style: &TerminalStyle) -> String {
-    let mut screen = Screen {
-        text: String::new(),
-        color: style.color,
-        width: style.width.clamp(WIDTH.0, WIDTH.1),
-    };
+    let mut screen = Screen::of(style);
     headline(&mut screen, judgement);
     expectations(&mut screen, &judgement.verdicts);
     forks(&mut screen, judgement);
@@ -67,109 +47,7 @@ pub fn terminal(judgement: &Judgement, style: &TerminalStyle) -> String {
     screen.text
 }
 
-/// ANSI's codes of colours and weights.
-mod ink {
-    pub const PLAIN: &str = "0";
-    pub const BOLD: &str = "1";
-    pub const DIM: &str = "2";
-    pub const GREEN: &str = "32";
-    pub const RED: &str = "31";
-    pub const YELLOW: &str = "33";
-    pub const ON_GREEN: &str = "1;30;42";
-    pub const ON_RED: &str = "1;97;41";
-    pub const ON_YELLOW: &str = "1;30;43";
-}
-
-struct Screen {
-    text: String,
-    color: bool,
-    width: usize,
-}
-
-impl Screen {
-    fn ink(&self, ink: &str, text: &str) -> String {
-        // What comes from nodes and files must not drive the terminal.
-        let safe: String = text
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
-        if self.color && ink != ink::PLAIN {
-            format!("\x1b[{ink}m{safe}\x1b[0m")
-        } else {
-            safe
-        }
-    }
-
-    fn line(&mut self, text: &str) {
-        self.text.push_str(text.trim_end());
-        self.text.push('\n');
-    }
-
-    fn blank(&mut self) {
-        self.text.push('\n');
-    }
-
-    fn heading(&mut self, text: &str) {
-        let text = self.ink(ink::BOLD, text);
-        self.line(&text);
-    }
-
-    /// Text after a label, wrapped and indented under its own start.
-    fn paragraph(&mut self, label: &str, ink: &str, text: &str) {
-        let indent = label.chars().count() + 2;
-        for (i, row) in wrap(text, self.width.saturating_sub(indent))
-            .iter()
-            .enumerate()
-        {
-            let lead = match i {
-                0 => self.ink(ink, label),
-                _ => " ".repeat(indent - 2),
-            };
-            let row = self.ink(ink::PLAIN, row);
-            self.line(&format!("  {lead}{row}"));
-        }
-    }
-
-    fn labelled(&mut self, label: &str, text: &str) {
-        let label = self.ink(ink::DIM, &format!("{label:<8}"));
-        let text = self.ink(ink::PLAIN, text);
-        self.line(&format!("  {label} {text}"));
-    }
-}
-
-/// Breaks text at spaces, but not between a number and its unit; what is longer than a row
-/// stands alone.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut rows = vec![String::new()];
-    let mut words = text.split(' ');
-    while let Some(word) = words.next() {
-        let mut word = word.to_owned();
-        while word.ends_with(|c: char| c.is_ascii_digit())
-            && let Some(unit) = words.next()
-        {
-            word.push(' ');
-            word.push_str(unit);
-        }
-        let row = rows.last().map_or(0, |r| r.chars().count());
-        if row > 0 && row + 1 + word.chars().count() > columns {
-            rows.push(String::new());
-        }
-        if let Some(row) = rows.last_mut() {
-            if !row.is_empty() {
-                row.push(' ');
-            }
-            row.push_str(&word);
-        }
-    }
-    rows
-}
-
 fn headline(screen: &mut Screen, judgement: &Judgement) {
-    let ink = match judgement.outcome {
-        Outcome::Passed => ink::ON_GREEN,
-        Outcome::Failed => ink::ON_RED,
-        Outcome::Inconclusive => ink::ON_YELLOW,
-    };
     let run = &judgement.run;
     let mut facts = vec![format!("seed {}", run.seed)];
     if !run.engine.is_empty() {
@@ -181,13 +59,12 @@ fn headline(screen: &mut Screen, judgement: &Judgement) {
     if run.bring_up_ns > Nanos::ZERO {
         facts.push(format!("up in {}", words::duration(run.bring_up_ns)));
     }
-    let word = screen.ink(ink, &format!(" {} ", judgement.outcome.word()));
-    let name = screen.ink(ink::BOLD, &run.name);
-    screen.blank();
-    screen.line(&format!("{word} {name}"));
-    screen.paragraph("", ink::PLAIN, &facts.join(" | "));
+    screen.headline(judgement.outcome, &run.name, &facts);
     for reason in &judgement.inconclusive_because {
         screen.paragraph("reason ", ink::YELLOW, reason);
+    }
+    for earlier in &judgement.earlier_tries {
+        screen.paragraph("tried  ", ink::YELLOW, &earlier_try(earlier));
     }
     screen.blank();
 }
@@ -272,19 +149,31 @@ fn double_spends(screen: &mut Screen, double_spends: &[DoubleSpend]) {
 
 fn costs(screen: &mut Screen, judgement: &Judgement) {
     let figures = &judgement.figures;
-    screen.heading(&format!(
-        "  {:<10}{:>7}{:>10}{:>10}{:>10}{:>14}{:>12}",
-        "", "blocks", "to 50 %", "to 90 %", "to 99 %", "mean/node", "p95/node"
-    ));
-    for (phase, propagation, bandwidth) in judgement.costs() {
+    let waiting = figures.fidelity.waiting.first();
+    // Where the host does not tell, there is no such column.
+    let row = |mut cells: [String; 8]| {
+        if waiting.is_none() {
+            cells[7].clear();
+        }
+        let [phase, blocks, p50, p90, p99, mean, p95, waited] = cells;
+        format!("  {phase:<10}{blocks:>7}{p50:>10}{p90:>10}{p99:>10}{mean:>11}{p95:>12}{waited:>8}")
+    };
+    screen.heading(&row(COST_TITLES.map(str::to_owned)));
+    for costs in judgement.costs() {
+        let (_, propagation, bandwidth, _) = costs;
         if propagation.is_some() || bandwidth.is_some() {
-            let row = cost_row(phase.unwrap_or("whole run"), propagation, bandwidth);
-            let row = screen.ink(ink::PLAIN, &row);
+            let row = screen.ink(ink::PLAIN, &row(cost_cells(costs)));
             screen.line(&row);
         }
     }
+    if let Some(waiting) = waiting {
+        screen.paragraph("waited  ", ink::DIM, &for_others(waiting));
+    }
     if let Some(delays) = group_delays(&figures.group_delays) {
         screen.labelled("blocks", &delays);
+    }
+    for compact in &figures.compact_blocks {
+        screen.labelled("compact", &compact_blocks(compact));
     }
     let shares: Vec<String> = figures
         .messages
@@ -313,35 +202,30 @@ fn group_delays(delays: &[GroupDelay]) -> Option<String> {
     (told.len() > 1).then(|| format!("reach {}", told.join(", ")))
 }
 
-fn cost_row(
-    phase: &str,
-    propagation: Option<&Propagation>,
-    bandwidth: Option<&Bandwidth>,
-) -> String {
-    let reach = |figure: fn(&Propagation) -> Option<Nanos>| {
-        propagation
-            .and_then(figure)
-            .map_or_else(|| "-".to_owned(), words::duration)
-    };
-    let rate = |figure: fn(&Bandwidth) -> u64| {
-        bandwidth.map_or_else(|| "-".to_owned(), |b| words::rate(figure(b)))
-    };
+/// Of a group's compact blocks, how many were put together at once, and what the others cost.
+fn compact_blocks(compact: &CompactBlocks) -> String {
+    let all = compact.rebuilt.saturating_add(compact.asked);
+    let rebuilt = compact.rebuilt as f64 / all as f64;
+    let others = compact.waited_mean_ns.zip(compact.missing_mean);
+    let others = others.map(|(waited, missing)| {
+        let waited = words::duration(waited);
+        format!(", others after {waited} for {missing:.1} transactions")
+    });
+    let (group, share) = (&compact.group, words::percent(rebuilt));
+    let others = others.unwrap_or_default();
     format!(
-        "  {:<10}{:>7}{:>10}{:>10}{:>10}{:>14}{:>12}",
-        phase,
-        propagation.map_or(0, |p| p.blocks),
-        reach(|p| p.p50_ns),
-        reach(|p| p.p90_ns),
-        reach(|p| p.p99_ns),
-        rate(|b| b.per_node.mean),
-        rate(|b| b.per_node.p95),
+        "{group} rebuilt {share} of {} at once{others}",
+        words::thousands(all)
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::report::samples;
+    use crate::report::screen::WIDTH;
 
     fn plain(width: usize) -> TerminalStyle {
         TerminalStyle {

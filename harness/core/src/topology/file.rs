@@ -88,6 +88,11 @@ pub struct NodeGroup {
     /// program of the image that is run beside each node about twice a second and as its user:
     /// what it prints is what the node says (see `agree`). Default: `bitcoin-rpc`.
     pub probe: Option<Written<Probe>>,
+    /// How long each of them may take, from its first start until it answers its probe for the first
+    /// time. The run ends with exit code 3 where one takes longer, or its program ends before; what
+    /// becomes of a node later is judged. Default: `60s`, and 100 ms more for each node of the
+    /// experiment.
+    pub ready: Option<Written<Nanos>>,
     /// Arguments for the image's entrypoint. For `peerlab` they are added to those that it gets
     /// anyway. In them `{{ name }}`, `{{ index }}` (in the group), `{{ ip }}`, `{{ premined }}`
     /// (a file of blocks for `-loadblock`) and `{{ bootstrap[0] }}` (address of the first peer
@@ -295,14 +300,7 @@ impl Fault {
                 fault.one_way = one_way.then(|| Written::of(true));
             }
             FaultKind::Down { nodes, how } => {
-                let key = match how {
-                    Down::Kill => &mut fault.kill,
-                    Down::Vanish => &mut fault.vanish,
-                    Down::Stop => &mut fault.stop,
-                    Down::Freeze => &mut fault.freeze,
-                    Down::Replace => &mut fault.replace,
-                };
-                *key = Some(choice(nodes));
+                *fault.down_mut(*how) = Some(choice(nodes));
             }
             FaultKind::Shape { nodes, shape } => {
                 fault.shape = Some(Shape {
@@ -334,6 +332,17 @@ impl Fault {
             Down::Stop => &self.stop,
             Down::Freeze => &self.freeze,
             Down::Replace => &self.replace,
+        }
+    }
+
+    /// The same, to write it.
+    pub fn down_mut(&mut self, how: Down) -> &mut Option<WordOr<Vec<String>>> {
+        match how {
+            Down::Kill => &mut self.kill,
+            Down::Vanish => &mut self.vanish,
+            Down::Stop => &mut self.stop,
+            Down::Freeze => &mut self.freeze,
+            Down::Replace => &mut self.replace,
         }
     }
 }

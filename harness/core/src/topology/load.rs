@@ -1,9 +1,12 @@
 //! From a file's text to its sections: two parsers look at it. The marked one finds syntax errors,
-//! duplicate keys and places; serde_yaml reads the values. Errors of the latter are put into our
+//! duplicate keys and places; serde_yaml reads the values; both must see the same. Errors of the latter are put into our
 //! form here.
 
 use std::sync::Arc;
 
+use serde_yaml::Value;
+
+use super::agreement::disagreement;
 use super::file::File;
 use super::marked::{Document, FILE_BYTES_MAX, Path};
 use super::marking;
@@ -15,22 +18,31 @@ use crate::error::{Error, Kind, Report, Result};
 /// The format of experiment files that is read.
 pub const FILE_VERSION: u32 = 1;
 
-/// Reads an experiment from its text; `file` is for errors.
+/// Reads an experiment from its text. `file` is for errors, and images in archives are looked for
+/// from its folder.
 ///
 /// # Errors
 /// [`Kind::Input`]: the mistakes of the text, with their places.
-pub fn parse(file: &str, text: &str) -> Result<Topology> {
+pub fn parse(file: impl AsRef<std::path::Path>, text: &str) -> Result<Topology> {
+    let file = file.as_ref();
     if text.len() > FILE_BYTES_MAX {
+        let file = file.display();
         return Err(Error::input(format!(
             "{file} is too large to be an experiment"
         )));
     }
     let document = marking::parse(file, text)?;
-    check_version(&document)?;
-    let file = serde_yaml::from_str::<File>(text).map_err(|error| Error {
+    let wrong = |report| Error {
         kind: Kind::Input,
-        reports: vec![explain(&document, &error)],
-    })?;
+        reports: vec![report],
+    };
+    let refused = |error| wrong(explain(&document, &error));
+    let value = serde_yaml::from_str::<Value>(text).map_err(refused)?;
+    if let Some(report) = disagreement(&document, &value) {
+        return Err(wrong(report));
+    }
+    check_version(&document)?;
+    let file = serde_yaml::from_str::<File>(text).map_err(refused)?;
     resolve(file, Arc::new(document))
 }
 

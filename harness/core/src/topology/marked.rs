@@ -83,19 +83,24 @@ impl Path {
 /// A parsed file.
 #[derive(Clone, Debug)]
 pub struct Document {
-    file: String,
+    file: std::path::PathBuf,
     lines: Vec<String>,
     root: Node,
 }
 
 impl Document {
     /// The file, as it was named.
-    pub fn file(&self) -> &str {
+    pub fn file(&self) -> &std::path::Path {
         &self.file
     }
 
+    /// The whole of it.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Of what was parsed from this text.
-    pub(super) fn new(file: &str, text: &str, root: Node) -> Document {
+    pub(super) fn new(file: &std::path::Path, text: &str, root: Node) -> Document {
         Document {
             file: file.to_owned(),
             lines: text.lines().map(str::to_owned).collect(),
@@ -153,15 +158,26 @@ impl Document {
         true
     }
 
-    pub(super) fn report_at(&self, span: Span, mut report: Report) -> Report {
-        report.place = Some(Place {
-            file: self.file.clone(),
+    /// The place of `path`, or of its nearest ancestor that is written.
+    pub fn place(&self, path: &Path) -> Place {
+        self.place_at(self.locate(path))
+    }
+
+    pub(super) fn report_at(&self, span: Span, report: Report) -> Report {
+        Report {
+            place: Some(self.place_at(span)),
+            ..report
+        }
+    }
+
+    fn place_at(&self, span: Span) -> Place {
+        Place {
+            file: self.file.display().to_string(),
             line: span.line,
             column: span.column,
             text: self.lines.get(span.line - 1).cloned().unwrap_or_default(),
             width: span.width,
-        });
-        report
+        }
     }
 
     fn locate(&self, path: &Path) -> Span {
@@ -205,7 +221,7 @@ impl Node {
     }
 
     /// Its own span, or that of its first word when it is a collection over several lines.
-    fn shown(&self) -> Span {
+    pub(super) fn shown(&self) -> Span {
         match &self.content {
             Content::Map(entries) if self.span.width == 0 => {
                 entries.first().map_or(self.span, |(key, _)| key.span)

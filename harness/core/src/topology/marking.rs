@@ -2,6 +2,7 @@
 //! multiply.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use saphyr_parser::{Event, Parser, ScanError, Span as YamlSpan};
 
@@ -21,7 +22,8 @@ const SYNTAX_HINT: &str = "check indentation (spaces only), brackets and quotes 
 /// # Errors
 /// [`Kind::Input`], with a place: a syntax error, the limits of this module, more than one
 /// document, keys that are no words, duplicate keys (all of them).
-pub fn parse(file: &str, text: &str) -> Result<Document, Error> {
+pub fn parse(file: impl AsRef<Path>, text: &str) -> Result<Document, Error> {
+    let file = file.as_ref();
     let mut builder = Builder::new(text);
     let faults = match builder.document() {
         Ok(root) if builder.duplicates.is_empty() => return Ok(Document::new(file, text, root)),

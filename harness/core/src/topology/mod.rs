@@ -4,6 +4,8 @@
 //!
 //! `marked` (places) and `file` (sections) → `resolve` (names, defaults, rules) → [`Topology`].
 
+mod agreement;
+pub mod by_hand;
 mod distribution;
 pub mod expect;
 pub mod file;

@@ -9,7 +9,7 @@ use super::distribution::Distribution;
 use super::marked::{Document, Path};
 use super::network_values::Graph;
 use super::units::Amount;
-use crate::error::{Error, Kind, Report};
+use crate::error::{Error, Kind, Place, Report};
 use crate::experiment::{Down, Expectation, FaultKind, Image, Probe};
 
 /// A whole experiment.
@@ -35,6 +35,8 @@ pub struct Topology {
     pub faults: Vec<Fault>,
     /// What must hold, in the order of the file.
     pub expect: Vec<Expectation>,
+    /// Where each of these is written.
+    pub expect_paths: Vec<Path>,
     /// The file, for errors that only the drawing of nodes brings up.
     pub document: Arc<Document>,
 }
@@ -51,6 +53,19 @@ impl Topology {
             .iter()
             .map(|group| group.count as usize)
             .sum()
+    }
+
+    /// Keeps some of the expectations.
+    pub fn retain_expectations(&mut self, keep: impl Fn(&Expectation) -> bool) {
+        let mut kept = self.expect.iter().map(&keep);
+        self.expect_paths.retain(|_| kept.next() == Some(true));
+        self.expect.retain(keep);
+    }
+
+    /// Where each expectation is written, in their order.
+    pub fn expect_places(&self) -> Vec<Place> {
+        let places = self.expect_paths.iter();
+        places.map(|path| self.document.place(path)).collect()
     }
 
     /// An error about a place in the file.
@@ -96,6 +111,8 @@ pub struct Group {
     pub image: Image,
     /// How they are read.
     pub probe: Probe,
+    /// How long each may take to answer for the first time, where the file says it.
+    pub ready: Option<Nanos>,
     /// Arguments, with templates that are known to be right.
     pub command: Vec<String>,
     /// The group's whole hash power.

@@ -32,26 +32,26 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
     ),
     (
         "harness/fabric",
-        "main.rs",
+        "lib.rs",
         &[
             "args clock packet promptness gate_link",
             "device",
             "forward",
             "control",
-            "main",
+            "lib",
         ],
     ),
     (
         "harness/gate",
-        "main.rs",
+        "lib.rs",
         &[
-            "args confine dial fabric_link netlink signals supervisor users",
+            "args confine dial disk fabric_link hosts netlink signals supervisor users",
             "device privileges",
-            "usage program",
+            "census usage program",
             "runs",
             "gate",
             "starter",
-            "main",
+            "lib",
         ],
     ),
     (
@@ -64,7 +64,7 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
             "ledger",
             "topology",
             "plan",
-            "conduct check",
+            "conduct check view",
             "report",
             "lib",
         ],
@@ -73,7 +73,7 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
     (
         "harness",
         "lib.rs",
-        &["probe disk ui", "engine", "cli", "lib"],
+        &["probe disk ui", "engine", "network", "cli", "lib"],
     ),
     (
         "node",
@@ -93,14 +93,14 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
     ),
     (
         "node/daemon",
-        "main.rs",
+        "lib.rs",
         &[
             "clock log memory task store",
             "timer load rpc",
             "hub link",
             "rpc_server",
             "run ask",
-            "main",
+            "lib",
         ],
     ),
 ];

@@ -28,6 +28,8 @@ const ROUNDS: usize = 5;
 const DELAY: Nanos = Nanos::from_millis(50);
 /// Wire rates to shape to, bits per second.
 const RATES_BPS: [u64; 3] = [1_000_000, 10_000_000, 100_000_000];
+/// One in so many datagrams may be lost while CPU time per packet is measured: only those that came count.
+const LOST_AT_MOST: u64 = 100;
 /// Ethernet with preamble and gap.
 const FRAMING_BYTES: u16 = 38;
 
@@ -126,7 +128,8 @@ fn cpu_per_packet(program: &Path, packets: u64) {
         measure::datagrams(from, to, packets);
         let after = lab.spent();
         let passed = after.1 - before.1;
-        assert!(passed >= packets, "{passed} of {packets} came through");
+        let enough = packets - packets / LOST_AT_MOST;
+        assert!(passed >= enough, "{passed} of {packets} came through");
         say(&format!("{name} {}", (after.0 - before.0) / passed));
     }
 }

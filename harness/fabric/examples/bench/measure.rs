@@ -20,6 +20,8 @@ const BURST: u64 = 20;
 const BURST_GAP: Duration = Duration::from_millis(1);
 /// TCP has filled its windows by then.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Datagrams that have not come after this time are lost.
+const QUIET: Duration = Duration::from_secs(2);
 /// Nothing takes so long unless something hangs.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -117,16 +119,16 @@ pub(crate) fn one_way_nanos(from: &Node, to: &Node) -> Vec<u64> {
     received.join().expect("receiver")
 }
 
-/// Sends so many small datagrams, a burst at a time, and waits until all have come.
+/// Sends so many small datagrams, a burst at a time, and waits until all have come, or no more come:
+/// a host that stalls for some milliseconds loses a few.
 pub(crate) fn datagrams(from: &Node, to: &Node, count: u64) {
     let ip = to.ip;
     let receiver = to.run(move || UdpSocket::bind((ip, 0)).expect("bind"));
-    receiver.set_read_timeout(Some(TIMEOUT)).expect("timeout");
+    receiver.set_read_timeout(Some(QUIET)).expect("timeout");
     let address = receiver.local_addr().expect("address");
     let received = to.spawn(move || {
-        for _ in 0..count {
-            receiver.recv(&mut [0; 8]).expect("a datagram was lost");
-        }
+        let one = || receiver.recv(&mut [0; 8]).is_ok();
+        (0..count).take_while(|_| one()).count()
     });
     let ip = from.ip;
     from.run(move || {

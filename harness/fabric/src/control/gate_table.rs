@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::ToGate;
+use peerlab_link::proto::{Secret, ToGate};
 use tokio::sync::oneshot;
 
 use crate::gate_link::GateLink;
@@ -14,34 +14,40 @@ use crate::gate_link::GateLink;
 /// A connected socket, or why there is none.
 pub(super) type Dialed = Result<OwnedFd, String>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
-    /// A node is claimed once and for all: a gate that comes second is not the node's.
-    claimed: bool,
+    /// Of the node's gate, until that has come: a node is claimed once and for all.
+    secret: Option<Secret>,
     link: Option<Arc<GateLink>>,
     dials: BTreeMap<u32, oneshot::Sender<Dialed>>,
     dials_begun: u32,
 }
 
 /// All nodes. Used by the control thread only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct GateTable {
     slots: RefCell<Vec<Slot>>,
 }
 
 impl GateTable {
-    /// No gate is there yet.
-    pub(super) fn new(nodes: usize) -> GateTable {
+    /// No gate is there yet; these are the secrets by which each will be known.
+    pub(super) fn new(secrets: Vec<Secret>) -> GateTable {
+        let slot = |secret| Slot {
+            secret: Some(secret),
+            link: None,
+            dials: BTreeMap::new(),
+            dials_begun: 0,
+        };
         GateTable {
-            slots: RefCell::new((0..nodes).map(|_| Slot::default()).collect()),
+            slots: RefCell::new(secrets.into_iter().map(slot).collect()),
         }
     }
 
-    /// A gate says that it is this node's; whether it may.
-    pub(super) fn claim(&self, node: NodeId) -> bool {
+    /// Somebody says that it is this node's gate; whether it is.
+    pub(super) fn claim(&self, node: NodeId, secret: Secret) -> bool {
         match self.slots.borrow_mut().get_mut(node.index()) {
-            Some(slot) if !slot.claimed => {
-                slot.claimed = true;
+            Some(slot) if slot.secret == Some(secret) => {
+                slot.secret = None;
                 true
             }
             _ => false,
@@ -50,7 +56,7 @@ impl GateTable {
 
     /// Whether every node has had its gate.
     pub(super) fn all_claimed(&self) -> bool {
-        self.slots.borrow().iter().all(|slot| slot.claimed)
+        self.slots.borrow().iter().all(|slot| slot.secret.is_none())
     }
 
     /// A gate is open.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerlab_link::proto::{FromFabric, FromGate, ToGate};
+use peerlab_link::proto::{FromFabric, FromGate, Secret, ToGate};
 use peerlab_link::{Network, NodeId, NodeLink};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -40,15 +40,16 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// No gate is there yet.
+    /// No gate is there yet; `secrets` are those of each node's gate.
     pub(super) fn new(
         network: Network,
+        secrets: Vec<Secret>,
         forwarder: Forwarder,
         clock: Clock,
         events: UnboundedSender<FromFabric>,
     ) -> Gates {
         Gates {
-            table: GateTable::new(network.nodes.len()),
+            table: GateTable::new(secrets),
             network,
             forwarder,
             clock,
@@ -93,10 +94,10 @@ impl Gates {
         };
         let link = Arc::new(GateLink::new(socket));
         let hello = tokio::time::timeout(HELLO_WAIT, receiver.receive()).await;
-        let Ok(Ok(Some((FromGate::Hello { node }, None)))) = hello else {
+        let Ok(Ok(Some((FromGate::Hello { node, secret }, None)))) = hello else {
             return;
         };
-        if !self.table.claim(node) {
+        if !self.table.claim(node, secret) {
             return;
         }
         if self.table.all_claimed() {
@@ -170,9 +171,9 @@ impl Gates {
                 };
                 self.table.dialed(node, id, answer);
             }
-            FromGate::Done { tag, error } => {
+            FromGate::Done { tag, result } => {
                 if link.answered(tag) {
-                    self.tell(FromFabric::Applied { t, tag, error });
+                    self.tell(FromFabric::Applied { t, tag, result });
                 }
             }
             FromGate::Exited { status, asked } => self.tell(FromFabric::Exited {
@@ -194,8 +195,8 @@ impl Gates {
         self.ask(Command::Lost { node });
         self.tell(FromFabric::GateLost { t, node, reason });
         for tag in link.take_unanswered() {
-            let error = Some("its gate is gone".into());
-            self.tell(FromFabric::Applied { t, tag, error });
+            let result = Err("its gate is gone".into());
+            self.tell(FromFabric::Applied { t, tag, result });
         }
     }
 

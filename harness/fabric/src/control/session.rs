@@ -12,7 +12,7 @@ use futures::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerlab_link::framing::{Deframer, frame_into};
 use peerlab_link::proto::{
-    APPLY_TAG_MIN, FromFabric, HARNESS_SILENCE_MAX, STREAMS_MAX, Timed, ToFabric, ToGate,
+    APPLY_TAG_MIN, FromFabric, HARNESS_SILENCE_MAX, STREAMS_MAX, Secret, Timed, ToFabric, ToGate,
 };
 use peerlab_link::{LinkModel, Nanos, Network};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -167,7 +167,7 @@ impl Session {
 
     fn obey(&self, message: ToFabric, events: &UnboundedSender<FromFabric>) -> Result<()> {
         match message {
-            ToFabric::Setup(network) => self.set_up(*network, events)?,
+            ToFabric::Setup { network, secrets } => self.set_up(*network, secrets, events)?,
             ToFabric::File { name, bytes } => self
                 .dir
                 .append(&name, &bytes)
@@ -184,24 +184,36 @@ impl Session {
                 self.gates()?.ask(Command::Apply { tag, action });
             }
             ToFabric::Count => self.gates()?.ask(Command::Count),
-            ToFabric::CountPairs => self.gates()?.ask(Command::CountPairs),
             // Where the gate is gone, `GateLost` says so: no answer comes.
-            ToFabric::Usage { node } => {
-                let _ = self.gates()?.table.send(node, &ToGate::Usage);
+            ToFabric::Usage { node, memory } => {
+                let _ = self.gates()?.table.send(node, &ToGate::Usage { memory });
             }
             ToFabric::Heartbeat => {}
         }
         Ok(())
     }
 
-    fn set_up(&self, network: Network, events: &UnboundedSender<FromFabric>) -> Result<()> {
+    fn set_up(
+        &self,
+        network: Network,
+        secrets: Vec<Secret>,
+        events: &UnboundedSender<FromFabric>,
+    ) -> Result<()> {
         ensure!(self.gates.get().is_none(), "a second setup");
+        let one_each = secrets.len() == network.nodes.len();
+        ensure!(one_each, "there is not a secret for each node");
         let model = LinkModel::new(&network).context("the network cannot be")?;
         let clock = self.clock.clone();
         let forwarder = Forwarder::start(&network, model, clock.clone(), events.clone())
             .context("cannot start forwarding")?;
         let listener = self.dir.listen().context("cannot make the gates' socket")?;
-        let gates = Rc::new(Gates::new(network, forwarder, clock, events.clone()));
+        let gates = Rc::new(Gates::new(
+            network,
+            secrets,
+            forwarder,
+            clock,
+            events.clone(),
+        ));
         spawn_local(Rc::clone(&gates).admit(listener, Rc::clone(&self.dir)));
         let _ = self.gates.set(gates);
         let _ = events.send(FromFabric::Listening);

@@ -15,5 +15,7 @@ mod worker;
 
 #[cfg(test)]
 mod stories;
+mod story;
 
+pub use story::Story;
 pub(crate) use worker::{Command, Forwarder};

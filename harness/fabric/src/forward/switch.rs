@@ -2,7 +2,7 @@
 //! until its time. Reads no device and no clock but through [`Outside`], so it is tested as it is.
 
 use peerlab_link::proto::{DropReason, Lateness, NodeCounters};
-use peerlab_link::{Change, LinkModel, LinkTable, Nanos, Network, NodeId, Passage, Verdict};
+use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId, Passage, Verdict};
 
 use super::buffers::{Buffers, HELD_BYTES_MAX, Held, READ_BYTES_MAX};
 use super::lateness::LatenessMeter;
@@ -16,13 +16,6 @@ pub(super) trait Outside {
     fn write(&mut self, node: NodeId, packet: &[u8]) -> bool;
     /// The time since `go`.
     fn now(&self) -> Nanos;
-}
-
-/// Packets and bytes of a pair.
-#[derive(Clone, Copy, Debug, Default)]
-struct PairCount {
-    packets: u64,
-    bytes: u64,
 }
 
 /// A packet (or train) under way.
@@ -71,7 +64,6 @@ pub(super) struct Switch {
     framing_bytes: u32,
     routes: Routes,
     counters: Vec<NodeCounters>,
-    pairs: LinkTable<PairCount>,
     queue: PacketQueue,
     buffers: Buffers,
     lateness: LatenessMeter,
@@ -93,7 +85,6 @@ impl Switch {
             framing_bytes: u32::from(network.framing_bytes),
             routes: Routes::new(&addresses),
             counters: vec![NodeCounters::default(); network.nodes.len()],
-            pairs: LinkTable::default(),
             queue: PacketQueue::default(),
             buffers: Buffers::new(bytes_max),
             lateness: LatenessMeter::new(),
@@ -183,9 +174,6 @@ impl Switch {
         let Some(dst) = self.routes.node(to) else {
             return self.count_drop(src, packets, DropReason::Unroutable);
         };
-        let pair = self.pairs.get_or_insert_with(src, dst, PairCount::default);
-        pair.packets += u64::from(packets);
-        pair.bytes += wire_bytes;
         if packets == 1 || self.model.is_plain(src, dst) {
             let flow = Flow {
                 src,
@@ -222,12 +210,9 @@ impl Switch {
         (self.counters.clone(), self.lateness.take())
     }
 
-    /// Packets and bytes sent between each pair that spoke.
-    pub(super) fn count_pairs(&self) -> Vec<(NodeId, NodeId, u64, u64)> {
-        let pairs = self.pairs.sorted().into_iter();
-        pairs
-            .map(|(from, to, count)| (from, to, count.packets, count.bytes))
-            .collect()
+    /// Packets that partitions and silences dropped.
+    pub(super) fn cut_packets(&self) -> u64 {
+        self.counters.iter().map(NodeCounters::cut).sum()
     }
 
     fn forward(

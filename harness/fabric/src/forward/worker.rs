@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use peerlab_link::proto::{Action, FromFabric, Lateness, ProcessOp, Timed, ToGate};
+use peerlab_link::proto::{Action, FromFabric, Lateness, ProcessOp, Seen, Timed, ToGate};
 use peerlab_link::{LinkModel, Nanos, Network, NodeId};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::fault_schedule::FaultSchedule;
 use super::switch::{Outside, Switch};
-use crate::clock::Clock;
+use crate::clock::{Clock, own_cpu};
 use crate::device::Device;
 use crate::gate_link::GateLink;
 use crate::promptness;
@@ -69,8 +69,6 @@ pub(crate) enum Command {
     },
     /// Tell the counters.
     Count,
-    /// Tell the pairs' counters.
-    CountPairs,
 }
 
 /// The control thread's end.
@@ -352,12 +350,9 @@ impl Worker {
                         t: self.ports.clock.now(),
                         nodes,
                         lateness,
+                        cpu: own_cpu(),
                     });
                 }
-                Command::CountPairs => self.tell(FromFabric::Pairs {
-                    t: self.ports.clock.now(),
-                    pairs: self.switch.count_pairs(),
-                }),
             }
         }
     }
@@ -406,20 +401,20 @@ impl Worker {
 
     /// Carries out what is due at `at`, up to which everything else has been done.
     fn act(&mut self, at: Nanos, tag: u32, action: Action) {
-        let done = match action {
-            Action::Link(change) => self.switch.apply(at, &change).map(|()| true),
-            // The gate's own answer says when it was done.
-            Action::Process { node, op } => self.control(tag, node, op).map(|()| false),
-        };
-        let error = match done {
-            Ok(false) => return,
-            Ok(true) => None,
-            Err(reason) => Some(reason),
+        let result = match action {
+            Action::Link(change) => self.switch.apply(at, &change).map(|()| Seen::Linked {
+                cut: self.switch.cut_packets(),
+            }),
+            Action::Process { node, op } => match self.control(tag, node, op) {
+                // The gate's own answer says when it was done.
+                Ok(()) => return,
+                Err(reason) => Err(reason),
+            },
         };
         self.tell(FromFabric::Applied {
             t: self.ports.clock.now(),
             tag,
-            error,
+            result,
         });
     }
 

@@ -13,14 +13,16 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerlab_link::framing::{Deframer, frame};
 use peerlab_link::proto::{
-    FromFabric, Lateness, NodeCounters, STREAMS_MAX, StreamAnswer, StreamOpen, ToFabric,
+    FromFabric, Lateness, NodeCounters, STREAMS_MAX, Seen, StreamAnswer, StreamOpen, ToFabric,
 };
-use peerlab_link::{Network, NodeId};
+use peerlab_link::{Nanos, Network, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::{FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
 use yamux::{Config, Connection, Mode, Stream};
+
+use super::secret;
 
 /// No answer takes so long unless something hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -107,7 +109,11 @@ impl Fabric {
 
     /// Sets up the network and waits until gates may come.
     pub fn set_up(&mut self, network: Network) {
-        self.send(ToFabric::Setup(Box::new(network)));
+        let nodes = 0..network.nodes.len() as u32;
+        self.send(ToFabric::Setup {
+            network: Box::new(network),
+            secrets: nodes.map(|node| secret(NodeId(node))).collect(),
+        });
         self.wait(|e| matches!(e, FromFabric::Listening).then_some(()));
     }
 
@@ -138,14 +144,13 @@ impl Fabric {
     }
 
     /// Applies an action now, and waits until it is done.
-    pub fn apply(&mut self, action: peerlab_link::proto::Action) -> Result<(), String> {
+    pub fn apply(&mut self, action: peerlab_link::proto::Action) -> Result<Seen, String> {
         let tag = peerlab_link::proto::APPLY_TAG_MIN + 5;
         self.send(ToFabric::Apply { tag, action });
         self.wait(|e| match e {
-            FromFabric::Applied { tag: t, error, .. } if *t == tag => Some(error.clone()),
+            FromFabric::Applied { tag: t, result, .. } if *t == tag => Some(result.clone()),
             _ => None,
         })
-        .map_or(Ok(()), Err)
     }
 
     /// The counters of all nodes.
@@ -153,8 +158,14 @@ impl Fabric {
         self.send(ToFabric::Count);
         self.wait(|e| match e {
             FromFabric::Counters {
-                nodes, lateness, ..
-            } => Some((nodes.clone(), *lateness)),
+                nodes,
+                lateness,
+                cpu,
+                ..
+            } => {
+                assert!(*cpu > Nanos::ZERO, "a fabric that answers has computed");
+                Some((nodes.clone(), *lateness))
+            }
             _ => None,
         })
     }

@@ -13,7 +13,8 @@ pub mod node;
 
 use std::net::Ipv4Addr;
 
-use peerlab_link::{Loss, Nanos, Network, NodeLink, PathDelay};
+use peerlab_link::proto::{SECRET_BYTES, Secret};
+use peerlab_link::{Loss, Nanos, Network, NodeId, NodeLink, PathDelay};
 
 /// A network of `nodes` nodes without delay, rate or loss, and without framing.
 pub fn plain_network(nodes: u32) -> Network {
@@ -34,6 +35,11 @@ pub fn plain_network(nodes: u32) -> Network {
         regions: vec!["here".into()],
         paths: vec![vec![PathDelay::default()]],
     }
+}
+
+/// What a node's gate proves itself with.
+pub fn secret(node: NodeId) -> Secret {
+    Secret([node.0 as u8; SECRET_BYTES])
 }
 
 /// The same with a one-way delay.

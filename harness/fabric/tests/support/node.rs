@@ -11,13 +11,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::{FromGate, NodeUsage, SOCKET_NAME, ToGate, decode, encode};
+use peerlab_link::proto::{FromGate, NodeUsage, SOCKET_NAME, Seen, ToGate, decode, encode};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketType, connect, recvmsg, sendmsg, socket,
 };
 
 use super::namespace::{configure, enter_new, interface_request};
+use super::secret;
 
 /// The device's name in its namespace.
 const DEVICE: &str = "peer0";
@@ -56,6 +57,12 @@ impl GateSocket {
         let _ = self.send_bytes(&encode(message), fd);
     }
 
+    /// Says that it is a node's gate, as that does.
+    pub fn claim(&self, node: NodeId) {
+        let secret = secret(node);
+        self.send(&FromGate::Hello { node, secret }, None);
+    }
+
     /// The next message; `None` at the end.
     pub fn receive(&self) -> Option<ToGate> {
         let mut bytes = [0u8; 64 << 10];
@@ -89,7 +96,7 @@ impl Node {
         let run = move || {
             enter_new();
             let socket = Arc::new(GateSocket::connect(&dir));
-            socket.send(&FromGate::Hello { node: id }, None);
+            socket.claim(id);
             let Some(ToGate::Configure { ip, prefix, mtu }) = socket.receive() else {
                 panic!("the fabric does not want node {id}");
             };
@@ -180,7 +187,7 @@ fn serve(socket: &Arc<GateSocket>, told: &Sender<ToGate>) {
                 let socket = Arc::clone(socket);
                 thread::spawn(move || dial(&socket, id, port));
             }
-            ToGate::Usage => {
+            ToGate::Usage { .. } => {
                 let device = device_counters();
                 let usage = NodeUsage {
                     rx_bytes: device.rx_bytes,
@@ -191,7 +198,8 @@ fn serve(socket: &Arc<GateSocket>, told: &Sender<ToGate>) {
             }
             other => {
                 if let ToGate::Process { tag, .. } = other {
-                    socket.send(&FromGate::Done { tag, error: None }, None);
+                    let result = Ok(Seen::NotRunning);
+                    socket.send(&FromGate::Done { tag, result }, None);
                 }
                 let _ = told.send(other);
             }

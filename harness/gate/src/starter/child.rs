@@ -3,40 +3,52 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use peerlab_link::proto::HOSTS_FILE;
 use peerlab_link::starter::{DATA_DIR, NodeSpec};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::UnshareFlags;
 
 use super::roots::{
     FABRIC_PROGRAM, FABRIC_ROOT, NODE_ROOT, enter, mount_memory, mount_proc, restricted,
 };
-use super::{image, logs};
+use super::{image, limits, within};
 use crate::args::{self, Args};
 use crate::{gate, privileges, program, signals};
 
 /// Bytes of a node's /tmp.
 const TMP_BYTES_MAX: u64 = 64 << 20;
-/// Open files of each process of a node: what a container engine's host usually gives.
-const NODE_FILES_MAX: u64 = 65_536;
 /// Exit code of a child that did not become what it was to be.
-const EXIT_FAILED: i32 = 1;
+pub const EXIT_FAILED: i32 = 1;
 
-/// Makes a child in a PID namespace of its own, which becomes a node's gate.
+/// Whose child a gate is made as, and what root that has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Who has all roots.
+    Starter,
+    /// Who has the root of nodes that have no image. Its child is the starter's as well.
+    Nursery,
+}
+
+/// Makes a child of the starter in a PID namespace of its own, which becomes a node's gate; what that and
+/// its program write goes to `log`.
 ///
 /// # Errors
 /// When the kernel makes no process.
-pub fn start_node(spec: &NodeSpec) -> io::Result<libc::pid_t> {
+pub fn start_node(spec: &NodeSpec, log: &impl AsFd, origin: Origin) -> io::Result<libc::pid_t> {
+    let parent = match origin {
+        Origin::Starter => 0,
+        Origin::Nursery => libc::CLONE_PARENT,
+    };
     // SAFETY: like fork, with a PID namespace; this process has a single thread.
     let pid = unsafe {
         libc::syscall(
             libc::SYS_clone,
-            libc::CLONE_NEWPID | libc::SIGCHLD,
+            libc::CLONE_NEWPID | parent | libc::SIGCHLD,
             std::ptr::null_mut::<libc::c_void>(),
             std::ptr::null_mut::<libc::c_int>(),
             std::ptr::null_mut::<libc::c_int>(),
@@ -44,25 +56,31 @@ pub fn start_node(spec: &NodeSpec) -> io::Result<libc::pid_t> {
         )
     };
     match pid {
-        0 => std::process::exit(become_gate(spec)),
+        0 => std::process::exit(become_gate(spec, log, origin)),
         pid if pid > 0 => Ok(pid as libc::pid_t),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
 /// The rest of the gate's life; gives its exit code.
-fn become_gate(spec: &NodeSpec) -> i32 {
-    match settle(spec) {
-        Ok(()) => gate::run(Args {
-            node: spec.node,
-            socket: args::socket(),
-            data: Some(PathBuf::from(DATA_DIR)),
-            user: None,
-            drop_all_caps: true,
-            confine: true,
-            workdir: spec.workdir.as_ref().map(PathBuf::from),
-            command: spec.command.iter().map(OsString::from).collect(),
-        }),
+fn become_gate(spec: &NodeSpec, log: &impl AsFd, origin: Origin) -> i32 {
+    match settle(spec, log, origin) {
+        Ok(image) => {
+            let args = Args {
+                node: spec.node,
+                secret: Some(spec.secret),
+                socket: args::socket(),
+                disk: spec.replaced.then(|| PathBuf::from("/")),
+                user: None,
+                own: None,
+                hosts: spec.image.is_some().then(|| PathBuf::from(HOSTS_FILE)),
+                drop_all_caps: true,
+                confine: true,
+                workdir: spec.workdir.as_ref().map(PathBuf::from),
+                command: spec.command.iter().map(OsString::from).collect(),
+            };
+            gate::run(args, image)
+        }
         Err(error) => {
             gate::log(&format!("{error:#}"));
             EXIT_FAILED
@@ -70,15 +88,18 @@ fn become_gate(spec: &NodeSpec) -> i32 {
     }
 }
 
-/// Makes the node's namespaces and root this process' own.
-fn settle(spec: &NodeSpec) -> Result<()> {
-    let log = logs::create(spec.node)?;
+/// Makes the node's namespaces and root this process' own, and gives the files of its image.
+fn settle(spec: &NodeSpec, log: &impl AsFd, origin: Origin) -> Result<Option<OwnedFd>> {
+    let our_root = match origin {
+        Origin::Starter => NODE_ROOT,
+        Origin::Nursery => "",
+    };
     let null = OpenOptions::new()
         .read(true)
-        .open(format!("{NODE_ROOT}/dev/null"))
+        .open(format!("{our_root}/dev/null"))
         .context("cannot open /dev/null")?;
-    standard_streams(&null, &log, &log)?;
-    drop((null, log));
+    standard_streams(&null, log, log)?;
+    drop(null);
     program::close_inherited();
     // SAFETY: this process has a single thread, and shares no descriptor table.
     unsafe {
@@ -90,26 +111,30 @@ fn settle(spec: &NodeSpec) -> Result<()> {
         )
     }
     .context("cannot make the node's namespaces")?;
-    let root = match spec.image {
-        None => NODE_ROOT,
-        Some(image) => image::mount_root(image, spec.data_bytes_max)?,
+    limits::set(spec)?;
+    let (root, image) = match spec.image {
+        None => (our_root, None),
+        Some(image) => (
+            image::mount_root(image, spec.data_bytes_max)?,
+            Some(image::files(image)?),
+        ),
     };
-    mount_proc(&format!("{root}/proc"))?;
-    mount_memory(&format!("{root}/tmp"), TMP_BYTES_MAX, restricted())?;
-    mount_memory(
-        &format!("{root}{DATA_DIR}"),
-        spec.data_bytes_max,
-        restricted(),
-    )?;
-    enter(root)?;
+    let place = |folder| match spec.image {
+        // Made by the starter, and without links.
+        None => Ok(PathBuf::from(format!("{root}{folder}"))),
+        Some(_) => within::folder(root, folder),
+    };
+    let proc = place("/proc")?;
+    mount_proc(&proc, || limits::set_of_namespaces(&proc))?;
+    mount_memory(&place("/tmp")?, TMP_BYTES_MAX, restricted())?;
+    mount_memory(&place(DATA_DIR)?, spec.data_bytes_max, restricted())?;
+    match origin {
+        Origin::Starter => enter(root)?,
+        Origin::Nursery => {}
+    }
     set_environment(spec);
     rustix::system::sethostname(spec.name.as_bytes()).context("cannot set the host name")?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Nofile, NODE_FILES_MAX)?;
-    if let Some(bytes) = spec.memory_bytes {
-        limit(Resource::Data, bytes)?;
-    }
-    Ok(())
+    Ok(image)
 }
 
 /// Adds what the node's image says to the little that every program gets.
@@ -151,14 +176,6 @@ fn become_fabric(stream: &impl AsFd) -> anyhow::Error {
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
             .context("cannot make a mount namespace")?;
         enter(FABRIC_ROOT)?;
-        let files = getrlimit(Resource::Nofile).maximum;
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: files,
-                maximum: files,
-            },
-        );
         rustix::process::setsid().context("cannot make a session")?;
         let rights = privileges::reduce(true, true, None)?;
         privileges::become_program(&rights).context("cannot drop capabilities")
@@ -175,21 +192,4 @@ fn standard_streams(stdin: &impl AsFd, stdout: &impl AsFd, stderr: &impl AsFd) -
         .and_then(|()| dup2_stdout(stdout))
         .and_then(|()| dup2_stderr(stderr))
         .context("cannot set the standard streams")
-}
-
-/// Lowers a limit; what is lower already stays.
-fn limit(resource: Resource, value: u64) -> Result<()> {
-    let value = Some(
-        getrlimit(resource)
-            .maximum
-            .map_or(value, |hard| hard.min(value)),
-    );
-    setrlimit(
-        resource,
-        Rlimit {
-            current: value,
-            maximum: value,
-        },
-    )
-    .context("cannot set a limit")
 }

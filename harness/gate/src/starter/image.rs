@@ -4,19 +4,18 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use peerlab_link::proto::SHARED_DIR;
-use peerlab_link::starter::DATA_DIR;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount, mount_bind_recursive};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive};
 
 use super::roots::{IMAGES, LAYER, NODE_ROOT, OVERLAY, bind, mount_memory};
+use super::within;
 
-/// Folders that every node has.
-const FOLDERS: [&str; 4] = ["/proc", "/tmp", "/dev", DATA_DIR];
 /// Folders within folders of an image.
 const DEPTH_MAX: usize = 256;
 
@@ -40,17 +39,23 @@ pub fn mount_root(image: u32, bytes_max: u64) -> Result<&'static str> {
         copy(Path::new(&lower), Path::new(&upper), 0).context("cannot copy the image")?;
         bind(&upper, OVERLAY)?;
     }
-    for folder in FOLDERS.into_iter().chain([SHARED_DIR]) {
-        let place = format!("{OVERLAY}{folder}");
-        fs::create_dir_all(&place).with_context(|| format!("cannot make {folder} in the image"))?;
-    }
-    mount_bind_recursive(format!("{NODE_ROOT}/dev"), format!("{OVERLAY}/dev"))
+    let devices = within::folder(OVERLAY, "/dev")?;
+    mount_bind_recursive(format!("{NODE_ROOT}/dev"), devices)
         .context("cannot give the node its devices")?;
-    bind(
-        &format!("{NODE_ROOT}{SHARED_DIR}"),
-        &format!("{OVERLAY}{SHARED_DIR}"),
-    )?;
+    let shared = within::folder(OVERLAY, SHARED_DIR)?;
+    mount_bind(format!("{NODE_ROOT}{SHARED_DIR}"), shared)
+        .context("cannot give the node the folder that it shares with the fabric")?;
     Ok(OVERLAY)
+}
+
+/// The image's files, as they are without the node's own.
+///
+/// # Errors
+/// When they cannot be opened.
+pub fn files(image: u32) -> Result<OwnedFd> {
+    let lower = format!("{IMAGES}/{image}");
+    let folder = fs::File::open(&lower).with_context(|| format!("cannot open {lower}"))?;
+    Ok(folder.into())
 }
 
 /// Lays the node's own layer over the image.

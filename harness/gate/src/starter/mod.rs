@@ -9,9 +9,12 @@
 mod advice;
 mod child;
 mod image;
+mod limits;
 mod logs;
 mod namespaces;
+mod nursery;
 mod roots;
 mod serve;
+mod within;
 
 pub use serve::run;

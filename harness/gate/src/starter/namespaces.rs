@@ -13,11 +13,12 @@ use rustix::thread::UnshareFlags;
 const GREATEST_NICENESS: &str = "19";
 
 /// Enters fresh namespaces as the only user that is known in them. Returns in a child that is
-/// PID 1 there; the calling process stays outside, waits for it, and ends with its exit code.
+/// PID 1 there, with its number outside; the calling process stays outside, waits for it, and ends
+/// with its exit code.
 ///
 /// # Errors
 /// When the kernel, or who confines this process, allows no user namespaces.
-pub fn enter() -> Result<()> {
+pub fn enter() -> Result<libc::pid_t> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     // SAFETY: this process has a single thread, and shares no memory or descriptor table.
     unsafe {
@@ -46,7 +47,14 @@ pub fn enter() -> Result<()> {
         _ => return Err(io::Error::last_os_error()).context("cannot make a process"),
     }
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot follow the parent")?;
-    yield_to_the_fabric()
+    yield_to_the_fabric()?;
+    number_outside().context("cannot read /proc/self")
+}
+
+/// As long as /proc is that of the namespace that was left.
+fn number_outside() -> Result<libc::pid_t> {
+    let number = fs::read_link("/proc/self")?;
+    Ok(number.to_string_lossy().parse()?)
 }
 
 /// Begins a session, whose processes together (all gates and nodes; the fabric begins its own)

@@ -3,18 +3,21 @@
 //!
 //! The starter's own root, which no node sees:
 //!
-//!     /proc     of the starter's PID namespace (a node may mount its own only beside one)
-//!     /shared   the folder that fabric and gates share
-//!     /logs     what each gate and its program wrote
-//!     /fabric   the fabric's root: its binary, and /peerlab, which it may write
-//!     /node     a node's root: programs, /dev, /peerlab, and places for /proc, /tmp, /data
-//!     /images   roots of images, by index; a node that has one puts a layer of its own over it
-//!     /layer    a place for that layer, and
-//!     /overlay  a place for both together
+//! ```text
+//! /proc     of the starter's PID namespace (a node may mount its own only beside one)
+//! /shared   the folder that fabric and gates share
+//! /fabric   the fabric's root: its binary, and /peerlab, which it may write
+//! /node     a node's root: programs, /dev, /peerlab, and places for /proc, /tmp, /data
+//! /images   roots of images, by index; a node that has one puts a layer of its own over it
+//! /layer    a place for that layer, and
+//! /overlay  a place for both together
+//! ```
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use peerlab_link::proto::SHARED_DIR;
@@ -24,6 +27,8 @@ use rustix::mount::{
     mount_remount, unmount,
 };
 use rustix::process::{chdir, pivot_root};
+
+use crate::device;
 
 /// The fabric's root.
 pub const FABRIC_ROOT: &str = "/fabric";
@@ -37,12 +42,13 @@ pub const IMAGES: &str = "/images";
 pub const LAYER: &str = "/layer";
 /// Where it puts its image under that.
 pub const OVERLAY: &str = "/overlay";
-/// Where logs are.
-pub const LOG_DIR: &str = "/logs";
-/// Bytes of all logs together.
-const LOGS_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of everything else in memory: programs, and files that nodes share.
 const BASE_BYTES_MAX: u64 = 1 << 30;
+/// In memory there may be one file for each of so many bytes, as on a disk (ext4): what the kernel keeps
+/// of a file beside its content counts for no size.
+const FILE_BYTES: u64 = 16 << 10;
+/// However small the memory, there may be so many.
+const FILES_MIN: u64 = 1024;
 /// A folder that every machine has, to put the new root on for a moment.
 const STEPPING_STONES: [&str; 4] = ["/tmp", "/run", "/mnt", "/var"];
 /// The old root while the new one is made.
@@ -50,25 +56,28 @@ const OLD: &str = "/old";
 /// Devices that a node may use; the last is the gate's.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "net/tun"];
 const SHARED: &str = "/shared";
+/// For what is read-only and holds programs, but no devices.
+const WITHOUT_DEVICES: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
-/// Makes all roots, and takes leave of the host's.
+/// Makes all roots, and takes leave of the host's. Paths of the host are bytes.
 ///
 /// # Errors
 /// When a mount is refused, or a program or device is missing.
-pub fn make(fabric: &Path, programs: &[(String, String)], images: &[String]) -> Result<()> {
+pub fn make(fabric: &[u8], programs: &[(String, Vec<u8>)], images: &[Vec<u8>]) -> Result<()> {
     step_into_memory()?;
     mount("proc", "/proc", "proc", restricted(), None).context("cannot mount /proc")?;
-    for folder in [SHARED, LOG_DIR, IMAGES, LAYER, OVERLAY] {
+    for folder in [SHARED, IMAGES, LAYER, OVERLAY] {
         fs::create_dir(folder).with_context(|| format!("cannot make {folder}"))?;
     }
-    mount_memory(LOG_DIR, LOGS_BYTES_MAX, restricted())?;
     make_fabric_root(fabric)?;
     make_node_root(programs)?;
     for (index, image) in images.iter().enumerate() {
         let place = format!("{IMAGES}/{index}");
         fs::create_dir(&place).with_context(|| format!("cannot make {place}"))?;
-        bind(&format!("{OLD}{image}"), &place)?;
-        make_read_only(&place)?;
+        let image = of_host(image);
+        mount_bind(&image, &place)
+            .with_context(|| format!("cannot mount {} on {place}", image.display()))?;
+        make_read_only(&place, WITHOUT_DEVICES)?;
     }
     unmount(OLD, UnmountFlags::DETACH).context("cannot leave the host's files")?;
     fs::remove_dir(OLD).context("cannot leave the host's files")?;
@@ -97,17 +106,21 @@ fn step_into_memory() -> Result<()> {
     Ok(())
 }
 
-fn make_fabric_root(fabric: &Path) -> Result<()> {
-    new_root(FABRIC_ROOT, &[SHARED_DIR])?;
-    copy_program(
-        &fabric.to_string_lossy(),
-        &format!("{FABRIC_ROOT}{FABRIC_PROGRAM}"),
-    )?;
-    bind(SHARED, &format!("{FABRIC_ROOT}{SHARED_DIR}"))?;
-    make_read_only(FABRIC_ROOT)
+/// Where a file of the host is while the roots are made.
+fn of_host(path: &[u8]) -> PathBuf {
+    let mut place = OsString::from(OLD);
+    place.push(OsStr::from_bytes(path));
+    PathBuf::from(place)
 }
 
-fn make_node_root(programs: &[(String, String)]) -> Result<()> {
+fn make_fabric_root(fabric: &[u8]) -> Result<()> {
+    new_root(FABRIC_ROOT, &[SHARED_DIR])?;
+    copy_program(fabric, &format!("{FABRIC_ROOT}{FABRIC_PROGRAM}"))?;
+    bind(SHARED, &format!("{FABRIC_ROOT}{SHARED_DIR}"))?;
+    make_read_only(FABRIC_ROOT, WITHOUT_DEVICES)
+}
+
+fn make_node_root(programs: &[(String, Vec<u8>)]) -> Result<()> {
     new_root(
         NODE_ROOT,
         &[SHARED_DIR, DATA_DIR, "/proc", "/tmp", "/dev", "/dev/net"],
@@ -120,6 +133,9 @@ fn make_node_root(programs: &[(String, String)]) -> Result<()> {
         fs::write(&place, "").with_context(|| format!("cannot make {place}"))?;
         mount_bind(format!("{OLD}/dev/{device}"), &place)
             .with_context(|| format!("cannot take /dev/{device} from this machine"))?;
+        // It is the machine's own file, of which a node whose harness is root is the owner. Who may
+        // write to a device writes to it all the same.
+        make_read_only(&place, MountFlags::NOSUID | MountFlags::NOEXEC)?;
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -133,18 +149,19 @@ fn make_node_root(programs: &[(String, String)]) -> Result<()> {
     check_tun()?;
     let shared = format!("{NODE_ROOT}{SHARED_DIR}");
     bind(SHARED, &shared)?;
-    make_read_only(&shared)?;
-    make_read_only(NODE_ROOT)
+    make_read_only(&shared, WITHOUT_DEVICES)?;
+    make_read_only(NODE_ROOT, WITHOUT_DEVICES)
 }
 
-/// Opens the TUN device once, so that one clear error comes instead of one from each node.
+/// Makes a network device once, in the starter's own namespace, so that one clear error comes instead
+/// of one from each node.
 fn check_tun() -> Result<()> {
-    fs::OpenOptions::new()
+    let tun = fs::OpenOptions::new()
         .read(true)
         .write(true)
         .open(format!("{NODE_ROOT}/dev/net/tun"))
         .context("cannot open /dev/net/tun")?;
-    Ok(())
+    device::claim(&tun)
 }
 
 /// A root in memory with these folders.
@@ -160,32 +177,31 @@ fn new_root(root: &str, folders: &[&str]) -> Result<()> {
 
 /// Copies a program from the host: nobody inside can reach the host's own file, and a rebuild of
 /// it does not touch a run.
-fn copy_program(file: &str, place: &str) -> Result<()> {
-    fs::copy(format!("{OLD}{file}"), place)
-        .with_context(|| format!("cannot copy the program {file}"))?;
+fn copy_program(file: &[u8], place: &str) -> Result<()> {
+    fs::copy(of_host(file), place).with_context(|| {
+        let file = OsStr::from_bytes(file).display();
+        format!("cannot copy the program {file}")
+    })?;
     fs::set_permissions(place, fs::Permissions::from_mode(0o555))
         .with_context(|| format!("cannot make {place} executable"))
 }
 
-/// Mounts a file system in memory of at most so many bytes, writable by its owner.
-pub fn mount_memory(place: &str, bytes_max: u64, flags: MountFlags) -> Result<()> {
-    let options = format!("size={bytes_max},mode=0755\0");
+/// Mounts a file system in memory of at most so many bytes, and files, writable by its owner.
+pub fn mount_memory(place: impl AsRef<Path>, bytes_max: u64, flags: MountFlags) -> Result<()> {
+    let place = place.as_ref();
+    let files_max = (bytes_max / FILE_BYTES).max(FILES_MIN);
+    let options = format!("size={bytes_max},nr_inodes={files_max},mode=0755\0");
     let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes())?;
     mount("tmpfs", place, "tmpfs", flags, options)
-        .with_context(|| format!("cannot mount memory on {place}"))
+        .with_context(|| format!("cannot mount memory on {}", place.display()))
 }
 
-/// Mounts this PID namespace's /proc, read-only: where the harness runs as root, its user may
-/// otherwise change the kernel's settings even without capabilities.
-pub fn mount_proc(place: &str) -> Result<()> {
-    mount(
-        "proc",
-        place,
-        "proc",
-        restricted() | MountFlags::RDONLY,
-        None,
-    )
-    .context("cannot mount /proc")
+/// Mounts this PID namespace's /proc, read-only once `set` has set what is to be set in it: where the
+/// harness runs as root, its user may otherwise change the kernel's settings even without capabilities.
+pub fn mount_proc(place: &Path, set: impl FnOnce()) -> Result<()> {
+    mount("proc", place, "proc", restricted(), None).context("cannot mount /proc")?;
+    set();
+    make_read_only(place, restricted())
 }
 
 /// Makes a root this process' own and forgets all others.
@@ -207,7 +223,9 @@ pub fn bind(from: &str, to: &str) -> Result<()> {
     mount_bind(from, to).with_context(|| format!("cannot mount {from} on {to}"))
 }
 
-fn make_read_only(place: &str) -> Result<()> {
-    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    mount_remount(place, flags, c"").with_context(|| format!("cannot make {place} read-only"))
+fn make_read_only(place: impl AsRef<Path>, flags: MountFlags) -> Result<()> {
+    let place = place.as_ref();
+    let flags = MountFlags::BIND | MountFlags::RDONLY | flags;
+    mount_remount(place, flags, c"")
+        .with_context(|| format!("cannot make {} read-only", place.display()))
 }

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use peerlab_link::NodeId;
@@ -13,12 +11,12 @@ use peerlab_link::starter::{FromStarter, ToStarter};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::{advice, child, logs, namespaces, roots};
+use super::logs::Logs;
+use super::nursery::Nursery;
+use super::{advice, child, limits, namespaces, roots};
 use crate::gate;
 use crate::signals::Signals;
 
-/// How often logs are looked at.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes read from the harness at once: hundreds of nodes to start.
 const READ_BYTES: usize = 64 << 10;
 /// Exit code when something went wrong.
@@ -42,7 +40,8 @@ pub fn run() -> i32 {
                 reason: format!("{error:#}"),
                 hint: advice::hint(&error),
             };
-            if starter.tell(&failed).is_err() {
+            starter.tell(&failed);
+            if starter.flush().is_err() {
                 gate::log(&format!("{error:#}"));
             }
             EXIT_FAILED
@@ -58,6 +57,7 @@ struct Starter {
     deframer: Deframer,
     outbox: Vec<u8>,
     fabric: Option<libc::pid_t>,
+    logs: Logs,
     nodes: BTreeMap<libc::pid_t, NodeId>,
 }
 
@@ -79,6 +79,7 @@ impl Starter {
             deframer: Deframer::new(),
             outbox: Vec::new(),
             fabric: None,
+            logs: Logs::new()?,
             nodes: BTreeMap::new(),
         })
     }
@@ -94,13 +95,15 @@ impl Starter {
             bail!("the harness did not begin with a setup");
         };
         clear_environment();
-        namespaces::enter()?;
+        limits::raise_files_limit();
+        let pid = namespaces::enter()?;
         let signals = Signals::open()?;
-        roots::make(Path::new(&fabric), &programs, &images)?;
+        roots::make(&fabric, &programs, &images)?;
         crate::privileges::hide_gate()?;
-        self.tell(&FromStarter::Ready)?;
-        let mut next_look = Instant::now() + LOG_INTERVAL;
+        let mut nursery = Nursery::open()?;
+        self.tell(&FromStarter::Ready { pid });
         loop {
+            self.flush()?;
             let interest = if self.outbox.is_empty() {
                 PollFlags::IN
             } else {
@@ -109,23 +112,21 @@ impl Starter {
             let mut sources = [
                 PollFd::new(&signals, PollFlags::IN),
                 PollFd::new(&self.harness, interest),
+                PollFd::new(&self.logs, PollFlags::IN),
             ];
-            let timeout = next_look.saturating_duration_since(Instant::now());
-            gate::wait(&mut sources, Some(timeout))?;
+            gate::wait(&mut sources, None)?;
             let is_told = sources[1]
                 .revents()
                 .intersects(PollFlags::IN | PollFlags::HUP);
-            while signals.next().is_some() {}
-            self.reap()?;
+            self.logs.read();
+            // A look at thousands of children takes its time.
+            if std::iter::from_fn(|| signals.next()).count() > 0 {
+                self.reap();
+            }
             if is_told && !self.read()? {
                 return Ok(());
             }
-            self.obey()?;
-            self.flush()?;
-            if Instant::now() >= next_look {
-                logs::trim();
-                next_look = Instant::now() + LOG_INTERVAL;
-            }
+            self.obey(&mut nursery)?;
         }
     }
 
@@ -159,7 +160,7 @@ impl Starter {
     }
 
     /// Does all that has been read.
-    fn obey(&mut self) -> Result<()> {
+    fn obey(&mut self, nursery: &mut Nursery) -> Result<()> {
         while let Some(message) = self.deframer.next_message()? {
             match message {
                 ToStarter::Setup { .. } => bail!("the harness sent a second setup"),
@@ -169,43 +170,48 @@ impl Starter {
                         .take()
                         .context("the fabric was started before")?;
                     self.fabric = Some(child::start_fabric(&stream).context("no process")?);
-                    self.tell(&FromStarter::FabricStarted)?;
+                    self.tell(&FromStarter::FabricStarted);
                 }
                 ToStarter::StartNode(spec) => {
-                    let pid = child::start_node(&spec)
-                        .with_context(|| format!("cannot make a process for {}", spec.name))?;
-                    self.nodes.insert(pid, spec.node);
-                    self.tell(&FromStarter::NodeStarted { node: spec.node })?;
+                    let log = self.logs.begin(spec.node)?;
+                    nursery.start_node(&spec, &log)?;
                 }
                 ToStarter::Log { node, bytes_max } => {
-                    let bytes = logs::tail(node, bytes_max.into());
-                    self.tell(&FromStarter::Log { node, bytes })?;
+                    let (left_out, bytes) = self.logs.tail(node, bytes_max as usize);
+                    self.tell(&FromStarter::Log {
+                        node,
+                        left_out,
+                        bytes,
+                    });
                 }
             }
+        }
+        // All are known before any can be found to have ended.
+        for (node, pid) in nursery.made()? {
+            self.nodes.insert(pid, node);
+            self.tell(&FromStarter::NodeStarted { node });
         }
         Ok(())
     }
 
     /// Reaps all children that ended, the orphans among them, and tells of those it knows.
-    fn reap(&mut self) -> Result<()> {
+    fn reap(&mut self) {
         use rustix::process::{WaitOptions, wait};
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get();
             let status = gate::status_number(status);
             if self.fabric == Some(pid) {
                 self.fabric = None;
-                self.tell(&FromStarter::FabricEnded { status })?;
+                self.tell(&FromStarter::FabricEnded { status });
             } else if let Some(node) = self.nodes.remove(&pid) {
-                self.tell(&FromStarter::NodeEnded { node, status })?;
+                self.tell(&FromStarter::NodeEnded { node, status });
             }
         }
-        Ok(())
     }
 
-    /// Sends a message as soon as the socket takes it.
-    fn tell(&mut self, message: &FromStarter) -> Result<()> {
+    /// Has a message sent with all others of this turn: each would wake the harness by itself.
+    fn tell(&mut self, message: &FromStarter) {
         frame_into(message, &mut self.outbox);
-        self.flush()
     }
 
     fn flush(&mut self) -> Result<()> {

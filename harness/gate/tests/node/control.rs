@@ -1,12 +1,19 @@
 //! Kill, stop, start, freeze, thaw and wipe.
 
-use peerlab_link::proto::{FromGate, ProcessOp, ToGate};
+use peerlab_link::proto::{FromGate, ProcessOp, Seen, ToGate};
 
 use crate::fabric::Bench;
 use crate::processes::{children, eventually, state};
 
 fn exited(status: i32, asked: bool) -> Vec<FromGate> {
     vec![FromGate::Exited { status, asked }]
+}
+
+const GONE: Result<Seen, String> = Ok(Seen::NotRunning);
+const UP: Result<Seen, String> = Ok(Seen::Running);
+
+fn refused(why: &str) -> Result<Seen, String> {
+    Err(why.to_owned())
 }
 
 #[test]
@@ -21,18 +28,18 @@ fn a_killed_program_takes_its_whole_node_along_and_can_start_again() {
     let _tun = gate.run();
     bench.findings("up");
     assert!(!children(gate.pid()).is_empty());
-    assert_eq!(gate.order(1, ProcessOp::Kill), (exited(-9, true), None));
+    assert_eq!(gate.order(1, ProcessOp::Kill), (exited(-9, true), GONE));
     assert_eq!(
         children(gate.pid()),
         [],
         "nothing is left when it is answered"
     );
     std::fs::remove_file(bench.path("up")).unwrap();
-    assert_eq!(gate.order(2, ProcessOp::Start), (vec![], None));
+    assert_eq!(gate.order(2, ProcessOp::Start), (vec![], UP));
     bench.findings("up");
     assert_eq!(
         gate.order(3, ProcessOp::Start),
-        (vec![], None),
+        (vec![], UP),
         "it runs already"
     );
 }
@@ -45,12 +52,12 @@ fn an_idle_node_starts_when_told() {
         &format!("echo up > {}; exit 5", bench.path("up").display()),
     );
     let _tun = gate.open();
-    let (_, error) = gate.order(1, ProcessOp::Start);
-    assert_eq!(error.as_deref(), Some("the node has not been let go yet"));
+    let (_, result) = gate.order(1, ProcessOp::Start);
+    assert_eq!(result, refused("the node has not been let go yet"));
     gate.send(&ToGate::Go { run: false });
-    assert_eq!(gate.order(2, ProcessOp::Kill), (vec![], None));
+    assert_eq!(gate.order(2, ProcessOp::Kill), (vec![], GONE));
     assert!(!bench.path("up").exists());
-    assert_eq!(gate.order(3, ProcessOp::Start), (vec![], None));
+    assert_eq!(gate.order(3, ProcessOp::Start), (vec![], UP));
     assert_eq!(
         gate.answer(),
         FromGate::Exited {
@@ -72,11 +79,11 @@ fn a_polite_stop_lets_the_program_end_its_work() {
     let gate = bench.gate(&[], &script);
     let _tun = gate.run();
     bench.findings("up");
-    assert_eq!(gate.order(1, ProcessOp::Stop), (exited(3, true), None));
+    assert_eq!(gate.order(1, ProcessOp::Stop), (exited(3, true), GONE));
     assert_eq!(bench.findings("bye"), "bye\n");
     assert_eq!(
         gate.order(2, ProcessOp::Stop),
-        (vec![], None),
+        (vec![], GONE),
         "it is down already"
     );
 }
@@ -103,13 +110,38 @@ fn a_start_behind_a_stop_waits_and_a_kill_hastens_it() {
         tag: 3,
         op: ProcessOp::Kill,
     });
-    assert_eq!(gate.answers_until_done(1), (exited(-9, true), None));
-    assert_eq!(gate.answers_until_done(2), (vec![], None));
-    assert_eq!(gate.answers_until_done(3), (exited(-9, true), None));
+    assert_eq!(gate.answers_until_done(1), (exited(-9, true), GONE));
+    assert_eq!(gate.answers_until_done(2), (vec![], UP));
+    assert_eq!(gate.answers_until_done(3), (exited(-9, true), GONE));
 }
 
 #[test]
 fn a_frozen_node_stands_still_and_can_be_thawed_stopped_or_killed() {
+    let bench = Bench::new();
+    let script = format!(
+        "sleep 1001 & setsid sleep 1002 & echo up > {}; exec sleep 1000",
+        bench.path("up").display()
+    );
+    let gate = bench.gate(&[], &script);
+    let _tun = gate.run();
+    bench.findings("up");
+    let program = gate.program_pid();
+    let frozen = Ok(Seen::StandsStill { processes: 3 });
+    assert_eq!(gate.order(1, ProcessOp::Freeze), (vec![], frozen));
+    assert_eq!(state(program), Some('T'), "when it is answered");
+    assert_eq!(gate.order(2, ProcessOp::Thaw), (vec![], UP));
+    eventually(|| (state(program) == Some('S')).then_some(()));
+    gate.obeys(3, ProcessOp::Freeze);
+    assert_eq!(gate.order(4, ProcessOp::Stop), (exited(-15, true), GONE));
+    gate.obeys(5, ProcessOp::Start);
+    gate.obeys(6, ProcessOp::Freeze);
+    assert_eq!(gate.order(7, ProcessOp::Kill), (exited(-9, true), GONE));
+    assert_eq!(gate.order(8, ProcessOp::Freeze), (vec![], GONE));
+    assert_eq!(gate.order(9, ProcessOp::Thaw), (vec![], GONE));
+}
+
+#[test]
+fn a_slow_node_is_seen_to_stand_still_in_its_turns() {
     let bench = Bench::new();
     let gate = bench.gate(
         &[],
@@ -117,25 +149,21 @@ fn a_frozen_node_stands_still_and_can_be_thawed_stopped_or_killed() {
     );
     let _tun = gate.run();
     bench.findings("up");
-    let program = gate.program_pid();
-    assert_eq!(gate.order(1, ProcessOp::Freeze), (vec![], None));
-    eventually(|| (state(program) == Some('T')).then_some(()));
-    assert_eq!(gate.order(2, ProcessOp::Thaw), (vec![], None));
-    eventually(|| (state(program) == Some('S')).then_some(()));
-    gate.order(3, ProcessOp::Freeze);
-    assert_eq!(gate.order(4, ProcessOp::Stop), (exited(-15, true), None));
-    gate.order(5, ProcessOp::Start);
-    gate.order(6, ProcessOp::Freeze);
-    assert_eq!(gate.order(7, ProcessOp::Kill), (exited(-9, true), None));
-    let (_, error) = gate.order(8, ProcessOp::Freeze);
-    assert_eq!(error.as_deref(), Some("the program is not running"));
-    assert_eq!(gate.order(9, ProcessOp::Thaw), (vec![], None));
+    let slow = ProcessOp::Slow {
+        id: 4,
+        cpu_millis: 100,
+    };
+    assert_eq!(gate.order(1, slow), (vec![], Ok(Seen::Slowed)));
+    assert_eq!(gate.order(2, ProcessOp::Unslow { id: 4 }), (vec![], UP));
+    gate.obeys(3, ProcessOp::Kill);
+    assert_eq!(gate.order(4, slow), (vec![], GONE));
 }
 
 #[test]
-fn wiping_empties_the_data_of_a_program_that_is_down() {
+fn wiping_leaves_what_was_there_before_the_program_first_ran() {
     let bench = Bench::new();
     let data = bench.path("data");
+    std::fs::write(data.join("config"), "first").unwrap();
     let script = format!(
         "cd {}; mkdir -p a/b; echo x > a/b/file; ln -s / link; touch .hidden; echo up > {}; \
          sleep 1000",
@@ -147,18 +175,20 @@ fn wiping_empties_the_data_of_a_program_that_is_down() {
     } else {
         &[]
     };
-    let options = [&["--drop-all-caps", "--data", data.to_str().unwrap()], user].concat();
+    let options = [&["--drop-all-caps", "--disk", data.to_str().unwrap()], user].concat();
     let gate = bench.gate(&options, &script);
     let _tun = gate.run();
     bench.findings("up");
-    let (_, error) = gate.order(1, ProcessOp::Wipe);
-    assert_eq!(error.as_deref(), Some("the program is running"));
-    gate.order(2, ProcessOp::Kill);
+    let (_, result) = gate.order(1, ProcessOp::Wipe);
+    assert_eq!(result, refused("the program is running"));
+    gate.obeys(2, ProcessOp::Kill);
     assert!(data.join("a/b/file").exists());
-    assert_eq!(gate.order(3, ProcessOp::Wipe), (vec![], None));
-    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+    let emptied = Ok(Seen::Emptied { entries: 5 });
+    assert_eq!(gate.order(3, ProcessOp::Wipe), (vec![], emptied));
+    let left: Vec<_> = std::fs::read_dir(&data).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
     std::fs::remove_file(bench.path("up")).unwrap();
-    gate.order(4, ProcessOp::Start);
+    gate.obeys(4, ProcessOp::Start);
     bench.findings("up");
     assert!(data.join("a/b/file").exists());
 }
@@ -175,14 +205,25 @@ fn a_wipe_that_cannot_be_done_says_why() {
             asked: false
         }
     );
-    let (_, error) = gate.order(1, ProcessOp::Wipe);
-    assert_eq!(error.as_deref(), Some("the node has no data directory"));
+    let (_, result) = gate.order(1, ProcessOp::Wipe);
+    assert_eq!(result, refused("the node has no disk that can be emptied"));
 
-    let gate = bench.gate(&["--data", "/no/such/folder"], "exit 0");
+    // What a program without capabilities has locked away from itself.
+    let data = bench.path("data");
+    let lock = format!(
+        "cd {}; mkdir locked; touch locked/chain; chmod 500 locked",
+        data.display()
+    );
+    let options = ["--drop-all-caps", "--disk", data.to_str().unwrap()];
+    let gate = bench.gate(&options, &lock);
     let _tun = gate.run();
     gate.answer();
-    let (_, error) = gate.order(1, ProcessOp::Wipe);
-    assert!(error.unwrap().contains("No such file"));
+    let (_, result) = gate.order(1, ProcessOp::Wipe);
+    let error = result.unwrap_err();
+    assert!(error.contains("locked: Permission denied"), "{error}");
+    assert!(data.join("locked/chain").exists());
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(data.join("locked"), open).unwrap();
 }
 
 #[test]
@@ -213,5 +254,5 @@ fn a_program_that_ends_takes_what_it_left_behind_along() {
     );
     let pid = gate.pid();
     eventually(|| children(pid).is_empty().then_some(()));
-    assert_eq!(gate.order(1, ProcessOp::Start), (vec![], None));
+    assert_eq!(gate.order(1, ProcessOp::Start), (vec![], UP));
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use peerlab_link::proto::{FromGate, GATE_MESSAGE_BYTES_MAX, ProcessOp, ToGate};
 
-use crate::fabric::{Bench, NODE_IP, listen, spawn};
+use crate::fabric::{Bench, NODE_IP, listen, spawn, spawn_without_secret};
 use crate::processes::{children, eventually, state};
 
 #[test]
@@ -17,7 +17,7 @@ fn the_end_of_the_fabric_is_the_end_of_the_node() {
     let mut gate = bench.gate(&["--drop-all-caps"], &script);
     let _tun = gate.run();
     bench.findings("up");
-    gate.order(1, ProcessOp::Freeze);
+    gate.obeys(1, ProcessOp::Freeze);
     let program = gate.program_pid();
     gate.hang_up();
     let (status, said) = gate.ended();
@@ -118,6 +118,18 @@ fn a_fabric_that_is_late_is_waited_for() {
     crate::fabric::ready(&listener);
     process.kill().unwrap();
     process.wait().unwrap();
+}
+
+#[test]
+fn a_gate_that_is_given_no_secret_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("fabric.sock");
+    let process = spawn_without_secret(&socket, &[], &[], &["/bin/true"]);
+    // Closes its standard input.
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no secret came on standard input"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The test's end: a socket that a gate connects to, and a gate started in fresh namespaces.
 
-use std::io::{IoSliceMut, Read as _};
+use std::io::{IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -9,7 +9,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::processes::{children, eventually};
-use peerlab_link::proto::{FromGate, GATE_MESSAGE_BYTES_MAX, ProcessOp, ToGate, decode, encode};
+use peerlab_link::NodeId;
+use peerlab_link::proto::{
+    FromGate, GATE_MESSAGE_BYTES_MAX, ProcessOp, SECRET_BYTES, Secret, Seen, ToGate, decode, encode,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -19,6 +22,8 @@ use rustix::net::{
 
 /// Guard against hanging: nothing here takes a hundredth of it.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What an engine sends to the gate.
+const SECRET: [u8; SECRET_BYTES] = *b"of this run only";
 /// The node's address.
 pub const NODE_IP: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 3);
 
@@ -118,6 +123,18 @@ pub fn listen(path: &Path) -> OwnedFd {
 
 /// Starts a gate as PID 1 of fresh namespaces; `before` is a command that ends in the gate.
 pub fn spawn(socket: &Path, before: &[&str], options: &[&str], command: &[&str]) -> Child {
+    let mut gate = spawn_without_secret(socket, before, options, command);
+    gate.stdin.take().unwrap().write_all(&SECRET).unwrap();
+    gate
+}
+
+/// As [`spawn`]; nothing has come on its standard input yet.
+pub fn spawn_without_secret(
+    socket: &Path,
+    before: &[&str],
+    options: &[&str],
+    command: &[&str],
+) -> Child {
     let mut unshare = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         unshare.args(["--user", "--map-root-user"]);
@@ -140,7 +157,7 @@ pub fn spawn(socket: &Path, before: &[&str], options: &[&str], command: &[&str])
         .args(options)
         .arg("--")
         .args(command)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -201,7 +218,9 @@ impl Gate {
 
     /// Leads the gate through its opening, up to the barrier, and gives its device.
     pub fn open(&self) -> OwnedFd {
-        assert!(matches!(self.answer(), FromGate::Hello { node } if node.0 == 7));
+        let node = NodeId(7);
+        let secret = Secret(SECRET);
+        assert_eq!(self.answer(), FromGate::Hello { node, secret });
         self.send(&ToGate::Configure {
             ip: NODE_IP,
             prefix: 8,
@@ -221,21 +240,27 @@ impl Gate {
     }
 
     /// Gives an order, and everything that came up to its answer.
-    pub fn order(&self, tag: u32, op: ProcessOp) -> (Vec<FromGate>, Option<String>) {
+    pub fn order(&self, tag: u32, op: ProcessOp) -> (Vec<FromGate>, Result<Seen, String>) {
         self.send(&ToGate::Process { tag, op });
         self.answers_until_done(tag)
     }
 
+    /// Gives an order, which must have its effect.
+    pub fn obeys(&self, tag: u32, op: ProcessOp) {
+        let (_, result) = self.order(tag, op);
+        assert!(result.is_ok(), "{op:?}: {result:?}");
+    }
+
     /// Everything that came up to the answer to an order.
-    pub fn answers_until_done(&self, tag: u32) -> (Vec<FromGate>, Option<String>) {
+    pub fn answers_until_done(&self, tag: u32) -> (Vec<FromGate>, Result<Seen, String>) {
         let mut before = Vec::new();
         loop {
             match self.answer() {
                 FromGate::Done {
                     tag: answered,
-                    error,
+                    result,
                 } if answered == tag => {
-                    return (before, error);
+                    return (before, result);
                 }
                 other => before.push(other),
             }

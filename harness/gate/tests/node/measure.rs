@@ -4,10 +4,12 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 
+use peerlab_link::Nanos;
 use peerlab_link::proto::{FromGate, ProcessOp, ToGate};
+use rustix::thread::CpuSet;
 
 use crate::fabric::{Bench, Gate, NODE_IP, spawn};
-use crate::processes::eventually;
+use crate::processes::{eventually, state};
 
 /// The port that [`inside_the_node`] listens on.
 const PORT: u16 = 7007;
@@ -118,7 +120,7 @@ fn a_listener_in_the_node_is_reached_from_outside_it() {
         assert_eq!(back, word.as_bytes());
     }
     // The program's death closes them, and the gate still serves.
-    gate.order(1, ProcessOp::Kill);
+    gate.obeys(1, ProcessOp::Kill);
     for mut stream in streams {
         assert!(matches!(stream.read(&mut [0; 8]), Ok(0) | Err(_)));
     }
@@ -126,7 +128,7 @@ fn a_listener_in_the_node_is_reached_from_outside_it() {
 }
 
 fn usage(gate: &Gate) -> peerlab_link::proto::NodeUsage {
-    gate.send(&ToGate::Usage);
+    gate.send(&ToGate::Usage { memory: true });
     match gate.answer() {
         FromGate::Usage(usage) => usage,
         other => panic!("{other:?}"),
@@ -147,18 +149,18 @@ fn usage_is_that_of_the_nodes_processes_alone() {
     let before = usage(&gate);
     assert_eq!(
         (before.memory_bytes, before.cpu.0),
-        (0, 0),
+        (Some(0), 0),
         "the gate itself does not count"
     );
     gate.send(&ToGate::Go { run: true });
     bench.findings("up");
     let busy = usage(&gate);
-    assert!(busy.memory_bytes > 50_000, "{busy:?}");
-    assert!(busy.memory_bytes < 50_000_000, "{busy:?}");
+    let memory = busy.memory_bytes.unwrap();
+    assert!((50_000..50_000_000).contains(&memory), "{busy:?}");
     assert!(busy.cpu.0 > 1_000_000, "{busy:?}");
-    gate.order(1, ProcessOp::Kill);
+    gate.obeys(1, ProcessOp::Kill);
     let after = usage(&gate);
-    assert_eq!(after.memory_bytes, 0);
+    assert_eq!(after.memory_bytes, Some(0));
     assert!(
         after.cpu.0 > busy.cpu.0 / 2,
         "what ended still counts: {after:?}"
@@ -170,6 +172,57 @@ fn usage_is_that_of_the_nodes_processes_alone() {
     let counted = usage(&gate);
     assert_eq!(counted.rx_bytes - after.rx_bytes, 33);
     assert_eq!(counted.tx_bytes, after.tx_bytes);
+}
+
+#[test]
+fn what_the_gate_itself_takes_is_told_apart_since_it_was_let_go() {
+    let bench = Bench::new();
+    let gate = bench.gate(
+        &["--drop-all-caps"],
+        &format!("echo up > {}; exec sleep 1000", bench.path("up").display()),
+    );
+    let _tun = gate.open();
+    for _ in 0..50 {
+        assert_eq!(usage(&gate).gate_cpu, Nanos::ZERO);
+    }
+    gate.send(&ToGate::Go { run: true });
+    bench.findings("up");
+    let asleep = || eventually(|| (state(gate.program_pid()) == Some('S')).then(|| usage(&gate)));
+    let first = asleep();
+    // Measuring is what it is busy with.
+    let busy = eventually(|| {
+        let usage = usage(&gate);
+        (usage.gate_cpu.0 > first.gate_cpu.0 + 20_000_000).then_some(usage)
+    });
+    assert_eq!(busy.cpu, first.cpu);
+}
+
+#[test]
+fn threads_that_share_a_cpu_wait_for_it() {
+    let bench = Bench::new();
+    let allowed = rustix::thread::sched_getaffinity(None).unwrap();
+    let cpu = (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu));
+    let forever = "while :; do :; done";
+    let gate = bench.gate(
+        &["--drop-all-caps"],
+        &format!(
+            "taskset -c -p {} $$ >/dev/null; {forever} & {forever}",
+            cpu.unwrap()
+        ),
+    );
+    let _tun = gate.open();
+    assert_eq!(usage(&gate).waited, Some(Nanos::ZERO));
+    gate.send(&ToGate::Go { run: true });
+    let waited = |more_than: u64| {
+        let waited = || Some(usage(&gate).waited?.0);
+        eventually(|| waited().filter(|waited| *waited > more_than))
+    };
+    let first = waited(100_000_000);
+    let then = waited(first + 100_000_000);
+    // Neither loop runs any more, and what they waited stays.
+    assert!(gate.order(1, ProcessOp::Freeze).1.is_ok());
+    assert!(gate.order(2, ProcessOp::Kill).1.is_ok());
+    assert!(waited(0) >= then);
 }
 
 #[test]
@@ -217,7 +270,7 @@ fn memory_of_another_users_program_is_its_proportional_set() {
             let rollup = std::fs::read_to_string(format!("/proc/{program}/smaps_rollup")).ok()?;
             let resident = rollup.lines().find_map(|l| l.strip_prefix("Rss:"))?;
             let resident: u64 = resident.trim().trim_end_matches(" kB").parse().ok()?;
-            let measured = usage(&gate).memory_bytes / 1024;
+            let measured = usage(&gate).memory_bytes.unwrap() / 1024;
             (0 < measured && measured < resident * 2 / 3).then_some(())
         });
     }

@@ -1,6 +1,6 @@
 //! Who the program is, and what it may.
 
-use peerlab_link::proto::{FromGate, ProcessOp};
+use peerlab_link::proto::{FromGate, ProcessOp, Seen};
 
 use crate::fabric::{Bench, Gate};
 use crate::processes::eventually;
@@ -67,6 +67,27 @@ fn without_it_only_net_admin_is_lost() {
 }
 
 #[test]
+fn folder_and_hosts_file_are_there_before_the_program() {
+    if !rustix::process::geteuid().is_root() {
+        return; // a user namespace of one user has no other
+    }
+    let bench = Bench::new();
+    let (folder, hosts) = (bench.path("owned"), bench.path("hosts"));
+    std::fs::create_dir(&folder).unwrap();
+    let look = format!(
+        "cat {}; stat -c %u:%g {}",
+        hosts.display(),
+        folder.display()
+    );
+    let script = bench.find("found", &look) + "; sleep 1000";
+    let own = format!("--own={}", folder.display());
+    let hosts = format!("--hosts={}", hosts.display());
+    let gate = bench.gate(&["--user=4321:1234", &own, &hosts], &script);
+    let _tun = gate.run();
+    assert_eq!(bench.findings("found"), "127.0.0.1\tlocalhost\n4321:1234\n");
+}
+
+#[test]
 fn the_program_becomes_the_user_with_its_groups_and_home() {
     if !rustix::process::geteuid().is_root() {
         return; // a user namespace of one user has no other
@@ -80,8 +101,8 @@ fn the_program_becomes_the_user_with_its_groups_and_home() {
     assert!(status.contains("PWD /usr\n"), "{status}");
     // A second start is as the first.
     std::fs::remove_file(bench.path("found")).unwrap();
-    gate.order(1, ProcessOp::Kill);
-    gate.order(2, ProcessOp::Start);
+    gate.obeys(1, ProcessOp::Kill);
+    gate.obeys(2, ProcessOp::Start);
     assert_eq!(
         field(&bench.findings("found"), "Uid"),
         "4321\t4321\t4321\t4321"
@@ -148,7 +169,7 @@ fn the_program_cannot_touch_the_gate() {
     let found = bench.findings("found");
     assert!(found.matches("Permission denied").count() >= 4, "{found}");
     // It still serves, and the program still runs.
-    assert_eq!(gate.order(1, ProcessOp::Thaw), (vec![], None));
+    assert_eq!(gate.order(1, ProcessOp::Thaw), (vec![], Ok(Seen::Running)));
     assert!(!matches!(
         crate::processes::state(gate.program_pid()),
         None | Some('Z')
@@ -206,8 +227,8 @@ fn a_program_that_cannot_be_executed_is_told_as_a_shell_does() {
                 asked: false
             }
         );
-        let (_, error) = gate.order(1, ProcessOp::Start);
-        let error = error.unwrap();
+        let (_, result) = gate.order(1, ProcessOp::Start);
+        let error = result.unwrap_err();
         assert!(
             error.contains("/script: ") && error.contains(reason),
             "{error}"

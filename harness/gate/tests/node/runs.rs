@@ -68,7 +68,7 @@ fn what_cannot_be_run_is_said() {
     assert_eq!(run(&gate, &["no-such-program"]), Err(libc::ENOENT));
     assert_eq!(run(&gate, &[]), Err(libc::EINVAL));
     assert_eq!(run(&gate, &["echo", "on"]).unwrap(), "on\n");
-    gate.order(1, ProcessOp::Kill);
+    gate.obeys(1, ProcessOp::Kill);
     assert_eq!(
         run(&gate, &["echo", "on"]),
         Err(libc::ECONNREFUSED),

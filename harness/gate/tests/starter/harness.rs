@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::processes::family;
 use peerlab_link::NodeId;
 use peerlab_link::framing::{Deframer, frame};
+use peerlab_link::proto::{SECRET_BYTES, Secret};
 use peerlab_link::starter::{FromStarter, NodeSpec, STARTER_COMMAND, ToStarter};
 
 /// Guard against hanging: nothing here takes a hundredth of it.
@@ -84,9 +85,14 @@ impl Starter {
             .unwrap()
             .to_owned();
         self.tell(&ToStarter::Setup {
-            fabric: built("examples/open_gates"),
-            programs: vec![("probe".to_owned(), own)],
-            images: self.images.clone(),
+            fabric: built("examples/open_gates").into_bytes(),
+            programs: vec![("probe".to_owned(), own.into_bytes())],
+            images: self
+                .images
+                .iter()
+                .cloned()
+                .map(String::into_bytes)
+                .collect(),
         });
         self.told()
     }
@@ -94,11 +100,23 @@ impl Starter {
     /// A starter whose fabric listens.
     pub fn with_fabric() -> Starter {
         let mut starter = Starter::spawn();
-        assert_eq!(starter.set_up(), FromStarter::Ready);
-        starter.tell(&ToStarter::StartFabric);
-        assert_eq!(starter.told(), FromStarter::FabricStarted);
-        assert_eq!(starter.fabric_says(), "listening");
+        starter.start_fabric();
         starter
+    }
+
+    /// Sets it up, and waits until its fabric listens.
+    pub fn start_fabric(&mut self) {
+        let told = self.set_up();
+        let FromStarter::Ready { pid } = told else {
+            panic!("{told:?}");
+        };
+        // The inner starter, which is PID 1 of the namespace that it made.
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let numbers = status.lines().find(|line| line.starts_with("NSpid:"));
+        assert_eq!(numbers, Some(format!("NSpid:\t{pid}\t1").as_str()));
+        self.tell(&ToStarter::StartFabric);
+        assert_eq!(self.told(), FromStarter::FabricStarted);
+        assert_eq!(self.fabric_says(), "listening");
     }
 
     pub fn tell(&mut self, message: &ToStarter) {
@@ -135,6 +153,12 @@ impl Starter {
         self.fabric.get_mut().write_all(b"go\n").unwrap();
     }
 
+    /// Has a node emptied and started again.
+    pub fn wipe(&mut self, node: u32) {
+        let line = format!("wipe {node}\n");
+        self.fabric.get_mut().write_all(line.as_bytes()).unwrap();
+    }
+
     /// Starts a node of this command, up to its open gate.
     pub fn open_node(&mut self, node: u32, command: &[&str]) {
         self.open(spec(node, command));
@@ -155,13 +179,22 @@ impl Starter {
 
     /// What a node's log ends with.
     pub fn log(&mut self, node: u32) -> String {
+        self.log_and_left_out(node).0
+    }
+
+    /// The same, and how many bytes of it are left out.
+    pub fn log_and_left_out(&mut self, node: u32) -> (String, u64) {
         let node = NodeId(node);
         self.tell(&ToStarter::Log {
             node,
             bytes_max: 1 << 20,
         });
         match self.told() {
-            FromStarter::Log { node: of, bytes } if of == node => String::from_utf8(bytes).unwrap(),
+            FromStarter::Log {
+                node: of,
+                left_out,
+                bytes,
+            } if of == node => (String::from_utf8(bytes).unwrap(), left_out),
             other => panic!("{other:?}"),
         }
     }
@@ -188,6 +221,7 @@ impl Drop for Starter {
 pub fn spec(node: u32, command: &[&str]) -> NodeSpec {
     NodeSpec {
         node: NodeId(node),
+        secret: Secret([7; SECRET_BYTES]),
         name: format!("node-{node}"),
         command: command.iter().map(|&c| c.to_owned()).collect(),
         memory_bytes: None,
@@ -195,5 +229,6 @@ pub fn spec(node: u32, command: &[&str]) -> NodeSpec {
         image: None,
         env: Vec::new(),
         workdir: None,
+        replaced: false,
     }
 }

@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use peerlab_link::starter::{FromStarter, NodeSpec, ToStarter};
+use peerlab_link::starter::{FromStarter, NodeSpec};
 
 use crate::harness::{Starter, spec};
 
@@ -24,16 +25,15 @@ fn image() -> tempfile::TempDir {
     folder
 }
 
-fn node_of_image(node: u32) -> NodeSpec {
+/// A node whose program is a test of this file.
+fn node_of_image(node: u32, test: &str) -> NodeSpec {
     NodeSpec {
         image: Some(0),
         env: vec![("GREETING".to_owned(), "hello".to_owned())],
         workdir: Some("/srv".to_owned()),
+        replaced: true,
         // Found by PATH, as images do it.
-        ..spec(
-            node,
-            &["image-probe", "--exact", "image::inside", "--nocapture"],
-        )
+        ..spec(node, &["image-probe", "--exact", test, "--nocapture"])
     }
 }
 
@@ -63,7 +63,7 @@ fn inside() {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
     assert!(status.contains("Seccomp:\t2"), "{status}");
-    for outside in ["/images", "/layer", "/logs", "/old", "/root/.."] {
+    for outside in ["/images", "/layer", "/old", "/root/.."] {
         let beside = fs::read_dir(outside).map(|entries| entries.count());
         assert!(beside.is_err() || outside == "/root/..", "{outside}");
     }
@@ -81,12 +81,9 @@ fn each_node_of_an_image_has_its_own_layer_over_it() {
     let image = image();
     let mut starter = Starter::spawn();
     starter.images = vec![image.path().to_str().unwrap().to_owned()];
-    assert_eq!(starter.set_up(), FromStarter::Ready);
-    starter.tell(&ToStarter::StartFabric);
-    assert_eq!(starter.told(), FromStarter::FabricStarted);
-    assert_eq!(starter.fabric_says(), "listening");
+    starter.start_fabric();
     for node in [1, 2] {
-        starter.open(node_of_image(node));
+        starter.open(node_of_image(node, "image::inside"));
     }
     starter.go();
     let mut ends = [starter.fabric_says(), starter.fabric_says()];
@@ -94,11 +91,50 @@ fn each_node_of_an_image_has_its_own_layer_over_it() {
     let logs = format!("{} {}", starter.log(1), starter.log(2));
     assert_eq!(ends, ["exited 1 0", "exited 2 0"], "{logs}");
     assert!(logs.contains("1 passed"), "{logs}");
+    // Nobody has been here before, says the program of a node that was emptied: not even where it
+    // changed and removed files of the image.
+    starter.wipe(1);
+    // In /data, /tmp and /srv.
+    assert_eq!(starter.fabric_says(), "Ok(Emptied { entries: 4 }) 1");
+    assert_eq!(starter.fabric_says(), "Ok(Running) 1");
+    assert_eq!(starter.fabric_says(), "exited 1 0", "{}", starter.log(1));
     // The image itself is as it was.
     let motd = fs::read_to_string(image.path().join("etc/motd")).unwrap();
     assert_eq!(motd, "of the image");
     assert!(!image.path().join("srv/mark").exists());
     assert!(!image.path().join("data").exists());
+}
+
+/// As [`inside`], where folders of the image are links.
+#[test]
+fn inside_of_links() {
+    if std::env::current_exe().unwrap() != Path::new(PROBE) {
+        return;
+    }
+    for (link, place) in [("/tmp", "/var/tmp"), ("/data", "/var/lib/thing")] {
+        assert_eq!(fs::read_link(link).unwrap(), Path::new(place));
+        fs::write(format!("{link}/file"), "x").unwrap();
+        assert!(Path::new(place).join("file").exists());
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        assert!(mounts.contains(&format!("tmpfs {place} tmpfs")), "{mounts}");
+    }
+}
+
+#[test]
+fn links_of_an_image_lead_nowhere_else() {
+    let image = image();
+    fs::create_dir_all(image.path().join("var/tmp")).unwrap();
+    symlink("/var/tmp", image.path().join("tmp")).unwrap();
+    symlink("/var/lib/thing", image.path().join("data")).unwrap();
+    let mut starter = Starter::spawn();
+    starter.images = vec![image.path().to_str().unwrap().to_owned()];
+    starter.start_fabric();
+    starter.open(node_of_image(1, "image::inside_of_links"));
+    starter.go();
+    let end = starter.fabric_says();
+    let log = starter.log(1);
+    assert_eq!(end, "exited 1 0", "{log}");
+    assert!(log.contains("1 passed"), "{log}");
 }
 
 #[test]

@@ -7,6 +7,21 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use crate::harness::Starter;
 use crate::processes::eventually;
+use peerlab_link::proto::{NODE_SHARED_MEMORY_MAX, NODE_TASKS_MAX};
+
+/// Files that fit into a node's /tmp, at most.
+const FILES_OF_TMP: u32 = 4096;
+/// The machine's own, which no limit of a node may change.
+const PID_MAX: &str = "/proc/sys/kernel/pid_max";
+
+/// Whether this kernel bounds all that a node may have: the number of processes from Linux 6.14 on, and
+/// shared memory, unless root asks for it, not much longer.
+fn bounds_all() -> bool {
+    let release = rustix::system::uname();
+    let release = release.release().to_str().unwrap();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    [numbers.next(), numbers.next()] >= [Some(6), Some(14)]
+}
 
 /// Set in nodes alone: the environment is the starter's.
 fn is_inside() -> bool {
@@ -58,6 +73,19 @@ fn writes() -> Vec<(&'static str, String)> {
             "write kernel setting",
             errno(fs::write("/proc/sys/kernel/core_pattern", "x")),
         ),
+        ("write device", errno(fs::write("/dev/null", "x"))),
+        ("change devices", {
+            let devices = ["null", "zero", "full", "random", "urandom", "net/tun"];
+            let mut changes: Vec<String> = devices
+                .map(|device| format!("/dev/{device}"))
+                .map(|device| {
+                    let as_it_is = fs::metadata(&device).unwrap().permissions();
+                    errno(fs::set_permissions(&device, as_it_is))
+                })
+                .to_vec();
+            changes.dedup();
+            changes.join(" ")
+        }),
         ("write data", errno(fs::write("/data/x", "x"))),
         ("write tmp", errno(fs::write("/tmp/x", "x"))),
         ("run data", {
@@ -68,6 +96,53 @@ fn writes() -> Vec<(&'static str, String)> {
             let filled = errno(fs::write("/data/full", vec![1; 64 << 20]));
             fs::remove_file("/data/full").unwrap();
             filled
+        }),
+    ]
+}
+
+/// Makes a process that waits for its end.
+fn fork_waiting() -> std::io::Result<libc::pid_t> {
+    // SAFETY: the child does nothing but wait.
+    match unsafe { libc::fork() } {
+        0 => loop {
+            // SAFETY: as above.
+            unsafe { libc::pause() };
+        },
+        -1 => Err(std::io::Error::last_os_error()),
+        child => Ok(child),
+    }
+}
+
+/// What becomes of taking more than a node may have.
+fn excesses() -> Vec<(&'static str, String)> {
+    vec![
+        ("many files", {
+            let files = 0..2 * FILES_OF_TMP;
+            let mut made = files.map(|n| fs::write(format!("/tmp/{n}"), ""));
+            errno(made.find(|made| made.is_err()).unwrap_or(Ok(())))
+        }),
+        ("much shared memory", {
+            let bytes = 2 * NODE_SHARED_MEMORY_MAX;
+            call(libc::SYS_shmget, [0, bytes.cast_signed(), 0o600])
+        }),
+        ("many processes", {
+            let mut children = Vec::new();
+            let last = loop {
+                match fork_waiting() {
+                    Ok(child) if children.len() < 2 * NODE_TASKS_MAX as usize => {
+                        children.push(child)
+                    }
+                    last => break errno(last),
+                }
+            };
+            for child in children {
+                // SAFETY: both concern a child of this process.
+                unsafe {
+                    libc::kill(child, libc::SIGKILL);
+                    libc::waitpid(child, std::ptr::null_mut(), 0);
+                }
+            }
+            last
         }),
     ]
 }
@@ -174,6 +249,7 @@ fn inside() {
         ),
     ];
     let findings = seen.into_iter().chain(writes()).chain(system_calls());
+    let findings = findings.chain(excesses());
     for (name, found) in findings {
         println!("FOUND {name}: {found}");
     }
@@ -182,6 +258,7 @@ fn inside() {
 
 #[test]
 fn a_program_reaches_its_node_and_nothing_of_the_machines() {
+    let pid_max = fs::read_to_string(PID_MAX).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let name = format!("peerlab-test-{}", std::process::id());
@@ -206,7 +283,7 @@ fn a_program_reaches_its_node_and_nothing_of_the_machines() {
     starter.go();
     assert_eq!(starter.fabric_says(), "exited 4 0", "{}", starter.log(4));
     let log = eventually(|| Some(starter.log(4)).filter(|l| l.contains("FOUND end")));
-    let found: Vec<&str> = log
+    let mut found: Vec<&str> = log
         .lines()
         .filter_map(|l| l.strip_prefix("FOUND "))
         .collect();
@@ -229,6 +306,8 @@ fn a_program_reaches_its_node_and_nothing_of_the_machines() {
         "write shared: Read-only file system (30)",
         "write program: Permission denied (13)",
         "write kernel setting: Read-only file system (30)",
+        "write device: done",
+        "change devices: Read-only file system (30)",
         "write data: done",
         "write tmp: done",
         "run data: Permission denied (13)",
@@ -244,9 +323,19 @@ fn a_program_reaches_its_node_and_nothing_of_the_machines() {
         "host name: Operation not permitted (1)",
         "chroot: Operation not permitted (1)",
         "raw socket: Operation not permitted (1)",
+        "many files: No space left on device (28)",
+        "much shared memory: No space left on device (28)",
+        "many processes: Resource temporarily unavailable (11)",
         "end",
     ];
+    let mut expected = expected.to_vec();
+    if !bounds_all() {
+        for findings in [&mut found, &mut expected] {
+            findings.retain(|f| !f.starts_with("much ") && !f.starts_with("many processes"));
+        }
+    }
     assert_eq!(found, expected);
+    assert_eq!(fs::read_to_string(PID_MAX).unwrap(), pid_max);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Starting, logs, and the end of everything.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use peerlab_link::NodeId;
+use peerlab_link::proto::{GATE_MESSAGE_BYTES_MAX, NODE_OOM_SCORE};
 use peerlab_link::starter::{FromStarter, ToStarter};
 
 use crate::harness::{Starter, built, spec};
@@ -22,18 +23,28 @@ fn wait_inside() {
     }
 }
 
-/// As above: writes a numbered line until it is ended.
+/// MiB that [`shout_inside`] writes.
+const SHOUTED: usize = 300;
+
+/// As above: writes much, as fast as it can, and ends.
 #[test]
-fn write_inside() {
+fn shout_inside() {
     if std::env::current_exe().is_ok_and(|exe| exe.as_os_str() == "/probe") {
-        for line in 0.. {
-            println!("line {line:090}");
-            if line >= 20_000 {
-                // Far more than is kept: from now on there is time to look.
-                std::thread::sleep(std::time::Duration::from_millis(100));
-            }
+        for _ in 0..SHOUTED {
+            std::io::stderr().write_all(&[b'x'; 1 << 20]).unwrap();
         }
+        println!("the end of it");
     }
+}
+
+/// Outer and inner starter, nursery, fabric, in the order in which they are made.
+const OWN_PROCESSES: usize = 4;
+const NURSERY: usize = 2;
+const FABRIC: usize = 3;
+
+fn oom_score(process: &str) -> i32 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/oom_score_adj"));
+    text.unwrap().trim().parse().unwrap()
 }
 
 /// A starter with three nodes that run.
@@ -47,9 +58,24 @@ fn three_nodes() -> (Starter, Vec<u32>) {
         eventually(|| starter.log(node).contains("waiting").then_some(()));
     }
     let family = starter.family();
-    // Outer and inner starter, fabric, and three times gate and program.
-    assert_eq!(family.len(), 3 + 6);
+    // And three times gate and program.
+    assert_eq!(family.len(), OWN_PROCESSES + 6);
+    // Where memory is short, what belongs to a node ends first.
+    let own = oom_score("self");
+    let scores = family.iter().map(|pid| oom_score(&pid.to_string()));
+    let (nodes, others): (Vec<i32>, Vec<i32>) = scores.partition(|s| *s == NODE_OOM_SCORE);
+    assert_eq!((nodes.len(), others), (6, vec![own; OWN_PROCESSES]));
     (starter, family)
+}
+
+#[test]
+fn a_node_of_very_long_arguments_starts_as_any_other() {
+    let mut starter = Starter::with_fabric();
+    let long = "x".repeat(GATE_MESSAGE_BYTES_MAX);
+    let command = [&WAITING[..], &["--skip", long.as_str()]].concat();
+    starter.open_node(0, &command);
+    starter.go();
+    eventually(|| starter.log(0).contains("waiting").then_some(()));
 }
 
 #[test]
@@ -78,9 +104,26 @@ fn killing_any_of_the_starters_processes_ends_everything() {
 }
 
 #[test]
+fn without_its_nursery_the_starter_makes_no_node_and_says_so() {
+    let (mut starter, family) = three_nodes();
+    let nursery = family[NURSERY].to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-9", &nursery]).status().unwrap().success());
+    starter.tell(&ToStarter::StartNode(Box::new(spec(3, &WAITING))));
+    match starter.told() {
+        FromStarter::Failed { reason, .. } => {
+            assert!(reason.starts_with("cannot make a process for"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!starter.process.wait().unwrap().success());
+    all_gone(&family);
+}
+
+#[test]
 fn the_end_of_the_fabric_ends_the_nodes_and_is_told() {
     let (mut starter, family) = three_nodes();
-    let fabric = family[2].to_string();
+    let fabric = family[FABRIC].to_string();
     assert!(
         std::process::Command::new("kill")
             .args(["-9", &fabric])
@@ -119,7 +162,7 @@ fn the_end_of_a_gate_is_told() {
             .unwrap();
         parent == family[1].to_string()
     };
-    let gates: Vec<&u32> = family[3..].iter().filter(is_gate).collect();
+    let gates: Vec<&u32> = family[OWN_PROCESSES..].iter().filter(is_gate).collect();
     assert_eq!(gates.len(), 3);
     let gate = gates[1].to_string();
     assert!(
@@ -156,28 +199,21 @@ fn a_program_that_is_not_there_is_told_by_its_gate() {
 }
 
 #[test]
-fn only_the_end_of_a_long_log_is_kept() {
+fn of_a_long_log_the_end_is_kept_and_no_write_fails() {
     let mut starter = Starter::with_fabric();
     starter.open_node(
         1,
-        &["/probe", "--exact", "life::write_inside", "--nocapture"],
+        &["/probe", "--exact", "life::shout_inside", "--nocapture"],
     );
     starter.go();
-    eventually(|| starter.log(1).contains("20000").then_some(()));
-    let log = starter.log(1);
+    assert_eq!(starter.fabric_says(), "exited 1 0", "{}", starter.log(1));
+    let (log, left_out) = starter.log_and_left_out(1);
+    assert!(log.contains("the end of it"), "{log}");
     assert_eq!(log.len(), 256 << 10);
+    let shouted = (SHOUTED << 20) as u64;
+    let written = left_out + log.len() as u64;
+    assert!((shouted..shouted + 1024).contains(&written), "{written}");
     assert_eq!(starter.log(2), "", "a node that was never started has none");
-    // The folder of all logs, seen from outside: its disk use falls when the starter looks.
-    let path = format!("/proc/{}/root/logs/1", starter.family()[1]);
-    if let Ok(metadata) = std::fs::metadata(&path) {
-        use std::os::unix::fs::MetadataExt as _;
-        assert!(metadata.len() > 1_900_000);
-        eventually(|| {
-            let blocks = std::fs::metadata(&path).unwrap().blocks();
-            (blocks * 512 < 1 << 20).then_some(())
-        });
-        assert!(starter.log(1).contains("line"));
-    }
 }
 
 #[test]
@@ -197,8 +233,8 @@ fn what_cannot_be_set_up_is_told_with_its_reason() {
     ] {
         let mut starter = Starter::spawn();
         starter.tell(&ToStarter::Setup {
-            fabric: fabric.to_owned(),
-            programs: vec![("program".to_owned(), program.to_owned())],
+            fabric: fabric.into(),
+            programs: vec![("program".to_owned(), program.into())],
             images: Vec::new(),
         });
         let FromStarter::Failed { reason: told, .. } = starter.told() else {
@@ -277,7 +313,7 @@ fn many_nodes_come_up_and_go() {
         assert!(matches!(starter.told(), FromStarter::NodeStarted { .. }));
     }
     let family = starter.family();
-    assert_eq!(family.len(), 3 + COUNT as usize);
+    assert_eq!(family.len(), OWN_PROCESSES + COUNT as usize);
     starter.hang_up();
     assert!(starter.process.wait().unwrap().success());
     all_gone(&family);

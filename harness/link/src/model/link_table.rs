@@ -12,8 +12,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::id::{NodeId, link_number};
 use crate::model::random_stream::mix;
 
-/// A table by `(from, to)`. Its order is never seen: [`LinkTable::sorted`] is the only way to read
-/// it as a whole.
+/// A table by `(from, to)`. Its order is never seen.
 #[derive(Clone, Debug)]
 pub struct LinkTable<T> {
     links: HashMap<u64, T, BuildHasherDefault<LinkHasher>>,
@@ -44,30 +43,6 @@ impl<T> LinkTable<T> {
         for (&number, value) in &mut self.links {
             change(NodeId((number >> 32) as u32), value);
         }
-    }
-
-    /// How many links were used.
-    pub fn len(&self) -> usize {
-        self.links.len()
-    }
-
-    /// Whether no link was used.
-    pub fn is_empty(&self) -> bool {
-        self.links.is_empty()
-    }
-
-    /// Everything, in the order of `(from, to)`.
-    pub fn sorted(&self) -> Vec<(NodeId, NodeId, &T)> {
-        let mut links: Vec<(u64, &T)> = self.links.iter().map(|(&k, v)| (k, v)).collect();
-        links.sort_unstable_by_key(|&(number, _)| number);
-        links
-            .into_iter()
-            .map(|(number, value)| {
-                let from = NodeId((number >> 32) as u32);
-                let to = NodeId((number & u64::from(u32::MAX)) as u32);
-                (from, to, value)
-            })
-            .collect()
     }
 }
 

@@ -34,5 +34,4 @@ mod retiming_properties;
 
 pub use change_error::{ChangeError, NetworkError};
 pub use link_model::{LinkModel, Passage, Verdict};
-pub use link_table::LinkTable;
 pub use retiming::Retiming;

@@ -136,31 +136,47 @@ fn due_by_the_path(shapes: &Shapes, left: u64) -> Option<u64> {
     Some(due)
 }
 
-proptest! {
-    #[test]
-    fn packets_leave_and_arrive_as_from_a_queue_of_bytes_and_a_path_of_now(steps in any_steps()) {
-        let mut model = model();
-        let mut passages: Vec<Passage> = Vec::new();
-        let mut expected = Vec::new();
-        let shapes = shapes(&steps);
-        let mut busy_until = 0;
-        for (now, step) in steps {
-            match step {
-                Step::Packet { bytes } => {
-                    passages.push(model.send(Nanos(now), FROM, TO, bytes).unwrap());
-                    busy_until = sent_bit_by_bit(&shapes, busy_until.max(now), bytes);
-                    expected.push(busy_until);
-                }
-                Step::Shape { rate_bps, delay } => {
-                    let retiming = reshape(&mut model, now, FROM, rate_bps, delay);
-                    for passage in passages.iter_mut().filter(|p| p.at.0 > now) {
-                        *passage = model.retime_sent(&retiming, FROM, TO, *passage);
-                    }
+/// Carries the steps out, with shapes at one end of the link: what became of each packet, and when
+/// its last bit has left the queue there.
+fn carried_out<T>(
+    steps: &[(u64, Step)],
+    end: NodeId,
+    send: impl Fn(&mut LinkModel, Nanos, u32) -> T,
+    retime: impl Fn(&mut LinkModel, Nanos, &Retiming, &mut T),
+) -> Vec<(T, u64)> {
+    let (mut model, shapes) = (model(), shapes(steps));
+    let mut packets = Vec::new();
+    let mut busy_until = 0;
+    for &(now, step) in steps {
+        match step {
+            Step::Packet { bytes } => {
+                busy_until = sent_bit_by_bit(&shapes, busy_until.max(now), bytes);
+                packets.push((send(&mut model, Nanos(now), bytes), busy_until));
+            }
+            Step::Shape { rate_bps, delay } => {
+                let retiming = reshape(&mut model, now, end, rate_bps, delay);
+                for (packet, _) in &mut packets {
+                    retime(&mut model, Nanos(now), &retiming, packet);
                 }
             }
         }
-        prop_assert!(passages.is_sorted_by_key(|passage| passage.at));
-        for (passage, left) in passages.iter().zip(expected) {
+    }
+    packets
+}
+
+proptest! {
+    #[test]
+    fn packets_leave_and_arrive_as_from_a_queue_of_bytes_and_a_path_of_now(steps in any_steps()) {
+        let send = |model: &mut LinkModel, now, bytes| model.send(now, FROM, TO, bytes).unwrap();
+        let retime = |model: &mut LinkModel, now, retiming: &_, passage: &mut Passage| {
+            if passage.at > now {
+                *passage = model.retime_sent(retiming, FROM, TO, *passage);
+            }
+        };
+        let passages = carried_out(&steps, FROM, send, retime);
+        prop_assert!(passages.is_sorted_by_key(|(passage, _)| passage.at));
+        let shapes = shapes(&steps);
+        for (passage, left) in passages {
             if let Some(at) = due_by_the_path(&shapes, left) {
                 prop_assert!(passage.left.0.abs_diff(left) <= ROUNDING, "{passage:?} {left}");
                 prop_assert!(passage.at.0.abs_diff(at) <= ROUNDING, "{passage:?} {at}");
@@ -170,31 +186,16 @@ proptest! {
 
     #[test]
     fn packets_are_delivered_as_from_a_queue_of_bytes(steps in any_steps()) {
-        let mut model = model();
-        let mut delivered: Vec<Nanos> = Vec::new();
-        let mut expected = Vec::new();
-        let shapes = shapes(&steps);
-        let mut busy_until = 0;
-        for (now, step) in steps {
-            match step {
-                Step::Packet { bytes } => {
-                    let verdict = model.arrive(Nanos(now), FROM, TO, bytes);
-                    let Verdict::Deliver { at } = verdict else {
-                        panic!("dropped");
-                    };
-                    delivered.push(at);
-                    busy_until = sent_bit_by_bit(&shapes, busy_until.max(now), bytes);
-                    expected.push(busy_until);
-                }
-                Step::Shape { rate_bps, delay } => {
-                    let retiming = reshape(&mut model, now, TO, rate_bps, delay);
-                    for at in delivered.iter_mut().filter(|at| at.0 > now) {
-                        *at = model.retime_arrived(&retiming, TO, *at);
-                    }
-                }
+        let send = |model: &mut LinkModel, now, bytes| match model.arrive(now, FROM, TO, bytes) {
+            Verdict::Deliver { at } => at,
+            Verdict::Drop(reason) => panic!("dropped: {reason:?}"),
+        };
+        let retime = |model: &mut LinkModel, now, retiming: &_, at: &mut Nanos| {
+            if *at > now {
+                *at = model.retime_arrived(retiming, TO, *at);
             }
-        }
-        for (at, expected) in delivered.iter().zip(expected) {
+        };
+        for (at, expected) in carried_out(&steps, TO, send, retime) {
             prop_assert!(at.0.abs_diff(expected) <= ROUNDING, "{at:?} {expected}");
         }
     }

@@ -7,7 +7,7 @@ use peerlab_link::{Loss, Nanos, NodeId, Shape};
 use peerlab_node::io::KEEPALIVE_AFTER;
 
 use super::scenario::{Fault, Scenario};
-use peerlab_core::error::{Error, Result};
+use peerlab_core::error::{Error, Place, Result};
 use peerlab_core::experiment::PERIOD_MIN;
 use peerlab_core::experiment::{Disturbance, Down, Expectation, FaultKey, FaultKind, Nodes};
 use peerlab_core::plan::Chance;
@@ -90,7 +90,7 @@ impl Base {
     /// # Errors
     /// [`peerlab_core::error::Kind::Input`]: no expectation is left, or there are too few nodes.
     pub fn new(mut topology: Topology, intensity: Intensity) -> Result<Base> {
-        topology.expect.retain(Expectation::holds_after_any_faults);
+        topology.retain_expectations(Expectation::holds_after_any_faults);
         if topology.expect.is_empty() {
             return Err(Error::input(format!("there is nothing to look for in `{}`", topology.name))
                 .because("none of its expectations speaks of what must hold after any faults")
@@ -112,6 +112,11 @@ impl Base {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.topology.name
+    }
+
+    /// Where the expectations that stay are written, in their order.
+    pub fn expect_places(&self) -> Vec<Place> {
+        self.topology.expect_places()
     }
 
     /// The scenario of a seed.

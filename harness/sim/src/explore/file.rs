@@ -87,10 +87,11 @@ impl<'a> Writer<'a> {
             image: match &group.image {
                 Image::Peerlab => None,
                 Image::Named(name) => Some(name.clone()),
-                Image::Archive(path) => Some(format!("oci:{path}")),
+                Image::Archive(path) => Some(format!("oci:{}", path.display())),
             },
             probe: (group.probe != Probe::BitcoinRpc { port: RPC_PORT })
                 .then(|| Written::of(group.probe.clone())),
+            ready: group.ready.map(Written::of),
             command: group.command.clone(),
             regions: (self.scenario.regions != [REGION_DEFAULT]).then(|| self.regions(group)),
             access: access(&group.access),

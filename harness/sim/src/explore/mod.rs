@@ -3,13 +3,15 @@
 //!
 //! `draw` gives each seed a [`Scenario`] with faults of its own, `search` judges many of them,
 //! `shrink` makes one that fails smaller (`ddmin`, `reduce`), `closing_phase` keeps it fair and
-//! `steady` keeps it from hanging on a moment, `file` writes it. Every plan that is judged is that of a written file.
+//! `steady` keeps it from hanging on a moment, `file` writes it. `recorded` makes one of what was done to a
+//! network by hand. Every plan that is judged is that of a written file.
 
 mod closing_phase;
 mod ddmin;
 mod draw;
 mod file;
 mod judge;
+mod recorded;
 mod reduce;
 mod scenario;
 mod search;
@@ -27,6 +29,7 @@ mod words;
 pub use draw::{Base, Intensity};
 pub use file::yaml;
 pub use judge::{Failure, Judge, failures_of};
+pub use recorded::{History, check_written, recorded};
 pub use reduce::Size;
 pub use scenario::{Fault, Known, Outage, Scenario};
 pub use search::{Audience, FailingSeed, Found, Limits, search};

@@ -93,7 +93,7 @@ pub fn shrink(
 /// [`Kind::Input`]: what is wrong with it.
 pub fn plan_of(scenario: &Scenario) -> Result<Plan> {
     let text = yaml(scenario, "");
-    let topology = topology::parse(&format!("{}.yaml", scenario.name), &text)?;
+    let topology = topology::parse(format!("{}.yaml", scenario.name), &text)?;
     compile(&topology, topology.seed)
 }
 

@@ -2,14 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use peerlab_link::Nanos;
 use peerlab_node::Machine;
 use peerlab_node::peers::BytesByCommand;
 
-use peerlab_core::event::{LedgerState, PeerSums, Tip};
+use peerlab_core::event::{CompactSums, LedgerState, PeerSums, Tip};
 
-/// Its connections, and their bytes by message type.
+/// Its connections, their bytes by message type, and how compact blocks served it.
 pub fn peers(machine: &Machine) -> PeerSums {
-    let mut sums = PeerSums::default();
+    let tally = machine.compact_tally();
+    let mut sums = PeerSums {
+        compact: Some(CompactSums {
+            rebuilt: tally.rebuilt,
+            asked: tally.asked,
+            missing: tally.missing,
+            waited: Nanos(u64::try_from(tally.waited.as_nanos()).unwrap_or(u64::MAX)),
+        }),
+        ..PeerSums::default()
+    };
     for peer in machine.peers() {
         if peer.kind.is_inbound() {
             sums.inbound += 1;

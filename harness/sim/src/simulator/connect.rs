@@ -11,14 +11,27 @@ use super::packet::{Body, EndId, Load, Packet};
 use super::shard::{Shard, SimEvent};
 use super::stream::INITIAL_WINDOW_SEGMENTS;
 
-/// The first wait for an answer to a SYN (RFC 6298), doubled with each further one.
+/// The first wait for an answer to a SYN, or a SYN-ACK (RFC 6298, 2.1).
 const SYN_WAIT: Nanos = Nanos::from_secs(1);
+/// A SYN is sent again so often before the wait doubles each time (`tcp_syn_linear_timeouts`, since
+/// Linux 6.5).
+const SYN_LINEAR: u8 = 4;
 /// What a keep-alive probe may take before its connection counts as gone, beyond the idle time.
 const KEEPALIVE_ANSWER: Nanos = Nanos::from_secs(5);
 /// Connections are looked after no more often than this, all of a node together.
 const KEEPALIVE_LOOK_INTERVAL: Nanos = Nanos::from_secs(2);
 /// Ports of connections that are dialled: Linux' range.
 const EPHEMERAL_PORTS: (u16, u16) = (32_768, 28_232);
+
+/// How long a packet of a handshake is waited for before it is sent again.
+pub(super) fn handshake_wait(packet: &Packet) -> Nanos {
+    let linear = match packet.body {
+        Body::Syn => SYN_LINEAR,
+        _ => 0,
+    };
+    let doublings = packet.tries.saturating_sub(linear).min(6);
+    Nanos(SYN_WAIT.0 << u32::from(doublings))
+}
 
 impl Shard {
     /// The program opens a connection.
@@ -82,8 +95,7 @@ impl Shard {
         match self.send_wire(now, packet.src, packet.dst, packet.wire_bytes) {
             Some(passage) => self.send_packet(passage.at, passage, packet),
             None => {
-                let wait = Nanos(SYN_WAIT.0 << u32::from(packet.tries.min(6)));
-                let at = now.saturating_add(wait);
+                let at = now.saturating_add(handshake_wait(&packet));
                 self.cause(packet.src, at, SimEvent::Lost(packet));
             }
         }
@@ -91,10 +103,13 @@ impl Shard {
 
     /// It is time to send a packet of the handshake again, if its end still waits.
     pub(super) fn send_control_again(&mut self, mut packet: Box<Packet>) {
+        let now = self.now;
         let Some(end) = self.node(packet.src).end(packet.from) else {
             return;
         };
         if matches!(end.stage, Stage::Dialling | Stage::Accepting) {
+            // The round trip is measured from here (by time stamps, RFC 7323).
+            end.sent_at = now;
             packet.tries = packet.tries.saturating_add(1);
             self.send_control_packet(packet);
         }
@@ -156,7 +171,7 @@ impl Shard {
             return;
         };
         end.stage = Stage::Open;
-        end.round_trip = now.saturating_sub(end.began);
+        end.round_trip = now.saturating_sub(end.sent_at);
         end.last_heard = now;
         let (addr, inbound) = (end.addr.into(), !end.outbound);
         let peer = peer_of(id);

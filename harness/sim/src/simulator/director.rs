@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bitcoin::{Address, BlockHash, ScriptBuf, Transaction};
-use peerlab_link::proto::{Action, Lateness, ProcessOp};
+use peerlab_link::proto::{Action, Lateness, NodeCounters, ProcessOp, Seen};
 use peerlab_link::{Nanos, NodeId};
 use peerlab_node::chain::template::mine;
 
@@ -15,8 +15,8 @@ use super::program::{EPOCH_SECS, Programs};
 use super::shard::{self, Observed, Shard, Simulated};
 use super::worker_pool::WorkerPool;
 use peerlab_core::conduct::{Conductor, Input, Observation, Order, Setup, Venue};
-use peerlab_core::conduct::{Observer, Stage, Stop, interrupted};
-use peerlab_core::error::{Explain, Kind, Result};
+use peerlab_core::conduct::{Observer, Said, Stage, Stop, ended, interrupted};
+use peerlab_core::error::{Explain, Result};
 use peerlab_core::event::{HostFacts, Tip, What};
 use peerlab_core::ledger::{self, Premined};
 use peerlab_core::plan::Plan;
@@ -61,8 +61,9 @@ pub fn simulate(plan: &Plan, observer: &dyn Observer, options: &Options) -> Resu
         names: BTreeMap::new(),
     };
     let result = director.run();
-    let interrupted = matches!(&result, Err(error) if error.kind == Kind::Interrupted);
-    director.conductor.finish(director.pool.now(), interrupted);
+    director
+        .conductor
+        .finish(director.pool.now(), ended(&result));
     director.write()?;
     result.map(|()| director.pool.simulated())
 }
@@ -103,6 +104,9 @@ impl Director<'_> {
                 self.conductor.handle(due, Input::Timer);
             }
             self.answer_orders()?;
+            if let Some((_, error)) = self.conductor.never_ready() {
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -117,7 +121,9 @@ impl Director<'_> {
         });
         self.observer.stage(Stage::Running);
         for node in self.plan.nodes.iter().filter(|node| node.starts_up) {
-            self.pool
+            // It has no reason not to start.
+            let _ = self
+                .pool
                 .shard_of(node.id)
                 .control(node.id, ProcessOp::Start);
         }
@@ -141,17 +147,14 @@ impl Director<'_> {
     /// Carries out an action of the fault schedule, or one that was ordered.
     fn apply(&mut self, tag: u32, action: &Action) -> Result<()> {
         self.pool.shards_mut().for_each(Shard::disturb);
-        let done = match action {
-            Action::Link(change) => self.pool.apply(change),
-            Action::Process { node, op } => {
-                self.pool.shard_of(*node).control(*node, *op);
-                Ok(())
-            }
+        let result = match action {
+            Action::Link(change) => self.pool.apply(change).map(|()| {
+                let cut = self.pool.counters().iter().map(NodeCounters::cut).sum();
+                Seen::Linked { cut }
+            }),
+            Action::Process { node, op } => self.pool.shard_of(*node).control(*node, *op),
         };
-        let applied = Input::Applied {
-            tag,
-            error: done.err(),
-        };
+        let applied = Input::Applied { tag, result };
         self.conductor.handle(self.pool.now(), applied);
         // A thawed node answers at once.
         self.report_observations()
@@ -171,16 +174,17 @@ impl Director<'_> {
                     double_spend,
                 } => {
                     let transaction = Arc::new(payment.transaction.clone());
-                    let refused = self.submit(node, transaction);
-                    self.observed(Observation::Recorded(What::Transaction {
+                    let result = self.submit(node, transaction);
+                    self.observed(Observation::Submitted {
                         node,
                         txid: payment.id.clone(),
                         double_spend,
-                        refused,
-                    }));
+                        result,
+                    });
                 }
                 // Every block is told of before the first tip on it: there is no more to know.
-                Order::AskBlocks { hash, .. } => self.observed(Observation::Blocks {
+                Order::AskBlocks { node, hash, .. } => self.observed(Observation::Blocks {
+                    node,
                     wanted: hash,
                     blocks: Vec::new(),
                 }),
@@ -217,15 +221,15 @@ impl Director<'_> {
         Ok(())
     }
 
-    /// Why the node refuses it, if it does.
-    fn submit(&mut self, node: NodeId, transaction: Arc<Transaction>) -> Option<String> {
+    /// Why the node does not take it, if it does not.
+    fn submit(&mut self, node: NodeId, transaction: Arc<Transaction>) -> Result<(), String> {
         let submitted = self.pool.shard_of(node).command(node, |machine, now, _| {
             machine.submit_transaction(now, transaction)
         });
         match submitted {
-            Some(Ok(_)) => None,
-            Some(Err(reject)) => Some(reject.reason().to_string()),
-            None => Some(NO_ANSWER.into()),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(reject)) => Err(reject.reason().to_string()),
+            None => Err(NO_ANSWER.into()),
         }
     }
 
@@ -237,6 +241,7 @@ impl Director<'_> {
             self.observed(Observation::Recorded(What::Fidelity {
                 lateness: Lateness::default(),
                 cpu_pressure: None,
+                host_cpu: None,
             }));
         }
     }
@@ -255,6 +260,9 @@ impl Director<'_> {
                 if let Some(state) = state {
                     self.observed(Observation::Recorded(What::Ledger { node, state }));
                 }
+            } else if with_ledger {
+                let reason = NO_ANSWER.into();
+                self.observed(Observation::Recorded(What::Unanswered { node, reason }));
             }
             self.observed(Observation::Accounted);
             self.write()?;
@@ -284,13 +292,11 @@ impl Director<'_> {
                 },
                 Observed::Tip(node, hash, height) => {
                     let name = self.names.entry(hash).or_insert_with(|| hash.to_string());
-                    Observation::Tip {
+                    let hash = name.clone();
+                    Observation::Said {
                         node,
                         incarnation: self.conductor.incarnation(node),
-                        tip: Tip {
-                            hash: name.clone(),
-                            height,
-                        },
+                        said: Said::Tip(Tip { hash, height }),
                     }
                 }
                 Observed::Failed(node, reason) => {

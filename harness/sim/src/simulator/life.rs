@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bitcoin::BlockHash;
 use peerlab_link::Nanos;
 use peerlab_link::NodeId;
-use peerlab_link::proto::ProcessOp;
+use peerlab_link::proto::{ProcessOp, Seen};
 use peerlab_node::Machine;
 use peerlab_node::io::{Event, Input, Output};
 use peerlab_node::time::Time;
@@ -32,24 +32,45 @@ const SHORT_ID_BYTES: u32 = 6;
 type Written = (EndId, Load, u32);
 
 impl Shard {
-    /// Does something to a node's program, now.
-    pub fn control(&mut self, node: NodeId, op: ProcessOp) {
+    /// Does something to a node's program, now. What is seen of it, or why it has no effect.
+    pub fn control(&mut self, node: NodeId, op: ProcessOp) -> Result<Seen, String> {
         self.caused_by(node);
-        match op {
-            ProcessOp::Kill | ProcessOp::Stop => self.end_program(node),
-            ProcessOp::Start => self.start_program(node),
-            ProcessOp::Freeze => self.node(node).frozen = true,
-            ProcessOp::Thaw => self.thaw(node),
+        Ok(match op {
+            ProcessOp::Kill | ProcessOp::Stop => {
+                self.end_program(node);
+                Seen::NotRunning
+            }
+            ProcessOp::Start => {
+                self.start_program(node);
+                Seen::Running
+            }
+            ProcessOp::Freeze => {
+                self.node(node).frozen = true;
+                Seen::StandsStill { processes: 1 }
+            }
+            ProcessOp::Thaw => {
+                self.thaw(node);
+                Seen::Running
+            }
             ProcessOp::Wipe => {
                 let disk = self.new_disk.fork();
-                let node = self.node(node);
-                if node.machine.is_none() {
-                    node.disk = Some(disk);
+                let state = self.node(node);
+                if state.machine.is_some() {
+                    return Err("the program is running".into());
                 }
+                let had = state.disk.replace(disk);
+                let entries = had.map_or(0, |had| u64::from(had.tip().height));
+                Seen::Emptied { entries }
             }
-            ProcessOp::Slow { id, cpu_millis } => self.cpus.slow(node, id, Some(cpu_millis)),
-            ProcessOp::Unslow { id } => self.cpus.slow(node, id, None),
-        }
+            ProcessOp::Slow { id, cpu_millis } => {
+                self.cpus.slow(node, id, Some(cpu_millis));
+                Seen::Slowed
+            }
+            ProcessOp::Unslow { id } => {
+                self.cpus.slow(node, id, None);
+                Seen::Running
+            }
+        })
     }
 
     /// Has a node's user do something.

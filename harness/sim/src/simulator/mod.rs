@@ -12,8 +12,8 @@
 //!   life     what a node's program reads and answers, its start and end (program: what it is;
 //!    |       work: how long it computes)
 //!    |
-//!  stream, connect   what kernels do: reliable streams, handshakes, broken connections
-//!    |
+//!  stream, connect   what kernels do: reliable streams, handshakes, broken connections (recovery:
+//!    |               when what was lost is sent again)
 //!   wire     packets, asked of the link model and counted (counters); a change of a link gives
 //!            those under way other instants (retime)
 //!
@@ -35,6 +35,9 @@ mod packet;
 mod prefetch;
 mod program;
 mod queue;
+mod recovery;
+#[cfg(test)]
+mod recovery_stories;
 mod retime;
 mod shard;
 mod stream;

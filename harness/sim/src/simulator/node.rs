@@ -132,10 +132,20 @@ pub struct End {
     pub threshold_bytes: u32,
     /// The other's address, as the program is told.
     pub addr: SocketAddrV4,
-    /// When the handshake began.
-    pub began: Nanos,
+    /// When the last packet of the handshake was sent; from then on, when data were sent that came.
+    pub sent_at: Nanos,
     /// When the program may be told again that a message is half here.
     pub progress_due: Nanos,
+}
+
+/// A part of a stream that was lost.
+#[derive(Debug)]
+pub struct Missing {
+    pub packet: Box<Packet>,
+    /// When it was sent last.
+    pub sent: Nanos,
+    /// When it is sent again.
+    pub due: Nanos,
 }
 
 /// What an end could not send at once.
@@ -145,14 +155,10 @@ pub struct Waiting {
     pub queue: VecDeque<(Load, u32)>,
     /// Sum of the bytes in `queue`.
     pub bytes: u64,
-    /// The part of the stream that is sent again and again, if one is.
-    pub stalled: Option<u32>,
-    /// Other parts that were lost meanwhile.
-    #[expect(
-        clippy::vec_box,
-        reason = "packets stay in the boxes in which they come and go"
-    )]
-    pub held: Vec<Box<Packet>>,
+    /// Parts of the stream that were lost, in the order in which that happened.
+    pub missing: Vec<Missing>,
+    /// When these are looked after next, if that is under way.
+    pub resend_at: Option<Nanos>,
     /// Whether an acknowledgement will come that lets more be sent.
     pub acknowledgement_due: bool,
     /// Whether a look at the window is on its way.

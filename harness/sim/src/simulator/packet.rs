@@ -52,6 +52,24 @@ impl Packet {
     pub fn share(&self, whole: Nanos) -> Nanos {
         Nanos(whole.0 / u64::from(self.segments.max(1)))
     }
+
+    /// Of data: sequence, bytes, whether the sender waits for the acknowledgement, and the load, which
+    /// is taken out of it.
+    #[inline]
+    pub fn take_data(&mut self) -> Option<(u32, u32, bool, Load)> {
+        match &mut self.body {
+            Body::Data {
+                sequence,
+                bytes,
+                acknowledge,
+                load,
+            } => {
+                let load = std::mem::replace(load, Load::Hole);
+                Some((*sequence, *bytes, *acknowledge, load))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a packet is.
@@ -80,6 +98,8 @@ pub enum Body {
     Acknowledged {
         /// Bytes of the stream.
         bytes: u32,
+        /// When they were sent (RFC 7323, TSecr); if more than once, the first time.
+        sent: Nanos,
     },
     /// Is anybody there (TCP keep-alive)?
     Probe,

@@ -38,6 +38,8 @@ pub struct Programs {
     pub(super) cpus: Option<u16>,
     /// What is computed for one message on shared CPUs, if the plan says.
     pub(super) message_work: Option<Nanos>,
+    /// What blocks take, of the usual, percent, if the plan says.
+    pub(super) block_work_percent: Option<u32>,
 }
 
 struct Program {
@@ -100,6 +102,7 @@ impl Programs {
             filler_bytes: plan.ledger.filler_bytes,
             cpus: plan.cpus,
             message_work: plan.message_work,
+            block_work_percent: plan.block_work_percent,
         })
     }
 

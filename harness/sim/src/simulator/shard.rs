@@ -26,6 +26,9 @@ use super::work::Cpus;
 use peerlab_core::conduct::BlockFacts;
 use peerlab_core::error::Result;
 
+/// More never happens at one instant, even at the start of ten thousand nodes.
+const EVENTS_AT_ONCE_MAX: u64 = 1_000_000;
+
 /// Something that happens to a node. Small: it is moved often while it waits for its turn.
 #[derive(Debug)]
 pub enum SimEvent {
@@ -33,8 +36,15 @@ pub enum SimEvent {
     Arrive(Box<Packet>),
     /// A packet comes out of the access link's queue, in which it had to wait.
     Deliver(Box<Packet>),
-    /// It is time to send again what was lost.
+    /// Its sender misses a packet: one of a handshake, one that was dropped at the other's access
+    /// link, or an acknowledgement that was lost.
     Lost(Box<Packet>),
+    /// Parts of a stream may be due to be sent again.
+    Resend {
+        node: NodeId,
+        /// Of which connection.
+        end: EndId,
+    },
     /// A program has done its work.
     Done { node: NodeId },
     /// The program's timer goes off.
@@ -78,6 +88,7 @@ impl SimEvent {
             | SimEvent::Loaded { node, .. }
             | SimEvent::GiveUp { node, .. }
             | SimEvent::NoRoute { node, .. }
+            | SimEvent::Resend { node, .. }
             | SimEvent::Look { node, .. }
             | SimEvent::KeepAlive { node } => *node,
         }
@@ -204,7 +215,8 @@ impl Shard {
             nodes: own.map(|_| Node::new(new_disk.fork())).collect(),
             new_disk,
             outbound: Vec::new(),
-            cpus: Cpus::of(programs.cpus, programs.message_work),
+            cpus: Cpus::of(programs.cpus, programs.message_work)
+                .with_block_work(programs.block_work_percent),
             outputs: VecDeque::new(),
             spare_packets: Vec::new(),
             unread: VecDeque::new(),
@@ -231,7 +243,15 @@ impl Shard {
 
     /// Lets everything happen that happens before `end`.
     pub fn run_until(&mut self, end: Nanos) {
+        let (mut instant, mut before) = (self.now, self.simulated.events);
         while let Some((key, event)) = self.queue.pop_before(end) {
+            if cfg!(debug_assertions) {
+                if key.at > instant {
+                    (instant, before) = (key.at, self.simulated.events);
+                }
+                let events = self.simulated.events - before;
+                assert!(events < EVENTS_AT_ONCE_MAX, "time stands still: {event:?}");
+            }
             self.now = key.at;
             self.key = key;
             self.simulated.events += 1;
@@ -276,7 +296,8 @@ impl Shard {
                 None => self.deliver(packet),
                 Some(reason) => self.dropped(packet, reason),
             },
-            SimEvent::Lost(packet) => self.send_again(packet),
+            SimEvent::Lost(packet) => self.missed(packet),
+            SimEvent::Resend { node, end } => self.resend(node, end),
             SimEvent::Done { node } => self.carry_out(node),
             SimEvent::Wake { node } => self.woken(node),
             SimEvent::Loaded { node, life } => self.loaded(node, life),
@@ -338,6 +359,7 @@ impl Shard {
             return Box::new(packet);
         };
         // When a block spreads, more is sent than comes, and those deep down are far by now.
+        self.prefetch_spare();
         *spare = packet;
         spare
     }

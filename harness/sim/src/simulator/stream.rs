@@ -1,10 +1,10 @@
 //! Reliable streams over the link model, as Linux' TCP behaves where it shows in an experiment of
 //! minutes: segments that take their time at the access links, a window that opens with slow
-//! start, retransmission of what was lost with doubled waits, a stream that breaks when nothing is
+//! start, a stream that breaks when nothing is
 //! acknowledged for the node's `peer_timeout` (TCP_USER_TIMEOUT), and the bytes of pure
 //! acknowledgements. It is no TCP: a part of the stream travels as one packet with all its
-//! segments, acknowledgements are counted but not sent (except where a sender waits for one), and
-//! are never lost.
+//! segments, and acknowledgements are counted but not sent, nor lost, except where a sender waits for
+//! one. When what was lost is sent again is `recovery`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -14,20 +14,11 @@ use peerlab_node::io::{Input, SEND_BUFFER_BYTES_MAX};
 
 use super::node::{End, NEVER, Stage, peer_of};
 use super::packet::{Body, EndId, HEADER_BYTES, Load, Packet};
+use super::recovery::{DELAYED_ACKNOWLEDGEMENT, Train};
 use super::shard::{Shard, SimEvent};
 
 /// Segments that may be sent before the first acknowledgement (RFC 6928).
 pub const INITIAL_WINDOW_SEGMENTS: u32 = 10;
-/// Added to the round trip for the first wait before what was lost is sent again (Linux'
-/// `TCP_RTO_MIN`; the variance of our round trips is far below it).
-const RETRANSMISSION_EXTRA: Nanos = Nanos::from_millis(200);
-/// The longest wait before data are sent again (Linux' `TCP_RTO_MAX`).
-const RETRANSMISSION_MAX: Nanos = Nanos::from_secs(120);
-/// Added to two round trips when the end of a train was lost (tail loss probe, RFC 8985; Linux
-/// rounds up by two ticks).
-const TAIL_LOSS_EXTRA: Nanos = Nanos::from_millis(8);
-/// How long an acknowledgement waits for data to go with (Linux' `TCP_DELACK_MIN`).
-const DELAYED_ACKNOWLEDGEMENT: Nanos = Nanos::from_millis(40);
 /// The program is told of a message half here no more often than this (as the daemon does).
 const PROGRESS_INTERVAL: Nanos = Nanos::from_secs(1);
 
@@ -74,12 +65,15 @@ impl Shard {
             let Some(waiting) = end.waiting.as_deref_mut() else {
                 return;
             };
-            if waiting.stalled.is_some() {
+            if waiting.is_stalled() {
                 return;
             }
             let Some((load, left)) = waiting.queue.pop_front() else {
-                if waiting.held.is_empty() {
+                if waiting.missing.is_empty() {
                     end.waiting = None;
+                    if end.stage == Stage::Closing {
+                        self.node(node).remove_end(id);
+                    }
                 }
                 return;
             };
@@ -103,7 +97,9 @@ impl Shard {
             };
             let more = !waiting.queue.is_empty();
             waiting.acknowledgement_due |= more;
-            self.send_part(node, id, load, part, more);
+            // Or it tells of what is missing.
+            let acknowledge = more || !waiting.missing.is_empty();
+            self.send_part(node, id, load, part, acknowledge);
         }
     }
 
@@ -124,6 +120,7 @@ impl Shard {
         let sequence = end.next_sequence;
         end.next_sequence += 1;
         end.unacknowledged_bytes += bytes;
+        let before = std::mem::replace(&mut end.sent_at, now);
         let owed_since = std::mem::replace(&mut end.owed_since, NEVER);
         let (other, other_end) = (end.other, end.other_end);
         if owed_since.saturating_add(DELAYED_ACKNOWLEDGEMENT) < now {
@@ -136,28 +133,27 @@ impl Shard {
             load,
         };
         let packet = self.packet((node, id), (other, other_end), (0, 0), body);
-        self.send_data(packet, None);
+        self.send_data(packet, None, before);
     }
 
     /// Puts data on the wire, segment by segment; what is lost on the way comes again later. The
-    /// first segment may have been sent already, with this passage.
-    fn send_data(&mut self, mut packet: Box<Packet>, mut first: Option<Passage>) {
+    /// first segment may have been sent already, with this passage. `before` is when the end sent
+    /// something that came.
+    pub(super) fn send_data(
+        &mut self,
+        mut packet: Box<Packet>,
+        mut first: Option<Passage>,
+        before: Nanos,
+    ) {
         let now = self.now;
-        let Body::Data {
-            sequence,
-            bytes,
-            acknowledge,
-            ref mut load,
-        } = packet.body
-        else {
+        let Some((sequence, bytes, acknowledge, mut load)) = packet.take_data() else {
             return;
         };
-        let mut load = std::mem::replace(load, Load::Hole);
         let (src, dst) = (packet.src, packet.dst);
         let segments = bytes.div_ceil(self.segment_bytes).max(1);
         let mut sent = Train::default();
         let mut left = bytes;
-        for index in 0..segments {
+        for _ in 0..segments {
             let payload = left.min(self.segment_bytes);
             left -= payload;
             let wire_bytes = payload + HEADER_BYTES + self.framing_bytes;
@@ -166,7 +162,7 @@ impl Shard {
                 .or_else(|| self.send_wire(now, src, dst, wire_bytes));
             match passed {
                 Some(passage) => sent.passes(passage, payload, wire_bytes),
-                None => sent.loses(index, payload),
+                None => sent.loses(payload),
             }
         }
         let data = |bytes, load| Body::Data {
@@ -175,18 +171,15 @@ impl Shard {
             acknowledge,
             load,
         };
-        if let Some(last_lost) = sent.last_lost {
-            let wait = self.recovery(&packet, last_lost + 1 == segments, &sent);
-            if let Some(end) = self.node(src).end(packet.from) {
-                end.shrink_window();
-            }
+        if sent.lost_segments > 0 {
+            let lost_load = std::mem::replace(&mut load, Load::Hole);
             let again = self.boxed(Packet {
-                body: data(sent.lost_bytes, std::mem::replace(&mut load, Load::Hole)),
+                body: data(sent.lost_bytes, lost_load),
                 segments: 0,
                 wire_bytes: 0,
                 ..*packet
             });
-            self.cause(src, now.saturating_add(wait), SimEvent::Lost(again));
+            self.lost_of_train(again, &sent, before);
         }
         if sent.segments > 0 {
             packet.segments = sent.segments;
@@ -194,79 +187,6 @@ impl Shard {
             packet.body = data(sent.bytes, load);
             self.send_packet(sent.first, sent.last, packet);
         }
-    }
-
-    /// How long it takes until what a train lost is sent again.
-    fn recovery(&mut self, packet: &Packet, lost_its_end: bool, sent: &Train) -> Nanos {
-        let round_trip = self
-            .node(packet.src)
-            .end(packet.from)
-            .map_or(Nanos::ZERO, |end| end.round_trip);
-        if sent.segments == 0 {
-            return retransmission_wait(round_trip, packet.tries);
-        }
-        if !lost_its_end {
-            // What came after it tells of the hole, after a quarter of a round trip
-            // for reordering (RFC 8985).
-            return Nanos(round_trip.0 + round_trip.0 / 4);
-        }
-        Nanos(2 * round_trip.0).saturating_add(TAIL_LOSS_EXTRA)
-    }
-
-    /// It is time to send again what was lost.
-    pub(super) fn send_again(&mut self, mut packet: Box<Packet>) {
-        let now = self.now;
-        let Packet {
-            src,
-            from,
-            dst,
-            tries,
-            ..
-        } = *packet;
-        let Body::Data {
-            sequence, bytes, ..
-        } = packet.body
-        else {
-            return self.send_control_again(packet);
-        };
-        let timeout = self.node(src).sockets.timeout;
-        let segment_bytes = self.segment_bytes;
-        let framing_bytes = self.framing_bytes;
-        let Some(end) = self.node(src).end(from) else {
-            return;
-        };
-        if now >= packet.first_sent.saturating_add(timeout) {
-            return self.break_end(src, from);
-        }
-        let waiting = end.waiting.get_or_insert_default();
-        if waiting.stalled.is_some_and(|stalled| stalled != sequence) {
-            waiting.held.push(packet);
-            return;
-        }
-        let mut first = None;
-        if tries > 0 {
-            // One segment tells whether anything gets through.
-            let wire_bytes = bytes.min(segment_bytes) + HEADER_BYTES + framing_bytes;
-            let round_trip = end.round_trip;
-            waiting.stalled = Some(sequence);
-            first = self.send_wire(now, src, dst, wire_bytes);
-            if first.is_none() {
-                packet.tries = tries.saturating_add(1);
-                let last = packet.first_sent.saturating_add(timeout);
-                let at = now.saturating_add(retransmission_wait(round_trip, packet.tries));
-                return self.cause(src, at.min(last), SimEvent::Lost(packet));
-            }
-        }
-        packet.tries = tries.saturating_add(1);
-        let mut resumed = vec![packet];
-        if let Some(waiting) = self.node(src).end(from).and_then(|e| e.waiting.as_mut()) {
-            waiting.stalled = None;
-            resumed.append(&mut waiting.held);
-        }
-        for packet in resumed {
-            self.send_data(packet, first.take());
-        }
-        self.send_waiting(src, from);
     }
 
     /// A part of a stream has come to its node.
@@ -279,16 +199,9 @@ impl Shard {
             segments,
             ..
         } = *packet;
-        let Body::Data {
-            sequence,
-            bytes,
-            acknowledge,
-            ref mut load,
-        } = packet.body
-        else {
+        let Some((sequence, bytes, acknowledge, load)) = packet.take_data() else {
             return;
         };
-        let load = std::mem::replace(load, Load::Hole);
         let Some(end) = self.node(dst).end(to) else {
             return self.answer(packet, Body::Reset);
         };
@@ -371,7 +284,7 @@ impl Shard {
     }
 
     /// An acknowledgement that a sender waits for has come.
-    pub(super) fn acknowledged(&mut self, node: NodeId, id: EndId, bytes: u32) {
+    pub(super) fn acknowledged(&mut self, node: NodeId, id: EndId, bytes: u32, sent: Nanos) {
         let segment_bytes = self.segment_bytes;
         let Some(end) = self.node(node).end(id) else {
             return;
@@ -380,39 +293,9 @@ impl Shard {
         end.grow_window(bytes, segment_bytes);
         if let Some(waiting) = end.waiting.as_mut() {
             waiting.acknowledgement_due = false;
+            self.tell_of_holes(node, id, sent);
             self.send_waiting(node, id);
         }
-    }
-}
-
-/// What of a train of segments got onto its way.
-#[derive(Debug, Default)]
-struct Train {
-    segments: u32,
-    bytes: u32,
-    wire_bytes: u32,
-    /// When the first of them reaches the other's access link.
-    first: Nanos,
-    last: Passage,
-    lost_bytes: u32,
-    /// Index of the last one lost, if any was.
-    last_lost: Option<u32>,
-}
-
-impl Train {
-    fn passes(&mut self, passage: Passage, bytes: u32, wire_bytes: u32) {
-        if self.segments == 0 {
-            self.first = passage.at;
-        }
-        self.segments += 1;
-        self.bytes += bytes;
-        self.wire_bytes += wire_bytes;
-        self.last = passage;
-    }
-
-    fn loses(&mut self, index: u32, bytes: u32) {
-        self.lost_bytes += bytes;
-        self.last_lost = Some(index);
     }
 }
 
@@ -429,7 +312,7 @@ impl End {
             outbound: stage == Stage::Dialling,
             stage,
             round_trip: Nanos::ZERO,
-            began: now,
+            sent_at: now,
             next_sequence: 0,
             window_bytes: 0,
             threshold_bytes: u32::MAX,
@@ -468,7 +351,7 @@ impl End {
     }
 
     /// After a loss: seven tenths, as CUBIC (RFC 9438), and two segments at least.
-    fn shrink_window(&mut self) {
+    pub(super) fn shrink_window(&mut self) {
         let shrunk = (u64::from(self.window_bytes) * 7 / 10) as u32;
         self.window_bytes = shrunk.max(2 * 1_448);
         self.threshold_bytes = self.window_bytes;
@@ -491,13 +374,6 @@ impl End {
         }
         sent
     }
-}
-
-/// The wait before data are sent again, by how often they were already (RFC 6298: doubled).
-pub(super) fn retransmission_wait(round_trip: Nanos, tries: u8) -> Nanos {
-    let first = round_trip.saturating_add(RETRANSMISSION_EXTRA);
-    let wait = first.0.saturating_mul(1 << u32::from(tries.min(20)));
-    Nanos(wait).min(RETRANSMISSION_MAX)
 }
 
 #[cfg(test)]
@@ -541,16 +417,6 @@ mod tests {
             "the late one"
         );
         assert_eq!(end.owed_since, Nanos::from_millis(90));
-    }
-
-    #[test]
-    fn waits_double() {
-        let round_trip = Nanos::from_millis(50);
-        let waits: Vec<u64> = (0..4)
-            .map(|tries| retransmission_wait(round_trip, tries).0 / 1_000_000)
-            .collect();
-        assert_eq!(waits, [250, 500, 1_000, 2_000]);
-        assert_eq!(retransmission_wait(round_trip, 255), RETRANSMISSION_MAX);
     }
 
     #[test]

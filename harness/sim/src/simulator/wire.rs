@@ -3,9 +3,10 @@
 use peerlab_link::proto::DropReason;
 use peerlab_link::{Nanos, NodeId, Passage, Verdict};
 
+use super::connect::handshake_wait;
 use super::packet::{Body, EndId, HEADER_BYTES, Packet};
+use super::recovery::retransmission_wait;
 use super::shard::{Shard, SimEvent};
-use super::stream::retransmission_wait;
 
 impl Shard {
     pub(super) fn arrive(&mut self, packet: Box<Packet>) {
@@ -23,13 +24,16 @@ impl Shard {
     /// Something that was on its way gets nowhere: its sender misses it.
     pub(super) fn dropped(&mut self, packet: Box<Packet>, reason: DropReason) {
         self.counters.dropped(packet.src, packet.segments, reason);
-        let again = matches!(packet.body, Body::Data { .. } | Body::Syn | Body::SynAck);
-        if again {
-            let round_trip = Nanos(2 * self.now.saturating_sub(packet.first_sent).0);
-            // It is missed so long after it was sent.
-            let at = self.now.saturating_add(retransmission_wait(round_trip, 0));
-            self.cause(packet.dst, at, SimEvent::Lost(packet));
-        }
+        let wait = match packet.body {
+            Body::Syn | Body::SynAck => handshake_wait(&packet),
+            Body::Data { .. } | Body::Acknowledged { .. } => {
+                let one_way = self.now.saturating_sub(packet.last.left);
+                retransmission_wait(Nanos(2 * one_way.0), packet.tries)
+            }
+            Body::Established | Body::Reset | Body::Probe | Body::ProbeAnswer => return,
+        };
+        let at = self.now.saturating_add(wait);
+        self.cause(packet.dst, at, SimEvent::Lost(packet));
     }
 
     pub(super) fn deliver(&mut self, mut packet: Box<Packet>) {
@@ -42,7 +46,7 @@ impl Shard {
             Body::Established => self.established(node, id),
             Body::Reset => self.reset_came(node, id),
             Body::Data { .. } => self.data_came(&mut packet),
-            Body::Acknowledged { bytes } => self.acknowledged(node, id, bytes),
+            Body::Acknowledged { bytes, sent } => self.acknowledged(node, id, bytes, sent),
             Body::Probe => self.probe_came(&packet),
             Body::ProbeAnswer => self.probe_answered(node, id),
         }
@@ -95,14 +99,35 @@ impl Shard {
         }
     }
 
-    /// Sends the acknowledgement that a sender waits for, which has been counted already. Where it
-    /// would be lost, a later one says the same: it comes nonetheless.
+    /// Sends the acknowledgement that a sender waits for, which has been counted already. Of a train, it
+    /// comes unless all were lost: each says what those before it said.
     pub(super) fn acknowledge(&mut self, packet: &Packet, bytes: u32) {
         let (from, to) = ((packet.dst, packet.to), (packet.src, packet.from));
+        let sent = packet.first_sent;
+        let answer = self.packet(from, to, (0, 0), Body::Acknowledged { bytes, sent });
+        self.send_acknowledgement(answer, packet.segments.div_ceil(2));
+    }
+
+    /// Sends an acknowledgement, with so many chances that it is not lost. If it is, the sender's
+    /// time-out makes it send the last segment again, and another acknowledgement answers that.
+    pub(super) fn send_acknowledgement(&mut self, mut packet: Box<Packet>, chances: u32) {
+        let now = self.now;
+        let (src, dst) = (packet.src, packet.dst);
         let wire_bytes = HEADER_BYTES + self.framing_bytes;
-        if let Ok(passage) = self.model.send(self.now, from.0, to.0, wire_bytes) {
-            let answer = self.packet(from, to, (0, 0), Body::Acknowledged { bytes });
-            self.send_packet(passage.at, passage, answer);
+        for _ in 0..chances.max(1) {
+            if let Ok(passage) = self.model.send(now, src, dst, wire_bytes) {
+                return self.send_packet(passage.at, passage, packet);
+            }
+        }
+        let timeout = self.node(src).sockets.timeout;
+        let Some(end) = self.node(src).end(packet.from) else {
+            return;
+        };
+        let wait = retransmission_wait(end.round_trip, packet.tries);
+        let again = now.saturating_add(wait);
+        if again < packet.first_sent.saturating_add(timeout) {
+            packet.tries = packet.tries.saturating_add(1);
+            self.cause(src, again, SimEvent::Lost(packet));
         }
     }
 

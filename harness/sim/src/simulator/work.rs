@@ -38,6 +38,8 @@ pub struct Work {
 #[derive(Clone, Debug)]
 pub struct Cpus {
     shared: Option<Shared>,
+    /// What a block takes, of the usual, percent.
+    block_percent: u32,
     /// Of each slow program its parts of a core, in thousandths, by the fault that says so.
     slow: BTreeMap<NodeId, BTreeMap<u32, u32>>,
 }
@@ -60,7 +62,17 @@ impl Cpus {
         });
         Cpus {
             shared,
+            block_percent: 100,
             slow: BTreeMap::new(),
+        }
+    }
+
+    /// Blocks take so much of the usual, percent, where the plan says it.
+    #[must_use]
+    pub fn with_block_work(self, percent: Option<u32>) -> Cpus {
+        Cpus {
+            block_percent: percent.unwrap_or(self.block_percent),
+            ..self
         }
     }
 
@@ -92,6 +104,7 @@ impl Cpus {
     /// When work of a program that is there now will be done. `None`: at once.
     pub fn done(&mut self, now: Nanos, node: NodeId, work: Work) -> Option<Nanos> {
         let turns = self.turns(node);
+        let block = |transactions| block(transactions, self.block_percent);
         let (begins, takes) = match &mut self.shared {
             None => (now, block(work.block?)),
             Some(Shared { free_at, message }) => {
@@ -138,13 +151,15 @@ impl Turns {
         // What has run since the period's start, were it all this work.
         let ran = takes.saturating_add(begins.saturating_sub(period));
         let (whole, rest) = (ran.0 / self.run.0, ran.0 % self.run.0);
-        period.saturating_add(Nanos(whole * SLOW_PERIOD.0 + rest))
+        let waited = whole.saturating_mul(SLOW_PERIOD.0);
+        period.saturating_add(Nanos(waited.saturating_add(rest)))
     }
 }
 
-/// What a block of so many transactions takes.
-fn block(transactions: u32) -> Nanos {
-    Nanos(BLOCK.0 + u64::from(transactions) * TRANSACTION.0)
+/// What a block of so many transactions takes, with so much of the usual work, percent.
+fn block(transactions: u32, percent: u32) -> Nanos {
+    let usual = BLOCK.0 + u64::from(transactions) * TRANSACTION.0;
+    Nanos(usual.saturating_mul(u64::from(percent)) / 100)
 }
 
 #[cfg(test)]
@@ -171,6 +186,16 @@ mod tests {
                 cpus.done(NOW, NODE, STORED),
                 Some(Nanos(NOW.0 + BLOCK.0 + 10 * TRANSACTION.0))
             );
+        }
+    }
+
+    #[test]
+    fn a_block_may_take_longer_than_usual() {
+        let usual = BLOCK.0 + 10 * TRANSACTION.0;
+        for (percent, takes) in [(None, usual), (Some(200), 2 * usual), (Some(50), usual / 2)] {
+            let mut cpus = Cpus::of(None, None).with_block_work(percent);
+            let done = cpus.done(NOW, NODE, STORED);
+            assert_eq!(done, Some(Nanos(NOW.0 + takes)), "{percent:?}");
         }
     }
 

@@ -7,8 +7,15 @@ use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use super::limits::{Limits, Meter};
+use peerlab_core::conduct::Stop;
 use peerlab_core::error::{Error, Explain, Result};
 
+/// What an archive that is a tar may hold: its pieces are some dozens, and are not unpacked here.
+const LIMITS: Limits = Limits {
+    bytes: u64::MAX,
+    files: 100_000,
+};
 /// Steps from one link to the next before it is taken for a loop.
 const LINKS_MAX: usize = 8;
 
@@ -38,14 +45,21 @@ impl Blobs {
         if path.is_dir() {
             return Ok(Blobs::Folder(path.to_owned()));
         }
+        let metadata = path.metadata().or_environment(what, hint::NO_ARCHIVE)?;
+        if !metadata.is_file() {
+            // To open a pipe might take for ever.
+            let cause = "it is neither a file nor a folder";
+            return Err(Error::environment(what(), cause, hint::ARCHIVE));
+        }
         let file = File::open(path).or_environment(what, hint::ARCHIVE)?;
-        let mut archive = tar::Archive::new(file);
-        let mut entries = BTreeMap::new();
-        for entry in archive
+        let stop = Stop::never();
+        let meter = Meter::new(LIMITS, &stop);
+        let mut archive = tar::Archive::new(meter.reader(file));
+        let mut found = archive
             .entries_with_seek()
-            .or_environment(what, hint::ARCHIVE)?
-        {
-            let entry = entry.or_environment(what, hint::ARCHIVE)?;
+            .or_environment(what, hint::ARCHIVE)?;
+        let mut entries = BTreeMap::new();
+        while let Some(entry) = meter.next(&mut found).or_environment(what, hint::ARCHIVE)? {
             let Some(name) = entry.path().ok().and_then(|path| plain(&path)) else {
                 continue;
             };
@@ -207,6 +221,32 @@ mod tests {
                 .render()
                 .contains("docker save")
         );
-        assert!(Blobs::open(&folder.path().join("none")).is_err());
+        let said = Blobs::open(&folder.path().join("none"))
+            .unwrap_err()
+            .render();
+        assert!(said.contains("the folder `images` of the record"), "{said}");
+        let pipe = std::os::unix::net::UnixListener::bind(folder.path().join("socket"));
+        let said = Blobs::open(&folder.path().join("socket"))
+            .unwrap_err()
+            .render();
+        assert!(
+            pipe.is_ok() && said.contains("neither a file nor a folder"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_name_without_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("archive");
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(1 << 30);
+        header.set_cksum();
+        std::fs::write(&file, header.as_bytes()).unwrap();
+        let file_end = std::fs::File::options().write(true).open(&file).unwrap();
+        file_end.set_len((1 << 30) + 512).unwrap();
+        let said = Blobs::open(&file).unwrap_err().render();
+        assert!(said.contains("are too long"), "{said}");
     }
 }

@@ -140,12 +140,11 @@ impl Read for Checked {
 }
 
 impl Checked {
-    /// Reads the rest, and compares the digest of all with the one that was stated.
+    /// Compares the digest of all that was read with the one that was stated.
     ///
     /// # Errors
     /// When they differ.
-    pub fn finish(mut self) -> io::Result<()> {
-        io::copy(&mut self, &mut io::sink())?;
+    pub fn verify(self) -> io::Result<()> {
         if format!("{:x}", self.hasher.finalize()) == self.stated {
             Ok(())
         } else {

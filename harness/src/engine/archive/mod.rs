@@ -4,6 +4,7 @@
 
 mod blobs;
 mod image;
+mod limits;
 mod pack;
 #[cfg(target_os = "linux")]
 mod store;
@@ -14,3 +15,11 @@ pub use image::{Archive, RunConfig};
 pub use pack::for_docker;
 #[cfg(target_os = "linux")]
 pub use store::{Unpacked, find, unpacked};
+
+/// For fuzz targets.
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub mod fuzz {
+    pub use super::limits::Limits;
+    pub use super::unpack::unpack;
+}

@@ -106,9 +106,13 @@ fn write_layout(folder: &Path, layers: &[Vec<u8>], packing: Packing) {
 }
 
 fn opened(layers: &[Layer], packing: Packing) -> (tempfile::TempDir, Archive) {
-    let folder = tempfile::tempdir().unwrap();
     let layers: Vec<Vec<u8>> = layers.iter().map(tar_of).collect();
-    write_layout(folder.path(), &layers, packing);
+    opened_tars(&layers, packing)
+}
+
+fn opened_tars(layers: &[Vec<u8>], packing: Packing) -> (tempfile::TempDir, Archive) {
+    let folder = tempfile::tempdir().unwrap();
+    write_layout(folder.path(), layers, packing);
     let archive = Archive::open(folder.path()).unwrap();
     (folder, archive)
 }
@@ -122,12 +126,78 @@ pub fn archive_of(layers: &[&[(&str, &str)]]) -> (tempfile::TempDir, Archive) {
     opened(&layers, Packing::Plain)
 }
 
+/// Unpacks with nothing in the way.
+fn unpack_all(archive: &Archive, root: &Path) -> Result<()> {
+    unpack(archive, root, LIMITS, &Stop::never())
+}
+
 /// The root that layers unpack to.
 fn root_of(layers: &[Layer]) -> tempfile::TempDir {
     let (_folder, archive) = opened(layers, Packing::Plain);
     let root = tempfile::tempdir().unwrap();
-    unpack(&archive, root.path()).unwrap();
+    unpack_all(&archive, root.path()).unwrap();
     root
+}
+
+/// What is said of a layer, given as its tar, that is not unpacked within these limits.
+fn refusal(layer: &[u8], limits: Limits) -> String {
+    let (_folder, archive) = opened_tars(&[layer.to_vec()], Packing::Gzip);
+    let root = tempfile::tempdir().unwrap();
+    let error = unpack(&archive, root.path(), limits, &Stop::never()).unwrap_err();
+    let said = error.render();
+    assert!(
+        said.contains(&archive.path().display().to_string()),
+        "{said}"
+    );
+    assert!(said.contains("Hint: "), "{said}");
+    said
+}
+
+/// The blocks of one entry, as they are written.
+fn raw(kind: EntryType, name: &str, body: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_path(name).unwrap();
+    header.set_size(body.len() as u64);
+    header.set_cksum();
+    let mut blocks = header.as_bytes().to_vec();
+    blocks.extend(body);
+    blocks.resize(blocks.len().next_multiple_of(512), 0);
+    blocks
+}
+
+/// An attribute as pax writes it: its length, which counts itself, name and value.
+fn attribute(name: &str, value: &str) -> Vec<u8> {
+    let rest = format!(" {name}={value}\n");
+    let with = |digits: usize| (rest.len() + digits).to_string();
+    let length = (1..)
+        .map(with)
+        .find(|length| length.parse::<usize>().unwrap() == rest.len() + length.len());
+    format!("{}{rest}", length.unwrap()).into_bytes()
+}
+
+/// A sparse file: these pieces, each at its place, and its whole length.
+fn sparse(name: &str, pieces: &[(u64, &[u8])], length: u64) -> Vec<u8> {
+    let body: Vec<u8> = pieces
+        .iter()
+        .flat_map(|(_, bytes)| bytes.to_vec())
+        .collect();
+    let mut blocks = raw(EntryType::GNUSparse, name, &body);
+    let mut header = tar::Header::from_byte_slice(&blocks[..512]).clone();
+    let gnu = header.as_gnu_mut().unwrap();
+    let octal = |field: &mut [u8], value: u64| {
+        let text = format!("{value:0width$o}", width = field.len() - 1);
+        field[..text.len()].copy_from_slice(text.as_bytes());
+    };
+    for (place, (at, bytes)) in gnu.sparse.iter_mut().zip(pieces) {
+        octal(&mut place.offset, *at);
+        octal(&mut place.numbytes, bytes.len() as u64);
+    }
+    octal(&mut gnu.realsize, length);
+    header.set_cksum();
+    blocks[..512].copy_from_slice(header.as_bytes());
+    blocks
 }
 
 fn text(root: &tempfile::TempDir, name: &str) -> String {
@@ -140,7 +210,7 @@ fn every_packing_gives_the_same() {
         let long = "some text ".repeat(10_000);
         let (_folder, archive) = opened(&[vec![file("a/b/c", &long)]], packing);
         let root = tempfile::tempdir().unwrap();
-        unpack(&archive, root.path()).unwrap();
+        unpack_all(&archive, root.path()).unwrap();
         assert_eq!(text(&root, "a/b/c"), long);
     }
 }
@@ -166,12 +236,13 @@ fn a_tar_and_what_docker_saves_are_read_as_well() {
     tar.append_dir_all(".", folder.path()).unwrap();
     tar.finish().unwrap();
     let saved = place.path().join("saved.tar");
-    for_docker(&archive, "name:tag", &saved).unwrap();
+    let mut packed = for_docker(&archive, "name:tag", &Stop::never()).unwrap();
+    io::copy(&mut packed, &mut fs::File::create(&saved).unwrap()).unwrap();
     for path in [as_tar, saved] {
         let again = Archive::open(&path).unwrap();
         assert_eq!(again.digest, archive.digest);
         let root = tempfile::tempdir().unwrap();
-        unpack(&again, root.path()).unwrap();
+        unpack_all(&again, root.path()).unwrap();
         assert_eq!(
             (text(&root, "a"), text(&root, "b")),
             ("1".into(), "2".into())
@@ -264,7 +335,7 @@ fn nothing_is_ever_written_outside() {
         let (_folder, archive) = opened(&layers, Packing::Plain);
         let root = tempfile::tempdir().unwrap();
         // Whether it is refused or bent into the root does not matter.
-        let _ = unpack(&archive, root.path());
+        let _ = unpack_all(&archive, root.path());
         assert!(!outside.path().join("evil").exists(), "{layers:?}");
         assert_eq!(text(&outside, "precious"), "mine", "{layers:?}");
     }
@@ -273,8 +344,144 @@ fn nothing_is_ever_written_outside() {
     let layer = vec![entry(EntryType::Link, "stolen", &secret)];
     let (_folder, archive) = opened(&[layer], Packing::Plain);
     let root = tempfile::tempdir().unwrap();
-    assert!(unpack(&archive, root.path()).is_err());
+    assert!(unpack_all(&archive, root.path()).is_err());
     assert!(!root.path().join("stolen").exists());
+}
+
+#[test]
+fn a_description_without_end_is_refused_before_it_fills_the_memory() {
+    let long = vec![b'a'; 64 << 20];
+    let attributes = attribute("comment", &"a".repeat(2 << 20));
+    let mut map = sparse("holes", &[], 0);
+    let mut header = tar::Header::from_byte_slice(&map[..512]).clone();
+    header.as_gnu_mut().unwrap().isextended[0] = 1;
+    header.set_cksum();
+    map[..512].copy_from_slice(header.as_bytes());
+    let mut more = [b'0'; 512];
+    more[504] = 1;
+    map.extend(more.repeat(4_096));
+    for layer in [
+        raw(EntryType::GNULongName, "././@LongLink", &long),
+        raw(EntryType::GNULongLink, "././@LongLink", &long),
+        raw(EntryType::XHeader, "x", &attributes),
+        map,
+    ] {
+        let said = refusal(&layer, LIMITS);
+        assert!(said.contains("are too long"), "{said}");
+    }
+}
+
+#[test]
+fn long_names_and_attributes_are_read() {
+    let name = format!("{}/{}", "a".repeat(200), "b".repeat(200));
+    let gnu = raw(EntryType::GNULongName, "././@LongLink", name.as_bytes());
+    let pax = raw(EntryType::XHeader, "x", &attribute("path", &name));
+    for description in [gnu, pax] {
+        let layer = [description, raw(EntryType::Regular, "short", b"here")].concat();
+        let (_folder, archive) = opened_tars(&[layer], Packing::Plain);
+        let root = tempfile::tempdir().unwrap();
+        unpack_all(&archive, root.path()).unwrap();
+        assert_eq!(text(&root, &name), "here");
+    }
+}
+
+#[test]
+fn an_image_that_is_too_large_is_refused() {
+    let layer = tar_of(&vec![file("a/b/c", &"x".repeat(3_000)), file("d", "y")]);
+    let length = layer.len() as u64;
+    let refused = |bytes, files| refusal(&layer, Limits { bytes, files });
+    for said in [refused(length / 2, 100), refused(length, 3)] {
+        assert!(
+            said.contains("it unpacks to") || said.contains("it holds"),
+            "{said}"
+        );
+        assert!(said.contains("take a smaller one"), "{said}");
+    }
+    // Folders that no entry tells of count as well: two files and two folders.
+    let (_folder, archive) = opened_tars(&[layer], Packing::Plain);
+    let root = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        bytes: length,
+        files: 4,
+    };
+    unpack(&archive, root.path(), limits, &Stop::never()).unwrap();
+    // A hole takes no bytes of the layer.
+    let hole = sparse("hole", &[(1 << 32, b"end")], (1 << 32) + 3);
+    let limits = Limits {
+        bytes: 1 << 20,
+        files: 10,
+    };
+    let said = refusal(&hole, limits);
+    assert!(said.contains("its entry hole"), "{said}");
+    assert!(said.contains("it unpacks to too many bytes"), "{said}");
+}
+
+#[test]
+fn a_sparse_file_has_its_holes_and_one_that_cannot_be_read_is_refused() {
+    let layer = sparse("file", &[(0, &[b'x'; 512]), (2_048, b"end")], 2_051);
+    let (_folder, archive) = opened_tars(&[layer], Packing::Plain);
+    let root = tempfile::tempdir().unwrap();
+    unpack_all(&archive, root.path()).unwrap();
+    let bytes = fs::read(root.path().join("file")).unwrap();
+    assert_eq!(bytes.len(), 2_051);
+    assert!(bytes[..512].iter().all(|byte| *byte == b'x'));
+    assert!(bytes[512..2_048].iter().all(|byte| *byte == 0));
+    assert_eq!(bytes[2_048..], *b"end");
+
+    let map = raw(EntryType::XHeader, "x", &attribute("GNU.sparse.major", "1"));
+    let layer = [map, raw(EntryType::Regular, "file", b"1\n0\n5\nhello")].concat();
+    let said = refusal(&layer, LIMITS);
+    assert!(said.contains("its entry file"), "{said}");
+    assert!(said.contains("sparse file in a form"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_unpacked_is_named() {
+    for (layer, cause) in [
+        (
+            vec![entry(EntryType::Link, "x", "none")],
+            "is no file in the image",
+        ),
+        (
+            vec![entry(EntryType::Link, "x", "/")],
+            "is no file in the image",
+        ),
+        (
+            vec![file("x", "1"), entry(EntryType::Link, "x", "x")],
+            "is no file in the image",
+        ),
+        (
+            vec![
+                entry(EntryType::Directory, "d", ""),
+                entry(EntryType::Link, "x", "d"),
+            ],
+            "is no file",
+        ),
+        (
+            vec![entry(EntryType::new(b'M'), "x", "")],
+            "of a kind that images do not hold",
+        ),
+    ] {
+        let said = refusal(&tar_of(&layer), LIMITS);
+        assert!(said.contains("its entry x"), "{said}");
+        assert!(said.contains(cause), "{said}");
+    }
+    let said = refusal(&raw(EntryType::Link, "evil\u{1b}[31m", b""), LIMITS);
+    assert!(!said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn folders_are_not_nested_without_end_whatever_way_they_are_reached() {
+    let mut layer = Layer::new();
+    let mut above = String::new();
+    for link in 'a'..='g' {
+        let deeper = format!("{above}{}", "x/".repeat(40));
+        layer.push(entry(EntryType::Directory, &deeper, ""));
+        layer.push(entry(EntryType::Symlink, &link.to_string(), &deeper));
+        above = format!("{link}/");
+    }
+    let said = refusal(&tar_of(&layer), LIMITS);
+    assert!(said.contains("nested too deeply"), "{said}");
 }
 
 #[test]
@@ -285,7 +492,7 @@ fn a_changed_layer_or_configuration_is_found_out() {
     bytes[600] ^= 1;
     fs::write(&layer, &bytes).unwrap();
     let root = tempfile::tempdir().unwrap();
-    let error = unpack(&archive, root.path()).unwrap_err().render();
+    let error = unpack_all(&archive, root.path()).unwrap_err().render();
     assert!(error.contains("does not have its digest"), "{error}");
 
     let config = folder.path().join("blobs/sha256").join(&archive.digest);

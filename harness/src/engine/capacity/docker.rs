@@ -107,7 +107,10 @@ fn notes(daemon: &Daemon) -> Vec<String> {
         );
     }
     if daemon.machine.is_none() {
-        notes.push("it runs on another machine, whose kernel's limits cannot be seen".to_owned());
+        notes.push(
+            "it runs on another machine or in a virtual one, whose kernel's limits cannot be seen"
+                .to_owned(),
+        );
     }
     notes
 }

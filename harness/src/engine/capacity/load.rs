@@ -43,8 +43,15 @@ impl Default for Load {
 }
 
 impl Load {
-    /// The mean over a plan's length.
+    /// The mean over a plan's length. Of a network that stays, payments are not known.
     pub fn of(plan: &Plan) -> Load {
+        if plan.stays() {
+            let interval = plan.ledger.block_interval;
+            return Load {
+                blocks: interval.map_or(0.0, |it| 1.0 / it.max(Nanos(1)).as_secs_f64()),
+                transactions: 0.0,
+            };
+        }
         let seconds = plan.end().max(Nanos(1)).as_secs_f64();
         let count = |wanted: fn(&Work) -> bool| {
             plan.workload.iter().filter(|e| wanted(&e.work)).count() as f64

@@ -1,10 +1,10 @@
-//! The calls that a run makes on containers: create and start, attach, logs.
+//! The calls that a run makes on containers: create and start, attach, standard input, logs.
 
 use crate::engine::hint;
 use std::io;
 
 use bollard::Docker;
-use bollard::container::LogOutput;
+use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, LogsOptionsBuilder,
@@ -12,9 +12,11 @@ use bollard::query_parameters::{
 };
 use futures::{StreamExt, TryStreamExt};
 use hyper::body::Bytes;
+use tokio::io::AsyncWriteExt;
 use tokio_util::io::StreamReader;
 
-use crate::engine::{ByteStream, LastLines};
+use super::timeouts::in_time;
+use crate::engine::{ByteStream, LastLines, end_of_log};
 use peerlab_core::error::{Explain, Result};
 
 /// Lines of a node's log that are asked for: more than the bytes that are kept.
@@ -26,8 +28,7 @@ const LOG_LINES_MAX: &str = "20000";
 /// As the engine says.
 pub async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> Result<()> {
     let options = CreateContainerOptionsBuilder::default().name(name).build();
-    let created = docker
-        .create_container(Some(options), body)
+    let created = in_time(docker.create_container(Some(options), body))
         .await
         .or_environment(|| format!("cannot create container {name}"), hint::DOCKER)?;
     for warning in created.warnings {
@@ -41,8 +42,7 @@ pub async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> R
 /// # Errors
 /// As the engine says.
 pub async fn start(docker: &Docker, name: &str) -> Result<()> {
-    docker
-        .start_container(name, None::<StartContainerOptions>)
+    in_time(docker.start_container(name, None::<StartContainerOptions>))
         .await
         .or_environment(|| format!("cannot start container {name}"), hint::DOCKER)
 }
@@ -59,8 +59,7 @@ pub async fn attach(docker: &Docker, name: &str, log: LastLines) -> Result<ByteS
         .stderr(true)
         .stream(true)
         .build();
-    let attached = docker
-        .attach_container(name, Some(options))
+    let attached = in_time(docker.attach_container(name, Some(options)))
         .await
         .or_environment(
             || format!("cannot attach to container {name}"),
@@ -84,7 +83,30 @@ pub async fn attach(docker: &Docker, name: &str, log: LastLines) -> Result<ByteS
     Ok(Box::new(tokio::io::join(reader, attached.input)))
 }
 
-/// The end of a container's log.
+/// Sends something to the standard input of a container that is not running yet. It is there when the
+/// container starts; until then, what is returned must be kept.
+///
+/// # Errors
+/// As the engine says.
+pub async fn give(docker: &Docker, name: &str, bytes: &[u8]) -> Result<AttachContainerResults> {
+    let what = || format!("cannot attach to container {name}");
+    let options = AttachContainerOptionsBuilder::default()
+        .stdin(true)
+        .stream(true)
+        .build();
+    let mut attached = in_time(docker.attach_container(name, Some(options)))
+        .await
+        .or_environment(what, hint::DOCKER)?;
+    let input = &mut attached.input;
+    input
+        .write_all(bytes)
+        .await
+        .or_environment(what, hint::DOCKER)?;
+    input.flush().await.or_environment(what, hint::DOCKER)?;
+    Ok(attached)
+}
+
+/// The end of a container's log. What the engine itself has left out before is not said.
 ///
 /// # Errors
 /// As the engine says.
@@ -96,16 +118,22 @@ pub async fn log(docker: &Docker, name: &str, bytes_max: usize) -> Result<Vec<u8
         .build();
     let mut pieces = docker.logs(name, Some(options));
     let mut log = Vec::new();
-    while let Some(piece) = pieces.try_next().await.or_environment(
+    let mut left_out = 0;
+    let mut cut =
+        |log: &mut Vec<u8>| left_out += log.drain(..log.len().saturating_sub(bytes_max)).len();
+    let read = async {
+        while let Some(piece) = pieces.try_next().await? {
+            log.extend_from_slice(piece.as_ref());
+            if log.len() > 2 * bytes_max {
+                cut(&mut log);
+            }
+        }
+        Ok(())
+    };
+    in_time(read).await.or_environment(
         || format!("cannot read the log of container {name}"),
         hint::DOCKER,
-    )? {
-        log.extend_from_slice(piece.as_ref());
-        if log.len() > 2 * bytes_max {
-            log.drain(..log.len() - bytes_max);
-        }
-    }
-    let surplus = log.len().saturating_sub(bytes_max);
-    log.drain(..surplus);
-    Ok(log)
+    )?;
+    cut(&mut log);
+    Ok(end_of_log(left_out as u64, log))
 }

@@ -2,25 +2,29 @@
 
 use crate::engine::hint;
 use peerlab_core::error::hint::BUG;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bollard::Docker;
-use bollard::models::{EventMessage, ImageConfig};
+use bollard::models::{EventMessage, ImageConfig, ImageInspect};
 use bollard::query_parameters::{CreateImageOptionsBuilder, EventsOptionsBuilder};
 use futures::StreamExt;
-use peerlab_link::NodeId;
+use peerlab_link::proto::Secret;
+use peerlab_link::{Nanos, NodeId};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::containers;
-use super::images::Images;
+use super::host::Host;
+use super::images::{self, Images};
 use super::label::{self, RunId};
-use super::{connect, removal, specification};
-use crate::engine::{ByteStream, Engine, LastLines};
+use super::{processes, registry, removal, specification, timeouts};
+use crate::engine::cpu_time::Processes;
+use crate::engine::{ByteStream, Engine, LastLines, command};
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::event::HostFacts;
@@ -32,8 +36,6 @@ const STARTS_PER_CPU: usize = 3;
 /// Starts under way at once in any case, and at most.
 const STARTS_MIN: usize = 4;
 const STARTS_MAX: usize = 32;
-/// How long starts that are under way may take when everything is to be removed.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Ended gates that nobody has asked about yet.
 const ENDED_MAX: usize = 1024;
 
@@ -46,10 +48,18 @@ pub struct DockerEngine {
     images: Images,
     /// The images' own configuration, by reference.
     configs: HashMap<String, ImageConfig>,
-    host: HostFacts,
+    /// The digests of those that are not ours, by the plan's names.
+    digests: BTreeMap<String, String>,
+    host: Host,
+    /// The engine's own processes, where they are on this machine.
+    own: Processes,
+    /// Those that served others' containers before there were any of this run.
+    foreign: BTreeSet<i32>,
     /// Creates and starts under way: removal waits for them, or it would miss some.
     launches: TaskTracker,
     removing: CancellationToken,
+    /// Whether one of them failed: what it was to create may come to be nonetheless, and late.
+    launch_failed: Arc<AtomicBool>,
     fabric_log: LastLines,
     ended: Mutex<mpsc::Receiver<(NodeId, String)>>,
     _events: AbortOnDropHandle<()>,
@@ -57,39 +67,38 @@ pub struct DockerEngine {
 
 impl DockerEngine {
     /// Prepares a run; no container is created yet. Images that are named and missing are
-    /// pulled.
+    /// pulled. It can be given up at any time.
     ///
     /// # Errors
     /// When the engine fails, or an image cannot be had.
     pub async fn prepare(
         docker: Docker,
+        host: Host,
         run: RunId,
         plan: Arc<Plan>,
-        mut images: Images,
+        images: Images,
         observer: &dyn Observer,
     ) -> Result<DockerEngine> {
-        images.load_archives(&docker, &plan, observer).await?;
         let mut configs = HashMap::new();
+        let mut digests = BTreeMap::new();
         let named: BTreeMap<&str, &Image> = plan
             .groups
             .iter()
             .map(|group| (specification::reference(&images, group), &group.image))
             .collect();
         for (reference, image) in named {
-            let config = image_config(&docker, reference, image, observer).await?;
-            configs.insert(reference.to_owned(), config);
+            let inspected = inspect(&docker, reference, image, observer).await?;
+            configs.insert(reference.to_owned(), inspected.config.unwrap_or_default());
+            if let (Some(name), Some(digest)) = (image.reference(), inspected.id) {
+                digests.insert(name, digest);
+            }
         }
-        let info = docker.info().await.or_environment(
-            || "cannot ask the engine about its host".into(),
-            hint::DOCKER,
-        )?;
-        let host = HostFacts {
-            os: info.operating_system.unwrap_or_default(),
-            kernel: info.kernel_version.unwrap_or_default(),
-            cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-            memory_bytes: info.mem_total.map_or(0, i64::unsigned_abs),
-            engine_version: info.server_version.unwrap_or_default(),
-        };
+        for group in &plan.groups {
+            if let Some(config) = configs.get(specification::reference(&images, group)) {
+                let entrypoint = config.entrypoint.as_deref().unwrap_or_default();
+                command::check(group, entrypoint, config.cmd.as_deref().unwrap_or_default())?;
+            }
+        }
         let removing = CancellationToken::new();
         let (ended_sender, ended) = mpsc::channel(ENDED_MAX);
         let events = tokio::spawn(follow_ends(
@@ -104,12 +113,34 @@ impl DockerEngine {
             plan,
             images,
             configs,
+            digests,
+            own: Processes::default(),
+            foreign: processes::of_containers(),
             host,
             launches: TaskTracker::new(),
             removing,
+            launch_failed: Arc::default(),
             fabric_log: LastLines::default(),
             ended: Mutex::new(ended),
             _events: AbortOnDropHandle::new(events),
+        })
+    }
+
+    /// Whether the engine may still create what it did not answer for before everything was removed.
+    pub fn may_create_late(&self) -> bool {
+        self.launch_failed.load(Ordering::Relaxed) || !self.launches.is_empty()
+    }
+
+    /// Has something created and started, to the end, whoever stops waiting for it.
+    fn launched<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> JoinHandle<Result<T>> {
+        let failed = self.launch_failed.clone();
+        self.launches.spawn(async move {
+            let launched = work.await;
+            failed.fetch_or(launched.is_err(), Ordering::Relaxed);
+            launched
         })
     }
 
@@ -117,8 +148,8 @@ impl DockerEngine {
         self.run.node_name(&self.plan.nodes[node.index()].name)
     }
 
-    /// Creates and starts a node's container, to the end, whoever stops waiting for it.
-    async fn launch(&self, index: usize) -> Result<NodeId> {
+    /// Creates and starts a node's container.
+    async fn launch(&self, index: usize, secret: Secret) -> Result<NodeId> {
         let node = &self.plan.nodes[index];
         let group = &self.plan.groups[node.group as usize];
         let reference = specification::reference(&self.images, group);
@@ -133,12 +164,15 @@ impl DockerEngine {
         let name = self.run.node_name(&node.name);
         let docker = self.docker.clone();
         let removing = self.removing.clone();
-        let launch = self.launches.spawn(async move {
+        let launch = self.launched(async move {
             if removing.is_cancelled() {
                 return Ok(());
             }
             containers::create(&docker, &name, body).await?;
-            containers::start(&docker, &name).await
+            let input = containers::give(&docker, &name, &secret.0).await?;
+            containers::start(&docker, &name).await?;
+            drop(input);
+            Ok(())
         });
         launch
             .await
@@ -153,11 +187,18 @@ impl Engine for DockerEngine {
     }
 
     fn host(&self) -> HostFacts {
-        self.host.clone()
+        HostFacts {
+            images: self.digests.clone(),
+            ..self.host.facts()
+        }
     }
 
     fn shares_host(&self) -> bool {
-        connect::is_local()
+        self.host.is_here
+    }
+
+    fn own_cpu(&self) -> Nanos {
+        self.own.cpu()
     }
 
     async fn start_fabric(&self) -> Result<ByteStream> {
@@ -165,7 +206,7 @@ impl Engine for DockerEngine {
         let body = specification::fabric(&self.run, &self.images);
         let docker = self.docker.clone();
         let log = self.fabric_log.clone();
-        let launch = self.launches.spawn(async move {
+        let launch = self.launched(async move {
             containers::create(&docker, &name, body).await?;
             let stream = containers::attach(&docker, &name, log).await?;
             containers::start(&docker, &name).await?;
@@ -176,14 +217,22 @@ impl Engine for DockerEngine {
             .or_environment(|| "the start was lost".into(), BUG)?
     }
 
-    async fn start_gates(&self, started: &(dyn Fn(NodeId) + Sync)) -> Result<()> {
-        let at_once = self.host.cpus as usize * STARTS_PER_CPU;
+    async fn start_gates(
+        &self,
+        secrets: &[Secret],
+        started: &(dyn Fn(NodeId) + Sync),
+    ) -> Result<()> {
+        let at_once = self.host.facts().cpus as usize * STARTS_PER_CPU;
         let at_once = at_once.clamp(STARTS_MIN, STARTS_MAX);
         let mut launches = futures::stream::iter(0..self.plan.nodes.len())
-            .map(|index| self.launch(index))
+            .map(|index| self.launch(index, secrets[index]))
             .buffer_unordered(at_once);
         while let Some(node) = launches.next().await {
             started(node?);
+        }
+        if self.host.is_here {
+            let of_run = &processes::of_containers() - &self.foreign;
+            self.own.add(processes::daemons().into_iter().chain(of_run));
         }
         Ok(())
     }
@@ -207,36 +256,41 @@ impl Engine for DockerEngine {
     async fn remove_all(&self) -> Result<()> {
         self.removing.cancel();
         self.launches.close();
-        if timeout(SETTLE_TIMEOUT, self.launches.wait()).await.is_err() {
+        if timeout(timeouts::launches(), self.launches.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("the engine does not finish what it has begun");
         }
         removal::remove_run(&self.docker, &self.run).await
     }
 }
 
-/// An image's own configuration; the image is pulled where it is missing and not ours.
-async fn image_config(
+/// What the engine says of an image, which is pulled where it is missing and not ours.
+async fn inspect(
     docker: &Docker,
     reference: &str,
     image: &Image,
     observer: &dyn Observer,
-) -> Result<ImageConfig> {
-    let missing = docker.inspect_image(reference).await.is_err();
-    if missing && matches!(image, Image::Named(_)) {
+) -> Result<ImageInspect> {
+    if let Some(found) = images::find(docker, reference).await? {
+        return Ok(found);
+    }
+    if matches!(image, Image::Named(_)) {
         observer.stage(Stage::Preparing(format!("pulling image {reference}")));
         let options = CreateImageOptionsBuilder::default()
-            .from_image(reference)
+            .from_image(&registry::tagged(reference))
             .build();
-        let mut progress = docker.create_image(Some(options), None, None);
+        let credentials = registry::credentials(reference).await?;
+        let mut progress = docker.create_image(Some(options), None, credentials);
         while let Some(step) = progress.next().await {
             step.or_environment(|| format!("cannot pull image {reference}"), hint::IMAGE)?;
         }
     }
-    let image = docker.inspect_image(reference).await.or_environment(
+    docker.inspect_image(reference).await.or_environment(
         || format!("the engine does not have image {reference}"),
         hint::IMAGE,
-    )?;
-    Ok(image.config.unwrap_or_default())
+    )
 }
 
 /// Tells of every node's container that ends before the run is over.

@@ -5,17 +5,21 @@
 use crate::engine::hint;
 use peerlab_core::error::hint::{BUG, DISK};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bollard::Docker;
+use bollard::errors::Error as DockerError;
+use bollard::models::ImageInspect;
 use bollard::query_parameters::{BuildImageOptionsBuilder, ImportImageOptionsBuilder};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
 
-use super::label;
+use super::{label, timeouts};
 use crate::engine::archive::{self, Archive};
 use crate::engine::programs::Programs;
+use crate::engine::{blocking, or_stop};
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Explain, Result};
 use peerlab_core::experiment::Image;
@@ -40,7 +44,7 @@ pub struct Images {
     /// The fabric, with the gate.
     pub fabric: String,
     /// Images from archives, by the archives' paths.
-    pub archives: BTreeMap<String, String>,
+    pub archives: BTreeMap<PathBuf, String>,
 }
 
 impl Images {
@@ -76,18 +80,19 @@ impl Images {
     /// Makes sure that the engine has the images in archives that a plan needs.
     ///
     /// # Errors
-    /// When an archive cannot be read, or the engine cannot load it.
+    /// When an archive cannot be read, the engine cannot load it, or the run is to stop.
     pub async fn load_archives(
         &mut self,
         docker: &Docker,
         plan: &Plan,
         observer: &dyn Observer,
+        stop: &CancellationToken,
     ) -> Result<()> {
         for group in &plan.groups {
             if let Image::Archive(path) = &group.image
                 && !self.archives.contains_key(path)
             {
-                let reference = load(docker, Path::new(path), observer).await?;
+                let reference = load(docker, path, observer, stop).await?;
                 self.archives.insert(path.clone(), reference);
             }
         }
@@ -95,30 +100,50 @@ impl Images {
     }
 }
 
+/// What the engine says of an image; `None` where it has none of that name.
+///
+/// # Errors
+/// When it does not say.
+pub async fn find(docker: &Docker, reference: &str) -> Result<Option<ImageInspect>> {
+    match timeouts::in_time(docker.inspect_image(reference)).await {
+        Err(DockerError::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(None),
+        inspected => inspected.map(Some).or_environment(
+            || format!("cannot ask the engine for image {reference}"),
+            hint::DOCKER,
+        ),
+    }
+}
+
 /// Loads an archive's image, unless the engine has it; gives its reference.
-async fn load(docker: &Docker, path: &Path, observer: &dyn Observer) -> Result<String> {
-    let archive = Archive::open(path)?;
+async fn load(
+    docker: &Docker,
+    path: &Path,
+    observer: &dyn Observer,
+    stop: &CancellationToken,
+) -> Result<String> {
+    let (file, place) = (path.to_owned(), path.display());
+    let archive = blocking(stop, move |_| Archive::open(&file)).await?;
     let reference = format!("{ARCHIVE_REPOSITORY}:{}", &archive.digest[..TAG_DIGITS]);
-    if docker.inspect_image(&reference).await.is_ok() {
+    if or_stop(stop, find(docker, &reference)).await?.is_some() {
         return Ok(reference);
     }
-    observer.stage(Stage::Preparing(format!("loading {}", path.display())));
-    let what = || format!("cannot load {}", path.display());
-    let file = tempfile::NamedTempFile::new().or_environment(what, DISK)?;
-    archive::for_docker(&archive, &reference, file.path())?;
-    let packed = tokio::fs::File::open(file.path())
-        .await
-        .or_environment(what, hint::DOCKER)?;
-    let body = bollard::body_try_stream(ReaderStream::new(packed));
-    let options = ImportImageOptionsBuilder::default().build();
-    let mut progress = docker.import_image(options, body, None);
-    while let Some(step) = progress.next().await {
-        step.or_environment(what, hint::DOCKER)?;
-    }
-    docker
-        .inspect_image(&reference)
-        .await
-        .or_environment(what, hint::DOCKER)?;
+    observer.stage(Stage::Preparing(format!("loading {place}")));
+    let name = reference.clone();
+    let packed = blocking(stop, move |stop| archive::for_docker(&archive, &name, stop)).await?;
+    let what = || format!("cannot load {place}");
+    let loading = async {
+        let packed = ReaderStream::new(tokio::fs::File::from_std(packed));
+        let options = ImportImageOptionsBuilder::default().build();
+        let mut progress = docker.import_image(options, bollard::body_try_stream(packed), None);
+        while let Some(step) = progress.next().await {
+            step.or_environment(what, hint::DOCKER)?;
+        }
+        let loaded = docker.inspect_image(&reference).await;
+        loaded.or_environment(what, hint::DOCKER)
+    };
+    or_stop(stop, loading).await?;
     Ok(reference)
 }
 
@@ -151,7 +176,7 @@ impl Context {
     /// Builds the image unless the engine has it; gives its reference.
     async fn ensure(self, docker: &Docker, observer: &dyn Observer) -> Result<String> {
         let reference = self.reference;
-        if docker.inspect_image(&reference).await.is_ok() {
+        if find(docker, &reference).await?.is_some() {
             return Ok(reference);
         }
         observer.stage(Stage::Preparing(format!("building image {reference}")));
@@ -191,6 +216,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8], mode: u32) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::Fake;
     use super::*;
 
     #[test]
@@ -212,5 +238,15 @@ mod tests {
         let error = Context::new("x/y", "", &[("p", Path::new("/nowhere/p"))]);
         let text = error.err().unwrap().render();
         assert!(text.contains("/nowhere/p"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_image_is_missing_only_where_the_engine_says_so() {
+        for (status, is_error) in [(404, false), (500, true)] {
+            let fake = Fake::start(move |_, _, _| (status, "no such image".into()));
+            let found = find(&fake.client(), "x/y:z").await;
+            assert_eq!(found.is_err(), is_error, "{status}: {found:?}");
+            assert!(found.ok().flatten().is_none());
+        }
     }
 }

@@ -11,21 +11,32 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptionsBuilder,
     RemoveImageOptions,
 };
-use futures::StreamExt;
-use tokio::time::{Instant, sleep};
+use futures::TryStreamExt;
+use tokio::sync::Mutex;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::label::{self, RunId};
+use super::timeouts;
 use peerlab_core::error::{Error, Explain, Result};
 
 /// Removals under way at once: more gain nothing, each is mostly the engine's own work.
 const AT_ONCE: usize = 8;
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long removal may take, and what each container adds to it.
-const LIMIT: Duration = Duration::from_secs(60);
+/// What each container adds to how long removal may take.
 const LIMIT_SHARE: Duration = Duration::from_millis(500);
-/// A container that was created longer ago and never started belongs to a dead run.
-const CREATED_AGE_MAX: Duration = Duration::from_secs(120);
+/// How long a container may be just ending.
+const ENDING_LIMIT: Duration = Duration::from_secs(10);
+/// Containers that an error names.
+const NAMES_MAX: usize = 5;
+/// What to do about containers that stay.
+const TRY_AGAIN: &str = "`peerlab clean` tries again";
+/// Requests that may go unanswered, one after another, within the limit.
+const REQUESTS_WITHIN: u32 = 4;
+/// What to do about an engine that has locked itself up.
+const RESTART: &str = "restart the engine (often: `systemctl restart docker`); then `peerlab clean` removes what \
+                       is left";
 
 /// What `clean` removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,9 +44,12 @@ pub struct Removed {
     /// Runs that had left something.
     pub runs: Vec<String>,
     pub containers: usize,
+    /// Runs that were left alone although they do not run: they may be starting.
+    pub starting: Vec<String>,
 }
 
-/// The containers of a run, or of all runs.
+/// The containers of a run, or of all runs. Podman has a state for a container that is just ending which
+/// the client does not know: then it is asked again.
 pub async fn list(docker: &Docker, run: Option<&RunId>) -> Result<Vec<ContainerSummary>> {
     let filter = run.map_or_else(
         || HashMap::from([("label".into(), vec![label::RUN.to_owned()])]),
@@ -45,70 +59,136 @@ pub async fn list(docker: &Docker, run: Option<&RunId>) -> Result<Vec<ContainerS
         .all(true)
         .filters(&filter)
         .build();
-    docker.list_containers(Some(options)).await.or_environment(
-        || "cannot list the engine's containers".into(),
-        hint::DOCKER,
-    )
+    let deadline = Instant::now() + ENDING_LIMIT;
+    loop {
+        let listed = docker.list_containers(Some(options.clone()));
+        match timeouts::within(timeouts::one_removal(), listed).await {
+            Err(DockerError::JsonDataError { .. }) if Instant::now() < deadline => {
+                sleep(PAUSE).await;
+            }
+            listed => {
+                return listed.or_environment(
+                    || "cannot list the engine's containers".into(),
+                    hint::DOCKER,
+                );
+            }
+        }
+    }
 }
 
 /// Removes every container of a run with its anonymous volume, until none is left.
 ///
 /// # Errors
-/// When some are left at the end, or the engine fails.
+/// When some are left at the end, or the engine does not answer any more then.
 pub async fn remove_run(docker: &Docker, run: &RunId) -> Result<()> {
-    let first = list(docker, Some(run)).await?;
-    let deadline = Instant::now() + LIMIT + LIMIT_SHARE * first.len() as u32;
-    let mut left = first;
-    while !left.is_empty() {
-        // The fabric last: with it all nodes would end at once.
-        let (nodes, fabric): (Vec<_>, Vec<_>) = left.into_iter().partition(is_node);
-        let next = if nodes.is_empty() { &fabric } else { &nodes };
-        remove_each(docker, next).await;
-        sleep(PAUSE).await;
-        left = list(docker, Some(run)).await?;
-        if Instant::now() >= deadline && !left.is_empty() {
-            let names: Vec<String> = left.iter().take(5).map(name_of).collect();
-            return Err(Error::environment(
-                format!(
-                    "{} containers of run {run} could not be removed",
-                    left.len()
-                ),
-                format!("still there: {}", names.join(", ")),
-                "`peerlab clean` tries again",
-            ));
-        }
-    }
-    Ok(())
+    remove_within(docker, run, timeouts::removal()).await
 }
 
-/// One attempt at each. Somebody else may be removing it as well: the engine itself, since the
-/// containers are removed when they end.
-async fn remove_each(docker: &Docker, containers: &[ContainerSummary]) {
+/// As [`remove_run`], with another limit. What an engine refuses or leaves unanswered now it may do a
+/// moment later; one that has answered no removal for all of the limit hangs.
+async fn remove_within(docker: &Docker, run: &RunId, limit: Duration) -> Result<()> {
+    let one = limit / REQUESTS_WITHIN;
+    let began = Instant::now();
+    let (mut deadline, mut heard) = (began + limit, began);
+    let mut last = not_removed("the", run, "there was no time");
+    while Instant::now() < deadline && heard.elapsed() < limit {
+        match timeout(one, list(docker, Some(run))).await {
+            Ok(Ok(left)) if left.is_empty() => return Ok(()),
+            Ok(Ok(left)) => {
+                deadline = deadline.max(began + limit + LIMIT_SHARE * left.len() as u32);
+                last = still_there(run, &left);
+                let round = remove_next(docker, &left, one).await;
+                heard = round.heard.unwrap_or(heard);
+                if let Some(refused) = round.refused {
+                    last = last.caused_by(refused);
+                }
+            }
+            Ok(Err(error)) => {
+                heard = Instant::now();
+                last = error.hint(TRY_AGAIN);
+            }
+            Err(_) => {}
+        }
+        sleep(PAUSE).await;
+    }
+    if heard.elapsed() < limit {
+        return Err(last);
+    }
+    let cause = format!("the engine hangs: it gave no answer for {limit:?}");
+    Err(last.because(cause).hint(RESTART))
+}
+
+fn not_removed(which: &str, run: &RunId, cause: impl Into<String>) -> Error {
+    let what = format!("{which} containers of run {run} could not be removed");
+    Error::environment(what, cause.into(), TRY_AGAIN)
+}
+
+fn still_there(run: &RunId, left: &[ContainerSummary]) -> Error {
+    let names: Vec<String> = left.iter().take(NAMES_MAX).map(name_of).collect();
+    let and_more = if left.len() > NAMES_MAX { ", ..." } else { "" };
+    let cause = format!("still there: {}{and_more}", names.join(", "));
+    not_removed(&left.len().to_string(), run, cause)
+}
+
+/// What one attempt at each of some containers came to.
+#[derive(Default)]
+struct Round {
+    /// When the engine last answered.
+    heard: Option<Instant>,
+    /// An error that it answered with.
+    refused: Option<DockerError>,
+}
+
+/// One attempt at each of the nodes; at the fabric when they are gone, since with it all nodes would
+/// end at once.
+async fn remove_next(docker: &Docker, left: &[ContainerSummary], one: Duration) -> Round {
+    let nodes: Vec<&ContainerSummary> = left.iter().filter(|c| is_node(c)).collect();
+    let next = if nodes.is_empty() {
+        left.iter().collect()
+    } else {
+        nodes
+    };
+    remove_each(docker, &next, one).await
+}
+
+/// One attempt at each, until one is not answered. Somebody else may be removing it as well: the engine
+/// itself, since the containers are removed when they end.
+async fn remove_each(docker: &Docker, containers: &[&ContainerSummary], one: Duration) -> Round {
     let options = RemoveContainerOptionsBuilder::default()
         .force(true)
         .v(true)
         .build();
-    futures::stream::iter(containers.iter().filter_map(|c| c.id.as_ref()))
-        .for_each_concurrent(AT_ONCE, |id| {
-            let options = options.clone();
+    let round = Mutex::new(Round::default());
+    let ids = containers.iter().filter_map(|c| c.id.as_ref());
+    let unanswered = futures::stream::iter(ids.map(Ok))
+        .try_for_each_concurrent(AT_ONCE, |id| {
+            let (options, round) = (options.clone(), &round);
             async move {
-                match docker.remove_container(id, Some(options)).await {
+                let answer = timeout(one, docker.remove_container(id, Some(options))).await?;
+                let mut round = round.lock().await;
+                round.heard = Some(Instant::now());
+                match answer {
                     Ok(())
                     | Err(DockerError::DockerResponseServerError {
                         status_code: 404 | 409,
                         ..
                     }) => {}
-                    Err(error) => tracing::debug!("removing {id}: {error}"),
+                    Err(error) => round.refused = Some(error),
                 }
+                Ok::<_, Elapsed>(())
             }
         })
         .await;
+    if unanswered.is_err() {
+        tracing::debug!("a removal was not answered");
+    }
+    round.into_inner()
 }
 
 /// Removes what runs have left behind that are over: those whose fabric is gone.
 ///
 /// # Errors
-/// When the engine fails, or something cannot be removed.
+/// When the engine fails, or something cannot be removed; then what can be is.
 pub async fn remove_dead_runs(docker: &Docker) -> Result<Removed> {
     let mut runs: BTreeMap<String, Vec<ContainerSummary>> = BTreeMap::new();
     for container in list(docker, None).await? {
@@ -117,27 +197,35 @@ pub async fn remove_dead_runs(docker: &Docker) -> Result<Removed> {
         }
     }
     let mut removed = Removed::default();
+    let mut failed = None;
     for (run, containers) in runs {
-        if containers.iter().any(holds_a_run_alive) {
+        if containers.iter().any(is_running_fabric) {
             continue;
         }
-        removed.containers += containers.len();
-        remove_run(docker, &RunId::from_text(&run)).await?;
-        removed.runs.push(run);
+        if containers.iter().any(is_new_fabric) {
+            removed.starting.push(run);
+            continue;
+        }
+        match remove_run(docker, &RunId::from_text(&run)).await {
+            Ok(()) => {
+                removed.containers += containers.len();
+                removed.runs.push(run);
+            }
+            Err(error) => failed = Some(error),
+        }
     }
-    Ok(removed)
+    failed.map_or(Ok(removed), Err)
 }
 
-/// Whether this is a fabric that runs, or one that is just being started.
-fn holds_a_run_alive(container: &ContainerSummary) -> bool {
-    if is_node(container) {
-        return false;
-    }
-    match container.state {
-        Some(ContainerSummaryStateEnum::RUNNING) => true,
-        Some(ContainerSummaryStateEnum::CREATED) => age(container) < CREATED_AGE_MAX,
-        _ => false,
-    }
+fn is_running_fabric(container: &ContainerSummary) -> bool {
+    !is_node(container) && container.state == Some(ContainerSummaryStateEnum::RUNNING)
+}
+
+/// Whether this is a fabric that may be being started just now. One that was created longer ago than
+/// an engine may take belongs to a dead run.
+fn is_new_fabric(container: &ContainerSummary) -> bool {
+    let is_created = container.state == Some(ContainerSummaryStateEnum::CREATED);
+    !is_node(container) && is_created && age(container) < timeouts::answer()
 }
 
 fn is_node(container: &ContainerSummary) -> bool {
@@ -184,4 +272,85 @@ fn name_of(container: &ContainerSummary) -> String {
         .map(|name| name.trim_start_matches('/').to_owned())
         .next()
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Fake, container};
+    use super::*;
+    use peerlab_core::error::Kind;
+
+    const QUICK: Duration = Duration::from_millis(500);
+
+    #[tokio::test]
+    async fn an_engine_that_fails_now_and_then_is_asked_again() {
+        let run = RunId::random();
+        let node = container("a", &run.node_labels(peerlab_link::NodeId(0), "a"));
+        let fake = Fake::start(move |method, _, count| match (method, count) {
+            ("GET", 0 | 2) => (500, "busy".into()),
+            ("GET", 1 | 3) => (200, format!("[{node}]")),
+            ("GET", _) => (200, "[]".into()),
+            ("DELETE", 0) => (500, "busy".into()),
+            (_, _) => (204, String::new()),
+        });
+        remove_run(&fake.client(), &run).await.unwrap();
+        assert_eq!(fake.asked("DELETE"), 2);
+        assert_eq!(fake.asked("GET"), 5);
+    }
+
+    #[tokio::test]
+    async fn what_fails_to_the_end_is_told_with_the_last_reason() {
+        let run = RunId::random();
+        let fake = Fake::start(|_, _, count| (500, format!("reason {}", count.min(2))));
+        let error = remove_within(&fake.client(), &run, QUICK)
+            .await
+            .unwrap_err();
+        let said = error.render();
+        assert!(said.contains("reason 2"), "{said}");
+        assert!(said.contains("`peerlab clean`"), "{said}");
+
+        let node = container("left", &run.fabric_labels());
+        let fake = Fake::start(move |method, _, _| match method {
+            "GET" => (200, format!("[{node}]")),
+            _ => (500, "device busy".into()),
+        });
+        let said = remove_within(&fake.client(), &run, QUICK)
+            .await
+            .unwrap_err()
+            .render();
+        assert!(said.contains("still there: left"), "{said}");
+        assert!(said.contains("device busy"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_locks_itself_up_is_told_so() {
+        let run = RunId::random();
+        let node = |name: &str| container(name, &run.node_labels(peerlab_link::NodeId(0), name));
+        let left: Vec<String> = (0..20).map(|i| node(&format!("n{i}"))).collect();
+        let fake = Fake::start(move |method, _, count| match (method, count) {
+            ("GET", 0) => (200, format!("[{}]", left.join(","))),
+            ("GET", _) => (200, format!("[{}]", left[5..].join(","))),
+            // Some are still removed.
+            ("DELETE", 0..5) => (204, String::new()),
+            (_, _) => (0, String::new()),
+        });
+        let error = remove_within(&fake.client(), &run, QUICK).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind, Kind::Environment);
+        let said = error.render().replace(&run.to_string(), "RUN");
+        insta::assert_snapshot!(said, @r"
+        Error: 15 containers of run RUN could not be removed
+        Caused by: still there: n5, n6, n7, n8, n9, ...
+        Caused by: the engine hangs: it gave no answer for 500ms
+        Hint: restart the engine (often: `systemctl restart docker`); then `peerlab clean` removes what is left
+        ");
+        // After the first round no more at once than may be under way.
+        let rounds = fake.asked("GET");
+        assert!(fake.asked("DELETE") <= 5 + AT_ONCE * rounds);
+
+        let fake = Fake::start(|_, _, _| (0, String::new()));
+        let error = remove_within(&fake.client(), &run, QUICK).await;
+        let said = error.unwrap_err().render();
+        assert!(said.contains("the engine hangs"), "{said}");
+    }
 }

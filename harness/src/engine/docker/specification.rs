@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, ImageConfig,
+    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig, ImageConfig,
 };
-use peerlab_link::proto::{GATE_NAME, SHARED_DIR, SOCKET_NAME};
+use peerlab_link::proto::{
+    GATE_NAME, HOSTS_FILE, NODE_OOM_SCORE, NODE_SHARED_MEMORY_MAX, NODE_TASKS_MAX, SHARED_DIR,
+    SOCKET_NAME,
+};
 
 use super::images::Images;
 use super::label::RunId;
@@ -18,19 +21,24 @@ use peerlab_core::plan::spec::{Group, Node};
 pub const DATA_DIR: &str = "/data";
 /// Size of the data folder where the group has no memory limit.
 const DATA_BYTES_MAX: u64 = 1 << 30;
-/// Processes and threads of one node.
-const NODE_PIDS_MAX: i64 = 512;
-/// What the engine keeps of a node's log before it starts over.
-const LOG_SIZE_MAX: &str = "2m";
+/// The engine writes a node's log to files of this size, and keeps as many: the end of the log is
+/// always there, and never more than both.
+const LOG_FILE_SIZE: &str = "1m";
+const LOG_FILES: &str = "2";
 /// The fabric's share of the CPUs against a node's: all nodes of the largest network together
 /// must not make its deliveries late, since every delay would then be wrong. The most that an
 /// engine takes.
 const FABRIC_CPU_SHARES: i64 = 256 * 1024;
 /// A node's share of the CPUs: a thousand weigh an eighth of the fabric.
 const NODE_CPU_SHARES: i64 = 32;
-/// What the gate needs before it gives them up: to configure the device, to become the program's
-/// user, to signal it, and to give capabilities up for good.
-const GATE_CAPABILITIES: [&str; 5] = ["NET_ADMIN", "SETUID", "SETGID", "KILL", "SETPCAP"];
+/// What the gate needs before it gives them up: to configure the device, to give the data folder to the
+/// program's user, to become that, to signal it, and to give capabilities up for good.
+const GATE_CAPABILITIES: [&str; 6] = ["NET_ADMIN", "CHOWN", "SETUID", "SETGID", "KILL", "SETPCAP"];
+
+/// The engine makes a network namespace, and has nothing to do with it after that. Of its network `none`
+/// it keeps accounts, in which Docker 20.10 locks itself up now and then where containers end one upon
+/// the other (two mutexes, taken in either order: moby/libnetwork#2649, mended in 20.10.27).
+const NO_NETWORK: Option<bool> = Some(true);
 
 /// The fabric's container. The engine's own limit of open files stays (an engine that runs in a
 /// container may not raise it); the fabric raises its soft limit to that.
@@ -45,6 +53,7 @@ pub fn fabric(run: &RunId, images: &Images) -> ContainerCreateBody {
         // The end of the one stream is the end of the fabric.
         stdin_once: Some(true),
         tty: Some(false),
+        network_disabled: NO_NETWORK,
         host_config: Some(HostConfig {
             network_mode: Some("none".into()),
             auto_remove: Some(true),
@@ -81,8 +90,19 @@ pub fn node(
         labels: Some(run.node_labels(node.id, &node.name)),
         // The gate needs to be root; it becomes the image's user before the program starts.
         user: Some("0:0".into()),
-        entrypoint: Some(entrypoint(node, config, ours)),
+        entrypoint: Some(entrypoint(node, config, ours, plan.replaces(node.id))),
         cmd: Some(command),
+        network_disabled: NO_NETWORK,
+        // The gate's secret comes there.
+        attach_stdin: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        // An image's own check would be run by the engine, beside the gate and with the gate's rights.
+        // Where there is none Podman would still set a timer for it.
+        healthcheck: config.healthcheck.as_ref().map(|_| HealthConfig {
+            test: Some(vec!["NONE".into()]),
+            ..HealthConfig::default()
+        }),
         host_config: Some(node_host(run, group, config, ours)),
         ..ContainerCreateBody::default()
     }
@@ -93,24 +113,32 @@ pub fn reference<'a>(images: &'a Images, group: &'a Group) -> &'a str {
     match &group.image {
         Image::Peerlab => &images.node,
         Image::Named(reference) => reference,
-        Image::Archive(path) => images.archives.get(path).map_or(path, String::as_str),
+        Image::Archive(path) => {
+            let loaded = images.archives.get(path);
+            loaded.map_or("of an archive that was not loaded", String::as_str)
+        }
     }
 }
 
 /// The gate's command line, and the image's own entrypoint behind it.
-fn entrypoint(node: &Node, config: &ImageConfig, ours: bool) -> Vec<String> {
+fn entrypoint(node: &Node, config: &ImageConfig, ours: bool, replaced: bool) -> Vec<String> {
     let mut words = vec![
         format!("{SHARED_DIR}/{GATE_NAME}"),
         format!("--node={}", node.id),
         format!("--socket={SHARED_DIR}/{SOCKET_NAME}"),
-        format!("--data={DATA_DIR}"),
     ];
-    if let Some(user) = config.user.as_ref().filter(|user| !user.is_empty()) {
+    if replaced {
+        words.push("--disk=/".into());
+    }
+    if let Some(user) = user(config) {
         words.push(format!("--user={user}"));
+        words.push(format!("--own={DATA_DIR}"));
     }
-    if ours {
-        words.push("--drop-all-caps".into());
-    }
+    words.push(if ours {
+        "--drop-all-caps".into()
+    } else {
+        format!("--hosts={HOSTS_FILE}")
+    });
     words.push("--".into());
     words.extend(config.entrypoint.iter().flatten().cloned());
     words
@@ -118,7 +146,13 @@ fn entrypoint(node: &Node, config: &ImageConfig, ours: bool) -> Vec<String> {
 
 fn node_host(run: &RunId, group: &Group, config: &ImageConfig, ours: bool) -> HostConfig {
     let size = group.memory_bytes.unwrap_or(DATA_BYTES_MAX);
-    let data = format!("size={size},{}", data_owner(config));
+    // Podman takes no other options, an owner among them.
+    let mode = if user(config).is_some() {
+        "0700"
+    } else {
+        "1777"
+    };
+    let data = format!("size={size},mode={mode}");
     let capabilities: &[&str] = if ours {
         &GATE_CAPABILITIES
     } else {
@@ -141,28 +175,24 @@ fn node_host(run: &RunId, group: &Group, config: &ImageConfig, ours: bool) -> Ho
         readonly_rootfs: Some(ours),
         init: Some(false),
         tmpfs: Some(HashMap::from([(DATA_DIR.into(), data)])),
-        pids_limit: Some(NODE_PIDS_MAX),
+        pids_limit: Some(NODE_TASKS_MAX.into()),
+        shm_size: Some(to_i64(NODE_SHARED_MEMORY_MAX)),
+        oom_score_adj: Some(NODE_OOM_SCORE.into()),
         memory: group.memory_bytes.map(to_i64),
         memory_swap: group.memory_bytes.map(to_i64),
         cpu_shares: Some(NODE_CPU_SHARES),
         nano_cpus: group.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
         log_config: Some(log_config(
             "json-file",
-            &[("max-size", LOG_SIZE_MAX), ("max-file", "1")],
+            &[("max-size", LOG_FILE_SIZE), ("max-file", LOG_FILES)],
         )),
         ..HostConfig::default()
     }
 }
 
-/// Mount options that let the image's user write: its own folder where the user is a number,
-/// or one for everybody.
-fn data_owner(config: &ImageConfig) -> String {
-    let user = config.user.as_deref().unwrap_or_default();
-    let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
-    match (uid.parse::<u32>(), gid.parse::<u32>()) {
-        (Ok(uid), Ok(gid)) => format!("mode=0700,uid={uid},gid={gid}"),
-        _ => "mode=1777".into(),
-    }
+/// Whose identity the program takes, unless it is root's.
+fn user(config: &ImageConfig) -> Option<&str> {
+    config.user.as_deref().filter(|user| !user.is_empty())
 }
 
 fn log_config(driver: &str, options: &[(&str, &str)]) -> HostConfigLogConfig {

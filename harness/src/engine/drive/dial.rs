@@ -46,8 +46,28 @@ impl Dialer {
         let group = self.groups.get(node.index());
         let kind = group.and_then(|group| self.probes.get(*group as usize));
         let kind = kind.ok_or(ProbeError::Unable("anything"))?;
+        probe::open(kind, self.reach(node)).await
+    }
+
+    /// A TCP connection to 127.0.0.1:`port` in a node.
+    ///
+    /// # Errors
+    /// When nothing listens there, or the node is lost.
+    pub async fn dial(&self, node: NodeId, port: u16) -> Result<MuxStream, ProbeError> {
+        self.reach(node).dial(port).await
+    }
+
+    /// What comes of a program that is run beside a node's own.
+    ///
+    /// # Errors
+    /// When it takes too long, or the node is lost.
+    pub async fn run(&self, node: NodeId, command: &[String]) -> Result<Ran, ProbeError> {
+        self.reach(node).run(command).await
+    }
+
+    fn reach(&self, node: NodeId) -> NodeReach {
         let mux = self.mux.clone();
-        probe::open(kind, NodeReach { mux, node }).await
+        NodeReach { mux, node }
     }
 }
 

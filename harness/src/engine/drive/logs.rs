@@ -12,16 +12,16 @@ use peerlab_core::error::{Explain, Result};
 const LOG_BYTES_MAX: usize = 1 << 20;
 /// Logs fetched at once.
 const LOGS_AT_ONCE: usize = 8;
-/// Abnormal nodes whose logs are kept: enough to see what is wrong.
+/// Nodes whose logs are kept where not all are: enough to see what is wrong.
 const LOGS_MAX: usize = 100;
 
 impl<E: Engine> Drive<'_, E> {
-    /// Saves the logs that are to be kept.
-    pub(super) async fn save_logs(&self, abnormal: Vec<NodeId>) -> Result<()> {
+    /// Saves the logs that are to be kept: all, or those of nodes whose logs are `telling`.
+    pub(super) async fn save_logs(&self, telling: Vec<NodeId>) -> Result<()> {
         let wanted: Vec<NodeId> = if self.logs.all {
             self.plan.nodes.iter().map(|node| node.id).collect()
         } else {
-            abnormal.into_iter().take(LOGS_MAX).collect()
+            telling.into_iter().take(LOGS_MAX).collect()
         };
         if wanted.is_empty() {
             return Ok(());

@@ -10,12 +10,16 @@ mod ask;
 mod clock;
 mod control;
 mod dial;
+mod log_end;
 mod logs;
 mod mux;
 mod run;
 mod sample;
 mod start;
+mod stay;
 mod watch;
 
+pub use dial::Dialer;
+pub use mux::MuxStream;
 pub use run::{CarriedOut, Drive, Logs};
-pub use start::or_stop;
+pub use stay::{HandRequest, Live, Stay};

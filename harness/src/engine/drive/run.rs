@@ -3,23 +3,29 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use peerlab_link::proto::{FromFabric, ToFabric};
 use peerlab_link::{Nanos, NodeId};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::RunClock;
 use super::control::Control;
 use super::dial::Dialer;
+use super::log_end::log_end;
 use super::mux::Mux;
+use super::stay::{HandRequest, Live, Requests, Stay};
 use super::watch::{Followed, Report};
 use super::{ask, sample, start, watch as watcher};
-use crate::engine::Engine;
+use crate::engine::cpu_time::KernelThreads;
+use crate::engine::{Engine, or_stop};
 use peerlab_core::conduct::{Conductor, Input, Observation, Order, Setup, Venue};
-use peerlab_core::conduct::{Observer, Stage, interrupted};
+use peerlab_core::conduct::{Observer, Stage, ended, interrupted};
 use peerlab_core::error::{Kind, Result};
 use peerlab_core::event::What;
 use peerlab_core::ledger::Premined;
@@ -27,12 +33,20 @@ use peerlab_core::plan::Plan;
 
 /// Pause between two readings of the traffic counters.
 const COUNT_INTERVAL: Nanos = Nanos::from_secs(1);
-/// Workload actions and questions under way at once; further ones wait their turn. A node that
-/// does not answer holds one for seconds.
-const ASKED_AT_ONCE: usize = 512;
+/// The same in a network that stays: its record is to last longer.
+const COUNT_INTERVAL_OF_STAYING: Nanos = Nanos::from_secs(5);
+/// Workload actions under way at one node; further ones wait their turn there. No node has any
+/// part in another's: one that does not answer keeps none from happening but its own.
+const ACTIONS_OF_NODE: usize = 32;
 /// Nodes that are asked for counters and state at once: enough to keep every core busy, few
 /// enough that each is answered in time.
 const ACCOUNTS_AT_ONCE: usize = 16;
+/// After this long without an answer, the next node is asked for its account as well.
+const ACCOUNT_ALONE: Duration = Duration::from_secs(3);
+/// Nodes that ended by themselves or never answered, of which the record tells the end of the log.
+const LOG_ENDS_MAX: usize = 10;
+/// How long it may take to read these.
+const LOG_ENDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reports that may wait to be read.
 const REPORTS_MAX: usize = 4096;
 
@@ -48,6 +62,8 @@ pub struct Drive<'a, E> {
     pub logs: Logs,
     /// Ends the run early.
     pub stop: CancellationToken,
+    /// Of a network that stays.
+    pub stay: Option<Stay>,
 }
 
 /// Which logs of nodes are kept, and where.
@@ -62,7 +78,7 @@ pub struct Logs {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct CarriedOut {
-    /// Why it failed ([`Kind::Interrupted`] when it was stopped).
+    /// Why it failed ([`peerlab_core::error::Kind::Interrupted`] when it was stopped).
     pub result: Result<()>,
     /// Whether nothing of it is left.
     pub everything_removed: bool,
@@ -70,9 +86,10 @@ pub struct CarriedOut {
 
 impl<E: Engine> Drive<'_, E> {
     /// Carries the plan out, and removes everything in any case.
-    pub async fn run(self) -> CarriedOut {
+    pub async fn run(mut self) -> CarriedOut {
         let mut open = None;
-        let result = self.carry_out(&mut open).await;
+        let stay = self.stay.take();
+        let result = self.carry_out(stay, &mut open).await;
         self.observer.stage(Stage::Removing);
         let removed = self.engine.remove_all().await;
         // Only now: with this stream the fabric ends, and with it at once every node that is left.
@@ -83,30 +100,47 @@ impl<E: Engine> Drive<'_, E> {
         }
         CarriedOut {
             everything_removed: removed.is_ok(),
-            result: result.and(removed),
+            result: and_removed(result, removed),
         }
     }
 
     /// `open` is given the connection to the fabric as soon as there is one.
-    async fn carry_out(&self, open: &mut Option<Mux>) -> Result<()> {
+    async fn carry_out(&self, stay: Option<Stay>, open: &mut Option<Mux>) -> Result<()> {
         let premined = Arc::new(Premined::mine(self.plan.ledger.outputs));
-        let network =
-            start::start(self.engine, self.plan, &premined, self.observer, &self.stop).await?;
+        let network = start::start(self.engine, self.plan, &premined, self.observer);
+        let network = or_stop(&self.stop, network).await?;
         *open = Some(network.mux.clone());
-        let mut run = Run::new(self, network, premined);
+        let mut run = Run::new(self, network, premined, stay);
         let result = run.go().await;
-        let interrupted = matches!(&result, Err(error) if error.kind == Kind::Interrupted);
+        if result.is_ok() {
+            run.tell_log_ends().await;
+        }
+        let interrupted = ended(&result);
         run.conductor.finish(run.clock.now(), interrupted);
         run.write()?;
-        let abnormal = run.conductor.abnormal();
+        run.answer();
+        let telling = run.conductor.telling();
         // Its tasks would ask nodes on.
         drop(run);
-        let logs = if interrupted {
+        let logs = if interrupted == Some(true) {
             Ok(())
         } else {
-            self.save_logs(abnormal).await
+            or_stop(&self.stop, self.save_logs(telling)).await
         };
         result.and(logs)
+    }
+}
+
+/// What a run came to, and what its removal did: what may be left is told, whatever else happened.
+fn and_removed(result: Result<()>, removed: Result<()>) -> Result<()> {
+    match (result, removed) {
+        (Err(mut error), Err(left)) if error.kind != Kind::Interrupted => {
+            error.reports.extend(left.reports);
+            Err(error)
+        }
+        // An interrupted run says that everything was removed.
+        (_, Err(left)) => Err(left),
+        (result, Ok(())) => result,
     }
 }
 
@@ -123,12 +157,22 @@ struct Run<'a, E> {
     /// Handed to every task.
     report: mpsc::Sender<Report>,
     tasks: JoinSet<()>,
-    slots: Arc<Semaphore>,
+    /// Turns of each node's workload actions.
+    turns: Vec<Arc<Semaphore>>,
     account_slots: Arc<Semaphore>,
+    kernel_threads: KernelThreads,
+    requests: Requests,
+    /// Logs that somebody has asked for.
+    logs: FuturesUnordered<BoxFuture<'a, ()>>,
 }
 
 impl<'a, E: Engine> Run<'a, E> {
-    fn new(drive: &'a Drive<'a, E>, network: start::Network, premined: Arc<Premined>) -> Self {
+    fn new(
+        drive: &'a Drive<'a, E>,
+        network: start::Network,
+        premined: Arc<Premined>,
+        stay: Option<Stay>,
+    ) -> Self {
         let plan = drive.plan;
         let (report, reports) = mpsc::channel(REPORTS_MAX);
         let dialer = Dialer::new(network.mux, plan);
@@ -140,10 +184,23 @@ impl<'a, E: Engine> Run<'a, E> {
             let work = watcher::watch(node.id, dialer.clone(), followed, report.clone());
             tasks.spawn(work);
         }
-        let mut conductor = Conductor::new(Setup {
+        let mut setup = Setup {
             measures_usage: true,
             ..Setup::of(plan, premined, COUNT_INTERVAL)
-        });
+        };
+        let requests = match stay {
+            None => Requests::none(),
+            Some(stay) => {
+                setup.end = None;
+                setup.count_interval = COUNT_INTERVAL_OF_STAYING;
+                setup.workload = Box::new(stay.workload);
+                let (dialer, clock) = (dialer.clone(), network.clock);
+                // Whoever waited for it may have gone.
+                let _ = stay.live.send(Live { dialer, clock });
+                Requests::from(stay.requests)
+            }
+        };
+        let mut conductor = Conductor::new(setup);
         conductor.begin(Venue {
             engine: drive.engine.name(),
             unix_nanos: network.unix_nanos,
@@ -160,8 +217,13 @@ impl<'a, E: Engine> Run<'a, E> {
             reports,
             report,
             tasks,
-            slots: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+            turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(ACTIONS_OF_NODE)))
+                .take(plan.nodes.len())
+                .collect(),
             account_slots: Arc::new(Semaphore::new(ACCOUNTS_AT_ONCE)),
+            kernel_threads: KernelThreads::default(),
+            requests,
+            logs: FuturesUnordered::new(),
         }
     }
 
@@ -185,6 +247,22 @@ impl<'a, E: Engine> Run<'a, E> {
         Ok(())
     }
 
+    /// Tells what nodes wrote last that ended by themselves or never answered.
+    async fn tell_log_ends(&mut self) {
+        let mut nodes = self.conductor.silent();
+        nodes.truncate(LOG_ENDS_MAX);
+        let engine = self.drive.engine;
+        let ends = nodes.iter().map(|node| log_end(engine, *node));
+        let ends = timeout(LOG_ENDS_TIMEOUT, futures::future::join_all(ends)).await;
+        for (node, lines) in nodes.into_iter().zip(ends.unwrap_or_default()) {
+            if !lines.is_empty() {
+                let end = Observation::Recorded(What::LogEnd { node, lines });
+                self.conductor
+                    .handle(self.clock.now(), Input::Observed(end));
+            }
+        }
+    }
+
     /// Takes one message in, or waits until `wake`.
     async fn step(&mut self, wake: Instant) -> Result<()> {
         let engine = self.drive.engine;
@@ -196,6 +274,8 @@ impl<'a, E: Engine> Run<'a, E> {
             Some(Report { at, observation }) = self.reports.recv() => {
                 self.conductor.handle(self.clock.at(at), Input::Observed(observation));
             }
+            request = self.requests.next() => self.take_request(request),
+            Some(()) = self.logs.next() => {}
             (node, reason) = engine.gate_ended() => {
                 self.conductor.handle(self.clock.now(), Input::Lost { node, reason });
             }
@@ -205,8 +285,11 @@ impl<'a, E: Engine> Run<'a, E> {
                 }
             }
         }
-        match self.conductor.none_could_start() {
-            Some((node, error)) => Err(start::quote_log(engine, node, error).await),
+        match self.conductor.never_ready() {
+            Some((node, error)) => {
+                let quoted = async { Err(start::quote_log(engine, node, error).await) };
+                or_stop(&self.drive.stop, quoted).await
+            }
             None => Ok(()),
         }
     }
@@ -216,7 +299,39 @@ impl<'a, E: Engine> Run<'a, E> {
         while let Some(order) = self.conductor.poll_order() {
             self.carry_out(order).await;
         }
-        self.write()
+        self.write()?;
+        self.answer();
+        Ok(())
+    }
+
+    /// Takes in what is asked by hand.
+    fn take_request(&mut self, request: HandRequest) {
+        match request {
+            HandRequest::Do { command, answer } => {
+                let ticket = self.requests.take_number(answer);
+                let asked = Input::Command { ticket, command };
+                self.conductor.handle(self.clock.now(), asked);
+            }
+            HandRequest::Log {
+                node,
+                bytes_max,
+                answer,
+            } => {
+                let engine = self.drive.engine;
+                let log = async move {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(engine.node_log(node, bytes_max).await);
+                };
+                self.logs.push(log.boxed());
+            }
+        }
+    }
+
+    /// Tells those who asked by hand what came of it; the record has it by then.
+    fn answer(&mut self) {
+        while let Some((ticket, done)) = self.conductor.poll_done() {
+            self.requests.answer(ticket, done);
+        }
     }
 
     fn write(&mut self) -> Result<()> {
@@ -235,24 +350,26 @@ impl<'a, E: Engine> Run<'a, E> {
                 self.control.order(ToFabric::Apply { tag, action }).await;
             }
             Order::Count => self.control.order(ToFabric::Count).await,
-            Order::MeasureUsage { nodes } => {
+            Order::MeasureUsage { nodes, memory } => {
                 for node in nodes {
-                    self.control.order(ToFabric::Usage { node }).await;
+                    self.control.order(ToFabric::Usage { node, memory }).await;
                 }
             }
-            Order::Mine { node } => self.ask(ask::mine(dialer, node)),
+            Order::Mine { node } => self.ask(ask::mine(dialer, self.turns_of(node), node)),
             Order::Submit {
                 node,
                 payment,
                 double_spend,
-            } => self.ask(ask::submit(dialer, node, payment, double_spend)),
+            } => {
+                let turns = self.turns_of(node);
+                self.ask(ask::submit(dialer, turns, node, payment, double_spend));
+            }
             Order::AskBlocks { node, hash, known } => {
                 self.ask(ask::blocks(dialer, node, hash, known));
             }
             Order::AskAccounts { nodes, ledger } => {
                 for node in nodes {
-                    let work = ask::account(dialer.clone(), node, ledger);
-                    self.ask_within(self.account_slots.clone(), work);
+                    self.ask_account(ask::account(dialer.clone(), node, ledger));
                 }
             }
         }
@@ -264,26 +381,34 @@ impl<'a, E: Engine> Run<'a, E> {
         }
     }
 
-    /// Asks a node something as soon as there is room for it.
-    fn ask(&mut self, work: impl Future<Output = Observation> + Send + 'static) {
-        let seen = async { vec![work.await] };
-        self.ask_within(self.slots.clone(), seen);
+    fn turns_of(&self, node: NodeId) -> Arc<Semaphore> {
+        self.turns[node.index()].clone()
     }
 
-    fn ask_within(
-        &mut self,
-        slots: Arc<Semaphore>,
-        work: impl Future<Output = Vec<Observation>> + Send + 'static,
-    ) {
+    /// Asks a node something, and reports what it says.
+    fn ask(&mut self, work: impl Future<Output = Observation> + Send + 'static) {
         let report = self.report.clone();
+        self.tasks
+            .spawn(async move { tell(&report, work.await).await });
+    }
+
+    /// Asks a node for its account as soon as there is room for it.
+    fn ask_account(&mut self, work: impl Future<Output = Vec<Observation>> + Send + 'static) {
+        let (report, slots) = (self.report.clone(), self.account_slots.clone());
         self.tasks.spawn(async move {
-            let Ok(_slot) = slots.acquire_owned().await else {
+            let Ok(slot) = slots.acquire_owned().await else {
                 return;
             };
-            for observation in work.await {
-                tracing::trace!("{observation:?}");
-                // Nobody listens any more when the run is over.
-                let _ = report.send(Report::now(observation)).await;
+            let mut work = std::pin::pin!(work);
+            let seen = match timeout(ACCOUNT_ALONE, &mut work).await {
+                Ok(seen) => seen,
+                Err(_) => {
+                    drop(slot);
+                    work.await
+                }
+            };
+            for observation in seen {
+                tell(&report, observation).await;
             }
         });
     }
@@ -291,7 +416,7 @@ impl<'a, E: Engine> Run<'a, E> {
     /// Takes in what the fabric tells.
     fn take_in(&mut self, message: FromFabric) {
         let (t, input) = match message {
-            FromFabric::Applied { t, tag, error } => (t, Input::Applied { tag, error }),
+            FromFabric::Applied { t, tag, result } => (t, Input::Applied { tag, result }),
             FromFabric::Exited {
                 t,
                 node,
@@ -306,11 +431,22 @@ impl<'a, E: Engine> Run<'a, E> {
                 (t, exited)
             }
             FromFabric::GateLost { t, node, reason } => (t, Input::Lost { node, reason }),
-            FromFabric::Counters { t, nodes, lateness } => {
-                let local = self.drive.engine.shares_host();
+            FromFabric::Counters {
+                t,
+                nodes,
+                lateness,
+                cpu,
+            } => {
+                let engine = self.drive.engine;
+                let local = engine.shares_host();
+                let no_others = || {
+                    let engine = engine.own_cpu().saturating_add(self.kernel_threads.cpu());
+                    cpu.saturating_add(engine)
+                };
                 let fidelity = What::Fidelity {
                     lateness,
                     cpu_pressure: local.then(sample::cpu_pressure).flatten(),
+                    host_cpu: local.then(|| sample::host_cpu(no_others())).flatten(),
                 };
                 let counters = Observation::Counters { nodes };
                 self.conductor.handle(t, Input::Observed(counters));
@@ -325,5 +461,29 @@ impl<'a, E: Engine> Run<'a, E> {
             }
         };
         self.conductor.handle(t, input);
+    }
+}
+
+/// Reports what was seen just now.
+async fn tell(report: &mpsc::Sender<Report>, observation: Observation) {
+    tracing::trace!("{observation:?}");
+    // Nobody listens any more when the run is over.
+    let _ = report.send(Report::now(observation)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use peerlab_core::error::Error;
+
+    #[test]
+    fn what_may_be_left_is_told_whatever_else_happened() {
+        let failed = |what| Err(Error::environment(what, "a test", "wait"));
+        let said = |result| and_removed(result, failed("left")).unwrap_err();
+        assert_eq!(said(Ok(())).render(), said(Err(interrupted())).render());
+        assert_eq!(said(Err(interrupted())).kind, Kind::Environment);
+        let both = said(failed("first")).render();
+        assert!(both.starts_with("Error: first\n") && both.contains("\nError: left\n"));
+        assert_eq!(and_removed(Err(interrupted()), Ok(())), Err(interrupted()));
     }
 }

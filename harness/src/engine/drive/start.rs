@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use peerlab_link::proto::{FILE_PIECE_BYTES_MAX, FromFabric, ToFabric};
+use peerlab_link::proto::{FILE_PIECE_BYTES_MAX, FromFabric, SECRET_BYTES, Secret, ToFabric};
 use peerlab_link::{Nanos, NodeId};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::clock::RunClock;
 use super::control::Control;
 use super::mux::Mux;
 use crate::engine::Engine;
-use peerlab_core::conduct::{Observer, Stage, interrupted};
+use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Error, Explain, Result};
+use peerlab_core::event::Reason;
 use peerlab_core::ledger::Premined;
 use peerlab_core::plan::Plan;
+use peerlab_core::words;
 
 /// The pre-mined chain's file name in the folder that nodes share with the fabric.
 pub const PREMINED_NAME: &str = "premined.dat";
@@ -27,8 +28,6 @@ const FABRIC_TIMEOUT: Duration = Duration::from_secs(60);
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes of a node's log that an error message quotes.
 const LOG_TAIL_BYTES: usize = 2_000;
-/// Nodes that an error message names.
-const NAMES_MAX: usize = 5;
 
 /// A network in which all nodes have just started.
 #[derive(Debug)]
@@ -45,13 +44,12 @@ pub struct Network {
     pub bring_up: Nanos,
 }
 
-/// Brings the network of a plan up.
+/// Brings the network of a plan up. It can be given up at any time.
 pub async fn start<E: Engine>(
     engine: &E,
     plan: &Plan,
     premined: &Premined,
     observer: &dyn Observer,
-    stop: &CancellationToken,
 ) -> Result<Network> {
     let began = Instant::now();
     let total = plan.nodes.len();
@@ -60,8 +58,9 @@ pub async fn start<E: Engine>(
         open: 0,
         total,
     });
-    let (mux, mut control) = or_stop(stop, open_fabric(engine, plan, premined)).await?;
-    open_gates(engine, plan, &mut control, observer, stop).await?;
+    let secrets = new_secrets(total)?;
+    let (mux, mut control) = open_fabric(engine, plan, premined, &secrets).await?;
+    open_gates(engine, plan, &secrets, &mut control, observer).await?;
     let bring_up = Nanos(began.elapsed().as_nanos() as u64);
     let sent = Instant::now();
     control
@@ -81,7 +80,7 @@ pub async fn start<E: Engine>(
             }
         }
     };
-    let unix_nanos = or_stop(stop, in_time("start the nodes", gone)).await?;
+    let unix_nanos = in_time("start the nodes", gone).await?;
     Ok(Network {
         mux,
         control,
@@ -89,6 +88,17 @@ pub async fn start<E: Engine>(
         unix_nanos,
         bring_up,
     })
+}
+
+/// A secret for each node's gate.
+fn new_secrets(count: usize) -> Result<Vec<Secret>> {
+    let mut secrets = vec![Secret([0; SECRET_BYTES]); count];
+    for Secret(bytes) in &mut secrets {
+        getrandom::fill(bytes)
+            .map_err(|error| error.to_string())
+            .or_environment(|| "cannot make the gates' secrets".into(), hint::MACHINE)?;
+    }
+    Ok(secrets)
 }
 
 /// Nodes that run from the start.
@@ -102,13 +112,17 @@ async fn open_fabric<E: Engine>(
     engine: &E,
     plan: &Plan,
     premined: &Premined,
+    secrets: &[Secret],
 ) -> Result<(Mux, Control)> {
     let mux = Mux::start(engine.start_fabric().await?);
     let mut control = Control::open(&mux)
         .await
         .or_environment(|| "cannot talk to the fabric".into(), hint::FABRIC)?;
     control
-        .order(ToFabric::Setup(Box::new(plan.network.clone())))
+        .order(ToFabric::Setup {
+            network: Box::new(plan.network.clone()),
+            secrets: secrets.to_vec(),
+        })
         .await;
     let listening = async {
         loop {
@@ -136,9 +150,9 @@ async fn open_fabric<E: Engine>(
 async fn open_gates<E: Engine>(
     engine: &E,
     plan: &Plan,
+    secrets: &[Secret],
     control: &mut Control,
     observer: &dyn Observer,
-    stop: &CancellationToken,
 ) -> Result<()> {
     let total = plan.nodes.len();
     let started = AtomicUsize::new(0);
@@ -154,7 +168,7 @@ async fn open_gates<E: Engine>(
         started.fetch_add(1, Ordering::Relaxed);
         show();
     };
-    let starting = engine.start_gates(&on_started);
+    let starting = engine.start_gates(secrets, &on_started);
     tokio::pin!(starting);
     let mut all_started = false;
     let mut open = BTreeSet::new();
@@ -183,7 +197,6 @@ async fn open_gates<E: Engine>(
             (node, reason) = engine.gate_ended() => {
                 return Err(gate_lost(engine, plan, node, &reason).await);
             }
-            () = stop.cancelled() => return Err(interrupted()),
             () = sleep_until(progress.0 + STALL_TIMEOUT) => {
                 if started.load(Ordering::Relaxed) + open.len() == progress.1 {
                     return Err(stalled(plan, &open));
@@ -235,7 +248,10 @@ pub async fn quote_log<E: Engine>(engine: &E, node: NodeId, error: Error) -> Err
     match engine.node_log(node, LOG_TAIL_BYTES).await {
         Ok(log) if !log.is_empty() => {
             let text = String::from_utf8_lossy(&log);
-            error.because(format!("the end of its log:\n{}", text.trim_end()))
+            let lines = text.trim_end().lines();
+            // Whatever a node writes must not drive the terminal.
+            let lines: Vec<String> = lines.map(|line| Reason::from(line).to_string()).collect();
+            error.because(format!("the end of its log:\n{}", lines.join("\n")))
         }
         _ => error,
     }
@@ -243,9 +259,7 @@ pub async fn quote_log<E: Engine>(engine: &E, node: NodeId, error: Error) -> Err
 
 fn stalled(plan: &Plan, open: &BTreeSet<NodeId>) -> Error {
     let missing = plan.nodes.iter().filter(|n| !open.contains(&n.id));
-    let names: Vec<&str> = missing.map(|n| n.name.as_str()).collect();
-    let shown = names.len().min(NAMES_MAX);
-    let more = if names.len() > shown { ", ..." } else { "" };
+    let names: Vec<String> = missing.map(|n| n.name.clone()).collect();
     Error::environment(
         format!(
             "bring-up stands still: {} of {} nodes are ready",
@@ -253,9 +267,9 @@ fn stalled(plan: &Plan, open: &BTreeSet<NodeId>) -> Error {
             plan.nodes.len()
         ),
         format!(
-            "nothing came within {} s from {}{more}",
+            "nothing came within {} s from {}",
             STALL_TIMEOUT.as_secs(),
-            names[..shown].join(", ")
+            words::names(&names)
         ),
         "the host may be overloaded: try fewer nodes, or look at the engine's own log",
     )
@@ -269,16 +283,4 @@ async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result
             hint::FABRIC,
         ))
     })
-}
-
-/// Waits for preparations that can be given up at any time.
-///
-/// # Errors
-/// As they, or that the run was interrupted.
-pub async fn or_stop<T>(
-    stop: &CancellationToken,
-    preparations: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let prepared = stop.run_until_cancelled(preparations).await;
-    prepared.unwrap_or_else(|| Err(interrupted()))
 }

@@ -80,12 +80,21 @@ async fn follow(node: NodeId, incarnation: u32, dialer: &Dialer, reports: &mpsc:
         else {
             return;
         };
-        // A node that is starting takes no connection, over and over; what else there is is said once.
-        if matches!(error, ProbeError::Transport(_)) || failed.as_ref() == Some(&error) {
-            tracing::trace!("node {node}: {error}");
-        } else {
-            tracing::info!("node {node} gives no answer: {error}");
+        // Over and over the same; what is new is said once.
+        if failed.as_ref() != Some(&error) {
+            // A node that is starting takes no connection.
+            if !matches!(error, ProbeError::Transport(_)) {
+                tracing::info!("node {node} gives no answer: {error}");
+            }
+            let unready = Observation::Unready {
+                node,
+                incarnation,
+                reason: error.to_string(),
+            };
             failed = Some(error);
+            if reports.send(Report::now(unready)).await.is_err() {
+                return;
+            }
         }
         sleep(pause).await;
         pause = (pause * 2).min(RETRY_MAX);
@@ -112,26 +121,15 @@ async fn session(
         let at = Instant::now();
         if known.as_ref() != Some(&said) {
             *known = Some(said.clone());
-            let observation = observed(node, incarnation, said.clone());
+            let observation = Observation::Said {
+                node,
+                incarnation,
+                said: said.clone(),
+            };
             if reports.send(Report { at, observation }).await.is_err() {
                 return Ok(());
             }
         }
         said = bounded(WAIT + ANSWER_TIMEOUT, probe.said_after(&said, WAIT)).await?;
-    }
-}
-
-fn observed(node: NodeId, incarnation: u32, said: Said) -> Observation {
-    match said {
-        Said::Tip(tip) => Observation::Tip {
-            node,
-            incarnation,
-            tip,
-        },
-        Said::Value(value) => Observation::Value {
-            node,
-            incarnation,
-            value,
-        },
     }
 }

@@ -3,19 +3,22 @@
 use crate::engine::hint;
 use peerlab_core::error::hint::BUG;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
-use peerlab_link::NodeId;
+use peerlab_link::proto::Secret;
 use peerlab_link::starter::{NodeSpec, ToStarter};
+use peerlab_link::{Nanos, NodeId};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
 
 use super::host;
 use super::images::Images;
 use super::starter::{Channels, NODE_PROGRAM, Starter};
 use crate::engine::archive::RunConfig;
+use crate::engine::cpu_time::Processes;
 use crate::engine::programs::Programs;
-use crate::engine::{ByteStream, Engine, LastLines};
-use peerlab_core::conduct::Observer;
+use crate::engine::{ByteStream, Engine, LastLines, command};
 use peerlab_core::error::{Error, Result};
 use peerlab_core::event::HostFacts;
 use peerlab_core::plan::Plan;
@@ -23,6 +26,8 @@ use peerlab_core::plan::spec::Node;
 
 /// Size of the data folder where the group has no memory limit.
 const DATA_BYTES_MAX: u64 = 1 << 30;
+/// How long the starter may take to give a log, which it has in its memory.
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 /// What our node's image runs it with where the plan has no arguments.
 const DEFAULT_ARGUMENT: &str = "-datadir=/data";
 
@@ -34,30 +39,39 @@ pub struct LocalEngine {
     started: Mutex<mpsc::UnboundedReceiver<NodeId>>,
     ended: Mutex<mpsc::UnboundedReceiver<(NodeId, i32)>>,
     words: LastLines,
+    /// The starter, which reads what nodes write.
+    own: Processes,
     images: Images,
 }
 
 impl LocalEngine {
-    /// Prepares a run: unpacks the images that it needs, and makes the namespaces in which
-    /// everything will be started.
+    /// Prepares a run: makes the namespaces in which everything will be started. It can be given up
+    /// at any time.
     ///
     /// # Errors
-    /// When an image cannot be had, or this machine does not allow namespaces or network devices
-    /// to this user; then with the command that changes it.
+    /// When this machine does not allow namespaces or network devices to this user; then with the
+    /// command that changes it.
     pub async fn prepare(
         plan: Arc<Plan>,
         programs: &Programs,
-        observer: &dyn Observer,
+        images: Images,
     ) -> Result<LocalEngine> {
         tell_what_is_not_limited(&plan);
-        let images = Images::unpack(&plan, observer).await?;
+        for (index, group) in plan.groups.iter().enumerate() {
+            if let Some((_, run)) = images.of_group(index as u32) {
+                command::check(group, &run.entrypoint, &run.cmd)?;
+            }
+        }
         let (starter, channels) = Starter::start(programs, &images.roots).await?;
         let Channels {
             fabric,
             started,
             ended,
             words,
+            pid,
         } = channels;
+        let own = Processes::default();
+        own.add([pid]);
         Ok(LocalEngine {
             plan,
             starter: Mutex::new(starter),
@@ -65,14 +79,16 @@ impl LocalEngine {
             started: Mutex::new(started),
             ended: Mutex::new(ended),
             words,
+            own,
             images,
         })
     }
 
-    fn spec(&self, node: &Node) -> NodeSpec {
+    fn spec(&self, node: &Node, secret: Secret) -> NodeSpec {
         let group = &self.plan.groups[node.group as usize];
         let spec = NodeSpec {
             node: node.id,
+            secret,
             name: node.name.clone(),
             command: Vec::new(),
             memory_bytes: group.memory_bytes,
@@ -80,6 +96,7 @@ impl LocalEngine {
             image: None,
             env: Vec::new(),
             workdir: None,
+            replaced: self.plan.replaces(node.id),
         };
         match self.images.of_group(node.group) {
             None => NodeSpec {
@@ -140,11 +157,18 @@ impl Engine for LocalEngine {
     }
 
     fn host(&self) -> HostFacts {
-        host::facts()
+        HostFacts {
+            images: self.images.digests.clone(),
+            ..host::facts()
+        }
     }
 
     fn shares_host(&self) -> bool {
         true
+    }
+
+    fn own_cpu(&self) -> Nanos {
+        self.own.cpu()
     }
 
     async fn start_fabric(&self) -> Result<ByteStream> {
@@ -164,17 +188,16 @@ impl Engine for LocalEngine {
         Ok(Box::new(stream))
     }
 
-    async fn start_gates(&self, started: &(dyn Fn(NodeId) + Sync)) -> Result<()> {
+    async fn start_gates(
+        &self,
+        secrets: &[Secret],
+        started: &(dyn Fn(NodeId) + Sync),
+    ) -> Result<()> {
         let ask = async {
-            for node in &self.plan.nodes {
-                let spec = Box::new(self.spec(node));
-                self.starter
-                    .lock()
-                    .await
-                    .tell(&ToStarter::StartNode(spec))
-                    .await?;
-            }
-            Ok(())
+            let nodes = self.plan.nodes.iter().zip(secrets);
+            let messages = nodes
+                .map(|(node, secret)| ToStarter::StartNode(Box::new(self.spec(node, *secret))));
+            self.starter.lock().await.tell_all(messages).await
         };
         let hear = async {
             let mut channel = self.started.lock().await;
@@ -204,10 +227,14 @@ impl Engine for LocalEngine {
     async fn node_log(&self, node: NodeId, bytes_max: usize) -> Result<Vec<u8>> {
         let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
         let answer = self.starter.lock().await.ask_log(node, bytes_max).await?;
-        answer.await.map_err(|_| {
+        let answered = timeout(LOG_TIMEOUT, answer).await;
+        answered.ok().and_then(Result::ok).ok_or_else(|| {
             Error::environment(
                 "no log of a node",
-                "the starter of the local engine ended before it gave one",
+                format!(
+                    "the starter of the local engine ended before it gave one, or did not within {} s",
+                    LOG_TIMEOUT.as_secs()
+                ),
                 hint::FABRIC,
             )
         })

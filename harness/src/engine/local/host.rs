@@ -14,6 +14,7 @@ pub fn facts() -> HostFacts {
         cpus: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
         memory_bytes: Machine::read().memory.unwrap_or(0),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..HostFacts::default()
     }
 }
 

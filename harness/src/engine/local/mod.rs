@@ -8,6 +8,7 @@ mod images;
 mod starter;
 
 pub use engine::LocalEngine;
+pub use images::Images;
 
 use crate::engine::programs::Programs;
 use peerlab_core::error::Result;

@@ -3,26 +3,25 @@
 use crate::engine::hint;
 use peerlab_core::error::hint::{BUG, DISK};
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdStream;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peerlab_link::NodeId;
-use peerlab_link::framing::{Deframer, frame};
+use peerlab_link::framing::{Deframer, frame, frame_into};
 use peerlab_link::starter::{FromStarter, STARTER_COMMAND, ToStarter};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::engine::LastLines;
 use crate::engine::programs::Programs;
+use crate::engine::{LastLines, end_of_log, socket_pair};
 use peerlab_core::error::{Error, Explain, Result};
 
 /// Where a node finds the daemon.
@@ -33,6 +32,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes read from the starter at once.
 const READ_BYTES: usize = 64 << 10;
+/// Bytes of messages that are written at once: enough to wake the starter seldom, and little enough that it
+/// begins early.
+const WRITE_BYTES: usize = 8 << 10;
 
 /// A starter that is ready. When it is dropped, it and everything that it started is killed.
 pub struct Starter {
@@ -63,6 +65,8 @@ pub struct Channels {
     pub ended: mpsc::UnboundedReceiver<(NodeId, i32)>,
     /// Standard error of both.
     pub words: LastLines,
+    /// The starter's number.
+    pub pid: i32,
 }
 
 impl Starter {
@@ -73,8 +77,8 @@ impl Starter {
     /// When this machine does not allow what it needs, with advice.
     pub async fn start(programs: &Programs, images: &[PathBuf]) -> Result<(Starter, Channels)> {
         let cannot = || "cannot start nodes on this machine".to_owned();
-        let (socket, its_socket) = pair().or_environment(cannot, hint::MACHINE)?;
-        let (fabric, its_fabric) = pair().or_environment(cannot, hint::MACHINE)?;
+        let (socket, its_socket) = socket_pair().or_environment(cannot, hint::MACHINE)?;
+        let (fabric, its_fabric) = socket_pair().or_environment(cannot, hint::MACHINE)?;
         let mut process = Command::new(&programs.gate)
             .arg(STARTER_COMMAND)
             .env_clear()
@@ -100,23 +104,31 @@ impl Starter {
         };
         let stderr = process.stderr.take();
         let words = LastLines::default();
+        let followed = words.clone();
+        let listener = async move {
+            if let Some(stderr) = stderr {
+                let show = |line: &str| tracing::debug!("starter: {line}");
+                followed.follow(stderr, show).await;
+            }
+        };
         let mut starter = Starter {
             process,
             socket: write,
             said,
             words: words.clone(),
             _reader: AbortOnDropHandle::new(tokio::spawn(reader.run(read))),
-            _listener: AbortOnDropHandle::new(tokio::spawn(listen(stderr, words.clone()))),
+            _listener: AbortOnDropHandle::new(tokio::spawn(listener)),
         };
         starter.setup(programs, images).await?;
         match timeout(READY_TIMEOUT, is_ready).await {
-            Ok(Ok(())) => Ok((
+            Ok(Ok(pid)) => Ok((
                 starter,
                 Channels {
                     fabric,
                     started,
                     ended,
                     words,
+                    pid,
                 },
             )),
             Ok(Err(_)) => Err(starter.failure().await),
@@ -129,27 +141,18 @@ impl Starter {
     }
 
     async fn setup(&mut self, programs: &Programs, images: &[PathBuf]) -> Result<()> {
-        let text = |path: &Path| {
+        let bytes = |path: &PathBuf| {
             let path = std::path::absolute(path)
                 .or_environment(|| format!("{} is no path", path.display()), DISK)?;
-            path.into_os_string().into_string().map_err(|path| {
-                Error::environment(
-                    format!("cannot use the path {}", path.display()),
-                    "it is not valid UTF-8",
-                    "put the programs and images in another folder",
-                )
-            })
+            Ok(path.into_os_string().into_vec())
         };
         let setup = ToStarter::Setup {
-            fabric: text(&programs.fabric)?,
+            fabric: bytes(&programs.fabric)?,
             programs: vec![(
                 NODE_PROGRAM.trim_start_matches('/').to_owned(),
-                text(&programs.node)?,
+                bytes(&programs.node)?,
             )],
-            images: images
-                .iter()
-                .map(|image| text(image))
-                .collect::<Result<_>>()?,
+            images: images.iter().map(bytes).collect::<Result<_>>()?,
         };
         self.tell(&setup).await
     }
@@ -159,7 +162,27 @@ impl Starter {
     /// # Errors
     /// When it has ended.
     pub async fn tell(&mut self, message: &ToStarter) -> Result<()> {
-        match self.socket.write_all(&frame(message)).await {
+        self.write(&frame(message)).await
+    }
+
+    /// Tells it to do several things, and wakes it no more often than needs be.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn tell_all(&mut self, messages: impl Iterator<Item = ToStarter>) -> Result<()> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            frame_into(&message, &mut bytes);
+            if bytes.len() >= WRITE_BYTES {
+                self.write(&bytes).await?;
+                bytes.clear();
+            }
+        }
+        self.write(&bytes).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.socket.write_all(bytes).await {
             Ok(()) => Ok(()),
             Err(_) => Err(self.failure().await),
         }
@@ -230,13 +253,6 @@ impl Starter {
     }
 }
 
-/// A pair of stream sockets: ours, and the starter's.
-fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = StdStream::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs.into()))
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -244,7 +260,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Hands out what the starter says.
 struct Reader {
     said: Arc<Mutex<Said>>,
-    ready: Option<oneshot::Sender<()>>,
+    ready: Option<oneshot::Sender<i32>>,
     started: mpsc::UnboundedSender<NodeId>,
     ended: mpsc::UnboundedSender<(NodeId, i32)>,
 }
@@ -277,8 +293,8 @@ impl Reader {
     fn receive(&mut self, message: FromStarter) {
         // Nobody may be listening any more; then it does not matter.
         match message {
-            FromStarter::Ready => {
-                let _ = self.ready.take().map(|ready| ready.send(()));
+            FromStarter::Ready { pid } => {
+                let _ = self.ready.take().map(|ready| ready.send(pid));
             }
             FromStarter::Failed { reason, hint } => {
                 let hint = hint.unwrap_or_else(|| hint::MACHINE.into());
@@ -291,22 +307,12 @@ impl Reader {
             FromStarter::FabricEnded { status } => tracing::debug!("the fabric ended: {status}"),
             FromStarter::NodeStarted { node } => drop(self.started.send(node)),
             FromStarter::NodeEnded { node, status } => drop(self.ended.send((node, status))),
-            FromStarter::Log { bytes, .. } => {
+            FromStarter::Log {
+                left_out, bytes, ..
+            } => {
                 let waiting = lock(&self.said).logs.pop_front();
-                let _ = waiting.map(|waiting| waiting.send(bytes));
+                let _ = waiting.map(|waiting| waiting.send(end_of_log(left_out, bytes)));
             }
         }
-    }
-}
-
-/// Keeps the last lines of standard error.
-async fn listen(stderr: Option<ChildStderr>, words: LastLines) {
-    let Some(stderr) = stderr else {
-        return;
-    };
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        tracing::debug!("starter: {line}");
-        words.push(line);
     }
 }

@@ -39,10 +39,18 @@ pub(super) fn getconnectioncount(context: &mut Context<'_>, _: &Arguments) -> An
 
 pub(super) fn getnettotals(context: &mut Context<'_>, _: &Arguments) -> Answer {
     let totals = context.machine.totals();
+    let tally = context.machine.compact_tally();
     done(json!({
         "totalbytesrecv": totals.received.total(),
         "totalbytessent": totals.sent.total(),
         "timemillis": context.now.0 / NANOS_PER_MILLI,
+        // Not in Bitcoin Core: how compact blocks served this node.
+        "compactblocks": {
+            "rebuilt": tally.rebuilt,
+            "asked": tally.asked,
+            "missing": tally.missing,
+            "waitednanos": u64::try_from(tally.waited.as_nanos()).unwrap_or(u64::MAX),
+        },
         "uploadtarget": {
             "timeframe": UPLOAD_TIMEFRAME_SECS,
             "target": 0,

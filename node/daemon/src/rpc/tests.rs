@@ -461,7 +461,10 @@ fn peers_are_added_banned_and_counted() {
     let mut node = Node::new();
     assert_eq!(node.call("getpeerinfo", json!([])), json!([]));
     assert_eq!(node.call("getconnectioncount", json!([])), 0);
-    assert_eq!(node.call("getnettotals", json!([]))["totalbytessent"], 0);
+    let totals = node.call("getnettotals", json!([]));
+    assert_eq!(totals["totalbytessent"], 0);
+    let none = json!({ "rebuilt": 0, "asked": 0, "missing": 0, "waitednanos": 0 });
+    assert_eq!(totals["compactblocks"], none);
     let info = node.call("getnetworkinfo", json!([]));
     assert_eq!(info["protocolversion"], 70_016);
     assert_eq!(

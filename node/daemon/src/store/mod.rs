@@ -1,9 +1,9 @@
 //! The chain on disk: durable batches in one redb file, and what can be salvaged of a damaged one.
 //! What is written, and when, is the chain's affair ([`peerlab_node::chain::Store`]).
 
-mod record;
+pub mod record;
 mod redb_store;
-mod salvage;
+pub mod salvage;
 #[cfg(test)]
 mod tests;
 

@@ -70,7 +70,8 @@ fn checksum(kind: Kind, key: &[u8], payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
     sum
 }
 
-fn seal(kind: Kind, key: &[u8], mut payload: Vec<u8>) -> Vec<u8> {
+/// A record: its payload, and the checksum over that and the key.
+pub fn seal(kind: Kind, key: &[u8], mut payload: Vec<u8>) -> Vec<u8> {
     let sum = checksum(kind, key, &payload);
     payload.extend_from_slice(&sum);
     payload

@@ -20,6 +20,8 @@
 mod extra;
 mod partial;
 mod state;
+mod tally;
 
 pub(super) use partial::Partial;
 pub(super) use state::CompactBlocks;
+pub use tally::CompactTally;

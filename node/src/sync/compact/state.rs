@@ -7,6 +7,7 @@ use bitcoin::BlockHash;
 
 use super::extra::ExtraTransactions;
 use super::partial::Partial;
+use super::tally::CompactTally;
 use crate::io::PeerId;
 use crate::wire::CompactBlock;
 
@@ -31,6 +32,7 @@ pub(in crate::sync) struct CompactBlocks {
     pub(in crate::sync) extra: ExtraTransactions,
     recent: VecDeque<Arc<CompactBlock>>,
     awaited: Vec<Awaited>,
+    pub(in crate::sync) tally: CompactTally,
 }
 
 impl CompactBlocks {

@@ -25,6 +25,44 @@ fn missing_transactions_cost_one_more_round_trip() {
     let header = 24 + 32;
     let request = received(&world, &nodes, Command::GetBlockTxn);
     assert_eq!(request, 6 * (header + 3), "one each, of two places");
+    for node in &nodes[1..] {
+        let tally = world.machine(*node).compact_tally();
+        assert_eq!((tally.rebuilt, tally.asked, tally.missing), (0, 3, 6));
+        // Three round trips of 40 to 80 ms.
+        let waited = tally.waited.as_millis();
+        assert!((120..=240).contains(&waited), "{waited} ms");
+    }
+}
+
+#[test]
+fn it_is_counted_how_compact_blocks_served_a_node() {
+    let mut stage = Stage::set(11);
+    let known = spend_past(0, 0);
+    stage.world.submit(stage.node, &known);
+    let counts = |stage: &Stage| {
+        let tally = stage.world.machine(stage.node).compact_tally();
+        (tally.rebuilt, tally.asked, tally.missing)
+    };
+    let block = block_with(&[known]);
+    stage.say(compact(&block));
+    assert_eq!(counts(&stage), (1, 0, 0));
+    // Of a block that is here already nothing is put together.
+    stage.say(compact(&block));
+    assert_eq!(counts(&stage), (1, 0, 0));
+    // Asked for as a whole, since short ids collide; said twice, it is one block still.
+    let mut chain = chain_with_past();
+    chain.accept_block(START.unix_secs(), block).unwrap();
+    let next = block_on(&chain, &[spend_past(1, 0)], 6);
+    stage.world.submit(stage.node, &spend_past(2, 0));
+    let colliding = compact_naming(&next, &[spend_past(2, 0)]);
+    stage.say(colliding.clone());
+    stage.say(colliding);
+    assert_eq!(counts(&stage), (1, 1, 0));
+    let waited = |stage: &Stage| stage.world.machine(stage.node).compact_tally().waited;
+    assert_eq!(waited(&stage), std::time::Duration::ZERO);
+    stage.say(Message::Block(next));
+    assert_eq!(counts(&stage), (1, 1, 0));
+    assert!(waited(&stage) >= std::time::Duration::from_secs(2));
 }
 
 #[test]

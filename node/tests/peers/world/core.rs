@@ -195,7 +195,8 @@ impl World {
     }
 
     fn control(&mut self, node: Node, op: ProcessOp) {
-        self.shard_of(node).control(node.id(), op);
+        let seen = self.shard_of(node).control(node.id(), op);
+        assert!(seen.is_ok(), "{seen:?}");
     }
 
     /// A node's user does something.

@@ -67,34 +67,53 @@ fn a_reorganisation_is_as_deep_as_what_it_undoes() {
     fails(&s.verdict(depth(Some(3), None)), "2");
 }
 
-#[test]
-fn a_new_node_in_the_place_of_another_reorganises_nothing() {
-    let mut s = Story::of(3);
-    s.spreads(5.0, 0, "c1", "base");
-    s.goes_down(30.0, 2, Some(Down::Replace));
-    s.comes_up(31.0, 2, "base");
-    s.takes(32.0, 2, "c1");
-    holds(&s.verdict(Expectation::ReorgDepth {
-        min: None,
-        max: Some(0),
-    }));
+/// Node 0 holds `a2`, is down from 30 s to 40 s, and comes back with less; then it takes `b3`, of
+/// another branch.
+fn comes_back_with(how: Down, tip: &str) -> Story {
+    let mut s = Story::of(2);
+    s.mines(5.0, 0, "a1", "base");
+    s.mines(6.0, 0, "a2", "a1");
+    s.mines(7.0, 1, "b1", "base");
+    s.mines(8.0, 1, "b2", "b1");
+    s.mines(9.0, 1, "b3", "b2");
+    s.goes_down(30.0, 0, Some(how));
+    s.comes_up(40.0, 0, tip);
+    s.takes(41.0, 0, "b3");
+    s
 }
 
 #[test]
-fn a_restart_does_not_hide_a_reorganisation() {
+fn what_a_restart_loses_is_no_reorganisation_and_what_the_program_then_does_is() {
+    let depth = |s: &Story| {
+        let forks = s.judge().figures.forks;
+        (forks.deepest_reorg.unwrap().depth, forks.reorgs)
+    };
+    for how in [Down::Kill, Down::Stop, Down::Vanish, Down::Replace] {
+        assert_eq!(depth(&comes_back_with(how, "base")), (0, 0), "{how:?}");
+        assert_eq!(depth(&comes_back_with(how, "b3")), (0, 0), "{how:?}");
+        // Of the block that it comes back with, it lets go itself.
+        assert_eq!(depth(&comes_back_with(how, "a1")), (1, 1), "{how:?}");
+    }
+    // A frozen program is the same one.
+    assert_eq!(depth(&comes_back_with(Down::Freeze, "b3")), (2, 1));
+    let killed = comes_back_with(Down::Kill, "a1");
+    let at_most = |max| Expectation::ReorgDepth {
+        min: None,
+        max: Some(max),
+    };
+    holds(&killed.verdict(at_most(1)));
+    fails(&killed.verdict(at_most(0)), "1");
+}
+
+#[test]
+fn what_a_dead_program_said_last_is_not_held_against_the_next() {
     let mut s = Story::of(2);
     s.mines(5.0, 0, "a1", "base");
-    s.mines(6.0, 1, "b1", "base");
-    s.mines(7.0, 1, "b2", "b1");
     s.goes_down(30.0, 0, Some(Down::Kill));
-    s.comes_up(31.0, 0, "b2");
-    fails(
-        &s.verdict(Expectation::ReorgDepth {
-            min: None,
-            max: Some(0),
-        }),
-        "1",
-    );
+    // An answer that was under way when it died.
+    s.takes(30.1, 0, "a1");
+    s.comes_up(40.0, 0, "base");
+    assert_eq!(s.judge().figures.forks.reorgs, 0);
 }
 
 #[test]

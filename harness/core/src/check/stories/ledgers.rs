@@ -33,9 +33,15 @@ fn one_tip_with_two_states_fails_even_on_a_slow_host() {
 fn a_live_node_that_does_not_tell_its_state_fails() {
     let mut s = Story::of(3);
     s.ledger(1, None);
-    let v = s.verdict(Expectation::SameLedger);
-    fails(&v, "1 unread");
-    assert_eq!(v.nodes, ["peers-1"]);
+    let unread = s.verdict(Expectation::SameLedger);
+    fails(&unread, "1 unread");
+    assert_eq!(unread.nodes, ["peers-1"]);
+    s.unanswered(1, "muhash is not a valid hash_type (code -8)");
+    assert_eq!(
+        s.verdict(Expectation::SameLedger).sentence,
+        "peers-1 (muhash is not a valid hash_type (code -8)) did not tell the ledger state at the \
+         end, though live."
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bandwidth;
 mod convergence;
 mod double_spends;
+mod effects;
 mod forks;
 mod ledgers;
 mod nodes_up;
@@ -12,3 +13,4 @@ mod propagation;
 mod properties;
 mod told;
 mod values;
+mod waiting;

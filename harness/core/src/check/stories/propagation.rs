@@ -1,8 +1,9 @@
 //! How fast blocks spread.
 
-use peerlab_link::Nanos;
+use peerlab_link::{Nanos, NodeId};
 
 use super::told::*;
+use crate::event::{CompactSums, PeerSums, What};
 use crate::plan::spec::Group;
 
 fn within(quantile: u8, below: f64, phase: Option<&str>) -> Expectation {
@@ -144,4 +145,37 @@ fn each_group_has_its_median_and_mean_over_what_it_received() {
         ),
         (0, None, None)
     );
+}
+
+#[test]
+fn compact_blocks_are_told_of_each_group() {
+    let mut s = three_blocks();
+    let none = s.judge();
+    assert_eq!(none.figures.compact_blocks, []);
+    let sums = |rebuilt, asked, missing, waited| PeerSums {
+        compact: Some(CompactSums {
+            rebuilt,
+            asked,
+            missing,
+            waited: secs(waited),
+        }),
+        ..PeerSums::default()
+    };
+    for (t, node, sums) in [
+        // What a node said before is not added to what it says now.
+        (89.1, 0, sums(1, 1, 1, 1.0)),
+        (89.2, 0, sums(4, 1, 1, 1.0)),
+        (89.3, 1, sums(2, 3, 8, 2.0)),
+        (89.4, 2, PeerSums::default()),
+    ] {
+        let node = NodeId(node);
+        s.tell(secs(t), What::Peers { node, sums });
+    }
+    let judged = s.judge();
+    let [own] = &judged.figures.compact_blocks[..] else {
+        panic!("{:?}", judged.figures.compact_blocks);
+    };
+    assert_eq!((own.rebuilt, own.asked), (6, 4));
+    assert_eq!(own.missing_mean, Some(2.25));
+    assert_eq!(own.waited_mean_ns, Some(secs(0.75)));
 }

@@ -9,10 +9,6 @@ use crate::experiment::Disturbance;
 use crate::plan::spec::Fault;
 use crate::words;
 
-/// What is said of agreement where there was nothing new to agree on.
-pub(super) const NOTHING_MINED: &str =
-    "The plan mines blocks, but none was ever seen: there was nothing new to agree on.";
-
 impl Evidence<'_> {
     /// Whether nodes agreed on what the timeline tells of them.
     pub(super) fn agreement(
@@ -22,8 +18,8 @@ impl Evidence<'_> {
         of: Disturbance,
         terms: Terms,
     ) -> Verdict {
-        if self.nothing_mined() {
-            return Verdict::not_measured(NOTHING_MINED);
+        if let Some(verdict) = self.nothing_mined() {
+            return verdict;
         }
         let endings = convergence::endings(self.run, of);
         if let Some(verdict) = self.nothing_ended(of, endings.len()) {

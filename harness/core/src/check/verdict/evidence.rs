@@ -4,8 +4,10 @@ use super::Verdict;
 use crate::check::convergence::Terms;
 use crate::check::double_spend::DoubleSpend;
 use crate::check::forks::Forks;
+use crate::check::missed::MissedKind;
 use crate::check::propagation::Spread;
 use crate::check::run::Run;
+use crate::check::why::Reasons;
 use crate::experiment::Expectation;
 use crate::plan::spec::{Work, WorkloadAction};
 
@@ -54,10 +56,23 @@ impl Evidence<'_> {
         verdict.on(expectation)
     }
 
-    /// Whether the plan mines, but no block was ever seen. Nodes that all stand where they began
-    /// then agree on nothing new, which must not pass for convergence.
-    pub(super) fn nothing_mined(&self) -> bool {
+    /// The verdict where the plan mines, but no block was ever seen. Nodes that all stand where they
+    /// began then agree on nothing new, which must not pass for convergence.
+    pub(super) fn nothing_mined(&self) -> Option<Verdict> {
         let mines = |e: &WorkloadAction| matches!(e.work, Work::Mine { .. });
-        self.run.plan.workload.iter().any(mines) && self.run.tree().mined().next().is_none()
+        let nothing =
+            self.run.plan.workload.iter().any(mines) && self.run.tree().mined().next().is_none();
+        nothing.then(|| {
+            let why = self.run.record.missed.story(MissedKind::Block);
+            Verdict::not_measured(format!(
+                "The plan mines blocks, but none was ever seen: there was nothing new to agree on{}.",
+                why.map_or_else(String::new, |why| format!("; {why}"))
+            ))
+        })
+    }
+
+    /// Why nodes are down, or gave no answer.
+    pub(super) fn why(&self) -> Reasons {
+        Reasons::of(self.run.plan, self.run.record)
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use peerlab_link::NodeId;
 
-use super::agreement::NOTHING_MINED;
 use super::{Evidence, Verdict};
 use crate::check::double_spend::DoubleSpend;
 use crate::check::state::{self, Flaw};
@@ -14,8 +13,8 @@ use crate::words;
 
 impl Evidence<'_> {
     pub(super) fn same_ledger(&self) -> Verdict {
-        if self.nothing_mined() {
-            return Verdict::not_measured(NOTHING_MINED);
+        if let Some(verdict) = self.nothing_mined() {
+            return verdict;
         }
         let live = self.run.timeline.at_end(NodeState::live);
         let count = live.len();
@@ -44,7 +43,11 @@ impl Evidence<'_> {
         };
         let nodes = self.run.names(&nodes);
         let count = nodes.len();
-        let sentence = format!("{} {what}.", words::names(&nodes));
+        let who = match flaw {
+            Flaw::Unread => self.why().named(&nodes),
+            Flaw::OtherTip | Flaw::OtherState => words::names(&nodes),
+        };
+        let sentence = format!("{who} {what}.");
         let missed = words::count(count as u64, "node");
         Verdict::failed(format!("{count} {word}"), missed, sentence)
             .look_at(nodes, Some(self.run.timeline.end))
@@ -208,7 +211,7 @@ impl Evidence<'_> {
         let missing = self.run.names(&timeline.at_end(NodeState::missing));
         let who = match missing.as_slice() {
             [] => String::new(),
-            some => format!("; meant to be up but down: {}", words::names(some)),
+            some => format!("; meant to be up but down: {}", self.why().named(some)),
         };
         let sentence = format!(
             "Only {} live at the end, {lacking} too few{who}.",

@@ -41,8 +41,8 @@ pub struct Verdict {
     pub sentence: String,
 }
 
-/// What came of it is made first, and then set [`Verdict::on`] its expectation.
 impl Verdict {
+    /// What is made of the figures says what came of it; of which expectation is added here.
     pub(super) fn on(self, expectation: &Expectation) -> Verdict {
         Verdict {
             check: expectation.key(),

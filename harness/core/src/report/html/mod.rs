@@ -6,7 +6,10 @@ mod bandwidth_chart;
 mod block_chart;
 mod node_chart;
 mod page;
+mod parts;
 mod propagation_chart;
+mod set_page;
 mod svg;
 
 pub use page::page;
+pub use set_page::set_page;

@@ -4,20 +4,22 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use peerlab_link::Nanos;
 use peerlab_link::proto::Lateness;
 
 use super::bandwidth_chart::bandwidth_chart;
 use super::block_chart::block_chart;
 use super::node_chart::node_chart;
+use super::parts::{frame, head, hint, section, table, text};
 use super::propagation_chart::{curve_class, propagation_chart};
 use super::svg::branch_class;
 use crate::check::{Branch, Episode, Judgement, Status, Verdict};
-use crate::report::sentences::{block_sums, double_spend_story, drops, partition_story};
+use crate::report::sentences::{
+    COST_TITLES, block_sums, cost_cells, double_spend_story, drops, earlier_try, for_others,
+    partition_story,
+};
 use crate::words;
-
-const STYLE: &str = include_str!("style.css");
 
 /// Most rows of the table of fork episodes.
 const EPISODES_SHOWN: usize = 30;
@@ -41,63 +43,13 @@ pub fn page(j: &Judgement) -> String {
         (episodes(j))
         (place(j))
     };
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (j.run.name) " " (j.outcome.word().to_lowercase()) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body { main { (body) } }
-        }
-    };
-    // What comes from nodes and files must not be more than text.
-    let text = page.into_string();
-    text.replace(|c: char| c.is_control() && c != '\n', " ") + "\n"
-}
-
-fn section(title: &str, body: Markup) -> Markup {
-    html! { section { h2 { (title) } (body) } }
-}
-
-fn hint(text: &str) -> Markup {
-    html! { p.hint { (text) } }
-}
-
-/// A table; columns whose title begins with `#` hold numbers.
-fn table<const N: usize>(titles: [&str; N], rows: impl IntoIterator<Item = [Markup; N]>) -> Markup {
-    let class = titles.map(|title| title.starts_with('#').then_some("n"));
-    html! {
-        table {
-            thead { tr {
-                @for (title, class) in titles.iter().zip(class) {
-                    th class=[class] { (title.trim_start_matches('#')) }
-                }
-            } }
-            tbody {
-                @for row in rows {
-                    tr { @for (cell, class) in row.iter().zip(class) { td class=[class] { (cell) } } }
-                }
-            }
-        }
-    }
-}
-
-/// A cell with nothing but text in it.
-fn text(text: impl AsRef<str>) -> Markup {
-    html! { (text.as_ref()) }
+    frame(&j.run.name, j.outcome, &body)
 }
 
 fn header(j: &Judgement) -> Markup {
-    let word = j.outcome.word();
     let run = &j.run;
     html! {
-        header {
-            span class={ "pill " (word.to_lowercase()) } { (word) }
-            h1 { (run.name) }
-        }
+        (head(&run.name, j.outcome))
         p.facts {
             span { "seed " (run.seed) }
             @if !run.engine.is_empty() { span { "engine " (run.engine) } }
@@ -110,11 +62,12 @@ fn header(j: &Judgement) -> Markup {
 
 fn notes(j: &Judgement) -> Markup {
     html! {
-        @if !j.inconclusive_because.is_empty() || !j.warnings.is_empty() {
+        @if !(j.inconclusive_because.is_empty() && j.earlier_tries.is_empty() && j.warnings.is_empty()) {
             section.note {
                 @for reason in &j.inconclusive_because {
                     p { b { "This run proves nothing:" } " " (reason) "." }
                 }
+                @for earlier in &j.earlier_tries { p { (earlier_try(earlier)) "." } }
                 @for warning in &j.warnings { p { (warning) } }
             }
         }
@@ -224,29 +177,18 @@ fn spread(j: &Judgement) -> Markup {
 }
 
 fn costs(j: &Judgement) -> Markup {
-    let rows = j.costs().map(|(phase, p, b)| {
-        let time = |t: Option<Nanos>| text(t.map_or(UNKNOWN.to_owned(), words::duration));
-        let rate = |r: Option<u64>| text(r.map_or(UNKNOWN.to_owned(), words::rate));
-        [
-            text(phase.unwrap_or("whole run")),
-            html! { (p.map_or(0, |p| p.blocks)) },
-            time(p.and_then(|p| p.p50_ns)),
-            time(p.and_then(|p| p.p90_ns)),
-            rate(b.map(|b| b.per_node.mean)),
-            rate(b.map(|b| b.per_node.p95)),
-        ]
+    let rows = j.costs().map(|costs| cost_cells(costs).map(text));
+    let titles = COST_TITLES.map(|title| match title {
+        "" => "phase".to_owned(),
+        number => format!("#{number}"),
     });
-    let titles = [
-        "phase",
-        "#blocks",
-        "#to 50 %",
-        "#to 90 %",
-        "#mean per node",
-        "#p95",
-    ];
+    let titles = titles.each_ref().map(String::as_str);
     let body = html! {
         (table(titles, rows))
         (hint("Bandwidth is sent plus received on the emulated wire, headers counted."))
+        @if let Some(waiting) = j.figures.fidelity.waiting.first() {
+            p.hint { "Waited: " (for_others(waiting)) "." }
+        }
     };
     section("What it cost", body)
 }

@@ -7,6 +7,7 @@ use super::known::Known;
 use super::problems::{At, seconds};
 use crate::experiment::{Disturbance, Expectation, NodeQuantile};
 use crate::topology::expect::{self as file, Expect, LAG_DEFAULT};
+use crate::topology::marked::Path;
 use crate::topology::resolved::{Fault, Ledger};
 use crate::topology::suggest::did_you_mean;
 use crate::topology::units::{Below, Rate, Share};
@@ -44,12 +45,12 @@ impl Circumstances<'_> {
     }
 }
 
-/// Resolves the expectations.
+/// Resolves the expectations; each with where it is written.
 pub fn resolve_expect(
     at: &At,
     expect: Vec<Expect>,
     circumstances: &Circumstances<'_>,
-) -> Vec<Expectation> {
+) -> Vec<(Expectation, Path)> {
     let mut resolved = Vec::new();
     for (index, one) in expect.into_iter().enumerate() {
         let at = at.item(index);
@@ -58,7 +59,7 @@ pub fn resolve_expect(
         if let Some(expectation) = one.first() {
             require(&at, expectation.needs(), circumstances.known.groups);
         }
-        resolved.extend(one);
+        resolved.extend(one.into_iter().map(|one| (one, at.path.clone())));
     }
     resolved
 }
@@ -377,4 +378,36 @@ fn resolve_phase(
         );
     }
     Some(phase)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::experiment::Expectation;
+    use crate::topology;
+
+    const EXPERIMENT: &str = "name: x
+phases: { warmup: 4s, settle: 60s }
+nodes: { a: { count: 2, hashpower: 1 } }
+ledger: { block_interval: 2s }
+expect:
+  - same_ledger: { at: end }
+  # One entry, two expectations.
+  - propagation: { p50: < 1s, p90: < 2s }
+  - nodes_up:
+      min: 100%
+";
+
+    #[test]
+    fn each_expectation_knows_the_line_that_it_is_written_in() {
+        let mut topology = topology::parse("x.yaml", EXPERIMENT).unwrap();
+        let lines = |topology: &topology::Topology| -> Vec<usize> {
+            let places = topology.expect_places();
+            places.iter().map(|place| place.line).collect()
+        };
+        assert_eq!(lines(&topology), [6, 8, 8, 9]);
+        let place = &topology.expect_places()[3];
+        assert_eq!((place.file.as_str(), place.column), ("x.yaml", 5));
+        topology.retain_expectations(Expectation::holds_after_any_faults);
+        assert_eq!(lines(&topology), [6, 9]);
+    }
 }

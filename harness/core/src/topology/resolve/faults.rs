@@ -179,7 +179,12 @@ fn check_end(
     None
 }
 
-fn resolve_kind(at: &At, fault: file::Fault, known: &Known<'_>) -> Option<FaultKind<Selection>> {
+/// Resolves what a fault does, whenever that is.
+pub fn resolve_kind(
+    at: &At,
+    fault: file::Fault,
+    known: &Known<'_>,
+) -> Option<FaultKind<Selection>> {
     let written = FaultKey::ALL.into_iter().filter(|key| fault.has(*key));
     let written: Vec<FaultKey> = written.collect();
     let [key] = written[..] else {

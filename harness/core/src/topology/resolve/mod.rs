@@ -2,6 +2,7 @@
 //! in, rules are checked. All independent mistakes are told, in the order of the file.
 
 mod abilities;
+mod by_hand;
 mod churn;
 mod expect;
 mod faults;
@@ -14,6 +15,7 @@ mod regions;
 mod selection;
 mod whole;
 
+pub use by_hand::{resolve_by_hand, resolve_nodes};
 pub use network::MTU_DEFAULT;
 pub use nodes::QUEUE_BYTES_DEFAULT;
 pub use regions::REGION_DEFAULT;

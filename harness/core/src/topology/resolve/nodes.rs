@@ -1,7 +1,7 @@
 //! Node groups: what they run, where they are, their links and limits.
 
 use indexmap::IndexMap;
-use peerlab_link::Loss;
+use peerlab_link::{Loss, Nanos};
 
 use super::problems::At;
 use super::regions::{Regions, check_name};
@@ -113,6 +113,7 @@ fn resolve_group(
         count: count.unwrap_or(1).max(1),
         image: resolve_image(&at.key("image"), group.image),
         probe: probe.unwrap_or(Probe::BitcoinRpc { port: RPC_PORT }),
+        ready: resolve_ready(&at.key("ready"), group.ready),
         command: group.command,
         hash_power: at.key("hashpower").optional(group.hashpower).unwrap_or(0.0),
         regions: resolve_places(&at.key("regions"), group.regions, count, regions),
@@ -121,6 +122,18 @@ fn resolve_group(
         memory_bytes: resolve_memory(&at.key("memory"), group.memory),
         loss: loss.or(network_loss).unwrap_or_default(),
     }
+}
+
+fn resolve_ready(at: &At, written: Option<Written<Nanos>>) -> Option<Nanos> {
+    let ready = at.optional(written)?;
+    if ready == Nanos::ZERO {
+        at.add(
+            "no node is ready at once",
+            "from the start of a program until it answers takes some time",
+            "write what it may take at most, as `2m`; a time beyond the end of the run sets no bound",
+        );
+    }
+    Some(ready)
 }
 
 fn resolve_image(at: &At, image: Option<String>) -> Image {
@@ -144,7 +157,7 @@ fn resolve_image(at: &At, image: Option<String>) -> Image {
 /// An image in an archive, whose path counts from the experiment's folder.
 fn resolve_archive(at: &At, name: &str) -> Image {
     let written = name.trim_start_matches(ARCHIVE);
-    let folder = std::path::Path::new(at.file()).parent();
+    let folder = at.file().parent();
     let place = folder.unwrap_or(std::path::Path::new("")).join(written);
     if written.is_empty() {
         at.add(
@@ -154,8 +167,7 @@ fn resolve_archive(at: &At, name: &str) -> Image {
         );
     }
     // A plan may be replayed from another folder.
-    let place = std::path::absolute(&place).unwrap_or(place);
-    Image::Archive(place.display().to_string())
+    Image::Archive(std::path::absolute(&place).unwrap_or(place))
 }
 
 /// Where the nodes of a group are: a region for each, or shares.
@@ -165,19 +177,16 @@ fn resolve_places(
     count: Option<u32>,
     regions: &Regions,
 ) -> Places {
-    let known = regions.names.len();
     let of_all = |name: &str, share| (at.clone(), name.to_owned(), Some(share));
     // Each with its place; without a share where that is wrong.
     let shares: Vec<(At, String, Option<f64>)> = match written {
         Some(WordOr::Long(ListOr::List(list))) => return resolve_each(at, &list, count, regions),
-        None if !preset::is_internet_2019(&regions.names, &regions.paths) => {
-            return Places::Shares(vec![1.0 / known as f64; known]);
-        }
-        Some(WordOr::Word(word)) if word != preset::INTERNET_2019 => vec![of_all(&word, 1.0)],
-        None | Some(WordOr::Word(_)) => {
+        None => return Places::Shares(regions.shares.clone()),
+        Some(WordOr::Word(word)) if word == preset::INTERNET_2019 => {
             let measured = preset::REGIONS.into_iter().zip(preset::SHARES);
             measured.map(|(name, share)| of_all(name, share)).collect()
         }
+        Some(WordOr::Word(word)) => vec![of_all(&word, 1.0)],
         Some(WordOr::Long(ListOr::Map(map))) => {
             let share = |(name, share): (String, _)| {
                 let share = at.key(&name).value(share);
@@ -186,7 +195,7 @@ fn resolve_places(
             map.into_iter().map(share).collect()
         }
     };
-    let mut resolved = vec![0.0; known];
+    let mut resolved = vec![0.0; regions.names.len()];
     let mut complete = true;
     for (at, name, share) in shares {
         match share.and_then(|share| Some((regions.find(&at, &name)?, share))) {

@@ -63,7 +63,7 @@ impl At {
     }
 
     /// The experiment file, as it was named.
-    pub fn file(&self) -> &str {
+    pub fn file(&self) -> &std::path::Path {
         self.document.file()
     }
 

@@ -16,6 +16,8 @@ pub const REGION_DEFAULT: &str = "everywhere";
 const DELAY_MAX: Nanos = Nanos::from_secs(60);
 /// Longest name of a group or region: names of containers are made of it.
 const NAME_CHARS_MAX: usize = 40;
+/// Most regions: there is a delay for every pair of them, and a missing one is a mistake to report.
+const REGIONS_MAX: usize = 250;
 /// Why a region needs a name that can be written.
 const REGION_NAMES: &str = "choices of nodes refer to it as `region:NAME`";
 
@@ -26,6 +28,8 @@ pub struct Regions {
     pub names: Vec<String>,
     /// `paths[from][to]`.
     pub paths: Vec<Vec<PathDelay>>,
+    /// The part of a group's nodes in each, where the group does not say.
+    pub shares: Vec<f64>,
 }
 
 impl Regions {
@@ -33,6 +37,15 @@ impl Regions {
         Regions {
             names: preset::REGIONS.map(String::from).to_vec(),
             paths: preset::paths(),
+            shares: preset::SHARES.to_vec(),
+        }
+    }
+
+    fn evenly_used(names: IndexSet<String>, paths: Vec<Vec<PathDelay>>) -> Regions {
+        Regions {
+            shares: vec![1.0 / names.len() as f64; names.len()],
+            names: names.into_iter().collect(),
+            paths,
         }
     }
 
@@ -71,11 +84,11 @@ pub fn resolve_regions(
     if names.is_empty() {
         names.insert(REGION_DEFAULT.to_owned());
     }
-    let count = names.len();
-    Regions {
-        names: names.into_iter().collect(),
-        paths: vec![vec![delay; count]; count],
+    if too_many(&root.key("nodes"), names.len()) {
+        return Regions::internet_2019();
     }
+    let count = names.len();
+    Regions::evenly_used(names, vec![vec![delay; count]; count])
 }
 
 /// The delay of all paths, or `None` for those of the preset.
@@ -108,6 +121,19 @@ pub fn check_delay(at: &At, delay: PathDelay) {
     }
 }
 
+/// Whether there are more regions than can be: a mistake.
+fn too_many(at: &At, regions: usize) -> bool {
+    let too_many = regions > REGIONS_MAX;
+    if too_many {
+        at.add(
+            format!("there are {regions} regions"),
+            format!("every pair of regions has a delay, so there are at most {REGIONS_MAX}"),
+            "put nodes with about the same delays into one region",
+        );
+    }
+    too_many
+}
+
 fn resolve_map(at: &At, map: LatencyMap) -> Regions {
     let mut names: IndexSet<String> = IndexSet::new();
     for (from, row) in &map {
@@ -124,6 +150,9 @@ fn resolve_map(at: &At, map: LatencyMap) -> Regions {
             "the map of latencies is empty",
             "write `latency: 50ms` for the same everywhere",
         );
+    }
+    if too_many(at, names.len()) {
+        return Regions::internet_2019();
     }
     let mut delays: Vec<Vec<Option<PathDelay>>> = vec![vec![None; names.len()]; names.len()];
     for (from, row) in map {
@@ -148,10 +177,8 @@ fn resolve_map(at: &At, map: LatencyMap) -> Regions {
         }
     }
     let row = |from| (0..names.len()).map(move |to| path(from, to).unwrap_or_default());
-    Regions {
-        paths: (0..names.len()).map(|from| row(from).collect()).collect(),
-        names: names.into_iter().collect(),
-    }
+    let paths = (0..names.len()).map(|from| row(from).collect()).collect();
+    Regions::evenly_used(names, paths)
 }
 
 /// The regions that the groups name.
@@ -196,4 +223,36 @@ pub fn check_name(at: &At, kind: &str, name: &str, cause: &str) -> bool {
         );
     }
     is_name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::{self, Places};
+
+    /// The parts of a group's nodes in each region, with this latency.
+    fn shares(latency: &str) -> Vec<f64> {
+        let text = format!(
+            "name: x\nphases: {{ warmup: 1s, settle: 6s }}\nnodes: {{ a: {{ count: 6 }} }}\n\
+             network: {{ latency: {latency} }}\n"
+        );
+        let topology = topology::parse("x.yaml", &text).unwrap();
+        match &topology.groups[0].regions {
+            Places::Shares(shares) => shares.clone(),
+            Places::Each(each) => panic!("{each:?}"),
+        }
+    }
+
+    #[test]
+    fn the_measured_shares_come_with_the_presets_name_and_not_with_its_delays() {
+        assert_eq!(shares(preset::INTERNET_2019), preset::SHARES);
+        let row = |(from, paths): (&str, Vec<PathDelay>)| {
+            let way = |(to, path): (&str, PathDelay)| format!("{to}: {}us", path.base.0 / 1000);
+            let ways: Vec<String> = preset::REGIONS.into_iter().zip(paths).map(way).collect();
+            format!("{from}: {{ {} }}", ways.join(", "))
+        };
+        let rows = preset::REGIONS.into_iter().zip(preset::paths()).map(row);
+        let map = format!("{{ {} }}", rows.collect::<Vec<String>>().join(", "));
+        assert_eq!(shares(&map), [1.0 / 6.0; 6]);
+    }
 }

@@ -60,6 +60,7 @@ pub fn resolve(mut file: File, document: Arc<Document>) -> Result<Topology> {
         faults: &faults,
     };
     let expect = resolve_expect(&at.key("expect"), file.expect, &circumstances);
+    let (expect, expect_paths) = expect.into_iter().unzip();
 
     match (at.none(), phases) {
         (true, Some(phases)) => Ok(Topology {
@@ -73,6 +74,7 @@ pub fn resolve(mut file: File, document: Arc<Document>) -> Result<Topology> {
             churn,
             faults: faults.into_iter().flatten().collect(),
             expect,
+            expect_paths,
             document,
         }),
         _ => Err(at.into_error()),

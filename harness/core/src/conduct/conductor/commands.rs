@@ -1,0 +1,99 @@
+//! What somebody asks for by hand, carried out by the same conductor: faults and their ends, workload
+//! actions, nodes that come back, the end of a network that stays.
+
+use peerlab_link::proto::{Action, ProcessOp};
+use peerlab_link::{Nanos, NodeId};
+
+use super::Conductor;
+use crate::conduct::by_hand::Failure;
+use crate::conduct::hand_faults::Step;
+use crate::conduct::io::{Command, Ticket};
+use crate::event::What;
+use crate::experiment::{Down, FaultKind, Nodes};
+use crate::plan::label_nodes;
+
+impl Conductor<'_> {
+    /// Carries out what somebody asks for by hand.
+    pub(super) fn command(&mut self, ticket: Ticket, command: Command) {
+        let now = self.now;
+        match command {
+            Command::Act(works) => {
+                for work in &works {
+                    self.act(now, work, Some(ticket));
+                }
+            }
+            Command::Join => self.nodes.add(),
+            Command::Fault { kind, lasts } => self.begin_fault(ticket, kind, lasts),
+            Command::Heal { all } => {
+                let faults = if all {
+                    self.hand_faults.all()
+                } else {
+                    self.hand_faults.of_links_and_cpu()
+                };
+                for fault in &faults {
+                    let steps = self.hand_faults.end(now, *fault, Some(ticket));
+                    self.take_steps(steps, Some(ticket));
+                }
+                if let Some(done) = self.by_hand.done_of(Some(ticket)) {
+                    done.faults = faults;
+                }
+            }
+            Command::Start(nodes) => {
+                for node in nodes {
+                    self.start(ticket, node);
+                }
+            }
+            Command::Finish => self.setup.end = Some(now),
+        }
+    }
+
+    fn begin_fault(&mut self, ticket: Ticket, kind: FaultKind<Nodes>, lasts: Option<Nanos>) {
+        let plan = self.setup.plan;
+        let named = |nodes: &[NodeId]| label_nodes(nodes, |node| plan.node_name(node));
+        let label = kind.label(named);
+        if kind.down() == Some(Down::Replace) {
+            let nodes = kind.node_sets().iter().flatten();
+            nodes.for_each(|node| self.replacements.planned(*node));
+        }
+        let ticket = Some(ticket);
+        let (fault, steps) = self.hand_faults.begin(self.now, kind, lasts, label, ticket);
+        self.take_steps(steps, ticket);
+        if let Some(done) = self.by_hand.done_of(ticket) {
+            done.faults.push(fault);
+        }
+    }
+
+    /// Lets a node go that faults by hand hold down, or starts one again that ended by itself.
+    fn start(&mut self, ticket: Ticket, node: NodeId) {
+        let mut steps = self.hand_faults.release(self.now, node, Some(ticket));
+        if steps.is_empty() && self.nodes.is_down(node) {
+            let op = ProcessOp::Start;
+            steps.push(Step::Order(Action::Process { node, op }));
+        }
+        if steps.is_empty()
+            && let Some(done) = self.by_hand.done_of(Some(ticket))
+        {
+            done.failures.push(Failure {
+                node: Some(node),
+                reason: self.nodes.why_not_started(node).into(),
+            });
+        }
+        self.take_steps(steps, Some(ticket));
+    }
+
+    /// Has done what faults by hand come to, for a request or by itself.
+    pub(super) fn take_steps(&mut self, steps: Vec<Step>, ticket: Option<Ticket>) {
+        let now = self.now;
+        for step in steps {
+            match step {
+                Step::Record(what) => self.sequencer.event(now, what),
+                Step::Later => self.by_hand.will_be_due(ticket),
+                Step::Order(action) => {
+                    let (line, order) = self.by_hand.order(now, action.clone(), ticket);
+                    self.sequencer.event(now, What::Ordered { line, action });
+                    self.orders.push_back(order);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The network now, as text: a table of nodes, and the whole in short. Lines fit 80 columns unless names
+//! are long.
+
+use std::fmt::Write as _;
+
+use peerlab_link::Nanos;
+
+use super::network_view::{Branch, NodeRow, NodeState, Status};
+use crate::words;
+
+/// Characters of a block's hash that tell it from others. Regtest's begin like any number.
+const HASH_CHARS: usize = 8;
+/// Branches that are listed; of more the count is told.
+const BRANCHES_SHOWN: usize = 8;
+/// Faults that are listed, likewise.
+const FAULTS_SHOWN: usize = 10;
+
+/// One line for each node, under a head.
+pub fn nodes_text(rows: &[NodeRow]) -> String {
+    let head = [
+        "NODE", "STATE", "HEIGHT", "TIP", "PEERS", "SENT", "RECEIVED", "RESTARTS",
+    ];
+    let mut table = vec![head.map(str::to_owned)];
+    table.extend(rows.iter().map(cells));
+    let mut widths = [0; 8];
+    for line in &table {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for line in &table {
+        let mut shown = String::new();
+        for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
+            // Words to the left, numbers to the right.
+            if matches!(column, 0 | 1 | 3) {
+                let _ = write!(shown, "{cell:<width$}  ");
+            } else {
+                let _ = write!(shown, "{cell:>width$}  ");
+            }
+        }
+        text.push_str(shown.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn cells(row: &NodeRow) -> [String; 8] {
+    let nothing = || "-".to_owned();
+    let tip = row.tip.as_ref();
+    let peers = row.peers;
+    [
+        row.node.clone(),
+        state(&row.state),
+        tip.map_or_else(nothing, |tip| tip.height.to_string()),
+        tip.map_or_else(nothing, |tip| short(&tip.hash)),
+        peers.map_or_else(nothing, |it| format!("{}+{}", it.outbound, it.inbound)),
+        row.sent_bytes.map_or_else(nothing, words::bytes),
+        row.received_bytes.map_or_else(nothing, words::bytes),
+        row.restarts.to_string(),
+    ]
+}
+
+fn state(state: &NodeState) -> String {
+    match state {
+        NodeState::Starting => "starting".into(),
+        NodeState::Up => "up".into(),
+        NodeState::Down { how: None, .. } => "down by itself".into(),
+        NodeState::Down { how: Some(how), .. } => format!("down ({})", how.word()),
+    }
+}
+
+/// The end of a hash: its beginning says little of a block that had to be found.
+fn short(hash: &str) -> String {
+    let count = hash.chars().count();
+    hash.chars()
+        .skip(count.saturating_sub(HASH_CHARS))
+        .collect()
+}
+
+/// The network in short.
+pub fn status_text(status: &Status) -> String {
+    let mut text = format!(
+        "{} on {}, up for {}\n",
+        status.network,
+        status.engine,
+        long(status.up_for_ns)
+    );
+    let _ = writeln!(text, "nodes     {} of {} up", status.nodes_up, status.nodes);
+    let _ = writeln!(text, "tips      {}", agreement(status));
+    if status.branches.len() > 1 {
+        branches(&mut text, &status.branches);
+    }
+    if !status.behind.is_empty() {
+        let _ = writeln!(text, "behind    {}", words::names(&status.behind));
+    }
+    let _ = writeln!(
+        text,
+        "ledger    {} and {} so far",
+        words::count(status.blocks, "block"),
+        words::count(status.transactions, "transaction")
+    );
+    let traffic = status.traffic.map_or_else(
+        || "not measured yet".to_owned(),
+        |now| {
+            let each = now.sent_per_second / status.nodes.max(1) as f64;
+            format!(
+                "{} sent by all, {} by a node, over the last {}",
+                words::rate(now.sent_per_second as u64),
+                words::rate(each as u64),
+                words::duration(now.over_ns)
+            )
+        },
+    );
+    let _ = writeln!(text, "traffic   {traffic}");
+    if status.faults.is_empty() {
+        text.push_str("faults    none in force\n");
+    }
+    for (index, fault) in status.faults.iter().take(FAULTS_SHOWN).enumerate() {
+        let head = if index == 0 { "faults" } else { "" };
+        let _ = writeln!(
+            text,
+            "{head:<8}  {}, for {} so far",
+            fault.label,
+            long(fault.since_ns)
+        );
+    }
+    let more = status.faults.len().saturating_sub(FAULTS_SHOWN);
+    if more > 0 {
+        let _ = writeln!(text, "          and {more} more");
+    }
+    text
+}
+
+fn agreement(status: &Status) -> String {
+    match (&status.branches[..], status.agreed) {
+        ([], _) => "none known yet".into(),
+        ([only], true) => format!(
+            "all agree on {} at height {}",
+            short(&only.tip.hash),
+            status.height
+        ),
+        ([only], false) => format!(
+            "one branch, up to {} at height {}",
+            short(&only.tip.hash),
+            status.height
+        ),
+        (several, _) => format!(
+            "{} branches, the highest at {}",
+            several.len(),
+            status.height
+        ),
+    }
+}
+
+fn branches(text: &mut String, branches: &[Branch]) {
+    for branch in branches.iter().take(BRANCHES_SHOWN) {
+        let _ = writeln!(
+            text,
+            "          {} at height {}: {}",
+            short(&branch.tip.hash),
+            branch.tip.height,
+            words::names(&branch.nodes)
+        );
+    }
+    let more = branches.len().saturating_sub(BRANCHES_SHOWN);
+    if more > 0 {
+        let _ = writeln!(text, "          and {more} more");
+    }
+}
+
+/// A length of time that may be days.
+fn long(t: Nanos) -> String {
+    let minutes = t.0 / 60_000_000_000;
+    let (days, hours) = (minutes / (24 * 60), minutes / 60 % 24);
+    match (days, hours) {
+        (0, 0) => words::duration(Nanos(t.0 / 100_000_000 * 100_000_000)),
+        (0, _) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerlab_link::NodeId;
+    use peerlab_link::proto::{Action, NodeCounters, ProcessOp, Seen};
+
+    use super::super::{NetworkView, PeerCount, Until};
+    use super::*;
+    use crate::check::story::{Story, secs};
+    use crate::event::{Block, RunEvent, Started, Tip, What};
+    use crate::experiment::{Down, FaultKind};
+
+    const B: NodeId = NodeId(1);
+
+    fn tip(name: &str, height: u32) -> Tip {
+        Tip {
+            hash: name.repeat(32),
+            height,
+        }
+    }
+
+    fn view(events: Vec<(f64, What)>) -> NetworkView {
+        let mut view = NetworkView::new(&Story::of(4).plan);
+        view.take(&RunEvent {
+            t: secs(0.0),
+            what: What::Started(Started {
+                format: 4,
+                engine: "local".into(),
+                version: String::new(),
+                unix_nanos: 0,
+                bring_up: secs(1.0),
+                base: tip("00", 0),
+            }),
+        });
+        for (t, what) in events {
+            view.take(&RunEvent { t: secs(t), what });
+        }
+        view
+    }
+
+    fn block(name: &str, prev: &str, height: u32) -> What {
+        What::Block(Block {
+            tip: tip(name, height),
+            prev: prev.repeat(32),
+            miner: None,
+            size: 1,
+            txs: 1,
+            txids: Vec::new(),
+        })
+    }
+
+    fn at(node: u32, name: &str, height: u32) -> What {
+        let node = NodeId(node);
+        let tip = tip(name, height);
+        What::Tip { node, tip }
+    }
+
+    fn up(node: u32) -> What {
+        let node = NodeId(node);
+        What::NodeUp { node }
+    }
+
+    fn down(node: u32, how: Option<Down>) -> What {
+        What::NodeDown {
+            node: NodeId(node),
+            how,
+            status: None,
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn a_network_that_agrees() {
+        let counters = |bytes| What::Traffic {
+            nodes: vec![
+                NodeCounters {
+                    tx_bytes: bytes,
+                    rx_bytes: bytes / 2,
+                    ..NodeCounters::default()
+                };
+                4
+            ],
+        };
+        let mut events: Vec<(f64, What)> = (0..4).map(|node| (1.0, up(node))).collect();
+        events.push((2.0, block("1a", "00", 1)));
+        events.extend((0..4).map(|node| (2.5, at(node, "1a", 1))));
+        events.extend([(5.0, counters(4_000)), (10.0, counters(14_000))]);
+        let mut view = view(events);
+        let (outbound, inbound) = (3, 1);
+        view.counted_peers(B, PeerCount { outbound, inbound });
+        assert!(Until::Agreed.holds(&view) && Until::Height(1).holds(&view));
+        assert!(!Until::Height(2).holds(&view) && !Until::Peers(4).holds(&view));
+        assert!(Until::Up(4).holds(&view) && !Until::Up(5).holds(&view));
+        insta::assert_snapshot!(format!(
+            "{}\n{}",
+            nodes_text(view.rows()),
+            status_text(&view.status("net-4", secs(3_725.0)))
+        ));
+    }
+
+    #[test]
+    fn a_network_that_is_split_and_has_nodes_that_are_down() {
+        let mut events: Vec<(f64, What)> = (0..4).map(|node| (1.0, up(node))).collect();
+        events.push((2.0, block("1a", "00", 1)));
+        let kind = FaultKind::Down {
+            nodes: vec![NodeId(3)],
+            how: Down::Kill,
+        };
+        let fault = 0;
+        let label = "kill of peers-3".to_owned();
+        events.extend([
+            (3.0, What::ByHand { fault, kind, label }),
+            (3.0, What::FaultBegan { fault }),
+            (3.0, down(3, Some(Down::Kill))),
+            (4.0, block("2b", "1a", 2)),
+            (4.0, block("2c", "1a", 2)),
+            (4.5, at(0, "2b", 2)),
+            (4.5, at(1, "2c", 2)),
+            (4.5, at(2, "1a", 1)),
+        ]);
+        let view = view(events);
+        assert!(!Until::Agreed.holds(&view) && Until::Up(3).holds(&view));
+        insta::assert_snapshot!(format!(
+            "{}\n{}",
+            nodes_text(view.rows()),
+            status_text(&view.status("net-4", secs(9.0)))
+        ));
+    }
+
+    #[test]
+    fn a_node_that_comes_back_is_told_as_starting_and_then_as_restarted() {
+        let action = Action::Process {
+            node: B,
+            op: ProcessOp::Start,
+        };
+        let effect = What::Effect {
+            line: 7,
+            seen: Some(Seen::Running),
+            error: None,
+        };
+        let mut events = vec![
+            (1.0, up(1)),
+            (2.0, down(1, None)),
+            (3.0, What::Ordered { line: 7, action }),
+            (3.0, effect),
+        ];
+        let state = |events: &[(f64, What)]| {
+            let view = view(events.to_vec());
+            let row = view.rows()[1].clone();
+            (row.state, row.restarts)
+        };
+        assert_eq!(state(&events), (NodeState::Starting, 0));
+        events.push((4.0, up(1)));
+        assert_eq!(state(&events), (NodeState::Up, 1));
+        // One that was frozen is the same as before.
+        events.extend([(5.0, down(1, Some(Down::Freeze))), (6.0, up(1))]);
+        assert_eq!(state(&events), (NodeState::Up, 1));
+    }
+
+    #[test]
+    fn nobody_agrees_before_all_that_run_have_answered() {
+        let mut events: Vec<(f64, What)> = (0..3).map(|node| (1.0, up(node))).collect();
+        events.extend((0..3).map(|node| (1.0, at(node, "00", 0))));
+        assert!(!view(events.clone()).agreed());
+        events.push((2.0, down(3, None)));
+        assert!(view(events).agreed());
+        assert!(!view(Vec::new()).agreed());
+    }
+}

@@ -1,0 +1,77 @@
+//! What a node that is not ours answers to the harness' questions, as whole HTTP answers, one after the
+//! other; and what a program prints that is run to ask it.
+#![cfg_attr(feature = "libfuzzer", no_main)]
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use peerlab::probe::{Answer, BitcoinRpc, Chain as _, Exec, Ledger as _, Probe as _, Reach};
+use peerlab_core::ledger::{Payment, Premined};
+use peerlab_fuzz::{parts, scripted};
+use peerlab_link::NodeId;
+use peerlab_link::proto::Ran;
+use tokio::io::DuplexStream;
+
+/// Bytes that may wait to be read.
+const PIPE_BYTES: usize = 64 << 10;
+/// How long a node may say nothing; the time is virtual.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn check(bytes: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let answers = parts(bytes).into_iter().map(<[u8]>::to_vec).collect();
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        tokio::spawn(scripted::answer(theirs, answers));
+        let _ = tokio::time::timeout(PATIENCE, ask(ours)).await;
+        let _ = Exec::new(Printed(bytes.to_vec()), Vec::new()).said().await;
+    });
+}
+
+async fn ask(stream: DuplexStream) {
+    let Ok(mut rpc) = BitcoinRpc::connect(stream).await else {
+        return;
+    };
+    if let Ok(said) = rpc.said().await {
+        let _ = rpc.said_after(&said, Duration::from_secs(1)).await;
+        let _ = rpc.said_after(&said, Duration::from_secs(1)).await;
+    }
+    let _ = rpc.peers().await;
+    let _ = rpc.block("00").await;
+    let _ = rpc.state().await;
+    let _ = rpc.mine(NodeId(1)).await;
+    let _ = rpc.submit(payment()).await;
+}
+
+fn payment() -> &'static Payment {
+    static PAYMENT: OnceLock<Payment> = OnceLock::new();
+    PAYMENT.get_or_init(|| Payment::new(&Premined::mine(1), 0, 0).expect("there is one output"))
+}
+
+/// A program that prints this.
+struct Printed(Vec<u8>);
+
+impl Reach for Printed {
+    type Stream = DuplexStream;
+
+    fn dial(&self, _: u16) -> Answer<'_, DuplexStream> {
+        unreachable!("nothing is dialled")
+    }
+
+    fn run<'a>(&'a self, _: &'a [String]) -> Answer<'a, Ran> {
+        let status = i32::from(self.0.first().is_some_and(|first| *first == b'!'));
+        let (output, errors) = (self.0.clone(), self.0.clone());
+        Box::pin(async move {
+            Ok(Ran {
+                status,
+                output,
+                errors,
+            })
+        })
+    }
+}
+
+peerlab_fuzz::target!();

@@ -1,0 +1,354 @@
+//! What was done to a network by hand, as an experiment: its nodes and its network, the blocks, payments
+//! and faults at their times, phases around them, and expectations of what was measured, with a margin.
+//!
+//! What went before the first fault is left out but for a warm-up, and what a network did of itself and no
+//! experiment can have it do, as a node that ended, is left out as well. In the settle phase one miner
+//! mines blocks that decide, then there is quiet, as in every experiment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use peerlab_core::check::Judgement;
+use peerlab_core::error::{Error, Result};
+use peerlab_core::event::{RunEvent, What};
+use peerlab_core::experiment::{
+    Ability, Disturbance, Down, Expectation, FaultKind, Nodes, PERIOD_MIN,
+};
+use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec;
+use peerlab_core::topology::{Moment, Phases, Topology};
+use peerlab_core::words;
+use peerlab_link::{Nanos, NodeId};
+
+use super::scenario::{Fault, Scenario};
+
+/// The warm-up: at least as long as nodes over the world take to find each other, and at most what of
+/// the time before the first fault is worth repeating.
+const WARMUP_MIN: Nanos = Nanos::from_secs(15);
+const WARMUP_MAX: Nanos = Nanos::from_secs(30);
+/// Nothing is mined or paid before: nodes have just started.
+const HEAD_START: Nanos = Nanos::from_secs(3);
+/// The settle phase, at least. It has room for the time to agree, and for the end of every experiment.
+const SETTLE_MIN: Nanos = Nanos::from_secs(45);
+/// What of it no agreement is waited for: its last block, and quiet before and after.
+const CLOSING: Nanos = Nanos::from_secs(20);
+/// When the miner of the settle phase mines, since its start; and how long before the end once more.
+const DECIDING: [Nanos; 3] = [
+    Nanos::from_secs(2),
+    Nanos::from_secs(5),
+    Nanos::from_secs(8),
+];
+const LAST_BLOCK_BEFORE_END: Nanos = Nanos::from_secs(9);
+/// The margin on times to agree: so many times what was measured, and at least this: a sound node may
+/// take 24 s to miss a connection that ended without a word.
+const AGREEMENT_FACTOR: u64 = 2;
+const AGREEMENT_MIN: Nanos = Nanos::from_secs(24);
+/// How long agreement must last.
+const HOLD: Nanos = Nanos::from_secs(5);
+/// The margin on the depth of reorganisations: so many times what was measured, and so many more.
+const REORG_FACTOR: u32 = 2;
+const REORG_MORE: u32 = 3;
+/// Times are written to the millisecond: an order by hand is not carried out more exactly.
+const GRAIN: u64 = 1_000_000;
+
+/// What happened on the ledger.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Blocks that somebody was asked to mine.
+    blocks: Vec<Moment>,
+    /// Blocks of which that is not known, as when a node was asked to by RPC.
+    unasked: u64,
+    /// Payments that were taken.
+    payments: Vec<Moment>,
+    /// The latest instant that was told of.
+    end: Nanos,
+}
+
+impl History {
+    /// As a record tells it.
+    pub fn of(events: impl Iterator<Item = RunEvent>) -> History {
+        let mut history = History::default();
+        for RunEvent { t, what } in events {
+            history.end = history.end.max(t);
+            let moment = |node: NodeId| Moment {
+                at: t,
+                node: node.0,
+            };
+            match what {
+                What::Block(block) => match block.miner {
+                    Some(miner) => history.blocks.push(moment(miner)),
+                    None => history.unasked += 1,
+                },
+                What::Transaction {
+                    node,
+                    double_spend: None,
+                    refused: None,
+                    ..
+                } => history.payments.push(moment(node)),
+                _ => {}
+            }
+        }
+        history
+    }
+}
+
+/// A network's record as an experiment, and what is to be said about it at the top of its file.
+///
+/// # Errors
+/// When it cannot be told as an experiment.
+pub fn recorded(
+    topology: &Topology,
+    plan: &Plan,
+    history: &History,
+    judgement: &Judgement,
+) -> Result<(Scenario, String)> {
+    let faults = faults(plan, history.end);
+    let starts = faults.iter().map(|fault| fault.start);
+    let ends = faults.iter().filter_map(|fault| fault.end);
+    let window = Window::around(
+        starts.min().unwrap_or(history.end),
+        ends.max().unwrap_or(history.end),
+    );
+    let agreement = agreement(judgement);
+    let settle = agreement.map_or(SETTLE_MIN, |within| {
+        SETTLE_MIN.max(within.saturating_add(HOLD).saturating_add(CLOSING))
+    });
+    let undisturbed = Topology {
+        churn: Vec::new(),
+        faults: Vec::new(),
+        expect: Vec::new(),
+        ..topology.clone()
+    };
+    let mut scenario = Scenario::of(&undisturbed, plan.seed)?;
+    scenario.phases = Phases {
+        warmup: window.warmup,
+        faults: window.length,
+        settle,
+    };
+    let end = scenario.phases.end();
+    let settle_start = scenario.phases.settle_start();
+    scenario.faults = faults
+        .into_iter()
+        .map(|fault| Fault {
+            start: window.within(fault.start),
+            end: fault.end.map(|end| window.within(end).min(settle_start)),
+            ..fault
+        })
+        .collect();
+    scenario.blocks = window.moments(&history.blocks);
+    scenario.payments = window.moments(&history.payments);
+    if let Some(miner) = miner(plan, history) {
+        let deciding = DECIDING.map(|after| settle_start.saturating_add(after));
+        let last = end.saturating_sub(LAST_BLOCK_BEFORE_END);
+        let moment = |at| Moment { at, node: miner };
+        scenario
+            .blocks
+            .extend(deciding.into_iter().chain([last]).map(moment));
+    }
+    scenario.expect = expect(topology, plan, judgement, agreement);
+    scenario.sort();
+    let head = head(&window, history, judgement);
+    Ok((scenario, head))
+}
+
+/// Which part of the network's time becomes the experiment's.
+struct Window {
+    /// When the first fault began.
+    first: Nanos,
+    /// Where that is in the experiment.
+    warmup: Nanos,
+    /// From the first fault to the end of the last.
+    length: Nanos,
+}
+
+impl Window {
+    fn around(first: Nanos, last: Nanos) -> Window {
+        let first = whole(first);
+        Window {
+            first,
+            warmup: first.clamp(WARMUP_MIN, WARMUP_MAX),
+            length: whole(last.saturating_sub(first).saturating_add(Nanos(GRAIN))),
+        }
+    }
+
+    /// A moment of the network in the experiment's time.
+    fn within(&self, t: Nanos) -> Nanos {
+        let moved = whole(t).saturating_add(self.warmup);
+        moved.saturating_sub(self.first)
+    }
+
+    /// What happened in it, once nodes have started and until the settle phase.
+    fn moments(&self, all: &[Moment]) -> Vec<Moment> {
+        let settle = self.warmup.saturating_add(self.length);
+        let moved = all.iter().map(|moment| Moment {
+            at: self.within(moment.at),
+            ..*moment
+        });
+        moved
+            .filter(|moment| moment.at >= HEAD_START && moment.at < settle)
+            .collect()
+    }
+}
+
+fn whole(t: Nanos) -> Nanos {
+    Nanos(t.0 / GRAIN * GRAIN)
+}
+
+/// The faults by hand; nodes that were down are told by their outages, since they need not have come
+/// back together. What is still in force ends with the record.
+fn faults(plan: &Plan, now: Nanos) -> Vec<Fault> {
+    let ended = |start: Nanos, end: Option<Nanos>| {
+        let least = start.saturating_add(PERIOD_MIN);
+        Some(end.unwrap_or(now).max(least))
+    };
+    let mut faults: Vec<Fault> = Vec::new();
+    for fault in &plan.faults {
+        let kind = match fault.kind() {
+            Some(kind) if kind.down().is_none() => kind.clone(),
+            _ => continue,
+        };
+        faults.push(Fault {
+            start: fault.start,
+            end: ended(fault.start, fault.end),
+            kind,
+        });
+    }
+    let mut together: BTreeMap<(Nanos, Option<Nanos>, &str), (Down, Nodes)> = BTreeMap::new();
+    for outage in &plan.outages {
+        let end = ended(outage.start, outage.end).map(whole);
+        let key = (whole(outage.start), end, outage.how.word());
+        let (_, nodes) = together.entry(key).or_insert((outage.how, Vec::new()));
+        nodes.push(outage.node);
+    }
+    for ((start, end, _), (how, mut nodes)) in together {
+        nodes.sort_unstable();
+        let kind = FaultKind::Down { nodes, how };
+        faults.push(Fault { start, end, kind });
+    }
+    faults.sort_by_key(|fault| fault.start);
+    faults
+}
+
+/// Who mines in the settle phase: the one that mined most; where nobody did, nobody.
+fn miner(plan: &Plan, history: &History) -> Option<u32> {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for block in &history.blocks {
+        *counts.entry(block.node).or_default() += 1;
+    }
+    let most = counts
+        .into_iter()
+        .max_by_key(|(node, count)| (*count, u32::MAX - node));
+    let mines = |node: &&spec::Node| node.hash_power > 0.0;
+    let first = plan.nodes.iter().find(mines).map(|node| node.id.0);
+    most.map(|(node, _)| node)
+        .or(first.filter(|_| plan.ledger.block_interval.is_some()))
+}
+
+/// The bound on the time to agree: from what was measured after each partition that healed.
+fn agreement(judgement: &Judgement) -> Option<Nanos> {
+    let healed = |p: &&peerlab_core::check::PartitionStory| p.healed_ns.is_some();
+    let partitions = judgement.figures.partitions.iter().filter(healed);
+    let measured: Option<Vec<Nanos>> = partitions.map(|it| it.agreed_after_ns).collect();
+    let longest = measured?.into_iter().max()?;
+    let within = Nanos(longest.0.saturating_mul(AGREEMENT_FACTOR));
+    Some(seconds_up(within.max(AGREEMENT_MIN)))
+}
+
+fn seconds_up(t: Nanos) -> Nanos {
+    Nanos::from_secs(t.0.div_ceil(1_000_000_000))
+}
+
+fn expect(
+    topology: &Topology,
+    plan: &Plan,
+    judgement: &Judgement,
+    agreement: Option<Nanos>,
+) -> Vec<Expectation> {
+    let abilities = topology.groups.iter().map(|group| group.probe.ability());
+    let least = abilities.min().unwrap_or(Ability::Up);
+    let mut expect = Vec::new();
+    if least >= Ability::Chain && plan.nodes.len() > 1 {
+        let converged = |within, of| Expectation::Converged {
+            within,
+            of,
+            lag: 1,
+            hold: HOLD,
+        };
+        if let Some(within) = agreement {
+            expect.push(converged(within, Disturbance::Heal));
+        }
+        expect.push(converged(AGREEMENT_MIN, Disturbance::Settle));
+        let deepest = judgement.figures.forks.deepest_reorg.as_ref();
+        let deepest = deepest.map_or(0, |reorg| reorg.depth);
+        expect.push(Expectation::ReorgDepth {
+            min: None,
+            max: Some(deepest * REORG_FACTOR + REORG_MORE),
+        });
+    }
+    if least >= Ability::Ledger {
+        expect.push(Expectation::SameLedger);
+    }
+    expect.push(Expectation::NodesUp {
+        min: plan.nodes.len() as u32,
+    });
+    expect
+}
+
+/// What is to be known about the file.
+fn head(window: &Window, history: &History, judgement: &Judgement) -> String {
+    let mut lines =
+        vec!["Written by `peerlab record`: what was done to a network by hand.".to_owned()];
+    let before = window.first.saturating_sub(window.warmup);
+    if before > Nanos::ZERO {
+        lines.push(format!(
+            "Left out: {} before the warm-up, in which nothing was done to it.",
+            words::duration(whole(before))
+        ));
+    }
+    if history.unasked > 0 {
+        lines.push(format!(
+            "Left out: {} of which it is not known who was asked to mine them.",
+            words::count(history.unasked, "block")
+        ));
+    }
+    let died: BTreeSet<&str> = judgement
+        .figures
+        .deaths
+        .iter()
+        .map(|death| death.node.as_str())
+        .collect();
+    if !died.is_empty() {
+        let names: Vec<String> = died.into_iter().map(str::to_owned).collect();
+        lines.push(format!(
+            "Left out: that {} ended without having been asked to.",
+            words::names(&names)
+        ));
+    }
+    let unresolved = judgement
+        .figures
+        .partitions
+        .iter()
+        .any(|it| it.healed_ns.is_some() && it.agreed_after_ns.is_none());
+    if unresolved {
+        lines.push(
+            "Nothing is expected of the time to agree after a partition: after one, the record ended or \
+             something else was done before nodes had agreed for a block interval."
+                .to_owned(),
+        );
+    }
+    lines.join("\n")
+}
+
+/// That what was written is an experiment.
+///
+/// # Errors
+/// When it is none: it is too long, or the mistake is ours.
+pub fn check_written(text: &str) -> Result<()> {
+    let checked = peerlab_core::topology::parse("recorded.yaml", text)
+        .and_then(|topology| peerlab_core::plan::compile(&topology, topology.seed));
+    checked.map(drop).map_err(|error| {
+        let cause = error.to_string();
+        Error::input("what was recorded cannot be written as an experiment")
+            .because(cause)
+            .hint("a record of many hours may be too long; do the same in a network that is new")
+    })
+}

@@ -1,0 +1,57 @@
+//! `peerlab exec NODE CMD..`: what comes of a program that is run in a node, beside its own.
+
+use std::process::ExitCode;
+
+use peerlab_core::error::Result;
+
+use super::networks::{Which, unexpected};
+use crate::network::{Reply, Request};
+use crate::ui::Ui;
+
+/// Added to a signal's number, as shells do.
+const SIGNALLED: u8 = 128;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// The node, as `peers-3`
+    node: String,
+    /// The program, as the node's image has it, and its arguments
+    #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
+    command: Vec<String>,
+}
+
+/// Runs it, and prints what it wrote. The exit code is the program's.
+///
+/// # Errors
+/// When it takes too long, or the node is lost.
+pub async fn exec(args: &Args, ui: &Ui) -> Result<ExitCode> {
+    let request = Request::Exec {
+        node: args.node.clone(),
+        command: args.command.clone(),
+    };
+    let ran = match args.which.ask(request).await? {
+        Reply::Ran(ran) => ran,
+        other => return Err(unexpected(&other)),
+    };
+    args.which.show(ui, &ran, || ran.output.clone())?;
+    if !args.which.json {
+        if !ran.errors.is_empty() {
+            ui.note(ran.errors.trim_end());
+        }
+        if ran.cut {
+            ui.note("what it wrote was cut: only its beginning is kept");
+        }
+    }
+    Ok(exit_code(ran.status))
+}
+
+fn exit_code(status: i32) -> ExitCode {
+    let code = match u8::try_from(status) {
+        Ok(code) => code,
+        Err(_) => u8::try_from(status.unsigned_abs()).map_or(1, |it| it.saturating_add(SIGNALLED)),
+    };
+    ExitCode::from(code)
+}

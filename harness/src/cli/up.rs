@@ -1,0 +1,437 @@
+//! `peerlab up FILE|COUNT`: brings a network up and keeps it, in the foreground or (`-d`) held by a
+//! process without a terminal. The other commands for networks talk to the process that holds it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use peerlab_core::error::{Error, Result};
+use peerlab_core::plan::{Staying, stay};
+use peerlab_core::topology::{self, Topology};
+use peerlab_core::view::{NetworkView, NodeState};
+use peerlab_core::words;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::networks::json;
+use super::place::{EngineChoice, Place};
+use super::plan::PlanSource;
+use super::record::{self, Recording, record};
+use super::screen::Screen;
+use super::{interrupt, plan};
+use crate::disk;
+use crate::engine::drive::{Live, Stay};
+use crate::engine::{docker::timeouts, or_stop};
+use crate::network::{
+    Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Reply, Server, check_name, detach,
+};
+use crate::ui::Ui;
+
+/// Requests by hand that may wait for the run.
+const REQUESTS_MAX: usize = 64;
+/// Pause between two looks at whether all nodes have answered.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An experiment file, of which the nodes, the network and the ledger are taken; or how many of our
+    /// own nodes, over the world, with a block every 10 s
+    #[arg(value_name = "FILE|COUNT")]
+    what: String,
+    /// Return as soon as it is up; a process without a terminal holds it
+    #[arg(short, long)]
+    detach: bool,
+    /// The network's name [default: the file's, or net-COUNT]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where the nodes run
+    #[arg(long, value_enum, default_value_t = EngineChoice::Real)]
+    engine: EngineChoice,
+    /// Draw everything from this seed instead of the file's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The directory of its record [default: runs/TIME-NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// With --detach: print what came up as JSON
+    #[arg(long, requires = "detach")]
+    json: bool,
+    /// Hold the network whose record is here, for whoever started this process
+    #[arg(long, hide = true, value_name = "DIR", conflicts_with_all = ["detach", "out"])]
+    held: Option<PathBuf>,
+}
+
+/// What is to come up.
+struct Wanted {
+    topology: Topology,
+    text: String,
+    name: String,
+    seed: u64,
+    engine: EngineChoice,
+}
+
+/// Brings a network up.
+///
+/// # Errors
+/// When the input is bad, the name is taken, or the network does not come up.
+pub async fn up(args: &Args, ui: &Ui) -> Result<ExitCode> {
+    let stop = interrupt::stop_on_signal()?;
+    if let Some(dir) = &args.held {
+        let held = Held::begin(&stop)?;
+        return hold_for(held, args, dir, ui, stop).await;
+    }
+    let wanted = Wanted::read(args)?;
+    if let Some(left_out) = left_out(&wanted.topology) {
+        ui.note(&left_out);
+    }
+    // Before anything is made; whoever holds it will take the name again.
+    let claim = Folder::of_user()?.claim(&wanted.name)?;
+    let dir = disk::new_run_directory(args.out.as_deref(), &wanted.name)?;
+    if args.detach {
+        drop(claim);
+        return go_on_detached(args, &wanted, &dir, ui, &stop).await;
+    }
+    let shown = ui.clone();
+    let tell = async move |description: Description| {
+        shown.note(&format!(
+            "{}\nCtrl-C or `peerlab down` ends it",
+            came_up(&description)
+        ));
+        Ok(())
+    };
+    hold(wanted, claim, &dir, ui, stop, tell).await?;
+    ui.result(&format!("its record is in {}\n", dir.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the process that holds it, and waits until it is up.
+async fn go_on_detached(
+    args: &Args,
+    wanted: &Wanted,
+    dir: &Path,
+    ui: &Ui,
+    stop: &CancellationToken,
+) -> Result<ExitCode> {
+    let line = ui.line();
+    let count = wanted.topology.node_count();
+    line.set_message(format!("bringing {count} nodes up"));
+    let description = detach(arguments(args, wanted, dir), dir, stop).await?;
+    drop(line);
+    if args.json {
+        ui.result(&json(&description)?);
+    } else {
+        ui.result(&format!("{}\n", came_up(&description)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn came_up(it: &Description) -> String {
+    format!(
+        "{} is up: {} on {}, held by process {}; its record is in {}",
+        it.name,
+        words::count(it.nodes as u64, "node"),
+        it.engine,
+        it.pid,
+        it.dir.display()
+    )
+}
+
+/// What the process is started with that holds a network.
+fn arguments(args: &Args, wanted: &Wanted, dir: &Path) -> Vec<OsString> {
+    let timeout = timeouts::answer().as_secs().to_string();
+    let mut all: Vec<OsString> = [
+        "--engine-timeout",
+        &timeout,
+        "up",
+        &args.what,
+        "--name",
+        &wanted.name,
+        "--seed",
+        &wanted.seed.to_string(),
+        "--engine",
+        &wanted.engine.name(),
+        "--held",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    all.push(dir.into());
+    all
+}
+
+/// Holds a network for whoever started this process, who is told when it is up, or why not.
+async fn hold_for(
+    held: Held,
+    args: &Args,
+    dir: &Path,
+    ui: &Ui,
+    stop: CancellationToken,
+) -> Result<ExitCode> {
+    let held = Arc::new(tokio::sync::Mutex::new(Some(held)));
+    let teller = held.clone();
+    let tell = async move |description: Description| match teller.lock().await.take() {
+        Some(held) => held.tell(&Reply::Description(description)).await,
+        None => Ok(()),
+    };
+    let holding = async {
+        let wanted = Wanted::read(args)?;
+        let claim = Folder::of_user()?.claim(&wanted.name)?;
+        hold(wanted, claim, dir, ui, stop, tell).await
+    };
+    let result = holding.await;
+    match (result, held.lock().await.take()) {
+        (Ok(()), _) => Ok(ExitCode::SUCCESS),
+        (Err(error), Some(held)) => {
+            let code = error.kind.into();
+            held.tell(&Reply::Error(error)).await?;
+            Ok(code)
+        }
+        // It was up: its own words are all that is left.
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Brings the network up, and holds it until it is taken down. `tell` is called once it is up.
+async fn hold(
+    wanted: Wanted,
+    claim: Claim,
+    dir: &Path,
+    ui: &Ui,
+    stop: CancellationToken,
+    tell: impl AsyncFnOnce(Description) -> Result<()>,
+) -> Result<()> {
+    let Staying {
+        plan,
+        workload,
+        outputs_by_hand,
+    } = stay(&wanted.topology, wanted.seed)?;
+    let plan = Arc::new(plan);
+    let breaking_off = stop.clone();
+    let place = or_stop(&stop, Place::find(wanted.engine, &plan, ui)).await?;
+    let engine = place.choice().name();
+    let view = Arc::new(Mutex::new(NetworkView::new(&plan)));
+    let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+    let (live_sender, live) = oneshot::channel();
+    let recording = Recording {
+        screen: Screen::for_plan(ui, &plan),
+        keep_logs: false,
+        threads: available_parallelism().map_or(1, usize::from),
+        stop,
+        staying: Some(record::Staying {
+            stay: Stay {
+                workload,
+                requests: asked,
+                live: live_sender,
+            },
+            view: view.clone(),
+        }),
+    };
+    let (ending, ended) = watch::channel(None);
+    let network = |live: Live| Network {
+        name: wanted.name,
+        dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
+        engine,
+        topology: wanted.topology,
+        plan: plan.clone(),
+        view: view.clone(),
+        live,
+        requests,
+        outputs: Mutex::new(outputs_by_hand),
+        draws: Mutex::new(0),
+        ended,
+    };
+    let source = PlanSource {
+        plan: plan.clone(),
+        topology: Some(wanted.text),
+        images: std::collections::BTreeMap::new(),
+        places: Vec::new(),
+    };
+    let running = record(&source, place, dir, recording);
+    tokio::pin!(running);
+    let live = tokio::select! {
+        result = &mut running => return result,
+        live = live => live,
+    };
+    let Ok(live) = live else {
+        // Its sender went with the run, which tells why.
+        return running.await;
+    };
+    let network = Arc::new(network(live));
+    let description = network.description();
+    let server = match Server::start(claim, network) {
+        Ok(server) => server,
+        Err(error) => {
+            // Nobody could reach it.
+            breaking_off.cancel();
+            return running.await.and(Err(error));
+        }
+    };
+    let result = tokio::select! {
+        result = &mut running => result,
+        () = all_answered(&view) => {
+            if let Err(error) = tell(description).await {
+                tracing::error!("{error}");
+            }
+            running.await
+        }
+    };
+    // Whoever waits for it is answered.
+    let _ = ending.send(Some(result.clone()));
+    server.end().await;
+    result
+}
+
+/// Waits until every node has answered, or has ended since.
+async fn all_answered(view: &Mutex<NetworkView>) {
+    loop {
+        {
+            let view = view.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rows = view.rows().iter();
+            if rows.all(|row| row.state != NodeState::Starting) {
+                return;
+            }
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+impl Wanted {
+    fn read(args: &Args) -> Result<Wanted> {
+        let engine = match args.engine {
+            EngineChoice::Sim => {
+                return Err(Error::input("a simulated network cannot stay")
+                    .because("its time passes as fast as it is computed, and ends with its plan")
+                    .hint("take --engine docker or --engine local; `peerlab run` simulates"));
+            }
+            EngineChoice::Auto => EngineChoice::Real,
+            other => other,
+        };
+        let (topology, text) = if args.what.bytes().all(|byte| byte.is_ascii_digit()) {
+            let text = of_count(&args.what);
+            (topology::parse(format!("up {}", args.what), &text)?, text)
+        } else {
+            match plan::Experiment::read(Path::new(&args.what))? {
+                plan::Experiment::Topology(topology, text) => (topology, text),
+                plan::Experiment::Plan(_) => {
+                    return Err(Error::input("a plan cannot stay")
+                        .because("all that happens in it has been drawn already, to its end")
+                        .hint("give the experiment file that it was drawn from"));
+                }
+            }
+        };
+        let name = match &args.name {
+            Some(name) => name.clone(),
+            None => as_name(&topology.name),
+        };
+        check_name(&name)?;
+        Ok(Wanted {
+            seed: args.seed.unwrap_or(topology.seed),
+            topology,
+            text,
+            name,
+            engine,
+        })
+    }
+}
+
+/// The experiment that a count stands for.
+fn of_count(count: &str) -> String {
+    format!(
+        "# Written by `peerlab up {count}`.\nname: net-{count}\nphases: {{ warmup: 4s, settle: 10s }}\n\
+         nodes:\n  peers: {{ count: {count}, hashpower: 1, access: internet-2019 }}\n\
+         network: {{ latency: internet-2019 }}\nledger: {{ block_interval: 10s }}\n"
+    )
+}
+
+/// An experiment's name as that of a network.
+fn as_name(name: &str) -> String {
+    let fine = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
+            c
+        } else {
+            '-'
+        }
+    };
+    name.chars().map(fine).take(NAME_CHARS_MAX).collect()
+}
+
+/// What a file has that a network which stays does without, in words.
+fn left_out(topology: &Topology) -> Option<String> {
+    let parts = [
+        ("faults", topology.faults.is_empty()),
+        ("churn", topology.churn.is_empty()),
+        ("expectations", topology.expect.is_empty()),
+    ];
+    let there = parts.iter().filter(|(_, is_empty)| !is_empty);
+    let there: Vec<String> = there.map(|(what, _)| (*what).to_owned()).collect();
+    (!there.is_empty()).then(|| {
+        format!(
+            "left out, since the network stays: its phases, {}",
+            words::names(&there)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(what: &str) -> Args {
+        Args {
+            what: what.into(),
+            detach: false,
+            name: None,
+            engine: EngineChoice::Real,
+            seed: None,
+            out: None,
+            json: false,
+            held: None,
+        }
+    }
+
+    #[test]
+    fn a_count_is_a_network_over_the_world() {
+        for count in [1, 2, 20] {
+            let wanted = Wanted::read(&of(&count.to_string())).unwrap();
+            assert_eq!(wanted.name, format!("net-{count}"));
+            assert_eq!(wanted.topology.node_count(), count);
+            let plan = stay(&wanted.topology, wanted.seed).unwrap().plan;
+            assert!(plan.stays());
+            assert_eq!(plan.network.regions.len(), 6);
+            assert_eq!(
+                plan.ledger.block_interval,
+                Some(peerlab_link::Nanos::from_secs(10))
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_stay_is_refused() {
+        let told = |args: &Args| Wanted::read(args).err().unwrap().render();
+        let sim = Args {
+            engine: EngineChoice::Sim,
+            ..of("3")
+        };
+        let name = Args {
+            name: Some("../x".into()),
+            ..of("3")
+        };
+        let all = [
+            told(&of("0")),
+            told(&sim),
+            told(&name),
+            told(&of("999999999")),
+        ];
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
+    fn an_experiments_name_becomes_one_of_a_network() {
+        assert_eq!(as_name("churn.v2"), "churn-v2");
+        assert_eq!(as_name(&"n".repeat(64)).len(), NAME_CHARS_MAX);
+    }
+}

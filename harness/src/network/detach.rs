@@ -1,0 +1,141 @@
+//! How the process that holds a network goes on without the terminal that it came from: it is this
+//! program once more, in a session of its own, with its words in a file. The one that started it waits
+//! until the network is up or has failed; until then the two are bound together, since whoever breaks
+//! off while it starts does not want it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use peerlab_core::error::hint::{BUG, DISK};
+use peerlab_core::error::{Error, Explain, Result};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::request::{Description, REPLY_BYTES_MAX, Reply};
+
+/// The words of the process that holds a network, in its folder.
+const LOG: &str = "network.log";
+
+/// Starts a process that holds a network, as these arguments say, and waits until the network is up.
+/// `stop` breaks it off, and everything is removed then.
+///
+/// # Errors
+/// Why it did not come up.
+pub async fn detach(
+    arguments: Vec<OsString>,
+    dir: &Path,
+    stop: &CancellationToken,
+) -> Result<Description> {
+    let log = dir.join(LOG);
+    let file =
+        File::create(&log).or_environment(|| format!("cannot write {}", log.display()), DISK)?;
+    let cannot = || "cannot start the process that is to hold the network".to_owned();
+    let (ours, theirs) = StdStream::pair().or_environment(cannot, BUG)?;
+    let program = std::env::current_exe().or_environment(cannot, BUG)?;
+    let errors = file.try_clone().or_environment(cannot, DISK)?;
+    let mut process = Command::new(program)
+        .args(arguments)
+        // Both ways: it tells what comes of it, and hears whether it is still wanted.
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(Stdio::from(file))
+        .stderr(Stdio::from(errors))
+        .spawn()
+        .or_environment(cannot, BUG)?;
+    ours.set_nonblocking(true).or_environment(cannot, BUG)?;
+    let stream = UnixStream::from_std(ours).or_environment(cannot, BUG)?;
+    let told = hear(stream, stop).await;
+    match told {
+        Some(Reply::Description(description)) => Ok(description),
+        Some(Reply::Error(error)) => {
+            // It says so once everything is removed, and ends then.
+            let _ = process.wait();
+            Err(error)
+        }
+        _ => {
+            let status = process
+                .wait()
+                .map_or_else(|e| e.to_string(), |it| it.to_string());
+            Err(Error::environment(
+                "the process that was to hold the network ended",
+                status,
+                format!("its last words are in {}", log.display()),
+            ))
+        }
+    }
+}
+
+/// The one line that it says. Once `stop` is asked for, it is told that nobody wants it any more.
+async fn hear(stream: UnixStream, stop: &CancellationToken) -> Option<Reply> {
+    let (read, mut write) = stream.into_split();
+    let mut line = Vec::new();
+    let mut read = BufReader::new(read).take(REPLY_BYTES_MAX);
+    let reading = read.read_until(b'\n', &mut line);
+    tokio::pin!(reading);
+    let heard = tokio::select! {
+        heard = &mut reading => heard,
+        () = stop.cancelled() => {
+            // What it hears is the end of the stream.
+            let _ = write.shutdown().await;
+            reading.await
+        }
+    };
+    heard.ok()?;
+    serde_json::from_slice(&line).ok()
+}
+
+/// The end of the process that holds a network.
+pub struct Held {
+    write: OwnedWriteHalf,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl Held {
+    /// Goes into a session of its own. Until the network is up, `stop` is cancelled when whoever
+    /// started this process does not want it any more.
+    ///
+    /// # Errors
+    /// When this process was not started by [`detach`].
+    pub fn begin(stop: &CancellationToken) -> Result<Held> {
+        let cannot = || "this process cannot hold a network".to_owned();
+        rustix::process::setsid().or_environment(cannot, BUG)?;
+        let stream = rustix::stdio::stdin().as_fd().try_clone_to_owned();
+        let stream = StdStream::from(stream.or_environment(cannot, BUG)?);
+        stream.set_nonblocking(true).or_environment(cannot, BUG)?;
+        let stream = UnixStream::from_std(stream).or_environment(cannot, BUG)?;
+        let (mut read, write) = stream.into_split();
+        let stop = stop.clone();
+        let listening = tokio::spawn(async move {
+            // Nothing is ever said: this is the end of the stream.
+            let _ = read.read(&mut [0]).await;
+            stop.cancel();
+        });
+        Ok(Held {
+            write,
+            _listening: AbortOnDropHandle::new(listening),
+        })
+    }
+
+    /// Tells whoever started this process what came of it. From then on the two have nothing to do
+    /// with each other.
+    ///
+    /// # Errors
+    /// When the standard input cannot be given up.
+    pub async fn tell(mut self, reply: &Reply) -> Result<()> {
+        let mut line = serde_json::to_vec(reply).unwrap_or_default();
+        line.push(b'\n');
+        if let Err(error) = self.write.write_all(&line).await {
+            tracing::warn!("nobody hears what came of it: {error}");
+        }
+        let nothing = File::open("/dev/null");
+        let cannot = || "cannot give the standard input up".to_owned();
+        let nothing = nothing.or_environment(cannot, BUG)?;
+        rustix::stdio::dup2_stdin(&nothing).or_environment(cannot, BUG)
+    }
+}

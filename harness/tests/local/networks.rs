@@ -1,0 +1,132 @@
+//! Networks that stay, on this machine.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use crate::command::programs_for_everybody;
+use crate::networks_of::{self, User};
+use crate::processes::{all_gone, eventually, family, signal};
+
+#[test]
+fn a_network_is_worked_with_and_becomes_an_experiment() {
+    networks_of::a_network_is_worked_with_and_becomes_an_experiment("local");
+}
+
+#[test]
+fn mistakes_are_told() {
+    networks_of::mistakes_are_told("local");
+}
+
+#[test]
+fn a_killed_holder_leaves_nothing_and_its_name_is_free() {
+    let user = User::of("local");
+    let holder = user.up("3 --name net");
+    let all = family(holder);
+    assert!(all.len() > 3 * 2, "{all:?}");
+    signal(holder, "KILL");
+    all_gone(&all);
+    // What is left of it is cleared by whoever comes next.
+    let said = user.refused("status -n net", 2);
+    assert!(said.contains("no network `net` is up"), "{said}");
+    assert_eq!(user.left(), Vec::<String>::new());
+    let next = user.up("3 --name net");
+    assert_eq!(user.says("ps").lines().count(), 4);
+    // The record of the first can be read still.
+    signal(next, "TERM");
+    all_gone(&family(next));
+    eventually(|| user.left().is_empty().then_some(()));
+}
+
+#[test]
+fn a_holder_does_not_end_with_the_session_that_it_came_from() {
+    let user = User::of("local");
+    let mut shell = Command::new("setsid");
+    let up = user.command("up 2 --name net -d --engine local");
+    shell
+        .arg("/bin/sh")
+        .args(["-c", "\"$@\"; kill -HUP -$$", "sh"])
+        .arg(up.get_program())
+        .args(up.get_args())
+        .envs(up.get_envs().filter_map(|(key, value)| Some((key, value?))))
+        .current_dir(up.get_current_dir().unwrap())
+        .stdin(Stdio::null());
+    shell.output().unwrap();
+    assert_eq!(user.says("ps").lines().count(), 3);
+    user.says("down");
+}
+
+#[test]
+fn a_network_that_does_not_come_up_is_told_and_leaves_nothing() {
+    let user = User::of("local");
+    let file = user.path("bad.yaml");
+    let text = "name: bad\nseed: 1\nphases: { warmup: 4s, settle: 6s }\n\
+                nodes: { peers: { count: 2, command: ['-nosuchoption=1'] } }\n";
+    std::fs::write(file, text).unwrap();
+    let said = user.refused("up bad.yaml -d --engine local", 3);
+    assert!(said.contains("never became ready"), "{said}");
+    assert_eq!(user.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_request_that_makes_no_sense_is_answered_and_the_network_goes_on() {
+    let user = User::of("local");
+    user.up("2 --name net");
+    let socket = user.path("runtime/peerlab/net.sock");
+    let ask = |line: &[u8]| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        // It may have answered, and gone, before all of it was written.
+        let _ = stream.write_all(line);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    for line in [
+        &b"\n"[..],
+        b"{}\n",
+        b"\xff\xfe\n",
+        b"{\"version\":1,\"request\":\"explode\"}\n",
+    ] {
+        let answer = ask(line);
+        assert!(answer.contains("was not understood"), "{answer}");
+    }
+    let answer = ask(b"{\"version\":99,\"request\":\"status\"}\n");
+    assert!(answer.contains("another Peerlab"), "{answer}");
+    assert_eq!(ask(b""), "");
+    let long = vec![b'x'; 3 << 20];
+    let answer = ask(&long);
+    assert!(
+        answer.is_empty() || answer.contains("longer than"),
+        "{answer}"
+    );
+    assert_eq!(user.says("ps").lines().count(), 3);
+    user.says("down");
+}
+
+/// As root only, who can be somebody else.
+#[test]
+fn another_user_does_not_reach_a_network() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let user = User::of("local");
+    user.up("2 --name net");
+    let (_folder, peerlab) = programs_for_everybody();
+    let other = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&peerlab)
+            .args(words)
+            .env("XDG_RUNTIME_DIR", user.path("runtime"))
+            .stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    for words in [&["ps"][..], &["down", "-n", "net"]] {
+        let output = other(words);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+    }
+    assert_eq!(user.says("ps").lines().count(), 3);
+    user.says("down");
+}

@@ -50,7 +50,7 @@ pub async fn detach(
         .or_environment(cannot, BUG)?;
     ours.set_nonblocking(true).or_environment(cannot, BUG)?;
     let stream = UnixStream::from_std(ours).or_environment(cannot, BUG)?;
-    let told = hear(stream, stop).await;
+    let told = hear(stream, stop.clone()).await;
     match told {
         Some(Reply::Description(description)) => Ok(description),
         Some(Reply::Error(error)) => {
@@ -72,7 +72,7 @@ pub async fn detach(
 }
 
 /// The one line that it says. Once `stop` is asked for, it is told that nobody wants it any more.
-async fn hear(stream: UnixStream, stop: &CancellationToken) -> Option<Reply> {
+async fn hear(stream: UnixStream, stop: CancellationToken) -> Option<Reply> {
     let (read, mut write) = stream.into_split();
     let mut line = Vec::new();
     let mut read = BufReader::new(read).take(REPLY_BYTES_MAX);
@@ -93,7 +93,7 @@ async fn hear(stream: UnixStream, stop: &CancellationToken) -> Option<Reply> {
 /// The end of the process that holds a network.
 pub struct Held {
     write: OwnedWriteHalf,
-    _listening: AbortOnDropHandle<()>,
+    listening: AbortOnDropHandle<()>,
 }
 
 impl Held {
@@ -109,17 +109,21 @@ impl Held {
         let stream = StdStream::from(stream.or_environment(cannot, BUG)?);
         stream.set_nonblocking(true).or_environment(cannot, BUG)?;
         let stream = UnixStream::from_std(stream).or_environment(cannot, BUG)?;
+        Ok(Held::by(stream, stop.clone()))
+    }
+
+    /// Bound to whoever is at the other end of a stream.
+    fn by(stream: UnixStream, stop: CancellationToken) -> Held {
         let (mut read, write) = stream.into_split();
-        let stop = stop.clone();
         let listening = tokio::spawn(async move {
             // Nothing is ever said: this is the end of the stream.
             let _ = read.read(&mut [0]).await;
             stop.cancel();
         });
-        Ok(Held {
+        Held {
             write,
-            _listening: AbortOnDropHandle::new(listening),
-        })
+            listening: AbortOnDropHandle::new(listening),
+        }
     }
 
     /// Tells whoever started this process what came of it. From then on the two have nothing to do
@@ -127,15 +131,52 @@ impl Held {
     ///
     /// # Errors
     /// When the standard input cannot be given up.
-    pub async fn tell(mut self, reply: &Reply) -> Result<()> {
+    pub async fn tell(self, reply: &Reply) -> Result<()> {
+        self.say(reply).await;
+        let nothing = File::open("/dev/null");
+        let cannot = || "cannot give the standard input up".to_owned();
+        let nothing = nothing.or_environment(cannot, BUG)?;
+        rustix::stdio::dup2_stdin(&nothing).or_environment(cannot, BUG)
+    }
+
+    async fn say(mut self, reply: &Reply) {
+        // Whoever reads the line may end at once, which then means nothing any more.
+        self.listening.abort();
+        let _ = self.listening.await;
         let mut line = serde_json::to_vec(reply).unwrap_or_default();
         line.push(b'\n');
         if let Err(error) = self.write.write_all(&line).await {
             tracing::warn!("nobody hears what came of it: {error}");
         }
-        let nothing = File::open("/dev/null");
-        let cannot = || "cannot give the standard input up".to_owned();
-        let nothing = nothing.or_environment(cannot, BUG)?;
-        rustix::stdio::dup2_stdin(&nothing).or_environment(cannot, BUG)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Often enough that one which goes on listening while it tells is caught.
+    const TIMES: usize = 2_000;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_network_outlives_whoever_heard_that_it_is_up() {
+        for _ in 0..TIMES {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let stop = CancellationToken::new();
+            let heard = tokio::spawn(hear(ours, CancellationToken::new()));
+            let reply = Reply::Progress("up".into());
+            Held::by(theirs, stop.clone()).say(&reply).await;
+            heard.await.unwrap().unwrap();
+            assert!(!stop.is_cancelled());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_network_that_nobody_waits_for_is_not_wanted() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let stop = CancellationToken::new();
+        let _held = Held::by(theirs, stop.clone());
+        drop(ours);
+        stop.cancelled().await;
     }
 }

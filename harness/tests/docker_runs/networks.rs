@@ -1,7 +1,6 @@
 //! Networks that stay, in containers.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::networks_of::{self, User};
 use crate::support::{Engine, GONE_WITHIN};
@@ -15,20 +14,23 @@ fn a_network_is_worked_with_and_becomes_an_experiment() {
 fn a_killed_holder_leaves_no_container() {
     let engine = Engine::new();
     let user = User::of("docker");
-    let before = engine.of_all_runs();
-    let holder = user.up("2 --name net");
-    let mut ours = engine.of_all_runs();
-    ours.retain(|name| !before.contains(name));
-    assert!(ours.len() > 2, "the fabric and two nodes: {ours:?}");
+    let file = user.path("held.yaml");
+    let text = "name: held\nseed: 1\nphases: { warmup: 4s, settle: 6s }\nnodes: { held: { count: 2 } }\n";
+    std::fs::write(file, text).unwrap();
+    let holder = user.up("held.yaml --name net");
+    let all = engine.of_all_runs();
+    let run = all.iter().find_map(|name| {
+        let name = name.trim_start_matches('/').strip_prefix("peerlab-")?;
+        name.strip_suffix("-held-0")
+    });
+    let run = run.unwrap_or_else(|| panic!("no node of it among {all:?}"));
+    assert_eq!(engine.containers(run).len(), 3, "the fabric and two nodes");
+    let volumes = engine.volumes(run);
     let killed = Command::new("kill")
         .args(["-KILL", &holder.to_string()])
         .status();
     assert!(killed.unwrap().success());
-    let deadline = Instant::now() + GONE_WITHIN;
-    while engine.of_all_runs().iter().any(|name| ours.contains(name)) {
-        assert!(Instant::now() < deadline, "containers are left");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    engine.wait_until_gone(run, &volumes, GONE_WITHIN);
     let said = user.refused("status -n net", 2);
     assert!(said.contains("no network `net` is up"), "{said}");
 }

@@ -3,8 +3,11 @@
 //! in `peerlab-sim`.
 
 pub mod cli;
+mod dashboard;
 pub mod disk;
 pub mod engine;
+pub mod metrics;
 pub mod network;
 pub mod probe;
 mod ui;
+mod web;

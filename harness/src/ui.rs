@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use console::Term;
@@ -17,6 +18,8 @@ use peerlab_core::report::annotation::harmless;
 
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
+/// Bytes that are held back; of more the later ones.
+const HELD_BYTES_MAX: usize = 256 << 10;
 /// Redraws a second, at most.
 const DRAWS_PER_SECOND: u8 = 10;
 
@@ -39,6 +42,8 @@ pub struct Ui {
     drawn: bool,
     /// Whether results may be coloured.
     color: bool,
+    /// What is said while something else fills the terminal.
+    held: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Ui {
@@ -59,6 +64,7 @@ impl Ui {
             format,
             drawn,
             color: color && io::stdout().is_terminal(),
+            held: Arc::default(),
         };
         let level = match verbosity {
             0 => "warn",
@@ -93,6 +99,41 @@ impl Ui {
         self.drawn
     }
 
+    /// Whether what is drawn or printed may be coloured.
+    pub fn colors(&self) -> bool {
+        self.color
+    }
+
+    /// From now on nothing is written to the terminal, which something else fills.
+    pub fn hold_back(&self) {
+        let _ = self.bars.clear();
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        self.held().get_or_insert_default();
+    }
+
+    /// Writes what was held back, and goes on as before.
+    pub fn release(&self) {
+        let Some(text) = self.held().take() else {
+            return;
+        };
+        let _ = io::stderr().lock().write_all(&text);
+        if self.drawn {
+            let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
+            self.bars.set_draw_target(target);
+        }
+    }
+
+    /// The last line that is held back.
+    pub fn last_held(&self) -> Option<String> {
+        let held = self.held();
+        let text = String::from_utf8_lossy(held.as_ref()?);
+        text.lines().last().map(str::to_owned)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whom verdicts are printed for.
     pub fn format(&self) -> Format {
         self.format
@@ -101,6 +142,13 @@ impl Ui {
     /// Prints a result. A reader that has gone away (`| head`) is no error.
     pub fn result(&self, text: &str) {
         self.to_stdout(&self.safe(text));
+    }
+
+    /// Passes bytes on as they are: to a program, or to a terminal that is a program's own for the time.
+    pub fn raw(&self, bytes: &[u8]) {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(bytes);
+        let _ = out.flush();
     }
 
     /// Prints lines that speak to the job of CI, as they stand.
@@ -146,8 +194,19 @@ impl Ui {
 
     fn to_stderr(&self, text: &str) {
         let text = self.safe(text);
+        self.say(text.as_bytes());
+    }
+
+    fn say(&self, text: &[u8]) {
+        if let Some(held) = self.held().as_mut() {
+            held.extend_from_slice(text);
+            if held.len() > HELD_BYTES_MAX {
+                held.drain(..HELD_BYTES_MAX / 2);
+            }
+            return;
+        }
         self.bars.suspend(|| {
-            let _ = io::stderr().lock().write_all(text.as_bytes());
+            let _ = io::stderr().lock().write_all(text);
         });
     }
 }
@@ -172,10 +231,7 @@ impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A line comes whole.
         match self.0.format {
-            Format::Text => self
-                .0
-                .bars
-                .suspend(|| io::stderr().lock().write_all(bytes))?,
+            Format::Text => self.0.say(bytes),
             Format::Github => self.0.to_stderr(&String::from_utf8_lossy(bytes)),
         }
         Ok(bytes.len())
@@ -183,5 +239,28 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_bounded_and_the_last_of_it_can_be_shown() {
+        let ui = Ui::new(0, true, Format::Text);
+        assert_eq!(ui.last_held(), None);
+        ui.hold_back();
+        ui.note("one");
+        ui.note("two");
+        assert_eq!(ui.last_held().as_deref(), Some("two"));
+        for _ in 0..100_000 {
+            ui.note("a line of some length");
+        }
+        let held = ui.held().as_ref().map_or(0, Vec::len);
+        assert!((HELD_BYTES_MAX / 2..=HELD_BYTES_MAX).contains(&held));
+        *ui.held() = Some(Vec::new());
+        ui.release();
+        assert_eq!(ui.last_held(), None);
     }
 }

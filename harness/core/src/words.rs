@@ -27,6 +27,17 @@ pub fn duration(t: Nanos) -> String {
     }
 }
 
+/// A length of time that may be days: `12.3 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn long(t: Nanos) -> String {
+    let minutes = t.0 / 60_000_000_000;
+    let (days, hours) = (minutes / (24 * 60), minutes / 60 % 24);
+    match (days, hours) {
+        (0, 0) => duration(Nanos(t.0 / 100_000_000 * 100_000_000)),
+        (0, _) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
 /// An instant of the run: `30 s`, `61.2 s`. Always in seconds, to be compared with the
 /// experiment file.
 pub fn instant(t: Nanos) -> String {
@@ -88,6 +99,29 @@ pub fn names(all: &[String]) -> String {
             format!("{} and {others} others", all[..shown].join(", "))
         }
     }
+}
+
+/// Text of somebody else's as a terminal may show it: what would drive the terminal or hide is escaped.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        if is_unseen(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that change the order of others or have no width.
+fn is_unseen(c: char) -> bool {
+    let is_format = matches!(
+        c,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    );
+    c.is_control() || is_format
 }
 
 /// A number with at most so many decimals, without trailing zeros, and its unit.

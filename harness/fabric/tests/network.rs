@@ -11,12 +11,14 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use peerlab_link::proto::{Action, DropReason, FromFabric, NodeCounters, Timed};
+use peerlab_link::proto::{
+    Action, DropReason, FromFabric, NodeCounters, SOCKET_NAME, Timed, ToFabric,
+};
 use peerlab_link::{Change, Loss, Nanos, Network, NodeId, Shape};
 use support::harness::{Fabric, Pipe};
 use support::namespace::may_run;
 use support::node::Node;
-use support::{delayed_network, plain_network};
+use support::{delayed_network, plain_network, secret};
 
 /// Guards against hanging: nothing here takes so long.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -317,4 +319,42 @@ fn packets_to_nowhere_are_counted_as_such() {
     // The datagram; the other end answers that nobody listens at the port, and quotes it.
     let received = |node: usize| (counters[node].rx_packets, counters[node].rx_bytes);
     assert_eq!([received(1), received(0)], [(1, 31), (1, 59)]);
+}
+
+#[test]
+fn nodes_join_while_the_network_runs() {
+    if !may_run("nodes_join_while_the_network_runs") {
+        return;
+    }
+    let mut lab = Lab::start(plain_network(2), Vec::new());
+    let socket = lab._dir.path().join(SOCKET_NAME);
+    let wait_for_socket = |wanted: bool| {
+        let deadline = Instant::now() + TIMEOUT;
+        while socket.exists() != wanted {
+            assert!(Instant::now() < deadline, "the socket: {wanted}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    for id in [2, 3] {
+        // Nobody is expected.
+        wait_for_socket(false);
+        let link = plain_network(id + 1).nodes[id as usize].clone();
+        let secret = secret(NodeId(id));
+        lab.fabric.send(ToFabric::Join { link, secret });
+        wait_for_socket(true);
+        let node = Node::open(lab._dir.path(), NodeId(id));
+        lab.fabric.wait(|event| {
+            let is_open = matches!(event, FromFabric::GateOpen { node } if node.0 == id);
+            is_open.then_some(())
+        });
+        assert!(tcp_transfer(&lab.nodes[0], &node, 100_000).join().unwrap());
+        assert!(tcp_transfer(&node, &lab.nodes[1], 100_000).join().unwrap());
+        lab.nodes.push(node);
+    }
+    let counters = lab.settled();
+    assert_eq!(counters.len(), 4);
+    assert!(
+        counters.iter().all(|node| node.rx_bytes > 0),
+        "{counters:?}"
+    );
 }

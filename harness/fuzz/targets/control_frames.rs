@@ -5,7 +5,9 @@
 use std::fmt::Debug;
 
 use peerlab_link::framing::{Deframer, frame};
-use peerlab_link::proto::{Action, FromFabric, Ran, StreamAnswer, StreamOpen, ToFabric};
+use peerlab_link::proto::{
+    Action, FromCapture, FromFabric, Ran, StreamAnswer, StreamOpen, ToFabric,
+};
 use peerlab_link::starter::{FromStarter, ToStarter};
 use peerlab_link::{Change, LinkModel, Nanos, NodeId, Passage};
 use serde::Serialize;
@@ -24,6 +26,7 @@ pub fn check(bytes: &[u8]) {
         b'F' => drop(read::<FromFabric>(bytes)),
         b'O' => drop(read::<StreamOpen>(bytes)),
         b'A' => drop(read::<StreamAnswer>(bytes)),
+        b'P' => drop(read::<FromCapture>(bytes)),
         b'R' => drop(read::<Ran>(bytes)),
         b'S' => drop(read::<ToStarter>(bytes)),
         _ => drop(read::<FromStarter>(bytes)),

@@ -89,7 +89,7 @@ async fn ask(socket: &Path) -> Option<()> {
     let engine = engine.ok()?;
     let log = engine.node_log(NodeId(0), LOG_BYTES_MAX).await;
     // A line says how much was left out.
-    assert!(log.is_err() || log.is_ok_and(|log| log.len() <= LOG_BYTES_MAX + 100));
+    assert!(log.is_err() || log.is_ok_and(|log| log.into_bytes().len() <= LOG_BYTES_MAX + 100));
     let _ = timeout(Duration::from_secs(1), engine.gate_ended()).await;
     let _ = engine.start_fabric().await;
     Some(())

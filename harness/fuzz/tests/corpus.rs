@@ -41,6 +41,7 @@ targets! {
     experiments
     gate_messages
     layers
+    network_requests
     node_answers
     packets
     peer_messages

@@ -426,6 +426,24 @@ impl Gate {
                 };
                 self.answer_dial(dialed)?;
             }
+            (
+                ToGate::Talk {
+                    id,
+                    command,
+                    terminal,
+                },
+                _,
+            ) => {
+                let dialed = match (&self.rights, self.supervisor.program()) {
+                    (Some(rights), Some(_)) => {
+                        let program = &self.program;
+                        self.runs
+                            .begin_talk(id, command, terminal.as_ref(), program, rights)
+                    }
+                    _ => (id, Err(Errno::CONNREFUSED)),
+                };
+                self.answer_dial(dialed)?;
+            }
             (ToGate::Usage { memory }, _) => {
                 let helper = self.supervisor.helper();
                 let meter = &mut self.meter;

@@ -18,6 +18,7 @@ mod dial;
 mod disk;
 mod fabric_link;
 mod gate;
+mod guest;
 mod hosts;
 mod netlink;
 mod privileges;
@@ -28,6 +29,7 @@ mod starter;
 mod supervisor;
 #[cfg(test)]
 mod supervisor_stories;
+mod talk;
 mod usage;
 mod users;
 
@@ -48,6 +50,12 @@ pub fn main() -> ! {
         .is_some_and(|a| a == peerlab_link::starter::STARTER_COMMAND)
     {
         std::process::exit(starter::run());
+    }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|a| a == peerlab_link::starter::GUEST_COMMAND)
+    {
+        std::process::exit(guest::run(std::env::args_os().skip(2)));
     }
     std::process::exit(gate::run(args::Args::parse(), None));
 }

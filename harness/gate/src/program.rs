@@ -13,12 +13,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use peerlab_link::framing::frame;
-use peerlab_link::proto::{RAN_BYTES_MAX, Ran, decode, encode};
+use peerlab_link::proto::{RAN_BYTES_MAX, Ran, Terminal, decode, encode};
 
 use crate::disk::Disk;
 use crate::privileges::{ProgramRights, become_program};
 use crate::signals::{leave_room, unblock_all};
 use crate::supervisor::{Pid, StartError};
+use crate::talk;
 
 /// Where programs are looked for when the environment does not say.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -96,11 +97,7 @@ impl Program {
         command: &[OsString],
         rights: &ProgramRights,
     ) -> io::Result<(Pid, UnixStream)> {
-        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
-        let errno = io::Error::from_raw_os_error;
-        let name = command.first().ok_or_else(|| errno(libc::EINVAL))?;
-        let file =
-            find_file(name, self.workdir.as_deref(), &path).map_err(|_| errno(libc::ENOENT))?;
+        let file = self.find_other(command)?;
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = self.command(&file, command, rights);
         let pid = fork(rights, || {
@@ -112,6 +109,41 @@ impl Program {
             tell(outcome(&mut command, &file))
         })?;
         Ok((pid, ours))
+    }
+
+    /// Starts another program beside it, in the same place and with the same rights, whose standard streams
+    /// are the socket; or a terminal behind it, where one is wanted and the node can have any. A process
+    /// between carries what is said, in its group, and ends what it started once nobody listens any more.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn talk(
+        &self,
+        command: &[OsString],
+        terminal: Option<&Terminal>,
+        rights: &ProgramRights,
+    ) -> io::Result<(Pid, UnixStream)> {
+        let file = self.find_other(command)?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = self.command(&file, command, rights);
+        let pid = fork(rights, || {
+            leave_the_gate()?;
+            leave_room()?;
+            rustix::stdio::dup2_stdout(&theirs)?;
+            // Among them the gate's end of what it speaks to the fabric with.
+            close_inherited();
+            let socket = UnixStream::from(rustix::stdio::stdout().try_clone_to_owned()?);
+            talk::carry(&mut command, &socket, terminal)
+        })?;
+        Ok((pid, ours))
+    }
+
+    /// Finds a program as [`Program::find`] does.
+    fn find_other(&self, command: &[OsString]) -> io::Result<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+        let errno = io::Error::from_raw_os_error;
+        let name = command.first().ok_or_else(|| errno(libc::EINVAL))?;
+        find_file(name, self.workdir.as_deref(), &path).map_err(|_| errno(libc::ENOENT))
     }
 
     /// A program with these words, in the node's place.

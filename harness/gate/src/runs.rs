@@ -1,10 +1,12 @@
-//! Programs that are run beside the node's own to ask it something: few at once, and not for long.
+//! Programs that are run beside the node's own, few at once: to ask it something, which takes not long, or for
+//! somebody to talk to, as long as they do.
 //! What comes of them goes to whoever asked; the gate only starts them, and ends what takes too long.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use peerlab_link::proto::Terminal;
 use rustix::io::Errno;
 
 use crate::dial::Dialed;
@@ -14,13 +16,16 @@ use crate::supervisor::Pid;
 
 /// Programs that may run at once: a probe's, one that it gave up and that ends by itself, and room.
 const RUNS_MAX: usize = 8;
-/// How long one may run.
+/// Programs that somebody may talk to at once.
+const TALKS_MAX: usize = 4;
+/// How long one may run that only answers.
 const RUN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Those that run.
 #[derive(Default)]
 pub struct Runs {
     running: Vec<(Pid, Instant)>,
+    talking: Vec<Pid>,
 }
 
 impl Runs {
@@ -36,23 +41,44 @@ impl Runs {
         if self.running.len() >= RUNS_MAX {
             return (id, Err(Errno::AGAIN));
         }
-        let command: Vec<OsString> = command.into_iter().map(OsString::from).collect();
+        let command = words(command);
         let started = program.run(&command, rights).map(|(pid, output)| {
             self.running.push((pid, now + RUN_TIMEOUT));
             OwnedFd::from(output)
         });
-        let errno = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO);
+        (id, started.map_err(errno))
+    }
+
+    /// Starts one that somebody talks to through the socket.
+    pub fn begin_talk(
+        &mut self,
+        id: u32,
+        command: Vec<String>,
+        terminal: Option<&Terminal>,
+        program: &Program,
+        rights: &ProgramRights,
+    ) -> Dialed {
+        if self.talking.len() >= TALKS_MAX {
+            return (id, Err(Errno::AGAIN));
+        }
+        let started = program.talk(&words(command), terminal, rights);
+        let started = started.map(|(pid, socket)| {
+            self.talking.push(pid);
+            OwnedFd::from(socket)
+        });
         (id, started.map_err(errno))
     }
 
     /// Those that run, each in a group of its own.
     pub fn processes(&self) -> Vec<Pid> {
-        self.running.iter().map(|(pid, _)| *pid).collect()
+        let running = self.running.iter().map(|(pid, _)| *pid);
+        running.chain(self.talking.iter().copied()).collect()
     }
 
     /// A child was reaped.
     pub fn reaped(&mut self, pid: Pid) {
         self.running.retain(|(running, _)| *running != pid);
+        self.talking.retain(|talking| *talking != pid);
     }
 
     /// When the next one has run for too long.
@@ -70,4 +96,13 @@ impl Runs {
         let overdue: Vec<(Pid, Instant)> = overdue;
         overdue.into_iter().map(|(pid, _)| pid).collect()
     }
+}
+
+fn words(command: Vec<String>) -> Vec<OsString> {
+    command.into_iter().map(OsString::from).collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }

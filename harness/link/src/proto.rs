@@ -12,7 +12,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::change::{Change, Network};
+use crate::change::{Change, Network, NodeLink};
 use crate::id::{Nanos, NodeId};
 
 /// Longest message on the harness' stream: a fault schedule of 10,000 nodes fits many times.
@@ -213,6 +213,13 @@ pub enum ToFabric {
     },
     /// The harness is still there: see [`HEARTBEAT_INTERVAL`].
     Heartbeat,
+    /// After `Go`: there is one node more, with the next id, whose gate may come now. Its program does not
+    /// run until it is started. It is on no side of partitions that are in force.
+    Join {
+        link: NodeLink,
+        /// Of its gate.
+        secret: Secret,
+    },
 }
 
 /// Tags below this are indices into the fault schedule.
@@ -330,6 +337,18 @@ impl NodeCounters {
 impl DropReason {
     /// How many reasons there are.
     pub const COUNT: usize = 9;
+    /// All of them, with the names that reports and metrics give them.
+    pub const NAMED: [(DropReason, &'static str); DropReason::COUNT] = [
+        (DropReason::Loss, "loss"),
+        (DropReason::QueueUp, "queue_up"),
+        (DropReason::QueueDown, "queue_down"),
+        (DropReason::Partition, "partition"),
+        (DropReason::Silence, "silence"),
+        (DropReason::Unroutable, "unroutable"),
+        (DropReason::Device, "device"),
+        (DropReason::Overload, "overload"),
+        (DropReason::ForeignSource, "foreign_source"),
+    ];
 }
 
 /// Reads counters by reason; older records have fewer reasons.
@@ -432,6 +451,64 @@ pub enum StreamOpen {
         /// The program and its arguments.
         command: Vec<String>,
     },
+    /// The packets of nodes from now on: [`FromCapture`]s, the last of which is an end, once the harness
+    /// closes its half of the stream.
+    Capture {
+        /// Whose.
+        nodes: Vec<NodeId>,
+        /// Of all of them together; what is beyond is counted only.
+        bytes_max: u64,
+    },
+    /// A program beside a node's own and as its user, whose standard streams are this one, for as long as
+    /// both last.
+    Talk {
+        /// Beside whose.
+        node: NodeId,
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// What it is to find at its streams; `None` is no terminal.
+        terminal: Option<Terminal>,
+    },
+}
+
+/// A terminal that somebody sits at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    pub rows: u16,
+    pub columns: u16,
+    /// As `TERM` has it.
+    pub name: String,
+}
+
+/// On the stream of a capture: from the fabric to the harness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromCapture {
+    Packet(CapturedPacket),
+    /// The last.
+    End {
+        /// Packets that were left out, of each of the nodes in the order of the request.
+        left_out: Vec<u64>,
+    },
+}
+
+/// A packet at a node's device: as the node sent it, whatever becomes of it then, or as it was delivered
+/// to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedPacket {
+    /// When it was read from the device, or written to it.
+    pub t: Nanos,
+    /// At whose device.
+    pub node: NodeId,
+    pub direction: Direction,
+    /// From its IP header on, whole, with its checksums.
+    pub bytes: Vec<u8>,
+}
+
+/// Which way a packet goes, as its node sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    Sent,
+    Received,
 }
 
 /// Bytes of [`Ran::output`] and [`Ran::errors`], at most; the program may have written more.
@@ -470,7 +547,7 @@ pub enum FromGate {
     Tun,
     /// The gate could not open, and ends.
     Failed { reason: String },
-    /// Answer to [`ToGate::Dial`] and [`ToGate::Run`]; on success the socket is beside this packet.
+    /// Answer to [`ToGate::Dial`], [`ToGate::Run`] and [`ToGate::Talk`]; on success the socket is beside this packet.
     Dialed {
         id: u32,
         /// `errno`, or zero.
@@ -533,6 +610,15 @@ pub enum ToGate {
     Usage {
         /// As in [`ToFabric::Usage`].
         memory: bool,
+    },
+    /// Start a program and pass a socket that its standard streams are; answered by [`FromGate::Dialed`].
+    Talk {
+        /// Echoed there.
+        id: u32,
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// As in [`StreamOpen::Talk`].
+        terminal: Option<Terminal>,
     },
 }
 

@@ -37,6 +37,11 @@ pub enum ToStarter {
         /// At most so much.
         bytes_max: u32,
     },
+    /// End a node's gate, and all that runs in the node, now; answered by [`FromStarter::NodeEnded`], also where
+    /// that was said before.
+    EndNode {
+        node: NodeId,
+    },
 }
 
 /// A node to start.
@@ -96,5 +101,22 @@ pub enum FromStarter {
         left_out: u64,
         /// The end of it; empty where there is none.
         bytes: Vec<u8>,
+        /// When what pieces of it were read, in their order.
+        read: Vec<LogPiece>,
     },
 }
+
+/// A piece of a log, which goes on until the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPiece {
+    /// Where it begins, in bytes.
+    pub at: u32,
+    /// When it was read, milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+}
+
+/// The first argument of the program that lets a program of the host into the network; then come the node's
+/// number, the fabric's socket, and the program with its arguments.
+pub const GUEST_COMMAND: &str = "guest";
+/// The variable that holds its [`Secret`], in hex. No program that it starts has it.
+pub const GUEST_SECRET: &str = "PEERLAB_GUEST_SECRET";

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::Result;
 
+use super::complete::node_names;
 use super::networks::{Which, unexpected};
 use crate::network::{Reply, Request};
 use crate::ui::Ui;
@@ -17,6 +19,7 @@ pub struct Args {
     #[command(flatten)]
     which: Which,
     /// The node, as `peers-3`
+    #[arg(add = ArgValueCandidates::new(node_names))]
     node: String,
     /// The program, as the node's image has it, and its arguments
     #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]

@@ -3,12 +3,14 @@
 
 use std::process::ExitCode;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::{Error, Result};
 use peerlab_core::experiment::Down;
 use peerlab_core::topology;
 use peerlab_core::topology::by_hand::{AskedFault, choices};
 use peerlab_link::Nanos;
 
+use super::complete::node_names;
 use super::networks::Which;
 use crate::network::Request;
 use crate::ui::Ui;
@@ -36,7 +38,7 @@ pub struct PartitionArgs {
     one_way: bool,
     /// The sides, with `/` between them: `region:europe / rest`. Nodes that are on no side form one of
     /// their own
-    #[arg(required = true, value_name = "NODES")]
+    #[arg(required = true, value_name = "NODES", add = ArgValueCandidates::new(node_names))]
     sides: Vec<String>,
 }
 
@@ -48,7 +50,7 @@ pub struct DownArgs {
     #[command(flatten)]
     lasting: Lasting,
     /// Which: a group, a node, a range (`peers 0-9`), `region:NAME`, `random 3 of peers`, `all`
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCandidates::new(node_names))]
     nodes: Vec<String>,
 }
 
@@ -60,7 +62,7 @@ pub struct ShapeArgs {
     #[command(flatten)]
     lasting: Lasting,
     /// Whose links, and what becomes of them: rate=1Mbit/s, loss=5%, delay=100ms, jitter=10ms
-    #[arg(required = true, value_name = "NODES|KEY=VALUE")]
+    #[arg(required = true, value_name = "NODES|KEY=VALUE", add = ArgValueCandidates::new(node_names))]
     words: Vec<String>,
 }
 
@@ -72,7 +74,7 @@ pub struct SlowArgs {
     #[command(flatten)]
     lasting: Lasting,
     /// Whose programs, and what they get of a core: cpu=10%
-    #[arg(required = true, value_name = "NODES|cpu=SHARE")]
+    #[arg(required = true, value_name = "NODES|cpu=SHARE", add = ArgValueCandidates::new(node_names))]
     words: Vec<String>,
 }
 
@@ -92,7 +94,7 @@ pub struct StartArgs {
     #[command(flatten)]
     which: Which,
     /// Which, as for `kill`
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCandidates::new(node_names))]
     nodes: Vec<String>,
 }
 

@@ -4,10 +4,12 @@
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::{Error, Explain, Result};
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::complete::node_names;
 use super::networks::{Which, unexpected};
 use crate::network::{Answers, Reply, Request, ask_for_all};
 use crate::ui::Ui;
@@ -21,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     which: Which,
     /// The node and the port there, as `peers-3:18443`
-    #[arg(value_name = "NODE:PORT")]
+    #[arg(value_name = "NODE:PORT", add = ArgValueCandidates::new(node_names))]
     inside: String,
     /// The port here, at 127.0.0.1 [a free one]
     local: Option<u16>,

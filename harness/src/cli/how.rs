@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use peerlab_link::Nanos;
 
+use super::look::Look;
 use super::place::EngineChoice;
 use crate::ui::Format;
 use peerlab_core::error::{Error, Result};
@@ -33,9 +34,14 @@ pub struct How {
     /// In the simulator: how long a program takes to check and store a block, of the usual [default: 100]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=BLOCK_WORK_MAX))]
     block_work: Option<u32>,
+    #[command(flatten)]
+    pub look: Look,
     /// Keep the logs of all nodes, not only of those that ended by themselves or never answered
     #[arg(long)]
     pub keep_logs: bool,
+    /// Plain progress instead of the live screen
+    #[arg(long)]
+    pub plain: bool,
     /// Whom the verdict is printed for
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use clap_complete::engine::ArgValueCandidates;
+use console::{Color, Style};
 use peerlab_core::error::Result;
 use peerlab_core::event::Reason;
+use peerlab_core::topology;
 use peerlab_core::topology::by_hand::choices;
+use peerlab_link::Nanos;
 
+use super::complete::node_names;
 use super::networks::{Which, unexpected};
 use crate::network::{NodeLog, Reply, Request, ask_for_all};
 use crate::ui::Ui;
@@ -18,8 +23,17 @@ const BYTES: u32 = 256 << 10;
 const BYTES_FOLLOWED: u32 = 64 << 10;
 /// Pause between two looks while logs are followed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Characters of an instant as logs have it, to the second: `2026-11-30T18:10:48`.
-const INSTANT_CHARS: usize = 19;
+/// A line without an instant of its own belongs to the one before it, if it was read so soon after that was
+/// written, microseconds.
+const SAME_MESSAGE_US: i64 = 1_000_000;
+/// Colours of nodes' names: those that can be read on a dark screen and on a light one.
+const COLORS: [Color; 5] = [
+    Color::Cyan,
+    Color::Magenta,
+    Color::Green,
+    Color::Blue,
+    Color::Red,
+];
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -32,7 +46,11 @@ pub struct Args {
     /// Only lines with this text in them
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
+    /// Only what they wrote in this last time, as 30s
+    #[arg(long, value_name = "TIME", value_parser = topology::time)]
+    since: Option<Nanos>,
     /// Which nodes, as for `kill` [default: all]
+    #[arg(add = ArgValueCandidates::new(node_names))]
     nodes: Vec<String>,
 }
 
@@ -43,13 +61,20 @@ pub struct Args {
 pub async fn logs(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let mut shown = Shown::default();
     let mut bytes_max = BYTES;
+    let since = args.since.map(|since| {
+        let now = chrono::DateTime::<chrono::Utc>::from(SystemTime::now()).timestamp_micros();
+        now.saturating_sub_unsigned(since.0 / 1_000)
+    });
     loop {
         let logs = read(args, bytes_max).await?;
         let mut lines = ordered(shown.new_lines(logs));
         if let Some(text) = &args.grep {
             lines.retain(|line| line.text.contains(text));
         }
-        let text = args.shown(&lines);
+        if since.is_some() {
+            lines.retain(|line| line.at >= since);
+        }
+        let text = args.shown(&lines, ui.colors());
         if !text.is_empty() {
             ui.result(&text);
         }
@@ -62,19 +87,32 @@ pub async fn logs(args: &Args, ui: &Ui) -> Result<ExitCode> {
 }
 
 impl Args {
-    fn shown(&self, lines: &[Line]) -> String {
+    fn shown(&self, lines: &[Line], colored: bool) -> String {
         let width = lines.iter().map(|line| line.node.len()).max().unwrap_or(0);
         let shown = |line: &Line| {
             if self.which.json {
-                let line = serde_json::json!({ "node": line.node, "line": line.text });
+                let at = line.at.and_then(chrono::DateTime::from_timestamp_micros);
+                let at = at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
+                let line = serde_json::json!({ "node": line.node, "at": at, "line": line.text });
                 return format!("{line}\n");
             }
             // Whatever a node writes must not drive the terminal.
             let text: String = line.text.chars().map(harmless).collect();
-            format!("{:<width$} | {text}\n", line.node)
+            let node = Style::new().fg(color_of(&line.node));
+            let node = node.force_styling(colored).apply_to(&line.node);
+            let room = " ".repeat(width - line.node.len());
+            format!("{node}{room} | {text}\n")
         };
         lines.iter().map(shown).collect()
     }
+}
+
+/// The same each time, and another one for the next node of a group.
+fn color_of(node: &str) -> Color {
+    let sum = node.bytes().fold(0, |sum: usize, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    COLORS[sum % COLORS.len()]
 }
 
 fn harmless(c: char) -> char {
@@ -103,8 +141,9 @@ async fn read(args: &Args, bytes_max: u32) -> Result<Vec<NodeLog>> {
 struct Line {
     node: String,
     text: String,
-    /// When it was written, where it says so, else when the line before it was.
-    at: String,
+    /// When it was written, as far as it says so, else when it was read; in microseconds since the Unix
+    /// epoch.
+    at: Option<i64>,
 }
 
 /// Which lines were shown.
@@ -118,25 +157,22 @@ impl Shown {
     /// Of each log what was not there before.
     fn new_lines(&mut self, logs: Vec<NodeLog>) -> Vec<Line> {
         let mut lines = Vec::new();
-        for NodeLog { node, text } in logs {
+        for NodeLog { node, text, times } in logs {
             // The line under way is for the next time.
             let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
             let known = self.ends.get(&node).filter(|end| !end.is_empty());
             let known = known.and_then(|end| Some(whole.rfind(end.as_str())? + end.len()));
-            let new = &whole[known.unwrap_or(0)..];
-            let mut at = String::new();
-            for text in new.lines() {
-                let instant = text.get(..INSTANT_CHARS).filter(|it| is_instant(it));
-                if instant.is_some() {
-                    at = first_word(text).to_owned();
-                }
+            let known = known.unwrap_or(0);
+            let first_new = whole[..known].matches('\n').count();
+            let instants = instants(whole, &times);
+            for (text, at) in whole.lines().zip(instants).skip(first_new) {
                 lines.push(Line {
                     node: node.clone(),
                     text: text.to_owned(),
-                    at: at.clone(),
+                    at,
                 });
             }
-            if !new.is_empty() {
+            if known < whole.len() {
                 self.ends.insert(node, last_lines(whole).to_owned());
             }
         }
@@ -146,20 +182,34 @@ impl Shown {
 
 /// In the order of time; a node's lines keep theirs.
 fn ordered(mut lines: Vec<Line>) -> Vec<Line> {
-    lines.sort_by(|a, b| a.at.cmp(&b.at));
+    lines.sort_by_key(|line| line.at);
     lines
 }
 
-fn is_instant(text: &str) -> bool {
-    let form = "dddd-dd-ddTdd:dd:dd";
-    text.chars().zip(form.chars()).all(|(c, form)| match form {
-        'd' => c.is_ascii_digit(),
-        _ => c == form,
-    })
+/// When each line was written. Lines say it themselves, as `2026-11-30T18:10:48Z` at their beginning, to more
+/// than can be seen from outside; those that do not belong to the line before, or were written when they
+/// were read.
+fn instants(text: &str, times: &[(u32, u64)]) -> Vec<Option<i64>> {
+    let mut times = times.iter().peekable();
+    let (mut read, mut last) = (None, None);
+    let of = |(number, text): (usize, &str)| {
+        while let Some((_, ms)) = times.next_if(|(line, _)| *line as usize <= number) {
+            read = i64::try_from(ms.saturating_mul(1_000)).ok();
+        }
+        let soon =
+            |last: i64| read.is_none_or(|read: i64| read.saturating_sub(last) < SAME_MESSAGE_US);
+        last = own_instant(text)
+            .or(last.filter(|last| soon(*last)))
+            .or(read);
+        last
+    };
+    text.lines().enumerate().map(of).collect()
 }
 
-fn first_word(text: &str) -> &str {
-    text.split(' ').next().unwrap_or_default()
+fn own_instant(text: &str) -> Option<i64> {
+    let word = text.split(' ').next().unwrap_or_default();
+    let instant = chrono::DateTime::parse_from_rfc3339(word).ok()?;
+    Some(instant.timestamp_micros())
 }
 
 /// The last lines, by which the place is found again: several, since one alone may come twice.
@@ -178,6 +228,7 @@ mod tests {
         NodeLog {
             node: node.into(),
             text: text.into(),
+            times: Vec::new(),
         }
     }
 
@@ -205,6 +256,19 @@ mod tests {
                 "a: 2026-11-30T18:10:50.1Z three"
             ]
         );
+    }
+
+    #[test]
+    fn lines_without_an_instant_of_their_own_have_that_of_their_reading() {
+        let text = "1970-01-01T00:00:05Z one\n more of it\nlong after it\nat once\n\
+                    1970-01-01T01:00:20+01:00 in another zone\n";
+        let s = |seconds: i64| Some(seconds * 1_000_000);
+        let times = [(0, 5_300), (2, 9_000)];
+        assert_eq!(instants(text, &times), [s(5), s(5), s(9), s(9), s(20)]);
+        assert_eq!(instants(text, &[]), [s(5), s(5), s(5), s(5), s(20)]);
+        let text = "[9 bytes before this are left out]\nno\ninstants\n";
+        assert_eq!(instants(text, &[(1, 7_000)]), [None, s(7), s(7)]);
+        assert_eq!(instants(text, &[(1, u64::MAX)])[1], None);
     }
 
     #[test]

@@ -2,9 +2,13 @@
 //! has one of its own.
 
 mod baseline;
+mod board;
+mod capture;
 mod check;
 mod clean;
 mod compare;
+mod complete;
+mod connect;
 mod doctor;
 mod down;
 mod exec;
@@ -16,8 +20,11 @@ mod how;
 mod images;
 mod interrupt;
 mod job;
+mod kept;
 mod ledger;
 mod logs;
+mod look;
+mod members;
 mod networks;
 mod options;
 mod place;
@@ -29,11 +36,14 @@ mod replay;
 mod report;
 mod rpc;
 mod run;
+mod run_board;
 mod run_set;
 mod screen;
+mod shell;
 mod status;
 mod tries;
 mod up;
 mod wait;
+mod watch;
 
 pub use options::{Cli, main};

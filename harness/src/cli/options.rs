@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    baseline, check, clean, compare, doctor, down, exec, explore, faults, forward, guard, images,
-    job, ledger, logs, plan, ps, recorded, replay, report, rpc, run, status, up, wait,
+    baseline, capture, check, clean, compare, complete, connect, doctor, down, exec, explore,
+    faults, forward, guard, images, job, ledger, logs, members, plan, ps, recorded, replay, report,
+    rpc, run, shell, status, up, wait, watch,
 };
 use crate::ui::{Format, Ui};
 use peerlab_core::error::{Explain, Result};
@@ -45,14 +46,22 @@ enum Command {
     Ps(ps::Args),
     /// Tell agreement, branches, traffic and faults of a network that is up
     Status(status::Args),
+    /// Show a network that is up while it changes, with keys for the common faults
+    Watch(watch::Args),
     /// Ask a node of a network that is up
     Rpc(rpc::Args),
     /// Show what the programs of nodes write, in the order of time
     Logs(logs::Args),
     /// Run a program of a node's image beside its own
     Exec(exec::Args),
+    /// Open a shell of a node's image beside its program
+    Shell(shell::Args),
     /// Let programs of this machine talk to a port in a node
     Forward(forward::Args),
+    /// Run a program of this machine in the emulated network (local engine)
+    Connect(connect::Args),
+    /// Write packets of nodes of a network that is up, for Wireshark
+    Capture(capture::Args),
     /// Split a network that is up: partition A / B
     Partition(faults::PartitionArgs),
     /// End partitions, worse links and slow programs
@@ -73,6 +82,10 @@ enum Command {
     Shape(faults::ShapeArgs),
     /// Leave nodes a part of a core: slow peers-3 cpu=10%
     Slow(faults::SlowArgs),
+    /// Add nodes to a group of a network that is up
+    Add(members::AddArgs),
+    /// Have nodes stop, and remove them for good
+    Remove(members::RemoveArgs),
     /// Have blocks mined
     Mine(ledger::MineArgs),
     /// Have payments submitted
@@ -105,6 +118,8 @@ enum Command {
     Images(images::Args),
     /// Remove what runs have left that are over
     Clean(clean::Args),
+    /// Print what a shell needs to complete command lines
+    Completions(complete::Args),
     /// Print the version
     Version,
     #[command(hide = true)]
@@ -123,10 +138,14 @@ impl Command {
             Command::Up(_)
             | Command::Ps(_)
             | Command::Status(_)
+            | Command::Watch(_)
             | Command::Rpc(_)
             | Command::Logs(_)
             | Command::Exec(_)
             | Command::Forward(_)
+            | Command::Shell(_)
+            | Command::Connect(_)
+            | Command::Capture(_)
             | Command::Partition(_)
             | Command::Heal(_)
             | Command::Kill(_)
@@ -137,6 +156,8 @@ impl Command {
             | Command::Start(_)
             | Command::Shape(_)
             | Command::Slow(_)
+            | Command::Add(_)
+            | Command::Remove(_)
             | Command::Mine(_)
             | Command::Pay(_)
             | Command::Wait(_)
@@ -149,6 +170,7 @@ impl Command {
             | Command::Doctor(_)
             | Command::Images(_)
             | Command::Clean(_)
+            | Command::Completions(_)
             | Command::Version
             | Command::Guard(_) => Format::Text,
         }
@@ -157,6 +179,7 @@ impl Command {
 
 /// The whole command: reads the arguments, carries them out, shows errors.
 pub fn main() -> ExitCode {
+    complete::answer_shell::<Cli>();
     let cli = Cli::parse();
     timeouts::set(cli.engine_timeout);
     let ui = Ui::new(cli.verbose, cli.no_color, cli.command.format());
@@ -173,10 +196,14 @@ fn carry_out(command: &Command, ui: &Ui) -> Result<ExitCode> {
         Command::Up(args) => wait_for(up::up(args, ui)),
         Command::Ps(args) => wait_for(ps::ps(args, ui)),
         Command::Status(args) => wait_for(status::status(args, ui)),
+        Command::Watch(args) => wait_for(watch::watch(args, ui)),
         Command::Rpc(args) => wait_for(rpc::rpc(args, ui)),
         Command::Logs(args) => wait_for(logs::logs(args, ui)),
         Command::Exec(args) => wait_for(exec::exec(args, ui)),
+        Command::Connect(args) => wait_for(connect::connect(args, ui)),
+        Command::Shell(args) => wait_for(shell::shell(args, ui)),
         Command::Forward(args) => wait_for(forward::forward(args, ui)),
+        Command::Capture(args) => wait_for(capture::capture(args, ui)),
         Command::Partition(args) => wait_for(faults::partition(args, ui)),
         Command::Heal(args) => wait_for(faults::heal(args, ui)),
         Command::Kill(args) => wait_for(faults::down(Down::Kill, args, ui)),
@@ -187,6 +214,8 @@ fn carry_out(command: &Command, ui: &Ui) -> Result<ExitCode> {
         Command::Start(args) => wait_for(faults::start(args, ui)),
         Command::Shape(args) => wait_for(faults::shape(args, ui)),
         Command::Slow(args) => wait_for(faults::slow(args, ui)),
+        Command::Add(args) => wait_for(members::add(args, ui)),
+        Command::Remove(args) => wait_for(members::remove(args, ui)),
         Command::Mine(args) => wait_for(ledger::mine(args, ui)),
         Command::Pay(args) => wait_for(ledger::pay(args, ui)),
         Command::Wait(args) => wait_for(wait::wait(args, ui)),
@@ -204,6 +233,7 @@ fn carry_out(command: &Command, ui: &Ui) -> Result<ExitCode> {
         Command::Check(args) => check::check(args).map(|text| print(ui, &text)),
         Command::Plan(args) => plan::plan(args).map(|text| print(ui, &text)),
         Command::Schema => Ok(print(ui, &format!("{:#}\n", topology::schema()))),
+        Command::Completions(args) => complete::completions(args, ui),
         Command::Version => Ok(print(
             ui,
             concat!("peerlab ", env!("CARGO_PKG_VERSION"), "\n"),

@@ -1,20 +1,22 @@
 //! One plan carried out on an engine, and written down: the plan and the events, in a directory of
-//! their own. Which engine, and what the run came to, is not known here.
+//! their own. Which engine, and what the run came to, is not known here. Where its network stays after the
+//! run, what happens from then on is written to a file of its own: the run's record is whole.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::place::Place;
 use super::plan::PlanSource;
 use super::screen::Screen;
-use crate::disk::{self, EventLog};
+use crate::disk::{self, CaptureFolder, EventLog, LogError};
 use crate::engine::capacity::peak_memory_bytes;
 use crate::engine::docker::{DockerEngine, Guard, Images, RunId};
-use crate::engine::drive::{CarriedOut, Drive, Logs, Stay};
+use crate::engine::drive::{CarriedOut, Drive, Live, Logs, Stay};
 #[cfg(target_os = "linux")]
 use crate::engine::local::{self, LocalEngine};
 use crate::engine::programs::Programs;
@@ -29,13 +31,9 @@ use peerlab_core::view::NetworkView;
 use peerlab_core::words;
 use peerlab_sim::simulator as sim;
 
-/// The experiment file, in a run's directory.
-pub const TOPOLOGY: &str = "topology.yaml";
 /// Bytes of the events of a network that stays, from which on its measurements are left out. Twenty
 /// nodes take some 100 MB a day.
 const EVENTS_BYTES_OF_STAYING: u64 = 512 << 20;
-/// Folder of the nodes' logs there.
-const LOGS: &str = "logs";
 
 /// How a run is recorded; none of it changes the plan.
 pub struct Recording {
@@ -48,15 +46,20 @@ pub struct Recording {
     /// Ends the run early.
     pub stop: CancellationToken,
     /// Of a network that stays.
-    pub staying: Option<Staying>,
+    pub stay: Option<Stay>,
+    /// For those who look at the network while it is up.
+    pub watching: Watching,
+    /// Packets that are captured.
+    pub capture: Option<CaptureFolder>,
 }
 
-/// A network that stays: the way in, and what those see who look at it.
-pub struct Staying {
-    /// See there.
-    pub stay: Stay,
+/// What those have who look at a network while it is up.
+#[derive(Default)]
+pub struct Watching {
     /// Kept up with all that happens.
-    pub view: Arc<Mutex<NetworkView>>,
+    pub view: Option<Arc<Mutex<NetworkView>>>,
+    /// Told once all nodes have been started.
+    pub live: Option<oneshot::Sender<Live>>,
 }
 
 /// Carries a plan out, and writes it down with all that happens, in a directory that is there. The
@@ -67,28 +70,27 @@ pub struct Staying {
 pub async fn record(source: &PlanSource, place: Place, dir: &Path, how: Recording) -> Result<()> {
     let plan = &source.plan;
     if let Some(text) = &source.topology {
-        disk::write(&dir.join(TOPOLOGY), text)?;
+        disk::write(&dir.join(files::TOPOLOGY), text)?;
     }
     disk::write(&dir.join(files::PLAN), plan.to_json())?;
     let logs = Logs {
-        folder: dir.join(LOGS),
+        folder: dir.join(files::LOGS),
         all: how.keep_logs,
     };
-    let (stay, view) = match how.staying {
-        Some(Staying { stay, view }) => (Some(stay), Some(view)),
-        None => (None, None),
-    };
     let events = dir.join(files::EVENTS);
-    let log = match &stay {
-        None => EventLog::create(&events),
-        Some(_) => EventLog::create_bounded(&events, EVENTS_BYTES_OF_STAYING),
+    let log = match &how.stay {
+        None | Some(Stay::AfterRun(_)) => EventLog::create(&events),
+        Some(Stay::FromStart(_)) => EventLog::create_bounded(&events, EVENTS_BYTES_OF_STAYING),
     };
-    let log = log.or_environment(|| "cannot record the run".into(), DISK)?;
     let recorder = Recorder {
-        log: Mutex::new(log),
+        log: Mutex::new(Log {
+            now: written(log)?,
+            is_over: false,
+            next: dir.join(files::KEPT_EVENTS),
+        }),
         screen: how.screen,
         images: source.images.clone(),
-        view,
+        view: how.watching.view,
     };
     let carrying = Carrying {
         plan,
@@ -96,16 +98,19 @@ pub async fn record(source: &PlanSource, place: Place, dir: &Path, how: Recordin
         recorder: &recorder,
         threads: how.threads,
         stop: how.stop,
-        stay,
+        stay: how.stay,
+        live: how.watching.live,
+        capture: how.capture,
     };
     let outcome = carry_out(place, carrying).await;
     let Recorder { log, screen, .. } = recorder;
     drop(screen);
     let log = log.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let written = log
-        .finish()
-        .or_environment(|| "cannot record the run".into(), DISK);
-    outcome.and(written)
+    outcome.and(written(log.now.finish()))
+}
+
+fn written<T>(result: std::result::Result<T, LogError>) -> Result<T> {
+    result.or_environment(|| "cannot record the run".into(), DISK)
 }
 
 /// A plan, and what it is carried out with on any engine.
@@ -116,6 +121,8 @@ struct Carrying<'a> {
     threads: usize,
     stop: CancellationToken,
     stay: Option<Stay>,
+    live: Option<oneshot::Sender<Live>>,
+    capture: Option<CaptureFolder>,
 }
 
 /// Carries the plan out where it is to be: real nodes are brought up, and everything is removed.
@@ -184,6 +191,7 @@ fn simulate(
 
 /// Carries the plan out on an engine.
 async fn drive<E: Engine>(engine: &E, carrying: Carrying<'_>) -> CarriedOut {
+    let recorder = carrying.recorder;
     let drive = Drive {
         engine,
         plan: carrying.plan,
@@ -191,17 +199,48 @@ async fn drive<E: Engine>(engine: &E, carrying: Carrying<'_>) -> CarriedOut {
         logs: carrying.logs,
         stop: carrying.stop,
         stay: carrying.stay,
+        live: carrying.live,
+        capture: carrying.capture,
     };
-    drive.run().await
+    let carried_out = drive.run().await;
+    if let Some(captured) = &carried_out.captured {
+        let screen = &recorder.screen;
+        match captured.left_out.is_empty() {
+            true => screen.remark(&captured.text()),
+            // Of a run of a set as well.
+            false => screen.say(&captured.text()),
+        }
+    }
+    carried_out
+}
+
+/// Where events are written.
+struct Log {
+    now: EventLog,
+    /// Whether the end has been written to it.
+    is_over: bool,
+    /// What comes after the end is written here.
+    next: PathBuf,
+}
+
+impl Log {
+    fn write(&mut self, event: &RunEvent) -> std::result::Result<(), LogError> {
+        if self.is_over {
+            let next = EventLog::create_bounded(&self.next, EVENTS_BYTES_OF_STAYING)?;
+            std::mem::replace(&mut self.now, next).finish()?;
+        }
+        self.is_over = matches!(event.what, What::Ended { .. });
+        self.now.write(event)
+    }
 }
 
 /// Writes events down, and shows them.
 struct Recorder {
-    log: Mutex<EventLog>,
+    log: Mutex<Log>,
     screen: Screen,
     /// The digests that a replayed run's images had.
     images: BTreeMap<String, String>,
-    /// Of a network that stays.
+    /// Of a network that somebody looks at.
     view: Option<Arc<Mutex<NetworkView>>>,
 }
 
@@ -212,8 +251,7 @@ impl Observer for Recorder {
 
     fn event(&self, event: &RunEvent) -> Result<()> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.write(event)
-            .or_environment(|| "cannot record the run".into(), DISK)?;
+        written(log.write(event))?;
         if let Some(view) = &self.view {
             let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
             view.take(event);

@@ -11,7 +11,6 @@ use peerlab_sim::explore::{History, check_written, recorded as as_experiment, ya
 use serde::Serialize;
 
 use super::networks::Which;
-use super::record::TOPOLOGY;
 use crate::disk::{EventReader, load_plan, load_topology, whole_plan};
 use crate::network::find;
 use crate::ui::Ui;
@@ -59,7 +58,7 @@ fn experiment(dir: &Path) -> Result<String> {
             .hint("its experiment is the file `topology.yaml` in it"));
     }
     let plan = whole_plan(dir)?;
-    let topology = load_topology(&dir.join(TOPOLOGY))?;
+    let topology = load_topology(&dir.join(files::TOPOLOGY))?;
     let events = || {
         let reader = EventReader::open(&dir.join(files::EVENTS));
         let reader = reader.or_input(|| format!("cannot read the record in {}", dir.display()))?;

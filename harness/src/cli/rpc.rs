@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::Result;
 use serde_json::Value;
 
+use super::complete::node_names;
 use super::networks::{Which, json, unexpected};
 use crate::network::{Reply, Request};
 use crate::ui::Ui;
@@ -15,6 +17,7 @@ pub struct Args {
     #[command(flatten)]
     which: Which,
     /// The node, as `peers-3`
+    #[arg(add = ArgValueCandidates::new(node_names))]
     node: String,
     /// Its method, as `getblockcount`
     method: String,

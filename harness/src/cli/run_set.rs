@@ -14,15 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::how::How;
 use super::interrupt;
+use super::look::watching;
 use super::place::{self, EngineChoice};
 use super::plan::{Experiment, PlanSource};
 use super::record::{Recording, record};
 use super::report::{replay_command, tell_set};
 use super::screen::Screen;
-use super::tries::Retries;
+use super::tries::{Retries, judged};
 use crate::disk::{self, begin_run_set, judge_one, one_run};
 use crate::engine::capacity::{Machine, peak_memory_bytes};
 use crate::engine::or_stop;
+use crate::metrics::Endpoint;
 use crate::ui::Ui;
 use peerlab_core::check::{OneRun, RunSet};
 use peerlab_core::error::hint::DISK;
@@ -94,6 +96,7 @@ pub async fn run_set(
     how: &How,
     ui: &Ui,
 ) -> Result<ExitCode> {
+    how.look.fits(how.engine)?;
     let experiment = Experiment::read(file)?;
     let members = members(&experiment, seed, repeats)?;
     let draw = |member: &Member| -> Result<PlanSource> {
@@ -116,8 +119,12 @@ pub async fn run_set(
                 .hint("take --seeds for other chance, or --engine real"),
         );
     }
+    how.look.fits(engine)?;
+    let first = draw(&members[0])?;
+    how.look.capture_of(&first, Path::new(""))?;
+    let endpoint = how.look.endpoint_told(ui).await?;
     let dir = disk::new_run_directory(how.out.as_deref(), &plan.name)?;
-    begin_run_set(&plan.name, members.len(), &dir)?;
+    let _making = begin_run_set(&plan.name, members.len(), &dir)?;
     let set = Set {
         file,
         repeats,
@@ -131,6 +138,7 @@ pub async fn run_set(
         dir,
         members,
         stop,
+        endpoint,
         state: Mutex::default(),
     };
     set.make_all().await;
@@ -155,6 +163,8 @@ struct Set<'a> {
     dir: PathBuf,
     members: Vec<Member>,
     stop: CancellationToken,
+    /// Where the metrics of the run under way are.
+    endpoint: Option<Endpoint>,
     state: Mutex<State>,
 }
 
@@ -232,7 +242,7 @@ impl Set<'_> {
         std::fs::create_dir(&dir)
             .or_environment(|| format!("cannot make {}", dir.display()), DISK)?;
         let which = format!("{folder} ({} of {})", number + 1, self.members.len());
-        let attempt = async || {
+        let attempt = async |_: bool| {
             let place = place::Place::find(self.engine, &source.plan, self.ui);
             let place = or_stop(&self.stop, place).await?;
             let how = Recording {
@@ -240,9 +250,12 @@ impl Set<'_> {
                 keep_logs: self.how.keep_logs,
                 threads,
                 stop: self.stop.clone(),
-                staying: None,
+                stay: None,
+                watching: watching(self.endpoint.as_ref(), &source.plan),
+                capture: self.how.look.capture_of(&source, &dir)?,
             };
-            record(&source, place, &dir, how).await
+            record(&source, place, &dir, how).await?;
+            judged(&dir)
         };
         let same_every_time = self.engine == EngineChoice::Sim;
         let made = self.retries.make(&dir, same_every_time, self.ui, attempt);

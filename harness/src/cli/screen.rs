@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use peerlab_link::{Nanos, NodeId};
 
+use super::run_board::RunBoard;
 use crate::ui::Ui;
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::Result;
@@ -17,7 +18,6 @@ use peerlab_core::plan::Plan;
 const SUMMARY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Shows what is being done.
-#[derive(Debug)]
 pub struct Screen {
     ui: Ui,
     line: ProgressBar,
@@ -25,6 +25,8 @@ pub struct Screen {
     of_set: String,
     /// Whether what is got ready leaves lines.
     tells_preparing: bool,
+    /// What fills the terminal while the plan is carried out.
+    board: Option<RunBoard>,
     state: Mutex<State>,
 }
 
@@ -51,6 +53,7 @@ impl Screen {
             line: ui.line(),
             of_set: String::new(),
             tells_preparing: true,
+            board: None,
             state: Mutex::default(),
         }
     }
@@ -65,6 +68,14 @@ impl Screen {
             ..State::default()
         };
         screen
+    }
+
+    /// With a live screen while the plan is carried out.
+    pub fn with_board(self, board: RunBoard) -> Screen {
+        Screen {
+            board: Some(board),
+            ..self
+        }
     }
 
     /// For one run of a set, which leaves no lines of its own: they would hide what the runs came to.
@@ -113,6 +124,13 @@ impl Screen {
 
 impl Observer for Screen {
     fn stage(&self, stage: Stage) {
+        if let Some(board) = &self.board {
+            match stage {
+                Stage::Preparing(_) | Stage::BringUp { .. } => {}
+                Stage::Running => board.begin(),
+                Stage::Collecting { .. } | Stage::Recorded | Stage::Removing => board.end(),
+            }
+        }
         let mut state = self.state();
         match stage {
             Stage::Preparing(what) => {
@@ -143,6 +161,7 @@ impl Observer for Screen {
                     "asking the nodes for their state: {done} of {total}"
                 ));
             }
+            Stage::Recorded => self.line.finish_and_clear(),
             Stage::Removing => {
                 self.note(&mut state, "removing everything".into());
                 self.show("removing everything");
@@ -151,6 +170,9 @@ impl Observer for Screen {
     }
 
     fn event(&self, event: &RunEvent) -> Result<()> {
+        if let Some(board) = &self.board {
+            board.take(event);
+        }
         let mut state = self.state();
         if let Some(text) = state.take_in(event) {
             let text = format!("[{:>5.1} s] {text}", event.t.as_secs_f64());

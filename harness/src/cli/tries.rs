@@ -26,9 +26,9 @@ impl Retries {
     /// None.
     pub const NONE: Retries = Retries { retries: 0 };
 
-    /// Makes a run by `attempt`, which leaves a record in `dir`, until it proves something; judges it,
-    /// writes its reports, and gives the last. `same_every_time`: where nothing is left to chance, one
-    /// try says all.
+    /// Makes a run by `attempt`, which leaves a record in `dir` and judges it ([`judged`]), until it proves
+    /// something, and gives the last report. Whether a try is the last whatever it proves, `attempt` is
+    /// told. `same_every_time`: where nothing is left to chance, one try says all.
     ///
     /// # Errors
     /// That of a try, or when a report or record cannot be written.
@@ -37,14 +37,12 @@ impl Retries {
         dir: &Path,
         same_every_time: bool,
         ui: &Ui,
-        mut attempt: impl AsyncFnMut() -> Result<()>,
+        mut attempt: impl AsyncFnMut(bool) -> Result<Report>,
     ) -> Result<Report> {
         let tries = self.retries + 1;
         let mut number = 1;
         loop {
-            attempt().await?;
-            let report = judge_run_directory(dir)?;
-            write_report(&report, dir)?;
+            let report = attempt(same_every_time || number >= tries).await?;
             let judgement = &report.judgement;
             if judgement.outcome != Outcome::Inconclusive || number >= tries {
                 return Ok(report);
@@ -66,6 +64,16 @@ impl Retries {
             number += 1;
         }
     }
+}
+
+/// Judges the record of a run that has just ended, and writes its reports.
+///
+/// # Errors
+/// When the record cannot be read, or a report cannot be written.
+pub fn judged(dir: &Path) -> Result<Report> {
+    let report = judge_run_directory(dir)?;
+    write_report(&report, dir)?;
+    Ok(report)
 }
 
 #[cfg(test)]
@@ -109,10 +117,11 @@ expect: [{ nodes_up: { min: 100% } }]
         begins: impl Fn(u16) -> bool,
     ) -> (u16, Result<Report>) {
         let tries = Cell::new(0);
-        let attempt = async || {
+        let attempt = async |is_last: bool| {
             tries.set(tries.get() + 1);
+            assert_eq!(is_last, same_every_time || tries.get() > retries);
             match begins(tries.get()) {
-                true => record_nothing(dir),
+                true => record_nothing(dir).and_then(|()| judged(dir)),
                 false => Err(Error::environment("no engine", "none", "start one")),
             }
         };

@@ -3,36 +3,43 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use peerlab_core::error::{Error, Result};
-use peerlab_core::plan::{Staying, stay};
+use peerlab_core::plan::{Roster, Staying, stay};
 use peerlab_core::topology::{self, Topology};
 use peerlab_core::view::{NetworkView, NodeState};
 use peerlab_core::words;
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::board::{Left, show};
+use super::look::Look;
 use super::networks::json;
 use super::place::{EngineChoice, Place};
 use super::plan::PlanSource;
-use super::record::{self, Recording, record};
+use super::record::{Recording, Watching, record};
 use super::screen::Screen;
 use super::{interrupt, plan};
+use crate::dashboard::{FullScreen, Purpose};
 use crate::disk;
-use crate::engine::drive::{Live, Stay};
+use crate::engine::drive::{FromStart, Live, Stay};
 use crate::engine::{docker::timeouts, or_stop};
+use crate::metrics::{Endpoint, Watched};
 use crate::network::{
-    Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Reply, Server, check_name, detach,
+    Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Reply, Request, Server, ask,
+    check_name, detach, log,
 };
 use crate::ui::Ui;
 
 /// Requests by hand that may wait for the run.
-const REQUESTS_MAX: usize = 64;
+pub const REQUESTS_MAX: usize = 64;
 /// Pause between two looks at whether all nodes have answered.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -58,9 +65,14 @@ pub struct Args {
     /// The directory of its record [default: runs/TIME-NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// In the foreground: plain lines instead of the live screen
+    #[arg(long, conflicts_with = "detach")]
+    plain: bool,
     /// With --detach: print what came up as JSON
     #[arg(long, requires = "detach")]
     json: bool,
+    #[command(flatten)]
+    look: Look,
     /// Hold the network whose record is here, for whoever started this process
     #[arg(long, hide = true, value_name = "DIR", conflicts_with_all = ["detach", "out"])]
     held: Option<PathBuf>,
@@ -73,6 +85,7 @@ struct Wanted {
     name: String,
     seed: u64,
     engine: EngineChoice,
+    look: Look,
 }
 
 /// Brings a network up.
@@ -96,17 +109,52 @@ pub async fn up(args: &Args, ui: &Ui) -> Result<ExitCode> {
         drop(claim);
         return go_on_detached(args, &wanted, &dir, ui, &stop).await;
     }
-    let shown = ui.clone();
-    let tell = async move |description: Description| {
-        shown.note(&format!(
-            "{}\nCtrl-C or `peerlab down` ends it",
-            came_up(&description)
-        ));
+    let has_screen = !args.plain && FullScreen::is_possible();
+    let mut screen = None;
+    let tell = async |description: Description| {
+        if has_screen {
+            screen = Some(tokio::spawn(on_screen(
+                description,
+                ui.clone(),
+                stop.clone(),
+            )));
+        } else {
+            ui.note(&format!(
+                "{}\nCtrl-C or `peerlab down` ends it",
+                came_up(&description)
+            ));
+        }
         Ok(())
     };
-    hold(wanted, claim, &dir, ui, stop, tell).await?;
+    let result = hold(wanted, claim, &dir, ui, stop.clone(), tell).await;
+    if let Some(screen) = screen {
+        // It ends with the network that it shows.
+        let _ = screen.await;
+    }
+    result?;
     ui.result(&format!("its record is in {}\n", dir.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the network that this process holds, and ends it where that is asked for.
+async fn on_screen(description: Description, ui: Ui, stop: CancellationToken) {
+    let name = description.name.as_str();
+    match show(name, Purpose::Hold, &ui, &stop).await {
+        Ok(Left::Alone | Left::ToEnd) => {
+            if let Err(error) = ask(Some(name), Request::Down).await {
+                ui.error(&error);
+            }
+        }
+        // As if the terminal had sent it, which it does again from now on.
+        Ok(Left::Interrupted) => {
+            let _ = kill_process(getpid(), Signal::INT);
+        }
+        Ok(Left::Stopped | Left::Gone(_)) => {}
+        Err(error) => {
+            ui.error(&error);
+            ui.note("Ctrl-C or `peerlab down` ends the network");
+        }
+    }
 }
 
 /// Starts the process that holds it, and waits until it is up.
@@ -131,13 +179,15 @@ async fn go_on_detached(
 }
 
 fn came_up(it: &Description) -> String {
+    let metrics = it.metrics.as_ref().map(|url| format!("; metrics: {url}"));
     format!(
-        "{} is up: {} on {}, held by process {}; its record is in {}",
+        "{} is up: {} on {}, held by process {}; its record is in {}{}",
         it.name,
         words::count(it.nodes as u64, "node"),
         it.engine,
         it.pid,
-        it.dir.display()
+        it.dir.display(),
+        metrics.unwrap_or_default()
     )
 }
 
@@ -160,6 +210,12 @@ fn arguments(args: &Args, wanted: &Wanted, dir: &Path) -> Vec<OsString> {
     .map(OsString::from)
     .to_vec();
     all.push(dir.into());
+    if let Some(port) = wanted.look.metrics {
+        all.extend(["--metrics".into(), port.to_string().into()]);
+    }
+    for nodes in &wanted.look.capture {
+        all.extend(["--capture".into(), nodes.into()]);
+    }
     all
 }
 
@@ -171,6 +227,7 @@ async fn hold_for(
     ui: &Ui,
     stop: CancellationToken,
 ) -> Result<ExitCode> {
+    let _log = log::keep_bounded(dir.to_owned());
     let held = Arc::new(tokio::sync::Mutex::new(Some(held)));
     let teller = held.clone();
     let tell = async move |description: Description| match teller.lock().await.take() {
@@ -210,6 +267,8 @@ async fn hold(
         outputs_by_hand,
     } = stay(&wanted.topology, wanted.seed)?;
     let plan = Arc::new(plan);
+    let capture = wanted.look.capture(Some(&wanted.topology), &plan, dir)?;
+    let endpoint = wanted.look.endpoint().await?;
     let breaking_off = stop.clone();
     let place = or_stop(&stop, Place::find(wanted.engine, &plan, ui)).await?;
     let engine = place.choice().name();
@@ -221,27 +280,34 @@ async fn hold(
         keep_logs: false,
         threads: available_parallelism().map_or(1, usize::from),
         stop,
-        staying: Some(record::Staying {
-            stay: Stay {
-                workload,
-                requests: asked,
-                live: live_sender,
-            },
-            view: view.clone(),
-        }),
+        stay: Some(Stay::FromStart(FromStart {
+            workload,
+            requests: asked,
+        })),
+        watching: Watching {
+            view: Some(view.clone()),
+            live: Some(live_sender),
+        },
+        capture,
     };
+    let watched = Watched::new(&wanted.name, view.clone());
+    if let Some(endpoint) = &endpoint {
+        endpoint.watch(watched.clone());
+    }
     let (ending, ended) = watch::channel(None);
     let network = |live: Live| Network {
         name: wanted.name,
         dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
         engine,
-        topology: wanted.topology,
+        roster: Mutex::new(Roster::new(&wanted.topology, &plan)),
+        members: tokio::sync::Mutex::new(()),
         plan: plan.clone(),
         view: view.clone(),
         live,
         requests,
+        metrics: endpoint.as_ref().map(Endpoint::url),
         outputs: Mutex::new(outputs_by_hand),
-        draws: Mutex::new(0),
+        links: tokio::sync::Mutex::default(),
         ended,
     };
     let source = PlanSource {
@@ -260,6 +326,7 @@ async fn hold(
         // Its sender went with the run, which tells why.
         return running.await;
     };
+    watched.is_live(live.clone());
     let network = Arc::new(network(live));
     let description = network.description();
     let server = match Server::start(claim, network) {
@@ -270,18 +337,34 @@ async fn hold(
             return running.await.and(Err(error));
         }
     };
-    let result = tokio::select! {
-        result = &mut running => result,
-        () = all_answered(&view) => {
-            if let Err(error) = tell(description).await {
-                tracing::error!("{error}");
-            }
-            running.await
+    let up = async {
+        all_answered(&view).await;
+        if let Err(error) = tell(description).await {
+            tracing::error!("{error}");
         }
     };
-    // Whoever waits for it is answered.
+    serve(server, endpoint.as_ref(), ending, running, up).await
+}
+
+/// Lets a network be asked until its run ends; `up` goes on beside it.
+pub async fn serve(
+    server: Server,
+    endpoint: Option<&Endpoint>,
+    ending: watch::Sender<Option<Result<()>>>,
+    mut running: Pin<&mut impl Future<Output = Result<()>>>,
+    up: impl Future<Output = ()>,
+) -> Result<()> {
+    let result = tokio::select! {
+        result = &mut running => result,
+        () = up => running.await,
+    };
+    // Whoever waits for the end is answered once nothing is left of it.
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
+    let unanswered = server.close().await;
     let _ = ending.send(Some(result.clone()));
-    server.end().await;
+    unanswered.read().await;
     result
 }
 
@@ -334,6 +417,7 @@ impl Wanted {
             text,
             name,
             engine,
+            look: args.look.clone(),
         })
     }
 }
@@ -348,7 +432,7 @@ fn of_count(count: &str) -> String {
 }
 
 /// An experiment's name as that of a network.
-fn as_name(name: &str) -> String {
+pub fn as_name(name: &str) -> String {
     let fine = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
             c
@@ -388,7 +472,9 @@ mod tests {
             engine: EngineChoice::Real,
             seed: None,
             out: None,
+            plain: false,
             json: false,
+            look: Look::default(),
             held: None,
         }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
 use peerlab_core::event::{RunEvent, What};
@@ -43,6 +44,7 @@ impl EventLog {
     pub fn create(path: &Path) -> Result<EventLog, LogError> {
         let file = File::create(path)
             .map_err(|e| LogError(format!("cannot create {}: {e}", path.display())))?;
+        mark_written(&file);
         Ok(EventLog {
             path: path.to_owned(),
             out: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
@@ -140,6 +142,22 @@ impl EventLog {
             self.failed.insert(error).clone()
         })
     }
+}
+
+/// Lets others see that a file is written to, as long as it is open. Not every file system can.
+pub fn mark_written(file: &File) {
+    if let Err(error) = flock(file, FlockOperation::NonBlockingLockExclusive) {
+        tracing::debug!("a file of a run cannot be locked: {error}");
+    }
+}
+
+/// Whether some process has marked a file as one that it writes to.
+pub fn is_written(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let locked = flock(&file, FlockOperation::NonBlockingLockShared);
+    locked == Err(rustix::io::Errno::WOULDBLOCK)
 }
 
 /// What a log leaves out once it is long.

@@ -2,16 +2,23 @@
 //! `peerlab-core`'s affair.
 
 mod baseline;
+mod capture;
 mod event_log;
 mod input;
+mod pcapng;
+mod records;
 mod run_dir;
 mod run_report;
 mod run_set;
 mod tries;
 
 pub use baseline::{baseline_file, load_baseline, save_baseline};
+pub use capture::{
+    CAPTURE, CAPTURE_BYTES_MAX, CaptureFiles, CaptureFolder, CaptureSums, next_capture,
+};
 pub use event_log::{EventLog, EventReader, LogError};
 pub use input::{load_plan, load_plan_to_run, load_topology};
+pub use records::{Record, records_in, remove_record};
 pub use run_dir::{new_run_directory, write};
 pub use run_report::{judge_run_directory, recorded_images, whole_plan, write_report};
 pub use run_set::{

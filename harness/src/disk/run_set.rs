@@ -1,13 +1,15 @@
 //! A set of runs on disk: a folder of the runs' directories, and beside them what they come to
 //! together.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use peerlab_core::check::{Judgement, OneRun, RunSet};
+use peerlab_core::error::hint::DISK;
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::report::{TerminalStyle, files, html, junit, planned_in, run_set, run_set_json};
 
+use super::event_log::mark_written;
 use super::{judge_run_directory, write, write_report};
 
 /// Columns of `summary.txt`.
@@ -82,13 +84,19 @@ pub fn no_run(folder: &Path) -> Error {
         .hint("name a run's directory, or a folder of them")
 }
 
-/// Writes down how many runs a set is to have, before the first.
+/// Writes down how many runs a set is to have, before the first. As long as what is returned is kept,
+/// others see that the set is being made.
 ///
 /// # Errors
 /// As an environment error, when it cannot be written.
-pub fn begin_run_set(name: &str, planned: usize, folder: &Path) -> Result<()> {
+pub fn begin_run_set(name: &str, planned: usize, folder: &Path) -> Result<File> {
     let set = RunSet::of(name.to_owned(), Vec::new(), planned);
-    write(&folder.join(files::SUMMARY_JSON), run_set_json(&set)?)
+    let path = folder.join(files::SUMMARY_JSON);
+    write(&path, run_set_json(&set)?)?;
+    let what = || format!("cannot open {}", path.display());
+    let file = File::open(&path).or_environment(what, DISK)?;
+    mark_written(&file);
+    Ok(file)
 }
 
 /// Writes `summary.txt`, `summary.json`, `summary.html` and `junit.xml` into the set's folder.

@@ -21,6 +21,6 @@ mod provider;
 
 pub use interrupt::{blocking, or_stop, stop_asked_by};
 pub use last_lines::LastLines;
-use node_log::end_of_log;
+pub use node_log::NodeLog;
 use provider::socket_pair;
-pub use provider::{ByteStream, Engine};
+pub use provider::{ByteStream, Engine, WayIn};

@@ -1,11 +1,85 @@
-//! The end of what a node wrote, as people read it: with how much was left out before.
+//! The end of what a node wrote: as people read it, with how much was left out before; and when its lines were
+//! read, as far as the engine can tell.
 
-/// Puts a line before the end of a log where that is not the whole.
-pub fn end_of_log(left_out: u64, end: Vec<u8>) -> Vec<u8> {
-    if left_out == 0 {
-        return end;
+use peerlab_link::starter::LogPiece;
+
+/// The end of a node's log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLog {
+    /// Bytes that were written before.
+    pub left_out: u64,
+    pub bytes: Vec<u8>,
+    /// When what pieces of it were read.
+    pub read: Vec<LogPiece>,
+}
+
+impl NodeLog {
+    /// As people read it: a line goes before it where it is not the whole.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let Some(mut log) = self.head() else {
+            return self.bytes;
+        };
+        log.extend(self.bytes);
+        log
     }
-    let mut log = format!("[{left_out} bytes before this are left out]\n").into_bytes();
-    log.extend(end);
-    log
+
+    /// By number of the line in what people read: when it was read, in milliseconds since the Unix epoch. A line
+    /// that is not named was read when the one before it was.
+    pub fn line_times(&self) -> Vec<(u32, u64)> {
+        let mut times: Vec<(u32, u64)> = Vec::new();
+        let mut pieces = self.read.iter().peekable();
+        let mut begin = 0;
+        for (line, text) in
+            (u32::from(self.left_out > 0)..).zip(self.bytes.split(|it| *it == b'\n'))
+        {
+            // The piece that has its first byte.
+            let mut of_line = None;
+            while let Some(piece) = pieces.next_if(|piece| piece.at as usize <= begin) {
+                of_line = Some(piece.unix_ms);
+            }
+            times.extend(of_line.map(|ms| (line, ms)));
+            begin += text.len() + 1;
+        }
+        times
+    }
+
+    fn head(&self) -> Option<Vec<u8>> {
+        let left_out = self.left_out;
+        (left_out > 0)
+            .then(|| format!("[{left_out} bytes before this are left out]\n").into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(left_out: u64, text: &str, read: &[(u32, u64)]) -> NodeLog {
+        NodeLog {
+            left_out,
+            bytes: text.into(),
+            read: read
+                .iter()
+                .map(|&(at, unix_ms)| LogPiece { at, unix_ms })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_line_was_read_when_its_first_byte_was() {
+        let log = log(0, "one\ntwo\nthree\nfour\n", &[(0, 10), (6, 20), (14, 30)]);
+        assert_eq!(log.line_times(), [(0, 10), (2, 20), (3, 30)]);
+        assert_eq!(log.into_bytes(), b"one\ntwo\nthree\nfour\n");
+    }
+
+    #[test]
+    fn a_line_before_the_end_says_how_much_is_left_out() {
+        let log = log(9, "ne\ntwo\n", &[(0, 10), (3, 20)]);
+        assert_eq!(log.line_times(), [(1, 10), (2, 20)]);
+        assert_eq!(
+            log.into_bytes(),
+            b"[9 bytes before this are left out]\nne\ntwo\n"
+        );
+        assert_eq!(NodeLog::default().line_times(), []);
+    }
 }

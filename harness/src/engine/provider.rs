@@ -4,14 +4,17 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::path::PathBuf;
 
 use peerlab_link::proto::Secret;
 use peerlab_link::{Nanos, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
+use super::NodeLog;
 use peerlab_core::error::Result;
 use peerlab_core::event::HostFacts;
+use peerlab_core::plan::spec::Node;
 
 /// One duplex byte stream.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -20,6 +23,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// The stream to the fabric. When it closes, for whatever reason, the fabric ends, and every
 /// gate and node after it.
 pub type ByteStream = Box<dyn Duplex>;
+
+/// Where a program of this machine finds the fabric.
+#[derive(Clone, Debug)]
+pub struct WayIn {
+    /// The program that brings it there.
+    pub gate: PathBuf,
+    /// The fabric's socket.
+    pub socket: PathBuf,
+}
 
 /// A stream to a program that gets the other end as its standard input or output.
 ///
@@ -32,7 +44,7 @@ pub fn socket_pair() -> io::Result<(UnixStream, OwnedFd)> {
 }
 
 /// Starts and removes the processes of one run. Call order: `start_fabric`, `start_gates`, then
-/// `node_log` at will; `remove_all` may come at any time, also while one of the others is under
+/// `start_gate`, `remove_node` and `node_log` at will; `remove_all` may come at any time, also while one of the others is under
 /// way or was dropped, and leaves nothing behind.
 pub trait Engine: Send + Sync {
     /// As in [`peerlab_core::event::What::Started`].
@@ -60,15 +72,27 @@ pub trait Engine: Send + Sync {
         started: &(dyn Fn(NodeId) + Sync),
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// Starts the gate of a node that joins, as [`Engine::start_gates`] does. The fabric must expect it.
+    fn start_gate(&self, node: &Node, secret: Secret) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ends a node's gate, and removes whatever ran it. A node that has ended already is no error.
+    fn remove_node(&self, node: NodeId) -> impl Future<Output = Result<()>> + Send;
+
     /// Waits until a node's gate has ended by itself, and says why.
     fn gate_ended(&self) -> impl Future<Output = (NodeId, String)> + Send;
+
+    /// Where a program of this machine can come in, as a guest.
+    ///
+    /// # Errors
+    /// When none can.
+    fn way_in(&self) -> Result<WayIn>;
 
     /// The end of what a node's program wrote, at most about this many bytes.
     fn node_log(
         &self,
         node: NodeId,
         bytes_max: usize,
-    ) -> impl Future<Output = Result<Vec<u8>>> + Send;
+    ) -> impl Future<Output = Result<NodeLog>> + Send;
 
     /// The last lines that the fabric wrote, for error messages.
     fn fabric_log(&self) -> Vec<String>;

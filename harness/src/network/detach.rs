@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use peerlab_core::error::hint::{BUG, DISK};
 use peerlab_core::error::{Error, Explain, Result};
@@ -18,10 +18,8 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::log;
 use super::request::{Description, REPLY_BYTES_MAX, Reply};
-
-/// The words of the process that holds a network, in its folder.
-const LOG: &str = "network.log";
 
 /// Starts a process that holds a network, as these arguments say, and waits until the network is up.
 /// `stop` breaks it off, and everything is removed then.
@@ -33,24 +31,10 @@ pub async fn detach(
     dir: &Path,
     stop: &CancellationToken,
 ) -> Result<Description> {
-    let log = dir.join(LOG);
-    let file =
-        File::create(&log).or_environment(|| format!("cannot write {}", log.display()), DISK)?;
     let cannot = || "cannot start the process that is to hold the network".to_owned();
-    let (ours, theirs) = StdStream::pair().or_environment(cannot, BUG)?;
-    let program = std::env::current_exe().or_environment(cannot, BUG)?;
+    let file = log::open(dir)?;
     let errors = file.try_clone().or_environment(cannot, DISK)?;
-    let mut process = Command::new(program)
-        .args(arguments)
-        // Both ways: it tells what comes of it, and hears whether it is still wanted.
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-        .stdout(Stdio::from(file))
-        .stderr(Stdio::from(errors))
-        .spawn()
-        .or_environment(cannot, BUG)?;
-    ours.set_nonblocking(true).or_environment(cannot, BUG)?;
-    let stream = UnixStream::from_std(ours).or_environment(cannot, BUG)?;
-    let told = hear(stream, stop.clone()).await;
+    let (mut process, told) = start(arguments, file.into(), errors.into(), stop).await?;
     match told {
         Some(Reply::Description(description)) => Ok(description),
         Some(Reply::Error(error)) => {
@@ -65,10 +49,58 @@ pub async fn detach(
             Err(Error::environment(
                 "the process that was to hold the network ended",
                 status,
-                format!("its last words are in {}", log.display()),
+                format!("its last words are in {}", log::path(dir).display()),
             ))
         }
     }
+}
+
+/// Starts a process that carries a run out in the place of this one, on the same screen, and may hold its
+/// network afterwards. Waits until it has told the verdict, and gives the exit code. `stop` interrupts
+/// the run.
+///
+/// # Errors
+/// When it does not start, or ends without an exit code.
+pub async fn have_run(arguments: Vec<OsString>, stop: &CancellationToken) -> Result<u8> {
+    let cannot = || "cannot hear of the process that carries the run out".to_owned();
+    let (out, errors) = (Stdio::inherit(), Stdio::inherit());
+    let (mut process, told) = start(arguments, out, errors, stop).await?;
+    if let Some(Reply::Kept { exit_code }) = told {
+        return Ok(exit_code);
+    }
+    let status = process.wait().or_environment(cannot, BUG)?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.ok_or_else(|| {
+        let what = "the process that carried the run out ended";
+        Error::environment(
+            what,
+            status.to_string(),
+            "its nodes have ended with it; `peerlab clean` removes what else is left",
+        )
+    })
+}
+
+/// Starts this program once more, and waits for the one line that it says.
+async fn start(
+    arguments: Vec<OsString>,
+    out: Stdio,
+    errors: Stdio,
+    stop: &CancellationToken,
+) -> Result<(Child, Option<Reply>)> {
+    let cannot = || "cannot start the process that is to hold the network".to_owned();
+    let (ours, theirs) = StdStream::pair().or_environment(cannot, BUG)?;
+    let program = std::env::current_exe().or_environment(cannot, BUG)?;
+    let process = Command::new(program)
+        .args(arguments)
+        // Both ways: it tells what comes of it, and hears whether it is still wanted.
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(out)
+        .stderr(errors)
+        .spawn()
+        .or_environment(cannot, BUG)?;
+    ours.set_nonblocking(true).or_environment(cannot, BUG)?;
+    let stream = UnixStream::from_std(ours).or_environment(cannot, BUG)?;
+    Ok((process, hear(stream, stop.clone()).await))
 }
 
 /// The one line that it says. Once `stop` is asked for, it is told that nobody wants it any more.

@@ -1,36 +1,37 @@
 //! What the process that holds a network answers with: the network as it is now, its nodes, and the way
 //! to the task that owns its run.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use peerlab_core::conduct::{Command, Done};
 use peerlab_core::error::{Error, Result};
-use peerlab_core::event::PeerSums;
 use peerlab_core::experiment::FaultKind;
 use peerlab_core::plan::spec::Work;
-use peerlab_core::plan::{Chance, Plan, Weighted, draw_by_hand, label_nodes, nodes_by_hand};
-use peerlab_core::topology::Topology;
-use peerlab_core::topology::by_hand::{AskedFault, choose};
-use peerlab_core::topology::written::Value as _;
-use peerlab_core::view::{NetworkView, NodeRow, PeerCount, Until, status_text};
+use peerlab_core::plan::{Plan, Roster, Weighted, label_nodes};
+use peerlab_core::topology::by_hand::AskedFault;
+use peerlab_core::topology::units::Frequency;
+use peerlab_core::topology::written::{BadValue, Value as _};
+use peerlab_core::view::{NetworkView, PeerCount, Until, status_text};
 use peerlab_core::words;
-use peerlab_link::proto::RAN_BYTES_MAX;
+use peerlab_link::proto::{RAN_BYTES_MAX, Terminal};
 use peerlab_link::{Nanos, NodeId};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep_until};
 
-use super::request::{Description, Did, NodeFailure, NodeLog, RanText, Reply, Request};
-use crate::engine::drive::{HandRequest, Live, MuxStream};
+use super::request::{Description, Did, Guest, NodeFailure, NodeLog, RanText, Reply, Request};
+use crate::disk::{CaptureFolder, next_capture};
+use crate::engine::drive::{HandRequest, Live, MuxStream, PEERS_TIMEOUT, count_peers};
 use crate::probe::{ProbeError, bounded};
 
-/// How long a node may take to count its connections.
-const PEERS_TIMEOUT: Duration = Duration::from_secs(5);
-/// Nodes that are asked at once.
+/// Nodes that are asked for their logs at once.
 const ASKED_AT_ONCE: usize = 16;
 /// Bytes of a node's log that are given at once.
 const LOG_BYTES_MAX: u32 = 1 << 20;
@@ -39,14 +40,44 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks while somebody waits; where connections must be counted, between two counts.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const COUNT_INTERVAL: Duration = Duration::from_millis(500);
+/// Least pause between two rounds of asking all nodes for their connections, and what it is for each
+/// node: a screen that shows them is to cost the network next to nothing.
+const LINKS_INTERVAL: Duration = Duration::from_secs(2);
+const LINKS_INTERVAL_OF_NODE: Duration = Duration::from_millis(60);
 /// Blocks or payments of one request: more would not be answered in time.
 const WORK_MAX: u32 = 500;
+/// Between two payments, whatever the rate: longer than a network stays.
+const GAP_SECONDS_MAX: f64 = 1e9;
+/// Shells that images have, the best first.
+const SHELLS: [&str; 2] = ["bash", "sh"];
+/// Payments of one request that nodes have not answered yet; further ones wait.
+const PAYMENTS_AT_ONCE: usize = 64;
 /// What to do about a program that does not run in a node, and a port that takes no connection.
 const EXEC_HINT: &str = "a program may take 10 s, and is one of the node's image: our own has no other than \
                          `peerlab-node` (`peerlab rpc` asks that)";
 const DIAL_HINT: &str = "which ports does its program listen on, at 127.0.0.1? RPC's is 18443";
 /// What to do about a node that cannot be asked.
 const NODE_HINT: &str = "`peerlab ps` shows which nodes are up";
+
+/// A connection as `getpeerinfo` tells it.
+#[derive(serde::Deserialize)]
+struct PeerLink {
+    addr: String,
+    inbound: bool,
+}
+
+/// The connections of all nodes as they were when they were asked for.
+#[derive(Debug)]
+pub struct LinksThen {
+    asked: Instant,
+    pairs: Vec<(u32, u32)>,
+}
+
+fn count(peers: &[PeerLink]) -> PeerCount {
+    let inbound = peers.iter().filter(|peer| peer.inbound).count() as u32;
+    let outbound = peers.len() as u32 - inbound;
+    PeerCount { outbound, inbound }
+}
 
 /// A network that is up.
 pub struct Network {
@@ -56,20 +87,24 @@ pub struct Network {
     pub dir: PathBuf,
     /// Where its nodes run.
     pub engine: String,
-    /// What it was brought up from.
-    pub topology: Topology,
     /// Its start.
     pub plan: Arc<Plan>,
+    /// Its nodes as they are named by hand.
+    pub roster: Mutex<Roster>,
+    /// Held by whoever adds or removes nodes.
+    pub members: tokio::sync::Mutex<()>,
     /// As its events tell it.
     pub view: Arc<Mutex<NetworkView>>,
     /// Its nodes.
     pub live: Live,
     /// The way to its run.
     pub requests: mpsc::Sender<HandRequest>,
+    /// Where its metrics are.
+    pub metrics: Option<String>,
     /// The outputs that are left for payments by hand.
     pub outputs: Mutex<Range<u32>>,
-    /// How many requests drew from chance.
-    pub draws: Mutex<u64>,
+    /// Who was connected to whom when that was asked last.
+    pub links: tokio::sync::Mutex<Option<LinksThen>>,
     /// What it came to, once it has ended.
     pub ended: watch::Receiver<Option<Result<()>>>,
 }
@@ -84,10 +119,11 @@ impl Network {
             Request::Describe => Ok(Reply::Description(self.description())),
             Request::Nodes => {
                 self.count_peers().await;
-                let rows: Vec<NodeRow> = self.view().rows().to_vec();
-                Ok(Reply::Nodes(rows))
+                Ok(Reply::Nodes(self.view().shown()))
             }
             Request::Status => Ok(self.status()),
+            Request::Snapshot => Ok(self.snapshot()),
+            Request::Links => Ok(Reply::Links(self.links().await)),
             Request::Rpc {
                 node,
                 method,
@@ -95,13 +131,20 @@ impl Network {
             } => self.rpc(&node, &method, params).await.map(Reply::Value),
             Request::Logs { nodes, bytes_max } => self.logs(&nodes, bytes_max, &progress).await,
             Request::Exec { node, command } => self.exec(&node, &command).await.map(Reply::Ran),
-            Request::Dial { .. } => Ok(Reply::Open),
+            Request::Dial { .. } | Request::Shell { .. } => Ok(Reply::Open),
             Request::Fault { fault, lasts } => self.fault(&fault, lasts).await.map(Reply::Did),
             Request::Heal { all } => self.heal(all).await.map(Reply::Did),
             Request::Start { nodes } => self.start(&nodes).await.map(Reply::Did),
+            Request::Connect => self.connect().await.map(|it| Reply::Invited(Box::new(it))),
+            Request::Add { group, count } => self.add(&group, count).await.map(Reply::Did),
+            Request::Remove { nodes } => self.remove(&nodes).await.map(Reply::Did),
             Request::Mine { count, by } => self.mine(count, by.as_deref()).await.map(Reply::Did),
             Request::Pay { count } => self.pay(count).await.map(Reply::Did),
+            Request::PayAt { rate, lasts } => self.pay_at(&rate, lasts).await.map(Reply::Did),
             Request::Wait { until, timeout } => self.wait(&until, timeout).await,
+            Request::Capture { nodes, lasts } => {
+                self.capture(&nodes, lasts, &progress).await.map(Reply::Did)
+            }
             Request::Down => self.down(&progress).await,
         }
     }
@@ -111,10 +154,11 @@ impl Network {
         Description {
             name: self.name.clone(),
             engine: self.engine.clone(),
-            nodes: self.plan.nodes.len(),
+            nodes: self.view().node_count(),
             pid: std::process::id(),
             dir: self.dir.clone(),
             up_for_ns: self.live.clock.now(),
+            metrics: self.metrics.clone(),
         }
     }
 
@@ -122,38 +166,96 @@ impl Network {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name_of(&self, node: NodeId) -> String {
+        self.roster().name(node)
+    }
+
+    /// The plan with the nodes that joined.
+    fn plan_now(&self) -> Plan {
+        Plan {
+            nodes: self.roster().all().to_vec(),
+            ..(*self.plan).clone()
+        }
+    }
+
+    fn names_of(&self, nodes: &[NodeId]) -> String {
+        label_nodes(nodes, |node| self.name_of(node))
+    }
+
     fn status(&self) -> Reply {
         let status = self.view().status(&self.name, self.live.clock.now());
         Reply::Status(Box::new(status))
     }
 
-    /// Asks every node that is up for its connections.
-    async fn count_peers(&self) {
+    fn snapshot(&self) -> Reply {
+        let now = self.live.clock.now();
+        Reply::Snapshot(Box::new(self.view().snapshot(&self.name, now)))
+    }
+
+    /// Who is connected to whom. Whoever asks meanwhile waits, and is given the same.
+    async fn links(&self) -> Vec<(u32, u32)> {
+        let mut links = self.links.lock().await;
+        let pause = LINKS_INTERVAL.max(LINKS_INTERVAL_OF_NODE * self.view().node_count() as u32);
+        if let Some(then) = &*links
+            && then.asked.elapsed() < pause
+        {
+            return then.pairs.clone();
+        }
+        let pairs = self.ask_for_links().await;
+        *links = Some(LinksThen {
+            asked: Instant::now(),
+            pairs: pairs.clone(),
+        });
+        pairs
+    }
+
+    async fn ask_for_links(&self) -> Vec<(u32, u32)> {
+        let numbers: BTreeMap<IpAddr, u32> = {
+            let roster = self.roster();
+            let nodes = roster.present();
+            nodes.map(|it| (it.ip.into(), it.id.0)).collect()
+        };
         let up = self.view().up();
-        let asked = up.into_iter().map(|node| self.peers_of(node).boxed());
-        let mut counted = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
-        while let Some((node, sums)) = counted.next().await {
-            match sums {
-                Ok(sums) => {
-                    let (outbound, inbound) = (sums.outbound, sums.inbound);
-                    let peers = PeerCount { outbound, inbound };
-                    self.view().counted_peers(node, peers);
+        let asked = up.into_iter().map(|node| self.connections_of(node).boxed());
+        let mut answers = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+        let mut links = Vec::new();
+        while let Some((node, answer)) = answers.next().await {
+            match answer {
+                Ok(peers) => {
+                    self.view().counted_peers(node, count(&peers));
+                    let opened = peers.iter().filter(|peer| !peer.inbound);
+                    let addresses = opened.filter_map(|peer| peer.addr.parse().ok());
+                    let others = addresses.filter_map(|it: SocketAddr| numbers.get(&it.ip()));
+                    links.extend(others.map(|other| (node.0, *other)));
                 }
-                Err(error) => tracing::debug!("peers of {}: {error}", self.plan.node_name(node)),
+                Err(error) => tracing::debug!("links of {}: {error}", self.name_of(node)),
             }
         }
+        links.sort_unstable();
+        links
     }
 
-    async fn peers_of(&self, node: NodeId) -> (NodeId, Result<PeerSums, ProbeError>) {
-        let count = async {
+    /// A node's connections, each by itself.
+    async fn connections_of(&self, node: NodeId) -> (NodeId, Result<Vec<PeerLink>, ProbeError>) {
+        let ask = async {
             let mut probe = self.live.dialer.probe(node).await?;
-            let chain = probe.chain().ok_or(ProbeError::Unable("its peers"))?;
-            chain.peers().await
+            let methods = probe.methods().ok_or(ProbeError::Unable("its peers"))?;
+            let peers = methods.ask("getpeerinfo", Value::Array(Vec::new())).await?;
+            serde_json::from_value(peers).map_err(|error| ProbeError::Malformed(error.to_string()))
         };
-        (node, bounded(PEERS_TIMEOUT, count).await)
+        (node, bounded(PEERS_TIMEOUT, ask).await)
     }
 
-    async fn log_of(&self, node: NodeId, bytes_max: usize) -> Result<(NodeId, Vec<u8>)> {
+    /// Asks every node that is up for its connections.
+    async fn count_peers(&self) {
+        count_peers(&self.live.dialer, &self.view).await;
+    }
+
+    async fn log_of(&self, node: NodeId, bytes_max: usize) -> Result<NodeLog> {
         let (answer, log) = oneshot::channel();
         let asked = HandRequest::Log {
             node,
@@ -162,7 +264,11 @@ impl Network {
         };
         self.requests.send(asked).await.map_err(|_| has_ended())?;
         let log = log.await.map_err(|_| has_ended())??;
-        Ok((node, log))
+        Ok(NodeLog {
+            node: self.name_of(node),
+            times: log.line_times(),
+            text: String::from_utf8_lossy(&log.into_bytes()).into_owned(),
+        })
     }
 
     async fn rpc(&self, node: &str, method: &str, params: Vec<Value>) -> Result<Value> {
@@ -208,12 +314,7 @@ impl Network {
             .map(|node| self.log_of(node, bytes_max).boxed());
         let mut logs = futures::stream::iter(asked).buffered(ASKED_AT_ONCE);
         while let Some(log) = logs.next().await {
-            let (node, log) = log?;
-            let log = NodeLog {
-                node: self.plan.node_name(node),
-                text: String::from_utf8_lossy(&log).into_owned(),
-            };
-            let _ = progress.send(Reply::Log(log)).await;
+            let _ = progress.send(Reply::Log(log?)).await;
         }
         Ok(Reply::Did(Did {
             what: words::count(count, "log"),
@@ -223,8 +324,7 @@ impl Network {
 
     /// The nodes of choices.
     fn nodes(&self, choices: &[String]) -> Result<Vec<NodeId>> {
-        let selection = choose(&self.topology, choices)?;
-        nodes_by_hand(&self.topology, self.plan.seed, self.draw(), &selection)
+        self.roster().choose(choices)
     }
 
     async fn exec(&self, node: &str, command: &[String]) -> Result<RanText> {
@@ -254,6 +354,33 @@ impl Network {
         })
     }
 
+    /// A shell in a node.
+    ///
+    /// # Errors
+    /// When the node is down, or its image has none.
+    pub async fn shell(&self, node: &str, terminal: Option<Terminal>) -> Result<MuxStream> {
+        let id = self.node(node)?;
+        if !self.view().up().contains(&id) {
+            let what = format!("there is no shell in {node} now");
+            return Err(Error::environment(what, "it is not up", NODE_HINT));
+        }
+        let mut refused = String::new();
+        for shell in SHELLS {
+            match self.live.dialer.talk(id, &[shell], terminal.clone()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => refused = error.to_string(),
+            }
+        }
+        let looked_for = words::names(&SHELLS.map(str::to_owned));
+        Err(Error::input(format!("{node} has no shell"))
+            .because(format!(
+                "its image was looked through for {looked_for}: {refused}"
+            ))
+            .hint(format!(
+                "`peerlab rpc {node} METHOD` asks its program; our own image holds nothing but that"
+            )))
+    }
+
     /// A node by its name.
     fn node(&self, name: &str) -> Result<NodeId> {
         let nodes = self.nodes(&[name.to_owned()])?;
@@ -266,16 +393,19 @@ impl Network {
     }
 
     async fn fault(&self, fault: &AskedFault, lasts: Option<Nanos>) -> Result<Did> {
-        let kind = fault.resolve(&self.topology)?;
-        let kind = draw_by_hand(&self.topology, self.plan.seed, self.draw(), &kind)?;
+        let kind = self.roster().fault(fault)?;
         let what = self.label(&kind);
         let done = self.command(Command::Fault { kind, lasts }).await?;
+        if let Some(lasts) = lasts {
+            let mut view = self.view();
+            done.faults.iter().for_each(|it| view.lasts(*it, lasts));
+        }
         let for_long = lasts.map(|lasts| format!(" for {}", words::duration(lasts)));
         Ok(self.did(format!("{what}{}", for_long.unwrap_or_default()), done))
     }
 
     fn label(&self, kind: &FaultKind<Vec<NodeId>>) -> String {
-        kind.label(|nodes| label_nodes(nodes, |node| self.plan.node_name(node)))
+        kind.label(|nodes| self.names_of(nodes))
     }
 
     async fn heal(&self, all: bool) -> Result<Did> {
@@ -289,9 +419,78 @@ impl Network {
 
     async fn start(&self, nodes: &[String]) -> Result<Did> {
         let nodes = self.nodes(nodes)?;
-        let what = label_nodes(&nodes, |node| self.plan.node_name(node));
+        let what = self.names_of(&nodes);
         let done = self.command(Command::Start(nodes)).await?;
         Ok(self.did(format!("start of {what}"), done))
+    }
+
+    /// Some nodes more of a group; they have been started once this is answered.
+    async fn add(&self, group: &str, count: u32) -> Result<Did> {
+        let _turn = self.members.lock().await;
+        let permit = self.requests.reserve().await.map_err(|_| has_ended())?;
+        // From here to the order nothing is waited for: whoever asks may be gone at any time, and the run
+        // must hear of every number that was given.
+        let up = self.view().up();
+        let joined = {
+            let mut roster = self.roster();
+            let present: Vec<NodeId> = roster.present().map(|node| node.id).collect();
+            roster.grow(group, count, if up.is_empty() { &present } else { &up })?
+        };
+        let nodes: Vec<NodeId> = joined.iter().map(|it| it.node).collect();
+        let (answer, done) = oneshot::channel();
+        let command = Command::Join(joined);
+        permit.send(HandRequest::Do { command, answer });
+        let done = done.await.map_err(|_| has_ended())?;
+        let failed: Vec<NodeId> = done.failures.iter().filter_map(|it| it.node).collect();
+        self.roster().remove(&failed);
+        let what = format!("join of {}", self.names_of(&nodes));
+        Ok(self.did(what, done))
+    }
+
+    /// A program of this machine is to come in.
+    async fn connect(&self) -> Result<Guest> {
+        let _turn = self.members.lock().await;
+        let (answer, way) = oneshot::channel();
+        let asked = HandRequest::WayIn { answer };
+        self.requests.send(asked).await.map_err(|_| has_ended())?;
+        let way = way.await.map_err(|_| has_ended())??;
+        let permit = self.requests.reserve().await.map_err(|_| has_ended())?;
+        // As in `add`: nothing is waited for until the order is given.
+        let joined = self.roster().invite()?;
+        let (node, name, ip) = (joined.node, joined.name.clone(), joined.link.ip);
+        let (answer, invited) = oneshot::channel();
+        permit.send(HandRequest::Invite { joined, answer });
+        let secret = invited.await.map_err(|_| has_ended())??;
+        Ok(Guest {
+            node,
+            name,
+            ip,
+            gate: way.gate,
+            socket: way.socket,
+            secret,
+        })
+    }
+
+    /// Nodes stop and are removed.
+    async fn remove(&self, nodes: &[String]) -> Result<Did> {
+        let _turn = self.members.lock().await;
+        let permit = self.requests.reserve().await.map_err(|_| has_ended())?;
+        let nodes = self.nodes(nodes)?;
+        {
+            let mut roster = self.roster();
+            if roster.present().count() == nodes.len() {
+                return Err(Error::input("a network cannot be left without a node")
+                    .because("these are all that it has")
+                    .hint("`peerlab down` ends it"));
+            }
+            roster.remove(&nodes);
+        }
+        let what = format!("removal of {}", self.names_of(&nodes));
+        let (answer, done) = oneshot::channel();
+        let command = Command::Remove(nodes);
+        permit.send(HandRequest::Do { command, answer });
+        let done = done.await.map_err(|_| has_ended())?;
+        Ok(self.did(what, done))
     }
 
     /// All blocks of a request come from one node: those of several, mined at one instant, would be
@@ -305,17 +504,16 @@ impl Network {
         let works = vec![Work::Mine { node }; count as usize];
         let done = self.command(Command::Act(works)).await?;
         let blocks = words::count(done.blocks.len() as u64, "block");
-        let what = format!("{blocks} by {}", self.plan.node_name(node));
+        let what = format!("{blocks} by {}", self.name_of(node));
         Ok(self.did(what, done))
     }
 
     /// A node that is up, drawn by hash power; where nobody has any, any.
     fn miner(&self) -> Result<NodeId> {
         let up = self.up()?;
-        let nodes = up
-            .iter()
-            .filter_map(|node| self.plan.nodes.get(node.index()));
-        let mut chance = self.chance();
+        let mut roster = self.roster();
+        let mut chance = roster.chance();
+        let nodes = roster.present().filter(|node| up.contains(&node.id));
         let drawn = Weighted::by_hash_power(nodes).draw(&mut chance);
         let drawn = drawn.or_else(|| Weighted::evenly(up.into_iter()).draw(&mut chance));
         drawn.ok_or_else(nobody_is_up)
@@ -325,19 +523,63 @@ impl Network {
         check_count(count, "payments")?;
         let outputs = self.take_outputs(count)?;
         let among = Weighted::evenly(self.up()?.into_iter());
-        let mut chance = self.chance();
-        let work = |output| {
-            let node = among.draw(&mut chance)?;
-            Some(Work::Transaction {
-                node,
-                output,
-                variant: 0,
-            })
-        };
+        let mut chance = self.roster().chance();
+        let work = |output| Some(payment(among.draw(&mut chance)?, output));
         let works: Vec<Work> = outputs.filter_map(work).collect();
         let done = self.command(Command::Act(works)).await?;
         let what = words::count(done.transactions.len() as u64, "payment");
         Ok(self.did(what, done))
+    }
+
+    /// Payments at instants that chance gives, so many a second on average, as those of an experiment; until a
+    /// time is over, whoever asked has gone, or nothing is left to be spent.
+    async fn pay_at(&self, rate: &str, lasts: Option<Nanos>) -> Result<Did> {
+        let Frequency { per_second } = Frequency::parse(rate.trim())
+            .map_err(|bad| not_read(rate, Frequency::WHAT, Frequency::FORM, bad))?;
+        if !per_second.is_finite() || per_second <= 0.0 {
+            return Err(Error::input(format!("`{rate}` pays nothing"))
+                .because("a payment would never come")
+                .hint(format!("write {}", Frequency::FORM)));
+        }
+        let mut chance = self.roster().chance();
+        let begun = Instant::now();
+        let end = lasts.map(|lasts| begun + Duration::from(lasts));
+        let mut next = begun;
+        let mut under_way = FuturesUnordered::new();
+        let mut all = Done::default();
+        let paid = loop {
+            let gap = -chance.open_unit().ln() / per_second;
+            next += Duration::from_secs_f64(gap.min(GAP_SECONDS_MAX));
+            if end.is_some_and(|end| next >= end) {
+                break Ok(());
+            }
+            loop {
+                tokio::select! {
+                    () = sleep_until(next), if under_way.len() < PAYMENTS_AT_ONCE => break,
+                    Some(done) = under_way.next() => add_up(&mut all, done?),
+                }
+            }
+            let output = match self.take_outputs(1) {
+                Ok(outputs) => outputs.start,
+                Err(error) => break Err(error),
+            };
+            let up = self.up()?;
+            let node = up[chance.below(up.len())];
+            let works = vec![payment(node, output)];
+            under_way.push(self.command(Command::Act(works)));
+        };
+        while let Some(done) = under_way.next().await {
+            add_up(&mut all, done?);
+        }
+        if let Some(end) = end.filter(|_| paid.is_ok()) {
+            sleep_until(end).await;
+        }
+        let mut did = self.did(words::count(all.transactions.len() as u64, "payment"), all);
+        if let Err(error) = paid {
+            let reason = error.to_string().into();
+            did.failures.push(NodeFailure { node: None, reason });
+        }
+        Ok(did)
     }
 
     fn take_outputs(&self, count: u32) -> Result<Range<u32>> {
@@ -364,11 +606,8 @@ impl Network {
     }
 
     async fn wait(&self, until: &str, timeout: Nanos) -> Result<Reply> {
-        let condition = Until::parse(until.trim()).map_err(|bad| {
-            Error::input(format!("`{until}` is not {}", Until::WHAT))
-                .because(bad.cause)
-                .hint(bad.hint.unwrap_or_else(|| format!("write {}", Until::FORM)))
-        })?;
+        let condition = Until::parse(until.trim())
+            .map_err(|bad| not_read(until, Until::WHAT, Until::FORM, bad))?;
         let deadline = Instant::now() + Duration::from(timeout);
         let mut look = interval(match condition {
             Until::Peers(_) => COUNT_INTERVAL,
@@ -399,6 +638,33 @@ impl Network {
                 );
             }
         }
+    }
+
+    /// Writes packets into the record. What came until then stays where whoever asked goes.
+    async fn capture(
+        &self,
+        nodes: &[String],
+        lasts: Nanos,
+        progress: &mpsc::Sender<Reply>,
+    ) -> Result<Did> {
+        let nodes = self.nodes(nodes)?;
+        let folder = CaptureFolder::new(next_capture(&self.dir)?, &self.plan_now(), &nodes)?;
+        let stream = self.live.dialer.capture(folder.nodes()).await?;
+        let files = folder.begin(self.live.unix_nanos)?;
+        let what = format!("capturing for {}", words::duration(lasts));
+        let _ = progress.send(Reply::Progress(what)).await;
+        let mut ended = self.ended.clone();
+        let enough = async {
+            tokio::select! {
+                () = tokio::time::sleep(lasts.into()) => {}
+                _ = ended.wait_for(Option::is_some) => {}
+            }
+        };
+        let sums = stream.write(files, enough).await?;
+        Ok(Did {
+            what: sums.text(),
+            ..Did::default()
+        })
     }
 
     /// Ends the network, and answers once everything is removed.
@@ -432,7 +698,7 @@ impl Network {
 
     fn did(&self, what: String, done: Done) -> Did {
         let failures = done.failures.into_iter().map(|failure| NodeFailure {
-            node: failure.node.map(|node| self.plan.node_name(node)),
+            node: failure.node.map(|node| self.name_of(node)),
             reason: failure.reason,
         });
         Did {
@@ -443,17 +709,27 @@ impl Network {
             failures: failures.collect(),
         }
     }
+}
 
-    /// Another number each time.
-    fn draw(&self) -> u64 {
-        let mut draws = self.draws.lock().unwrap_or_else(PoisonError::into_inner);
-        *draws += 1;
-        *draws
+fn payment(node: NodeId, output: u32) -> Work {
+    Work::Transaction {
+        node,
+        output,
+        variant: 0,
     }
+}
 
-    fn chance(&self) -> Chance {
-        Chance::new(self.plan.seed, &format!("by-hand/nodes/{}", self.draw()))
-    }
+/// Adds what came of one payment to what came of others.
+fn add_up(all: &mut Done, done: Done) {
+    all.transactions.extend(done.transactions);
+    all.failures.extend(done.failures);
+}
+
+/// That a text is not what was asked for.
+fn not_read(text: &str, what: &str, form: &str, bad: BadValue) -> Error {
+    Error::input(format!("`{text}` is not {what}"))
+        .because(bad.cause)
+        .hint(bad.hint.unwrap_or_else(|| format!("write {form}")))
 }
 
 fn check_count(count: u32, what: &str) -> Result<()> {

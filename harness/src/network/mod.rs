@@ -2,21 +2,28 @@
 //! user can open.
 //!
 //! `folder` is where networks are found, `request` what is said on a socket, `client` and `server` its
-//! two ends, `holder` what the holding process answers with, `detach` how that process goes on without
-//! the terminal that it came from. No request is carried out here: the engine's run task does that.
+//! two ends, `order` what a key or a button asks, `holder` what the holding process answers with, `detach`
+//! how that process goes on without the terminal that it came from, `log` where its words go then. No
+//! request is carried out here: the engine's run task does that.
 
 mod client;
 mod detach;
+mod did_text;
 mod folder;
 mod holder;
+pub mod log;
+mod order;
 mod request;
 mod server;
 
-pub use client::{Answers, ask, ask_for_all, find, networks};
-pub use detach::{Held, detach};
+pub use client::{Answers, ask, ask_for_all, find, networks, unexpected};
+pub use detach::{Held, detach, have_run};
+pub use did_text::did_text;
 pub use folder::{Claim, Folder};
 pub use holder::Network;
+pub use order::{Order, have_done, snapshot};
 pub use request::{
-    Description, Did, NAME_CHARS_MAX, NodeFailure, NodeLog, RanText, Reply, Request, check_name,
+    Description, Did, Envelope, Guest, NAME_CHARS_MAX, NodeFailure, NodeLog, RanText, Reply,
+    Request, check_name,
 };
 pub use server::Server;

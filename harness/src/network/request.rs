@@ -1,13 +1,15 @@
 //! What is said on the socket of a network: one request a connection, a line of JSON; and answers, each a
 //! line of JSON, the last of which ends it. The same types are used by both ends.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use peerlab_core::error::{Error, Result};
+use peerlab_core::error::{Error, Explain as _, Result};
 use peerlab_core::event::Reason;
 use peerlab_core::topology::by_hand::AskedFault;
-use peerlab_core::view::{NodeRow, Status};
-use peerlab_link::Nanos;
+use peerlab_core::view::{NodeRow, Snapshot, Status};
+use peerlab_link::proto::{Secret, Terminal};
+use peerlab_link::{Nanos, NodeId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,6 +30,35 @@ pub struct Envelope {
     pub request: Request,
 }
 
+impl Envelope {
+    /// Reads the line of a request.
+    ///
+    /// # Errors
+    /// As bad input, when it makes no sense, or is of another version.
+    pub fn read(line: &[u8]) -> Result<Envelope> {
+        // Before the rest, which is likely not to be understood where this differs.
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        if let Ok(Version { version }) = serde_json::from_slice(line)
+            && version != VERSION
+        {
+            return Err(Error::input("this network was brought up by another Peerlab")
+                .because(format!(
+                    "it speaks version {VERSION} of its protocol, and was asked in version {version}"
+                ))
+                .hint("use the Peerlab that brought it up, or end it: `kill` its process"));
+        }
+        serde_json::from_slice(line).or_input(not_understood)
+    }
+}
+
+/// What is wrong with a request that cannot be read.
+pub fn not_understood() -> String {
+    "a request was not understood".into()
+}
+
 /// What is asked of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -38,6 +69,11 @@ pub enum Request {
     Nodes,
     /// The whole in short.
     Status,
+    /// The same with each of its nodes, for screens: connections are as they were last counted.
+    Snapshot,
+    /// Who is connected to whom: asked of the nodes now, unless that was done a moment ago. What is counted
+    /// so stands in the answers to [`Request::Snapshot`] from then on.
+    Links,
     /// A node's answer to one of its methods.
     Rpc {
         node: String,
@@ -55,6 +91,14 @@ pub enum Request {
     Exec { node: String, command: Vec<String> },
     /// The connection becomes one to a port in a node, once [`Reply::Open`] is read.
     Dial { node: String, port: u16 },
+    /// A program of this machine is to come in.
+    Connect,
+    /// The connection becomes the standard streams of a shell in a node, once [`Reply::Open`] is read.
+    Shell {
+        node: String,
+        /// Where whoever asks sits at one.
+        terminal: Option<Terminal>,
+    },
     /// A fault begins.
     Fault {
         fault: AskedFault,
@@ -71,6 +115,13 @@ pub enum Request {
         /// Choices of nodes.
         nodes: Vec<String>,
     },
+    /// Some nodes more of a group.
+    Add { group: String, count: u32 },
+    /// Nodes stop, and end for good.
+    Remove {
+        /// Choices of nodes.
+        nodes: Vec<String>,
+    },
     /// Blocks are mined.
     Mine {
         count: u32,
@@ -79,11 +130,24 @@ pub enum Request {
     },
     /// Payments are submitted, each at a node that is drawn.
     Pay { count: u32 },
+    /// The same, again and again.
+    PayAt {
+        /// As an experiment file has it.
+        rate: String,
+        /// How long; `None` as long as whoever asks is there.
+        lasts: Option<Nanos>,
+    },
     /// Answers as soon as something holds.
     Wait {
         /// As on the command line.
         until: String,
         timeout: Nanos,
+    },
+    /// The packets of nodes are written into its record.
+    Capture {
+        /// Choices of nodes.
+        nodes: Vec<String>,
+        lasts: Nanos,
     },
     /// It ends.
     Down,
@@ -103,16 +167,24 @@ pub enum Reply {
     Nodes(Vec<NodeRow>),
     /// To [`Request::Status`], and to [`Request::Wait`] once it holds.
     Status(Box<Status>),
+    /// To [`Request::Snapshot`].
+    Snapshot(Box<Snapshot>),
+    /// To [`Request::Links`]: pairs of nodes by number, of which the first opened the connection.
+    Links(Vec<(u32, u32)>),
     /// To [`Request::Rpc`].
     Value(Value),
     /// To [`Request::Exec`].
     Ran(RanText),
     /// To [`Request::Dial`].
     Open,
+    /// To [`Request::Connect`].
+    Invited(Box<Guest>),
     /// To whatever does something.
     Did(Did),
     /// To [`Request::Down`]: everything is removed.
     Ended(Description),
+    /// To whoever had a run carried out: it has a verdict, with this exit code, and its network stays.
+    Kept { exit_code: u8 },
     /// In the place of any other.
     Error(Error),
 }
@@ -129,6 +201,24 @@ pub struct Description {
     pub dir: PathBuf,
     /// How long it has been up.
     pub up_for_ns: Nanos,
+    /// Where its metrics are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
+}
+
+/// How a program of this machine comes into a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    pub node: NodeId,
+    pub name: String,
+    /// Its address there.
+    pub ip: Ipv4Addr,
+    /// The program that brings it there.
+    pub gate: PathBuf,
+    /// The fabric's socket.
+    pub socket: PathBuf,
+    /// What it proves with that it was invited.
+    pub secret: Secret,
 }
 
 /// What came of a program in a node. Of what it writes the beginning is kept.
@@ -147,6 +237,10 @@ pub struct RanText {
 pub struct NodeLog {
     pub node: String,
     pub text: String,
+    /// By number of a line: when it was read, in milliseconds since the Unix epoch. A line that is not
+    /// named was read when the one before it was.
+    #[serde(default)]
+    pub times: Vec<(u32, u64)>,
 }
 
 /// What was done.

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::folder::Claim;
 use super::holder::Network;
-use super::request::{Envelope, REQUEST_BYTES_MAX, Reply, Request, VERSION};
+use super::request::{Envelope, REQUEST_BYTES_MAX, Reply, Request, not_understood};
 
 /// Connections at once; others wait. Each may stay open for long, as one that waits for agreement does.
 const CONNECTIONS_MAX: usize = 64;
@@ -31,7 +31,7 @@ const ANSWERS_MAX: usize = 16;
 /// What to do where the socket cannot be made.
 const SOCKET_HINT: &str = "is XDG_RUNTIME_DIR a very long path? A socket's may have 100 bytes";
 
-/// A network that can be asked. It listens until [`Server::end`].
+/// A network that can be asked. It listens until [`Server::close`].
 pub struct Server {
     accepting: tokio::task::JoinHandle<()>,
     connections: Arc<tokio::sync::Mutex<JoinSet<()>>>,
@@ -57,18 +57,29 @@ impl Server {
         })
     }
 
-    /// Takes no more connections, waits until those that are open have their answer, and gives the name
-    /// back. The network must have ended: whoever waits for that is answered.
-    pub async fn end(self) {
+    /// Takes no more connections, and gives the name back: whoever is told then that the network has ended
+    /// finds nothing of it any more.
+    pub async fn close(self) -> Unanswered {
         self.accepting.abort();
+        let _ = self.accepting.await;
+        drop(self.claim);
+        Unanswered(self.connections)
+    }
+}
+
+/// Those who asked before a network ended.
+pub struct Unanswered(Arc<tokio::sync::Mutex<JoinSet<()>>>);
+
+impl Unanswered {
+    /// Waits until they have read their answer. The network must have ended: some wait for that.
+    pub async fn read(self) {
         let answered = async {
-            let mut connections = self.connections.lock().await;
+            let mut connections = self.0.lock().await;
             while connections.join_next().await.is_some() {}
         };
         if timeout(LAST_ANSWERS_TIMEOUT, answered).await.is_err() {
             tracing::warn!("not all who asked have read their answer");
         }
-        drop(self.claim);
     }
 }
 
@@ -115,8 +126,13 @@ async fn serve(stream: UnixStream, network: Arc<Network>) -> io::Result<()> {
         Ok(Ok(None)) | Err(_) => return Ok(()),
         Ok(Err(error)) => return write_reply(&mut write, &Reply::Error(error)).await,
     };
-    if let Request::Dial { node, port } = &envelope.request {
-        let mut inside = match network.dial(node, *port).await {
+    let becomes_a_stream = match &envelope.request {
+        Request::Dial { node, port } => Some(network.dial(node, *port).await),
+        Request::Shell { node, terminal } => Some(network.shell(node, terminal.clone()).await),
+        _ => None,
+    };
+    if let Some(inside) = becomes_a_stream {
+        let mut inside = match inside {
             Ok(inside) => inside,
             Err(error) => return write_reply(&mut write, &Reply::Error(error)).await,
         };
@@ -165,31 +181,16 @@ fn is_ours(stream: &UnixStream) -> bool {
 async fn read_request(read: &mut BufReader<OwnedReadHalf>) -> Result<Option<Envelope>> {
     let mut line = Vec::new();
     let mut limited = read.take(REQUEST_BYTES_MAX);
-    let wrong = || "a request was not understood".to_owned();
-    limited.read_until(b'\n', &mut line).await.or_input(wrong)?;
+    let read = limited.read_until(b'\n', &mut line).await;
+    read.or_input(not_understood)?;
     if line.is_empty() {
         return Ok(None);
     }
     if line.last() != Some(&b'\n') {
         let cause = format!("it is longer than {REQUEST_BYTES_MAX} bytes, or was cut off");
-        return Err(Error::input(wrong()).because(cause));
+        return Err(Error::input(not_understood()).because(cause));
     }
-    // Before the rest, which is likely not to be understood where this differs.
-    #[derive(serde::Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    if let Ok(Version { version }) = serde_json::from_slice(&line)
-        && version != VERSION
-    {
-        return Err(Error::input("this network was brought up by another Peerlab")
-            .because(format!(
-                "it speaks version {VERSION} of its protocol, and was asked in version {version}"
-            ))
-            .hint("use the Peerlab that brought it up, or end it: `kill` its process"));
-    }
-    let envelope = serde_json::from_slice(&line).or_input(wrong)?;
-    Ok(Some(envelope))
+    Envelope::read(&line).map(Some)
 }
 
 async fn write_reply(write: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {

@@ -11,11 +11,37 @@ fn a_network_is_worked_with_and_becomes_an_experiment() {
 }
 
 #[test]
+fn nodes_join_and_leave() {
+    networks_of::nodes_join_and_leave("docker");
+}
+
+#[test]
+fn a_node_without_a_shell_offers_its_rpc() {
+    networks_of::a_node_without_a_shell_offers_its_rpc("docker");
+}
+
+#[test]
+fn no_program_of_the_host_comes_into_containers() {
+    let user = User::of("docker");
+    user.up("2 --name net");
+    let said = user.refused("connect true", 2);
+    assert!(said.contains("peerlab forward"), "{said}");
+    assert_eq!(user.says("ps").lines().count(), 3);
+    user.says("down");
+}
+
+#[test]
+fn the_network_of_a_run_is_kept() {
+    networks_of::the_network_of_a_run_is_kept("docker");
+}
+
+#[test]
 fn a_killed_holder_leaves_no_container() {
     let engine = Engine::new();
     let user = User::of("docker");
     let file = user.path("held.yaml");
-    let text = "name: held\nseed: 1\nphases: { warmup: 4s, settle: 6s }\nnodes: { held: { count: 2 } }\n";
+    let text =
+        "name: held\nseed: 1\nphases: { warmup: 4s, settle: 6s }\nnodes: { held: { count: 2 } }\n";
     std::fs::write(file, text).unwrap();
     let holder = user.up("held.yaml --name net");
     let all = engine.of_all_runs();

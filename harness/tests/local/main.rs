@@ -8,11 +8,14 @@ mod bad_nodes;
 mod command;
 #[path = "../shared/foreign_image.rs"]
 mod foreign_image;
+mod look;
 mod networks;
 #[path = "../shared/networks.rs"]
 mod networks_of;
+mod page;
 #[path = "../../gate/tests/shared/processes.rs"]
 mod processes;
+mod screen;
 #[path = "../shared/shipped.rs"]
 mod shipped;
 mod stories;

@@ -8,14 +8,118 @@ use crate::command::programs_for_everybody;
 use crate::networks_of::{self, User};
 use crate::processes::{all_gone, eventually, family, signal};
 
+const SMALL: &str = include_str!("../experiments/small.yaml");
+
 #[test]
 fn a_network_is_worked_with_and_becomes_an_experiment() {
     networks_of::a_network_is_worked_with_and_becomes_an_experiment("local");
 }
 
 #[test]
+fn nodes_join_and_leave() {
+    networks_of::nodes_join_and_leave("local");
+}
+
+#[test]
+fn payments_come_at_a_rate() {
+    networks_of::payments_come_at_a_rate("local");
+}
+
+#[test]
+fn a_node_without_a_shell_offers_its_rpc() {
+    networks_of::a_node_without_a_shell_offers_its_rpc("local");
+}
+
+/// A program of this machine reaches all nodes at their addresses, and nothing else.
+#[test]
+fn a_program_of_the_host_comes_in_and_leaves() {
+    let user = User::of("local");
+    user.up("3 --name net --out record");
+    user.says("wait --until up>=3 --timeout 60s");
+    let ask = "exec 3<>/dev/tcp/10.0.0.2/18444 && echo reached";
+    let mut command = user.command("connect -n net --json bash -c");
+    let output = command.arg(ask).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    assert!(said.contains("\"ip\": \"10.0.0.4\""), "{said}");
+    assert!(said.ends_with("reached\n"), "{said}{errors}");
+    // Its exit code is the program's; and a partition is one for it as well.
+    assert_eq!(user.run("connect sh -c false").status.code(), Some(1));
+    let mut guest = user.command("connect sleep 1000").spawn().unwrap();
+    let guests = || {
+        let rows = user.tells("ps --json");
+        let rows = rows.as_array().unwrap().clone();
+        rows.iter().filter(|row| row["state"] == "guest").count()
+    };
+    eventually(|| (guests() == 1).then_some(()));
+    let status = user.tells("status --json");
+    assert_eq!(
+        (&status["nodes"], &status["agreed"]),
+        (&3.into(), &true.into())
+    );
+    signal(guest.id(), "TERM");
+    guest.wait().unwrap();
+    eventually(|| (guests() == 0).then_some(()));
+    // Where the network ends, so does the program.
+    let mut guest = user.command("connect sleep 1000").spawn().unwrap();
+    eventually(|| (guests() == 1).then_some(()));
+    let all = family(guest.id());
+    user.says("down");
+    assert_eq!(guest.wait().unwrap().code(), Some(3));
+    all_gone(&all);
+    let judged = user.run("report record");
+    assert!(matches!(judged.status.code(), Some(0 | 4)), "{judged:?}");
+}
+
+#[test]
 fn mistakes_are_told() {
     networks_of::mistakes_are_told("local");
+}
+
+#[test]
+fn names_are_completed() {
+    networks_of::names_are_completed("local");
+}
+
+#[test]
+fn the_network_of_a_run_is_kept() {
+    networks_of::the_network_of_a_run_is_kept("local");
+}
+
+#[test]
+fn a_network_that_cannot_be_kept_is_refused() {
+    networks_of::a_network_that_cannot_be_kept_is_refused("local");
+}
+
+#[test]
+fn a_run_to_be_kept_ends_with_whoever_called_it_and_by_an_interrupt() {
+    let user = User::of("local");
+    for (how, is_told) in [("INT", true), ("KILL", false)] {
+        std::fs::write(user.path("small.yaml"), SMALL).unwrap();
+        let words = format!("run small.yaml --keep --engine local --out {how}");
+        let mut command = user.command(&words);
+        let mut run = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = user.path(how).join("events.jsonl");
+        eventually(|| {
+            let log = std::fs::read_to_string(&log).ok()?;
+            log.contains("\"phase\"").then_some(())
+        });
+        let all = family(run.id());
+        assert!(all.len() > 4 * 2, "{all:?}");
+        signal(run.id(), how);
+        let status = run.wait().unwrap();
+        let mut errors = String::new();
+        run.stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .unwrap();
+        assert_eq!(status.code(), is_told.then_some(130), "{errors}");
+        assert!(errors.contains("everything was removed"), "{errors}");
+        all_gone(&all);
+        assert_eq!(user.left(), Vec::<String>::new());
+    }
 }
 
 #[test]

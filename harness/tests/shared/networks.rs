@@ -174,6 +174,15 @@ pub fn a_network_is_worked_with_and_becomes_an_experiment(engine: &'static str) 
     );
     assert!(!log.contains("peers-2 | "), "{log}");
     assert_eq!(user.says("logs --grep no-node-writes-this"), "");
+    let lines = user.says("logs --since 10m --json");
+    let at = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["at"].as_str().map(str::to_owned)
+    };
+    let at: Vec<Option<String>> = lines.lines().map(at).collect();
+    assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{lines}");
+    assert!(!at.is_empty());
+    assert_eq!(user.says("logs --since 0s"), "");
     let version = user.says("exec peers-3 /peerlab-node -version");
     assert!(!version.trim().is_empty());
 
@@ -246,6 +255,118 @@ pub fn a_network_is_worked_with_and_becomes_an_experiment(engine: &'static str) 
     assert!(!said.contains("\n  FAILED "), "{recorded}\n{said}");
 }
 
+/// Nodes join and leave; the experiment that comes of it has them when they were there.
+pub fn nodes_join_and_leave(engine: &'static str) {
+    let user = User::of(engine);
+    std::fs::write(
+        user.path("two.yaml"),
+        "name: two\nseed: 1\nphases: { warmup: 4s, settle: 10s }\n\
+         nodes:\n  peers: { count: 3, hashpower: 1 }\n  miners: { count: 2, hashpower: 1 }\n\
+         network: { latency: 20ms }\nledger: { block_interval: 4s }\n",
+    )
+    .unwrap();
+    user.up("two.yaml --name lab --out record");
+    user.says("wait --until up>=5 --timeout 60s");
+    // Behind the nodes of another group, which keep their names and addresses.
+    assert_eq!(user.says("add peers 2"), "join of peers-3, peers-4\n");
+    user.says("wait --until up>=7 --timeout 60s");
+    user.says("wait --until agreed --timeout 60s");
+    let rows = user.tells("ps --json");
+    let row = |name: &str| {
+        let rows = rows.as_array().unwrap();
+        rows.iter().find(|row| row["node"] == name).unwrap().clone()
+    };
+    assert_eq!(row("peers-4")["ip"], "10.0.0.7");
+    assert_eq!(row("miners-1")["ip"], "10.0.0.5");
+    assert!(row("peers-3")["tip"].is_object(), "{rows}");
+    let status = user.tells("status --json");
+    assert_eq!(
+        (&status["nodes"], &status["nodes_up"]),
+        (&7.into(), &7.into())
+    );
+    // One that joined is a node like any other.
+    let log = user.says("logs peers-4");
+    assert!(log.contains("peers-4 | "), "{log}");
+    let peers = user.says("rpc peers-4 getconnectioncount");
+    assert!(peers.trim().parse::<u32>().unwrap() >= 1, "{peers}");
+    user.says("mine --by peers-3");
+    user.says("wait --until agreed --timeout 60s");
+    user.says("partition peers-4 miners-0 / rest");
+    user.says("mine 2 --by peers-4");
+    user.refused("wait --until agreed --timeout 2s", 1);
+    user.says("heal");
+    user.says("wait --until agreed --timeout 60s");
+
+    user.says("freeze peers-3");
+    assert_eq!(
+        user.says("remove peers-3 miners-1"),
+        "removal of miners-1, peers-3\n"
+    );
+    assert_eq!(user.state_of("peers-3"), "removed");
+    let status = user.says("status");
+    assert!(status.contains("5 of 5 up"), "{status}");
+    assert!(status.contains("none in force"), "{status}");
+    for (words, why) in [
+        ("start peers-3", "`peers-3` was removed"),
+        ("rpc miners-1 getblockcount", "`miners-1` was removed"),
+        ("add peer", "there is no group `peer`"),
+        ("add peers 0", "0 nodes cannot be added"),
+        ("add peers 1000", "has got 2"),
+        ("remove all", "cannot be left without a node"),
+    ] {
+        let said = user.refused(words, 2);
+        assert!(said.contains(why), "{words}: {said}");
+    }
+    user.says("mine --by peers-0");
+    user.says("wait --until agreed --timeout 60s");
+
+    let recorded = user.says("record");
+    std::fs::write(user.path("recorded.yaml"), &recorded).unwrap();
+    user.says("down");
+    let judged = user.run("report record");
+    assert!(matches!(judged.status.code(), Some(0 | 4)), "{judged:?}");
+    let report = std::fs::read_to_string(user.path("record/report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["figures"]["without_effect"], serde_json::json!([]));
+    assert_eq!(report["figures"]["deaths"], serde_json::json!([]));
+    let again = user.says("run recorded.yaml --engine sim --out sim");
+    assert!(again.contains("PASSED"), "{recorded}\n{again}");
+}
+
+/// Payments come at a rate, for a time.
+pub fn payments_come_at_a_rate(engine: &'static str) {
+    let user = User::of(engine);
+    user.up("3 --name lab --out record");
+    user.says("wait --until up>=3 --timeout 60s");
+    let paid = user.tells("pay 20/s --for 2s --json");
+    let count = paid["transactions"].as_array().unwrap().len();
+    assert!((15..=70).contains(&count), "{paid}");
+    for (words, why) in [
+        ("pay 5/day", "is not a frequency"),
+        ("pay 0/s", "pays nothing"),
+        ("pay many", "is no number of payments"),
+        ("pay 5 --for 2s", "lasts for no time"),
+    ] {
+        let said = user.refused(words, 2);
+        assert!(said.contains(why), "{words}: {said}");
+    }
+    user.says("down");
+}
+
+/// Our own image has no shell, which is told with what can be had instead.
+pub fn a_node_without_a_shell_offers_its_rpc(engine: &'static str) {
+    let user = User::of(engine);
+    user.up("2 --name lab --out record");
+    user.says("wait --until up>=2 --timeout 60s");
+    let said = user.refused("shell peers-1", 2);
+    assert!(said.contains("peers-1 has no shell"), "{said}");
+    assert!(said.contains("peerlab rpc peers-1"), "{said}");
+    user.says("kill peers-1");
+    let said = user.refused("shell peers-1", 3);
+    assert!(said.contains("it is not up"), "{said}");
+    user.says("down");
+}
+
 /// What is wrong is told, with the exit code of bad input, and changes nothing.
 pub fn mistakes_are_told(engine: &'static str) {
     let user = User::of(engine);
@@ -282,5 +403,158 @@ pub fn mistakes_are_told(engine: &'static str) {
     user.says("down -n one");
     // The only one left need not be named.
     user.says("down");
+    assert_eq!(user.left(), Vec::<String>::new());
+}
+
+/// Names are completed in a shell from what is up.
+pub fn names_are_completed(engine: &'static str) {
+    let user = User::of(engine);
+    std::fs::write(user.path("script"), user.says("completions bash")).unwrap();
+    let complete = |words: &str| {
+        let script = format!(
+            "source ./script; f=$(complete -p peerlab | sed 's/.* -F \\([^ ]*\\) .*/\\1/'); \
+             COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             $f peerlab \"${{COMP_WORDS[COMP_CWORD]}}\" x; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let peerlab = user.command("");
+        let program = std::path::Path::new(peerlab.get_program());
+        let others = std::env::var("PATH").unwrap();
+        let output = Command::new("bash")
+            .args(["--norc", "-c", &script])
+            .envs(
+                peerlab
+                    .get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            )
+            .env(
+                "PATH",
+                format!("{}:{others}", program.parent().unwrap().display()),
+            )
+            .current_dir(user.path(""))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let words: Vec<String> = said.split_whitespace().map(str::to_owned).collect();
+        words
+    };
+    assert_eq!(complete("peerlab partit"), ["partition"]);
+    assert_eq!(complete("peerlab kill pee"), [""; 0]);
+    user.up("3 --name lab");
+    user.up("2 --name other");
+    assert_eq!(complete("peerlab status -n o"), ["other"]);
+    assert_eq!(complete("peerlab kill peers-2"), ["peers-2"]);
+    assert_eq!(
+        complete("peerlab partition peers-0 / peers-"),
+        ["peers-0", "peers-1", "peers-2"]
+    );
+    user.says("down -n lab");
+    user.says("down -n other");
+}
+
+/// Two nodes, of which half may send no more than so much.
+fn pair(budget: &str) -> String {
+    format!(
+        "name: pair\nseed: 1\nphases: {{ warmup: 4s, settle: 6s }}\n\
+         nodes: {{ peers: {{ count: 2, hashpower: 1 }} }}\nledger: {{ block_interval: 2s }}\n\
+         expect: [{{ bandwidth: {{ p50: < {budget} }} }}]\n"
+    )
+}
+
+/// A run whose network stays has the verdict, the reports and the exit code of any run, and can be looked at
+/// and worked with until it is taken down.
+pub fn the_network_of_a_run_is_kept(engine: &'static str) {
+    let user = User::of(engine);
+    std::fs::write(user.path("fails.yaml"), pair("1 B/s")).unwrap();
+    std::fs::write(user.path("holds.yaml"), pair("50 MB/s")).unwrap();
+    let run = |words: &str| user.run(&format!("run {words} --engine {engine}"));
+    // Both streams are read to their end: whoever holds the network has given them up.
+    let failed = run("fails.yaml --keep-on-failure --out failed");
+    let said = String::from_utf8(failed.stdout).unwrap();
+    let errors = String::from_utf8(failed.stderr).unwrap();
+    // A host that is too busy makes it inconclusive; it stays then as well.
+    assert!(
+        matches!(failed.status.code(), Some(1 | 4)),
+        "{said}{errors}"
+    );
+    assert!(said.contains("FAILED"), "{said}");
+    assert!(errors.contains("pair stays up"), "{errors}");
+    assert_eq!(user.says("ps").lines().count(), 3);
+    let height = || user.tells("status --json")["height"].as_u64().unwrap();
+    let before = height();
+    // Nobody mines any more but by hand.
+    user.says("mine --by peers-0");
+    user.says("wait --until agreed --timeout 60s");
+    assert_eq!(height(), before + 1);
+    user.says("kill peers-1");
+    assert_eq!(user.state_of("peers-1")["down"]["how"], "kill");
+    user.says("start peers-1");
+    user.says("wait --until up>=2 --timeout 60s");
+    let pay = user.refused("pay", 2);
+    assert!(pay.contains("0 are left"), "{pay}");
+    let record = user.refused("record", 2);
+    assert!(record.contains("topology.yaml"), "{record}");
+    // What was done afterwards does not change the verdict, which can be told again meanwhile.
+    let report = std::fs::read_to_string(user.path("failed/report.json")).unwrap();
+    let again = user.run("report failed");
+    assert_eq!(again.status.code(), failed.status.code());
+    let written = std::fs::read_to_string(user.path("failed/report.json")).unwrap();
+    assert_eq!(written, report);
+    let kept = std::fs::read_to_string(user.path("failed/kept.jsonl")).unwrap();
+    assert!(kept.contains("\"event\":\"by_hand\""), "{kept}");
+    // Its name is taken: told before anything is started.
+    let taken = run("fails.yaml --keep --out second");
+    let errors = String::from_utf8_lossy(&taken.stderr);
+    assert_eq!(taken.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("a network `pair` is up already"),
+        "{errors}"
+    );
+    assert!(!user.path("second").exists());
+    let cleaned = user.says("clean --runs . --keep 0");
+    assert!(
+        cleaned.contains("left alone: ./failed: its network is up"),
+        "{cleaned}"
+    );
+    user.says("down");
+    assert_eq!(user.left(), Vec::<String>::new());
+    let cleaned = user.says("clean --runs . --keep 0 --older-than 1d");
+    assert_eq!(cleaned, "0 records of 0 B removed\n");
+    user.refused("clean --runs .", 2);
+    let cleaned = user.says("clean --runs . --keep 0 --dry-run");
+    assert!(cleaned.starts_with("would remove ./failed, "), "{cleaned}");
+    assert!(user.path("failed").exists());
+    let cleaned = user.says("clean --runs . --keep 0");
+    assert!(cleaned.starts_with("removed ./failed, "), "{cleaned}");
+    assert!(!user.path("failed").exists() && user.path("fails.yaml").exists());
+
+    // One that passes stays where that is asked for, and only there.
+    let passed = run("holds.yaml --keep-on-failure --out passed");
+    let errors = String::from_utf8_lossy(&passed.stderr).into_owned();
+    assert!(matches!(passed.status.code(), Some(0 | 4)), "{errors}");
+    assert_eq!(errors.contains("stays up"), passed.status.code() == Some(4));
+    if passed.status.code() == Some(4) {
+        user.says("down");
+    }
+    assert_eq!(user.left(), Vec::<String>::new());
+    let kept = run("holds.yaml --keep --name other --out kept");
+    assert!(matches!(kept.status.code(), Some(0 | 4)), "{kept:?}");
+    assert_eq!(user.says("ps -n other").lines().count(), 3);
+    user.says("down -n other");
+}
+
+/// Where no network can be kept that is said, and nothing is started.
+pub fn a_network_that_cannot_be_kept_is_refused(engine: &'static str) {
+    let user = User::of(engine);
+    std::fs::write(user.path("pair.yaml"), pair("50 MB/s")).unwrap();
+    let sim = user.refused("run pair.yaml --keep --engine sim", 2);
+    assert!(sim.contains("a simulated network cannot be kept"), "{sim}");
+    let set = user.refused("run pair.yaml --keep-on-failure --seeds 2", 2);
+    assert!(set.contains("several runs cannot be kept"), "{set}");
+    let name = user.refused("run pair.yaml --name x", 2);
+    assert!(name.contains("--keep"), "{name}");
+    std::fs::write(user.path("plan.json"), user.says("plan pair.yaml")).unwrap();
+    let plan = user.refused(&format!("run plan.json --keep --engine {engine}"), 2);
+    assert!(plan.contains("a plan cannot be kept"), "{plan}");
+    assert!(!user.path("runs").exists());
     assert_eq!(user.left(), Vec::<String>::new());
 }

@@ -207,19 +207,6 @@ pub fn message_shares(record: &Record) -> Vec<MessageShare> {
     sorted.into_iter().map(share).collect()
 }
 
-/// Reasons for a drop, as the report names them.
-const DROP_REASONS: [(DropReason, &str); DropReason::COUNT] = [
-    (DropReason::Loss, "loss"),
-    (DropReason::QueueUp, "queue_up"),
-    (DropReason::QueueDown, "queue_down"),
-    (DropReason::Partition, "partition"),
-    (DropReason::Silence, "silence"),
-    (DropReason::Unroutable, "unroutable"),
-    (DropReason::Device, "device"),
-    (DropReason::Overload, "overload"),
-    (DropReason::ForeignSource, "foreign_source"),
-];
-
 /// Dropped packets of all nodes, by reason; reasons without a drop are left out. Those that nodes'
 /// own devices dropped, which the fabric has not seen, are one more.
 pub fn drops(record: &Record) -> BTreeMap<String, u64> {
@@ -229,6 +216,9 @@ pub fn drops(record: &Record) -> BTreeMap<String, u64> {
         (name.to_owned(), counts.fold(0, u64::saturating_add))
     };
     let of_devices = ("device_queue".to_owned(), record.all_device_drops());
-    let all = DROP_REASONS.into_iter().map(dropped).chain([of_devices]);
+    let all = DropReason::NAMED
+        .into_iter()
+        .map(dropped)
+        .chain([of_devices]);
     all.filter(|(_, count)| *count > 0).collect()
 }

@@ -6,14 +6,18 @@ use std::collections::BTreeMap;
 use peerlab_link::Nanos;
 
 use super::bandwidth::per_second;
-use super::record::{MoveKind, Record};
+use super::record::{Move, MoveKind, Record};
 use super::run::Run;
 use super::timeline::NodeState;
 use super::tree::BlockId;
+use crate::plan::spec::Peers;
 
 /// Most rows of the timeline of nodes: what a screen shows. Of more nodes an even choice is
 /// drawn.
 const NODE_ROWS_MAX: usize = 120;
+
+/// Most nodes of the peer graph, likewise.
+const GRAPH_NODES_MAX: usize = 500;
 
 /// Shortest stretch that a rate is drawn for: counters are also written at phase borders, and a
 /// few packets in a moment would stand out as a spike that was none.
@@ -38,10 +42,34 @@ pub struct Charts {
     pub rows: Vec<NodeRow>,
     /// How many nodes there were.
     pub nodes: usize,
+    /// Who was to know whom.
+    pub peers: PeerGraph,
     /// Bytes over time.
     pub rates: Vec<RateSample>,
     /// Blocks mined in the run, parents before children.
     pub blocks: Vec<BlockDot>,
+}
+
+/// The nodes as they know each other by the plan. Whom they really were connected to is not in a
+/// record: each node's own finding of peers is what the plan begins with, and the counts of its
+/// connections.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PeerGraph {
+    /// Nodes, or an even choice of them.
+    pub nodes: Vec<GraphNode>,
+    /// Who knows whom at first, by index, among these.
+    pub links: Vec<(usize, usize)>,
+    /// Whether no node connects to any other than those.
+    pub is_fixed: bool,
+}
+
+/// One node of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphNode {
+    pub name: String,
+    pub region: String,
+    /// While it was up: the branch that its tip was on.
+    pub spans: Vec<TipSpan>,
 }
 
 /// A stretch of time with a name.
@@ -123,6 +151,7 @@ pub fn charts(run: &Run<'_>) -> Charts {
             .collect(),
         rows: rows(run, &branches),
         nodes: run.plan.nodes.len(),
+        peers: peers(run, &branches),
         rates: rates(run.record),
         blocks: blocks(run, &branches),
     }
@@ -149,41 +178,77 @@ fn branches(run: &Run<'_>) -> Vec<Branch> {
 }
 
 fn rows(run: &Run<'_>, branches: &[Branch]) -> Vec<NodeRow> {
+    let by_node = run.timeline.by_node();
+    let row = |index: usize| {
+        let tips = by_node[index].iter();
+        let tips = tips.filter(|m| matches!(m.kind, MoveKind::Tip(_)));
+        NodeRow {
+            name: run.plan.nodes[index].name.clone(),
+            spans: spans(run, branches, &by_node[index], index),
+            tips: tips.map(|m| m.t).collect(),
+        }
+    };
+    even_choice(by_node.len(), NODE_ROWS_MAX).map(row).collect()
+}
+
+/// So many of all indices at most, evenly.
+fn even_choice(all: usize, max: usize) -> impl Iterator<Item = usize> {
+    let shown = all.min(max);
+    (0..shown).map(move |nth| nth * all / shown)
+}
+
+/// While a node was live: the branch of its tip, where that is known.
+fn spans(run: &Run<'_>, branches: &[Branch], moves: &[Move], index: usize) -> Vec<TipSpan> {
     let timeline = &run.timeline;
-    let by_node = timeline.by_node();
-    let shown = by_node.len().min(NODE_ROWS_MAX);
-    (0..shown)
-        .map(|row| row * by_node.len() / shown)
-        .map(|index| {
-            let mut state = timeline.start()[index];
-            let mut row = NodeRow {
-                name: run.plan.nodes[index].name.clone(),
-                spans: Vec::new(),
-                tips: Vec::new(),
-            };
-            // While live: the branch, where its tip is known.
-            let branch_of = |s: NodeState| s.live().then(|| s.tip.map(|tip| branches[tip.index()]));
-            for m in &by_node[index] {
-                let before = branch_of(state);
-                state.apply(m.kind);
-                if matches!(m.kind, MoveKind::Tip(_)) {
-                    row.tips.push(m.t);
-                }
-                let now = branch_of(state);
-                if now != before {
-                    close(&mut row.spans, m.t);
-                    row.spans.extend(now.map(|branch| TipSpan {
-                        from: m.t,
-                        to: Nanos(u64::MAX),
-                        branch,
-                    }));
-                }
-            }
-            close(&mut row.spans, timeline.end);
-            row.spans.retain(|s| s.from < s.to);
-            row
-        })
-        .collect()
+    let mut state = timeline.start()[index];
+    let mut spans = Vec::new();
+    let branch_of = |s: NodeState| s.live().then(|| s.tip.map(|tip| branches[tip.index()]));
+    for m in moves {
+        let before = branch_of(state);
+        state.apply(m.kind);
+        let now = branch_of(state);
+        if now != before {
+            close(&mut spans, m.t);
+            spans.extend(now.map(|branch| TipSpan {
+                from: m.t,
+                to: Nanos(u64::MAX),
+                branch,
+            }));
+        }
+    }
+    close(&mut spans, timeline.end);
+    spans.retain(|s| s.from < s.to);
+    spans
+}
+
+fn peers(run: &Run<'_>, branches: &[Branch]) -> PeerGraph {
+    let by_node = run.timeline.by_node();
+    let (plan, network) = (run.plan, &run.plan.network);
+    let chosen: Vec<usize> = even_choice(by_node.len(), GRAPH_NODES_MAX).collect();
+    let places: BTreeMap<usize, usize> = chosen.iter().copied().zip(0..).collect();
+    let region = |index: usize| {
+        let link = network.nodes.get(index)?;
+        network.regions.get(usize::from(link.region)).cloned()
+    };
+    let node = |index: &usize| GraphNode {
+        name: plan.nodes[*index].name.clone(),
+        region: region(*index).unwrap_or_default(),
+        spans: spans(run, branches, &by_node[*index], *index),
+    };
+    let links_of = |(from, index): (usize, &usize)| {
+        let known = plan.nodes[*index].peers.known().iter();
+        let drawn = known.filter_map(|other| places.get(&other.index()));
+        drawn.map(|to| (from, *to)).collect::<Vec<_>>()
+    };
+    let mut fixed = plan
+        .nodes
+        .iter()
+        .map(|it| matches!(it.peers, Peers::Fixed(_)));
+    PeerGraph {
+        nodes: chosen.iter().map(node).collect(),
+        links: chosen.iter().enumerate().flat_map(links_of).collect(),
+        is_fixed: fixed.all(|it| it),
+    }
 }
 
 /// Ends the last span, if it is open.

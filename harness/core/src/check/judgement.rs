@@ -31,7 +31,7 @@ use super::waiting::{self, Waiting};
 use super::why::Reasons;
 use crate::event::{HostFacts, RunEvent};
 use crate::experiment::Disturbance;
-use crate::plan::Plan;
+use crate::plan::{Plan, spec};
 use crate::words;
 
 /// What a run came to.
@@ -382,7 +382,7 @@ fn run_facts(plan: &Plan, record: &Record) -> RunFacts {
         seed: plan.seed,
         engine: started.map_or_else(String::new, |s| s.engine.clone()),
         peerlab_version: started.map_or_else(String::new, |s| s.version.clone()),
-        nodes: plan.nodes.len() as u32,
+        nodes: node_count(plan),
         started_unix_ns: started.map_or(0, |s| s.unix_nanos),
         bring_up_ns: started.map_or(Nanos::ZERO, |s| s.bring_up),
         planned_ns: plan.end(),
@@ -390,6 +390,13 @@ fn run_facts(plan: &Plan, record: &Record) -> RunFacts {
         host: record.host.clone(),
         trace: None,
     }
+}
+
+/// Nodes that were ever meant to be up.
+fn node_count(plan: &Plan) -> u32 {
+    let never = |outage: &&spec::Outage| outage.start == Nanos::ZERO && outage.end.is_none();
+    let never = plan.outages.iter().filter(never).count();
+    plan.nodes.len().saturating_sub(never) as u32
 }
 
 fn partition_story(

@@ -41,7 +41,7 @@ mod why;
 
 pub use bandwidth::{Bandwidth, MessageShare, NodeRate, Quantiles};
 pub use baseline::{Baseline, BaselineCheck, Experiment, HeldFigure, hold};
-pub use charts::{BlockDot, Branch, Charts, NodeRow, RateSample, Stretch, TipSpan};
+pub use charts::{BlockDot, Branch, Charts, GraphNode, NodeRow, RateSample, Stretch, TipSpan};
 pub use compact::CompactBlocks;
 pub use comparison::{Comparison, Row, compare};
 pub use convergence::Convergence;

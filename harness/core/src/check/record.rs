@@ -13,8 +13,8 @@ use crate::event::{
     HostCpu, HostFacts, LedgerState, PeerSums, Reason, RunEvent, Started, Tip, What,
 };
 use crate::experiment::{Ability, Down};
-use crate::plan::Plan;
 use crate::plan::spec::Fault;
+use crate::plan::{Downtime, Plan};
 
 /// Everything kept of a run's events.
 #[derive(Debug, Default)]
@@ -235,7 +235,7 @@ impl Record {
                 self.effects.insert(line, seen.ok_or_else(failed));
             }
             // The plan was completed by these before.
-            What::ByHand { .. } | What::Ordered { .. } => {}
+            What::ByHand { .. } | What::Ordered { .. } | What::Joined(_) | What::Left { .. } => {}
             What::FaultBegan { fault } => self.faults.entry(fault).or_default().began = Some(t),
             What::FaultEnded { fault } => self.faults.entry(fault).or_default().ended = Some(t),
             What::Ended { interrupted } => self.ended = Some(interrupted),
@@ -357,6 +357,7 @@ impl Record {
 
     /// The partitions that took effect.
     pub fn partitions(&self, plan: &Plan) -> Vec<Partition> {
+        let downtime = Downtime::new(&plan.outages);
         let took_effect = |(fault, planned): (u32, &Fault)| {
             let groups = planned.sides()?;
             let span = self.faults.get(&fault)?;
@@ -366,7 +367,9 @@ impl Record {
                 from,
                 healed: span.ended,
                 to: span.ended.unwrap_or(self.end).max(from),
-                side: sides(groups, plan.nodes.len()),
+                side: sides(groups, plan.nodes.len(), |node| {
+                    downtime.is_up(node, planned.start)
+                }),
                 label: planned.label.clone(),
             })
         };
@@ -415,17 +418,23 @@ impl Partition {
         }
         // Side 0 is that of the nodes in no group: the rest, named last.
         let rest = sizes.remove(&0);
+        sizes.remove(&NOWHERE);
         sizes.into_values().chain(rest).collect()
     }
 }
 
-/// Numbers each node's side: its group from 1, or 0 for those in no group, which form one.
-fn sides(groups: &[Vec<NodeId>], node_count: usize) -> Vec<u16> {
-    let mut side = vec![0; node_count];
+/// The side of a node that is on none: it joined later, or was removed before.
+const NOWHERE: u16 = u16::MAX;
+
+/// Numbers each node's side: its group from 1, or 0 for those in no group, which form one where they were
+/// meant to be there.
+fn sides(groups: &[Vec<NodeId>], node_count: usize, is_there: impl Fn(NodeId) -> bool) -> Vec<u16> {
+    let side = |node| if is_there(node) { 0 } else { NOWHERE };
+    let mut side: Vec<u16> = (0..node_count as u32).map(NodeId).map(side).collect();
     for (number, group) in groups.iter().enumerate() {
         for node in group {
             if let Some(s) = side.get_mut(node.index()) {
-                *s = u16::try_from(number + 1).unwrap_or(u16::MAX);
+                *s = u16::try_from(number + 1).unwrap_or(NOWHERE);
             }
         }
     }

@@ -5,16 +5,18 @@
 //! Call order: [`Conductor::begin`]; then, until [`Conductor::is_over`], [`Conductor::handle`]
 //! with whatever happens, and with [`Input::Timer`] as long as [`Conductor::deadline`] has come
 //! (one call does one thing that is due, so that answers that need no waiting come before the
-//! next); last [`Conductor::finish`]. After each call the orders and the events are taken out.
+//! next); last [`Conductor::finish`]. After each call the orders and the events are taken out. Once it is
+//! finished, [`Conductor::stay`] keeps the network for what is asked by hand, until it is over again.
 //! The fault schedule is the engine's: it says when a line of it was applied.
 
 mod commands;
+mod members;
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use peerlab_link::proto::Seen;
+use peerlab_link::proto::{Action, ProcessOp, Seen, Timed};
 use peerlab_link::{Nanos, NodeId};
 
 use super::by_hand::{ByHand, Done};
@@ -22,6 +24,7 @@ use super::faults::{Effect, Faults, meant_way, phase_markers};
 use super::hand_faults::HandFaults;
 use super::io::{Input, Observation, Order, Said, Ticket};
 use super::measuring::Measuring;
+use super::membership::Membership;
 use super::nodes::Nodes;
 use super::open_actions::{OpenAction, OpenActions};
 use super::readiness::{self, Readiness};
@@ -122,6 +125,7 @@ pub struct Conductor<'a> {
     faults: Faults,
     by_hand: ByHand,
     hand_faults: HandFaults,
+    membership: Membership,
     sequencer: Sequencer,
     orders: VecDeque<Order>,
     next_count: Nanos,
@@ -153,6 +157,7 @@ impl<'a> Conductor<'a> {
             readings: VecDeque::new(),
             by_hand: ByHand::behind(setup.plan.fault_schedule.len()),
             hand_faults: HandFaults::behind(setup.plan.faults.len()),
+            membership: Membership::default(),
             setup,
             faults: Faults::default(),
             orders: VecDeque::new(),
@@ -199,18 +204,32 @@ impl<'a> Conductor<'a> {
             } => self.exited(t, node, status, asked),
             Input::Lost { node, reason } => {
                 self.measuring.open.lost(&node);
-                if self.nodes.gone(node) {
+                if self.membership.is_leaving(node) {
+                    // That is what was asked for; its end is told by the answer to the order.
+                } else if self.membership.is_joining(node) {
+                    self.joined(t, node, Err(reason));
+                } else if self.membership.is_guest(node) {
+                    self.guest_left(t, node);
+                } else if self.nodes.gone(node) {
                     tracing::warn!("node {node} is lost: {reason}");
                     self.down(t, node, None, None, Some(reason.into()));
                 }
             }
             Input::Observed(observation) => self.observed(t, observation),
+            Input::Joined { node, result } => self.joined(t, node, result),
+            Input::Removed { node, result } => self.removed(node, result),
             Input::Command { ticket, command } => {
                 self.by_hand.begin(ticket);
                 self.command(ticket, command);
                 self.by_hand.ordered_all(ticket);
             }
         }
+    }
+
+    /// The name of a node of the plan, or of one that joined.
+    pub fn node_name(&self, node: NodeId) -> String {
+        let joined = self.membership.name(node);
+        joined.map_or_else(|| self.setup.plan.node_name(node), str::to_owned)
     }
 
     /// A request by hand that is done, and what came of it.
@@ -276,7 +295,8 @@ impl<'a> Conductor<'a> {
         self.never_ready.take()
     }
 
-    /// Writes the last lines: see [`super::ended`]. Nothing may be handled afterwards.
+    /// Writes the last lines: see [`super::ended`]. Nothing may be handled afterwards, unless the network
+    /// stays.
     pub fn finish(&mut self, t: Nanos, interrupted: Option<bool>) {
         self.sequencer.finish();
         self.by_hand.give_up(NO_ANSWER);
@@ -290,6 +310,18 @@ impl<'a> Conductor<'a> {
         if let Some(interrupted) = interrupted {
             self.sequencer.event(t, What::Ended { interrupted });
         }
+    }
+
+    /// The run is over and its record whole, and the network stays nevertheless: nothing of the plan
+    /// happens any more, only what is asked by hand. What comes from now on is no part of that record.
+    pub fn stay(&mut self, count_interval: Nanos) {
+        self.setup.end = None;
+        self.setup.workload = Box::new(std::iter::empty());
+        self.setup.count_interval = count_interval;
+        self.next_action = None;
+        self.next_count = self.now;
+        self.accounts_open = 0;
+        self.closing = None;
     }
 
     fn next_due(&mut self) -> (Nanos, Due) {
@@ -497,9 +529,17 @@ impl<'a> Conductor<'a> {
         let seen = result.as_ref().ok().copied();
         let error = result.err();
         self.sequencer.event(t, What::Effect { line, seen, error });
-        if seen.is_none() {
-            return;
+        if seen.is_some() {
+            self.took_effect(t, &timed);
         }
+        if let Some(node) = ended(&timed.action) {
+            self.leave(node);
+        }
+    }
+
+    /// Keeps the books of what was carried out.
+    fn took_effect(&mut self, t: Nanos, timed: &Timed) {
+        let plan = self.setup.plan;
         self.replacements.applied(&timed.action);
         let hand_faults = &self.hand_faults;
         let meant = |node| {
@@ -507,7 +547,7 @@ impl<'a> Conductor<'a> {
                 .way_down(node)
                 .or(meant_way(plan, node, timed.at))
         };
-        match self.faults.applied(meant, hand_faults.count(), &timed) {
+        match self.faults.applied(meant, hand_faults.count(), timed) {
             Effect::Down(node, how) => {
                 if self.nodes.went_down(node) {
                     self.down(t, node, Some(how), None, None);
@@ -536,7 +576,7 @@ impl<'a> Conductor<'a> {
         self.nodes.note_abnormal(node);
         if self.readiness.awaits(node) && self.closing.is_none() {
             let cause = format!("its program {} before it had ever answered", ending(status));
-            let error = readiness::never_ready(&[self.setup.plan.node_name(node)], cause);
+            let error = readiness::never_ready(&[self.node_name(node)], cause);
             self.never_ready.get_or_insert((node, error));
         }
         if self.nodes.went_down(node) {
@@ -664,6 +704,17 @@ impl<'a> Conductor<'a> {
             reason,
         };
         self.sequencer.event(t, what);
+    }
+}
+
+/// Whose program an action ends.
+fn ended(action: &Action) -> Option<NodeId> {
+    match action {
+        Action::Process {
+            node,
+            op: ProcessOp::Stop | ProcessOp::Kill,
+        } => Some(*node),
+        Action::Process { .. } | Action::Link(_) => None,
     }
 }
 

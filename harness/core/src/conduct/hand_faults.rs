@@ -215,6 +215,22 @@ impl HandFaults {
         self.let_go(now, node, None, ticket)
     }
 
+    /// A node is removed: no fault by hand holds it down any more, and none that is in force will do anything
+    /// to it. How it was held down, and what is to be recorded.
+    pub fn forget(&mut self, node: NodeId) -> (Option<Down>, Vec<Step>) {
+        let way = self.way_down(node);
+        self.held.remove(&node);
+        let mut steps = Vec::new();
+        self.in_force.retain(|fault, it| {
+            let is_over = it.holds.remove(&node) && it.holds.is_empty();
+            if is_over {
+                steps.push(Step::Record(What::FaultEnded { fault: *fault }));
+            }
+            !is_over
+        });
+        (way, steps)
+    }
+
     /// Carries out what is due first, if it is due by now. For whom, and what is to be done.
     pub fn expire(&mut self, now: Nanos) -> Option<(Option<Ticket>, Vec<Step>)> {
         let first = self.due.first_entry()?;

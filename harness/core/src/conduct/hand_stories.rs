@@ -8,7 +8,7 @@ use super::story::{A, B, C, Scene, scene_up, scene_with};
 use super::{Command, Input, Observation};
 use crate::check::story::secs;
 use crate::experiment::{Down, FaultKind};
-use crate::plan::spec::Work;
+use crate::plan::spec::{Work, WorkloadAction};
 
 fn down(how: Down, nodes: &[NodeId]) -> Command {
     down_for(how, nodes, None)
@@ -274,6 +274,45 @@ fn a_network_that_stays_ends_when_somebody_says_so() {
         told.contains(&"request 1 done: fault 0, no answer before the run ended".to_owned()),
         "{told:?}"
     );
+}
+
+#[test]
+fn a_network_that_stays_after_its_run_does_what_it_is_asked_and_nothing_of_the_plan() {
+    let mut scene = scene_with(
+        |plan| plan.ledger.outputs = 3,
+        |setup| {
+            let mine = |at| WorkloadAction {
+                at: secs(at),
+                work: Work::Mine { node: A },
+            };
+            setup.workload = Box::new([mine(300.0)].into_iter());
+        },
+    );
+    for node in [A, B, C] {
+        scene.up(0.5, node, 1);
+    }
+    scene.time(120.0);
+    assert!(scene.0.accounted().is_some());
+    scene.0.finish(secs(120.0), Some(false));
+    scene.told();
+    scene.0.stay(secs(1_000.0));
+    assert!(!scene.0.is_over() && scene.0.accounted().is_none());
+    assert_eq!(scene.time(400.0), ["count"]);
+    assert_eq!(scene.command(401.0, partition())[0], "apply 0");
+    carried_out(&mut scene, 401.1, 0);
+    assert_eq!(
+        scene.command(402.0, Command::Act(vec![Work::Mine { node: A }])),
+        ["mine at 0"]
+    );
+    scene.command(403.0, Command::Finish);
+    let told = scene.time(403.0);
+    assert!(told.iter().any(|it| it.ends_with(" for state")), "{told:?}");
+    for _ in 0..3 {
+        scene.see(403.1, Observation::Accounted);
+    }
+    assert!(!scene.0.is_over());
+    scene.see(403.2, Observation::Counters { nodes: Vec::new() });
+    assert!(scene.0.is_over());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use peerlab_link::proto::{Action, NodeCounters, NodeUsage, Seen};
 use peerlab_link::{Nanos, NodeId};
 use serde::Deserialize;
 
-use crate::event::{Tip, What};
+use crate::event::{Joined, Tip, What};
 use crate::experiment::{FaultKind, Nodes};
 use crate::ledger::Payment;
 use crate::plan::spec::Work;
@@ -43,6 +43,18 @@ pub enum Input {
     },
     /// Something was read of the network, or done to it.
     Observed(Observation),
+    /// Answers [`Order::Join`].
+    Joined {
+        node: NodeId,
+        /// Why it cannot take part, if so.
+        result: Result<(), String>,
+    },
+    /// Answers [`Order::Remove`].
+    Removed {
+        node: NodeId,
+        /// What may be left of it, if so.
+        result: Result<(), String>,
+    },
     /// Somebody wants something that is not in the plan. What came of it is told by
     /// [`super::Conductor::poll_done`].
     Command {
@@ -167,8 +179,10 @@ pub type Ticket = u64;
 pub enum Command {
     /// Workload actions, now.
     Act(Vec<Work>),
-    /// There is one node more, with the next id. It is down until it is started.
-    Join,
+    /// There are some nodes more, with the next ids. Each is started as soon as it is there.
+    Join(Vec<Joined>),
+    /// Nodes stop, and end for good.
+    Remove(Vec<NodeId>),
     /// A fault, now.
     Fault {
         /// What.
@@ -210,6 +224,10 @@ pub enum Order {
         /// What to do.
         action: Action,
     },
+    /// Make a node more, whose program does not run yet; answered by [`Input::Joined`].
+    Join(Box<Joined>),
+    /// Remove whatever ran a node's program, which has ended; answered by [`Input::Removed`].
+    Remove { node: NodeId },
     /// Read the traffic counters.
     Count,
     /// Have each of these nodes measured from inside.

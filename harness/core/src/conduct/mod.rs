@@ -8,6 +8,9 @@ mod hand_faults;
 mod hand_stories;
 mod io;
 mod measuring;
+#[cfg(test)]
+mod member_stories;
+mod membership;
 mod nodes;
 mod observer;
 mod open_actions;

@@ -20,6 +20,8 @@ enum State {
     Up,
     /// Its gate has gone: it cannot come back.
     Gone,
+    /// It was removed by hand.
+    Left,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,15 +83,37 @@ impl Nodes {
     /// The node's gate has gone. Says whether that is news.
     pub fn gone(&mut self, node: NodeId) -> bool {
         let node = &mut self.nodes[node.index()];
-        let news = node.state != State::Gone;
-        node.state = State::Gone;
-        node.abnormal = true;
+        let news = !matches!(node.state, State::Gone | State::Left);
+        if news {
+            node.state = State::Gone;
+            node.abnormal = true;
+        }
         news
+    }
+
+    /// The node was removed, or is about to be: nothing of it is news any more.
+    pub fn left(&mut self, node: NodeId) {
+        self.nodes[node.index()] = Node {
+            state: State::Left,
+            incarnation: self.nodes[node.index()].incarnation,
+            ..Node::default()
+        };
+    }
+
+    /// Whether it was.
+    pub fn has_left(&self, node: NodeId) -> bool {
+        self.nodes[node.index()].state == State::Left
+    }
+
+    /// Whether the node's program runs, as far as is known, and does not stand still.
+    pub fn is_running(&self, node: NodeId) -> bool {
+        matches!(self.nodes[node.index()].state, State::Starting | State::Up)
     }
 
     /// The program ended without having been asked to.
     pub fn note_abnormal(&mut self, node: NodeId) {
-        self.nodes[node.index()].abnormal = true;
+        let node = &mut self.nodes[node.index()];
+        node.abnormal = node.state != State::Left;
     }
 
     /// The probe answered. Says whether that is news in its present incarnation.
@@ -116,6 +140,7 @@ impl Nodes {
         let node = &self.nodes[node.index()];
         let what = match node.state {
             State::Starting => "the node has not answered yet",
+            State::Left => "the node was removed",
             State::Down | State::Gone | State::Up => "the node is down",
         };
         match &node.why {
@@ -133,6 +158,7 @@ impl Nodes {
     pub fn why_not_started(&self, node: NodeId) -> &'static str {
         match self.nodes[node.index()].state {
             State::Gone => "the node is lost, and cannot come back",
+            State::Left => "it was removed",
             State::Starting => "it has been started already",
             State::Down | State::Up => "it is up",
         }
@@ -154,7 +180,7 @@ impl Nodes {
         self.ids(|node| match node.state {
             State::Starting => true,
             State::Down | State::Gone => node.abnormal,
-            State::Up => false,
+            State::Up | State::Left => false,
         })
     }
 
@@ -175,7 +201,7 @@ impl Nodes {
 
     /// The nodes whose gate has not gone.
     pub fn present(&self) -> Vec<NodeId> {
-        self.ids(|node| node.state != State::Gone)
+        self.ids(|node| !matches!(node.state, State::Gone | State::Left))
     }
 
     /// The nodes that are up.

@@ -38,6 +38,8 @@ pub enum Stage {
         /// Nodes to ask.
         total: usize,
     },
+    /// The record is whole. What comes of it is said by others.
+    Recorded,
     /// Everything is being removed.
     Removing,
 }

@@ -1,12 +1,12 @@
 //! What the conductor does, told in the language of `story.rs`.
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::{APPLY_TAG_MIN, NodeCounters, NodeUsage, ProcessOp};
+use peerlab_link::proto::{NodeCounters, NodeUsage, ProcessOp};
 
 use super::story::{
     A, B, C, Scene, b_restarts, facts, mine, names, process, scene, scene_up, scene_with, tip,
 };
-use super::{Command, Input, Observation, Said};
+use super::{Input, Observation, Said};
 use crate::check::story::{Story, secs};
 use crate::event::{LedgerState, What};
 use crate::ledger::{Payment, Premined};
@@ -371,26 +371,6 @@ fn readings_of_the_counters_that_came_too_late_are_left_out() {
 }
 
 #[test]
-fn a_node_joins_in_mid_run() {
-    let mut scene = scene_up(|_| {});
-    let node = NodeId(3);
-    assert_eq!(scene.command(3.0, Command::Join), ["request 1 done: "]);
-    assert_eq!(
-        scene.command(3.1, Command::Act(vec![Work::Mine { node }])),
-        [
-            "3.1: 3 missed: the node is down",
-            "request 2 done: 3: the node is down"
-        ]
-    );
-    scene.command(3.2, Command::Start(vec![node]));
-    assert_eq!(
-        scene.applied(3.2, APPLY_TAG_MIN),
-        ["follow 3 (1)", "3.2: line 0 done", "request 3 done: "]
-    );
-    assert_eq!(scene.up(3.4, node, 1), ["3.4: 3 up"]);
-}
-
-#[test]
 fn a_network_may_stay_up_and_its_workload_never_end() {
     let each_second = (1..).map(|second| mine(f64::from(second), A));
     let mut scene = scene_with(
@@ -405,27 +385,6 @@ fn a_network_may_stay_up_and_its_workload_never_end() {
         assert_eq!(scene.time(f64::from(second)), [missed]);
     }
     assert!(!scene.0.is_over());
-}
-
-#[test]
-fn a_node_that_joined_belongs_to_no_group_that_says_when_it_must_be_ready() {
-    let mut scene = scene_up(|plan| plan.groups[0].ready = Some(secs(5.0)));
-    let node = NodeId(3);
-    scene.command(1.0, Command::Join);
-    scene.command(1.0, Command::Start(vec![node]));
-    scene.applied(1.0, APPLY_TAG_MIN);
-    assert_eq!(scene.time(10.0), [""; 0]);
-    let exited = Input::Exited {
-        node,
-        status: 1,
-        asked: false,
-    };
-    assert_eq!(
-        scene.at(11.0, exited),
-        ["leave 3", "11: 3 down by itself"],
-        "that is the network's own doing"
-    );
-    assert_eq!(given_up(&mut scene), None);
 }
 
 #[test]

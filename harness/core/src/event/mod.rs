@@ -7,6 +7,6 @@ mod run_event;
 
 pub use reason::Reason;
 pub use run_event::{
-    Block, CompactSums, FORMAT, FORMAT_BY_HAND, FORMAT_WITH_EFFECTS, HostCpu, HostFacts,
+    Block, CompactSums, FORMAT, FORMAT_BY_HAND, FORMAT_WITH_EFFECTS, HostCpu, HostFacts, Joined,
     LedgerState, PeerSums, RunEvent, Started, Tip, What,
 };

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// Longest reason, characters: two lines of a terminal.
 const CHARS_MAX: usize = 200;
 /// Stands for what was cut off.
@@ -17,15 +19,10 @@ pub struct Reason(String);
 
 impl From<&str> for Reason {
     fn from(text: &str) -> Reason {
-        let mut shown = String::new();
         // What is longer is cut, however long it is.
-        for c in text.trim().chars().take(CHARS_MAX + 1) {
-            if is_unseen(c) {
-                shown.extend(c.escape_default());
-            } else {
-                shown.push(c);
-            }
-        }
+        let end = text.trim().char_indices().nth(CHARS_MAX + 1);
+        let text = end.map_or(text.trim(), |(end, _)| &text.trim()[..end]);
+        let mut shown = words::visible(text);
         if shown.chars().count() > CHARS_MAX {
             let kept = CHARS_MAX - ELLIPSIS.len();
             shown = shown.chars().take(kept).chain(ELLIPSIS.chars()).collect();
@@ -44,16 +41,6 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Control characters, and those that change the order of others or have no width.
-fn is_unseen(c: char) -> bool {
-    let is_format = matches!(
-        c,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-    );
-    c.is_control() || is_format
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use peerlab_link::proto::{Action, Lateness, NodeCounters, NodeUsage, Seen};
-use peerlab_link::{Nanos, NodeId};
+use peerlab_link::{Nanos, NodeId, NodeLink};
 use serde::{Deserialize, Serialize};
 
 use super::Reason;
-use crate::experiment::{Down, FaultKind, Nodes};
+use crate::experiment::{Down, FaultKind, Nodes, Peers};
 
 /// The format of records that is written. What it has more than the first, lines on the values of
 /// nodes, on why they gave no answer and on what they wrote last, and further counters, and more than
@@ -87,6 +87,11 @@ pub enum What {
         line: u32,
         action: Action,
     },
+    /// Somebody added a node by hand: from now on it stands behind the plan's nodes. It is down until it is
+    /// started.
+    Joined(Joined),
+    /// Somebody removed a node by hand: from now on it is meant to be down, for good.
+    Left { node: NodeId },
     /// A new node in the place of another answered for the first time.
     Replaced {
         node: NodeId,
@@ -200,6 +205,8 @@ impl What {
             | What::Effect { .. }
             | What::ByHand { .. }
             | What::Ordered { .. }
+            | What::Joined(_)
+            | What::Left { .. }
             | What::Replaced { .. }
             | What::FaultBegan { .. }
             | What::FaultEnded { .. }
@@ -232,6 +239,26 @@ pub struct Started {
     pub bring_up: Nanos,
     /// Hash and height of the pre-mined tip that every node starts from.
     pub base: Tip,
+}
+
+/// A node that was added by hand: what a plan says of its nodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its index among the plan's nodes and those that joined before.
+    pub node: NodeId,
+    /// `GROUP-INDEX`.
+    pub name: String,
+    /// Index into the plan's groups.
+    pub group: u32,
+    /// Whom it knows at first.
+    pub peers: Peers,
+    /// Whole argument list of the image's entrypoint.
+    pub args: Vec<String>,
+    /// Its place in the network, and its access link.
+    pub link: NodeLink,
+    /// It is no node, but a program of the host that has come in by itself: it is never meant to be up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guest: bool,
 }
 
 /// A block of the run.

@@ -360,6 +360,13 @@ impl FaultKind<Nodes> {
         }
     }
 
+    /// Drops sides that are empty.
+    pub fn prune_sides(&mut self) {
+        if let FaultKind::Partition { sides, .. } = self {
+            sides.retain(|side| !side.is_empty());
+        }
+    }
+
     /// Drops sides that are empty. Whether anything is left of it.
     pub fn prune(&mut self) -> bool {
         match self {

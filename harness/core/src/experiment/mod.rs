@@ -5,9 +5,11 @@
 mod down;
 mod expectation;
 mod fault;
+mod peers;
 mod program;
 
 pub use down::{Down, PERIOD_MIN};
 pub use expectation::{Disturbance, Expectation, NodeQuantile, in_phase};
 pub use fault::{FaultKey, FaultKind, Nodes};
+pub use peers::Peers;
 pub use program::{Ability, Image, Probe};

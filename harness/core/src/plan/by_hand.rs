@@ -1,47 +1,12 @@
-//! What is done to a network by hand: which nodes it means; and, once it is done and recorded, the
-//! plan that it makes together with the network's start, which is judged as any other.
+//! What was done to a network by hand, once it is recorded: the plan that it makes together with the
+//! network's start, which is judged as any other.
 
 use peerlab_link::proto::{Action, Timed};
 use peerlab_link::{Nanos, NodeId};
 
-use super::disturb::draw_kind;
-use super::place::{Chooser, Placement};
 use super::spec::{Cause, Fault, Outage, Plan};
-use crate::error::Result;
-use crate::event::{RunEvent, What};
-use crate::experiment::{FaultKind, Nodes};
-use crate::topology::{Path, Selection, Topology, by_hand::without_places};
-
-/// Finds the nodes of a fault by hand. `number` is another one each time, so that draws differ.
-///
-/// # Errors
-/// Choices of nodes that cannot be met.
-pub fn draw_by_hand(
-    topology: &Topology,
-    seed: u64,
-    number: u64,
-    kind: &FaultKind<Selection>,
-) -> Result<FaultKind<Nodes>> {
-    let placement = Placement::new(topology, seed);
-    let chance = placement.chance(&format!("by-hand/{number}"));
-    draw_kind(&placement, kind, &Path::root(), chance).map_err(without_places)
-}
-
-/// Finds the nodes of a choice by hand.
-///
-/// # Errors
-/// As [`draw_by_hand`].
-pub fn nodes_by_hand(
-    topology: &Topology,
-    seed: u64,
-    number: u64,
-    selection: &Selection,
-) -> Result<Nodes> {
-    let placement = Placement::new(topology, seed);
-    let chance = placement.chance(&format!("by-hand/{number}"));
-    let nodes = Chooser::new(&placement, chance).one(selection);
-    nodes.map_err(without_places)
-}
+use crate::event::{Joined, RunEvent, What};
+use crate::experiment::{Down, FaultKind, Nodes};
 
 /// The plan of a network that stayed with all that its record tells was done to it; its one phase ends
 /// where the record does. Another plan is left as it is.
@@ -81,21 +46,46 @@ impl Completing {
             What::Ordered { line, action } if line as usize == self.plan.fault_schedule.len() => {
                 self.order(t, action);
             }
+            What::Joined(joined) if joined.node.index() == self.plan.nodes.len() => {
+                self.join(&joined);
+            }
+            What::Left { node } if node.index() < self.plan.nodes.len() => self.leave(node, t),
             _ => {}
+        }
+    }
+
+    /// It is meant to be down from now on, and does not stand still any more.
+    fn leave(&mut self, node: NodeId, t: Nanos) {
+        self.down(node, t, Down::Stop);
+        if let Some(outage) = self.open_outage(node)
+            && outage.how == Down::Freeze
+        {
+            outage.how = Down::Stop;
+        }
+    }
+
+    /// It is meant to be down until it is started.
+    fn join(&mut self, joined: &Joined) {
+        self.plan.join(joined);
+        self.down(joined.node, Nanos::ZERO, Down::Stop);
+    }
+
+    /// A node is meant to be down from now on, where it is not already.
+    fn down(&mut self, node: NodeId, start: Nanos, how: Down) {
+        if self.open_outage(node).is_none() {
+            self.plan.outages.push(Outage {
+                node,
+                start,
+                end: None,
+                how,
+            });
         }
     }
 
     fn begin(&mut self, start: Nanos, kind: FaultKind<Nodes>, label: String) {
         if let Some(how) = kind.down() {
             for node in kind.node_sets().iter().flatten() {
-                if self.open_outage(*node).is_none() {
-                    self.plan.outages.push(Outage {
-                        node: *node,
-                        start,
-                        end: None,
-                        how,
-                    });
-                }
+                self.down(*node, start, how);
             }
         }
         self.plan.faults.push(Fault {

@@ -107,6 +107,11 @@ pub fn draw_kind(
     let mut chooser = Chooser::new(placement, chance);
     let mut kind = kind.try_map(|nodes| chooser.sides(nodes))?;
     kind.complete(placement.count());
+    // Those that were removed are on no side.
+    for nodes in kind.node_sets_mut() {
+        nodes.retain(|node| placement.has(*node));
+    }
+    kind.prune_sides();
     if kind.sides().is_some_and(|sides| sides.len() < 2) {
         return Err(placement.refusal(
             &path.key("partition"),

@@ -1,7 +1,8 @@
 //! From topology and seed to a plan: all chance is spent here. Pure; no engine is known here.
 //!
 //! `compile` draws the plan; `spec` is its data; `stored` writes and reads it; `summary` tells it.
-//! `stay` makes that of a network that stays, and `by_hand` completes it by what was done to it.
+//! `stay` makes that of a network that stays, `roster` names its nodes, and `by_hand` completes the plan by
+//! what was done to it.
 
 mod arguments;
 mod by_hand;
@@ -14,6 +15,7 @@ mod down;
 mod graph;
 mod lottery;
 mod place;
+mod roster;
 mod sample;
 pub mod spec;
 mod stay;
@@ -21,12 +23,13 @@ mod stored;
 mod summary;
 
 pub use arguments::{P2P_PORT, RPC_AUTH};
-pub use by_hand::{completed, draw_by_hand, nodes_by_hand};
+pub use by_hand::completed;
 pub use chance::Chance;
 pub use compile::compile;
 pub use disturb::{draw_churn, label_nodes};
 pub use down::{Downtime, Joined, join};
 pub use lottery::{Endless, Weighted};
 pub use place::Placement;
+pub use roster::Roster;
 pub use spec::Plan;
 pub use stay::{Staying, stay};

@@ -20,6 +20,8 @@ pub struct Placement<'a> {
     pub group: Vec<u32>,
     /// Index of the region, by [`NodeId`].
     pub region: Vec<u16>,
+    /// Nodes that no choice means, since they were removed by hand.
+    gone: Vec<NodeId>,
 }
 
 impl<'a> Placement<'a> {
@@ -31,6 +33,7 @@ impl<'a> Placement<'a> {
             seed,
             group: Vec::new(),
             region: Vec::new(),
+            gone: Vec::new(),
         };
         for (index, group) in topology.groups.iter().enumerate() {
             let regions = match &group.regions {
@@ -45,6 +48,17 @@ impl<'a> Placement<'a> {
             placement.region.extend(regions);
         }
         placement
+    }
+
+    /// The same without nodes that were removed.
+    #[must_use]
+    pub fn without(self, gone: Vec<NodeId>) -> Placement<'a> {
+        Placement { gone, ..self }
+    }
+
+    /// Whether a node is there.
+    pub fn has(&self, node: NodeId) -> bool {
+        !self.gone.contains(&node)
     }
 
     /// The stream of random numbers of this label.
@@ -214,6 +228,12 @@ impl<'a> Chooser<'a> {
     }
 
     fn stock(&self, stock: Stock) -> Vec<NodeId> {
+        let mut stock = self.whole_stock(stock);
+        stock.retain(|node| self.placement.has(*node));
+        stock
+    }
+
+    fn whole_stock(&self, stock: Stock) -> Vec<NodeId> {
         match stock {
             Stock::All | Stock::Rest => self.placement.all(),
             Stock::Nodes { first, last } => (first..=last).map(NodeId).collect(),

@@ -7,7 +7,10 @@ use peerlab_link::proto::Timed;
 use peerlab_link::{Nanos, Network, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::event::Joined;
 use crate::experiment::{Down, Expectation, FaultKind, Image, Nodes, Probe};
+
+pub use crate::experiment::Peers;
 
 /// The reproducible experiment (`plan.json`). The same plan gives the same run on any engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +81,12 @@ impl Plan {
         self.stays() || lines.any(|line| line.action.wipes() == Some(node))
     }
 
+    /// There is one node more, which joined a network that stays. It is meant to be down until it is started.
+    pub fn join(&mut self, joined: &Joined) {
+        self.network.nodes.push(joined.link.clone());
+        self.nodes.push(Node::of(joined));
+    }
+
     /// The name of a node, or its number where the plan has no such node.
     pub fn node_name(&self, id: NodeId) -> String {
         let node = self.nodes.get(id.index());
@@ -137,23 +146,19 @@ pub struct Node {
     pub args: Vec<String>,
 }
 
-/// How one node finds its peers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Peers {
-    /// Connects to exactly these (static graph; `-connect`).
-    Fixed(Vec<NodeId>),
-    /// Knows these at first, then gossips (`-addnode`).
-    Bootstrap(Vec<NodeId>),
-    /// Asks these for addresses once and disconnects (`-seednode`).
-    Seeds(Vec<NodeId>),
-}
-
-impl Peers {
-    /// Whom the node knows at first.
-    pub fn known(&self) -> &[NodeId] {
-        let (Peers::Fixed(known) | Peers::Bootstrap(known) | Peers::Seeds(known)) = self;
-        known
+impl Node {
+    /// One that joined. It has no hash power: blocks are drawn among the nodes that the network began with.
+    pub fn of(joined: &Joined) -> Node {
+        Node {
+            id: joined.node,
+            name: joined.name.clone(),
+            group: joined.group,
+            ip: joined.link.ip,
+            hash_power: 0.0,
+            starts_up: false,
+            peers: joined.peers.clone(),
+            args: joined.args.clone(),
+        }
     }
 }
 

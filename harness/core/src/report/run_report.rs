@@ -16,6 +16,15 @@ pub mod files {
     /// The folder of archives of images, where somebody put them for a replay.
     pub const IMAGES: &str = "images";
     pub const EVENTS: &str = "events.jsonl";
+    /// The events of a network that stayed after its run.
+    pub const KEPT_EVENTS: &str = "kept.jsonl";
+    /// The experiment that the plan was drawn from.
+    pub const TOPOLOGY: &str = "topology.yaml";
+    /// The folder of logs of nodes.
+    pub const LOGS: &str = "logs";
+    /// The words of the process that held a network, and those before.
+    pub const NETWORK_LOG: &str = "network.log";
+    pub const EARLIER_NETWORK_LOG: &str = "network.log.1";
     /// The report, for programs.
     pub const REPORT_JSON: &str = "report.json";
     /// The verdicts, for CI systems.

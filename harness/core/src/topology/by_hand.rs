@@ -53,6 +53,16 @@ pub enum AskedFault {
 }
 
 impl AskedFault {
+    /// Its choices of nodes.
+    pub fn choices(&self) -> Vec<&String> {
+        match self {
+            AskedFault::Partition { sides, .. } => sides.iter().flatten().collect(),
+            AskedFault::Down { nodes, .. }
+            | AskedFault::Shape { nodes, .. }
+            | AskedFault::Slow { nodes, .. } => nodes.iter().collect(),
+        }
+    }
+
     fn written(&self) -> file::Fault {
         let choice = |nodes: &[String]| WordOr::Long(nodes.to_vec());
         let mut fault = file::Fault::default();

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use peerlab_link::proto::{Action, ProcessOp};
-use peerlab_link::{Nanos, NodeId};
+use peerlab_link::proto::{Action, Lateness, NodeCounters, ProcessOp};
+use peerlab_link::{Nanos, NodeId, NodeLink};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Reason, RunEvent, Tip, What};
 use crate::experiment::Down;
 use crate::plan::Plan;
+use crate::plan::spec::Fault;
+use crate::words;
 
 /// Blocks whose parents are known: a branch that parted longer ago counts as one of its own.
 const BLOCKS_MAX: usize = 10_000;
@@ -30,6 +32,10 @@ pub enum NodeState {
         /// Why, where it ended by itself.
         reason: Option<Reason>,
     },
+    /// It was removed by hand.
+    Removed,
+    /// It is a program of the host, which came in by `connect`.
+    Guest,
 }
 
 impl NodeState {
@@ -74,6 +80,24 @@ pub struct NodeRow {
     pub restarts: u32,
 }
 
+impl NodeRow {
+    /// A node of which nothing was heard yet.
+    fn new(name: &str, link: &NodeLink, regions: &[String]) -> NodeRow {
+        let region = regions.get(usize::from(link.region));
+        NodeRow {
+            node: name.to_owned(),
+            ip: link.ip,
+            region: region.cloned().unwrap_or_default(),
+            state: NodeState::Starting,
+            tip: None,
+            peers: None,
+            sent_bytes: None,
+            received_bytes: None,
+            restarts: 0,
+        }
+    }
+}
+
 /// A fault in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultRow {
@@ -82,6 +106,20 @@ pub struct FaultRow {
     pub label: String,
     /// How long it has been in force.
     pub since_ns: Nanos,
+    /// How long it still is; `None` until somebody ends it.
+    #[serde(default)]
+    pub left_ns: Option<Nanos>,
+}
+
+impl FaultRow {
+    /// How long it has been in force, and still is, in words.
+    pub fn times(&self) -> String {
+        let since = format!("for {} so far", words::long(self.since_ns));
+        match self.left_ns {
+            Some(left) => format!("{since}, {} left", words::long(left)),
+            None => since,
+        }
+    }
 }
 
 /// Nodes that have one tip.
@@ -97,6 +135,22 @@ pub struct TrafficNow {
     pub sent_per_second: f64,
     /// Over how long.
     pub over_ns: Nanos,
+}
+
+/// How well the host keeps up, as it was last measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FidelityNow {
+    /// How late packets were delivered since the measurement before.
+    pub lateness: Lateness,
+    /// CPU pressure, percent, where the host tells it.
+    pub cpu_pressure: Option<f64>,
+}
+
+/// A network at an instant, for screens: the whole in short, and each node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub status: Status,
+    pub nodes: Vec<NodeRow>,
 }
 
 /// The network in short.
@@ -119,59 +173,97 @@ pub struct Status {
     pub transactions: u64,
     pub faults: Vec<FaultRow>,
     pub traffic: Option<TrafficNow>,
+    #[serde(default)]
+    pub fidelity: Option<FidelityNow>,
+}
+
+/// Packets that the fabric delivered at an instant, since the network came up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    pub packets: u64,
+    /// Of these, the ones that were late by more than [`Lateness::LATE`].
+    pub late: u64,
+    /// Time in which the fabric got no CPU.
+    pub away: Nanos,
+}
+
+impl Deliveries {
+    fn add(&mut self, lateness: &Lateness) {
+        self.packets = self.packets.saturating_add(lateness.packets);
+        self.late = self.late.saturating_add(lateness.late);
+        self.away = self.away.saturating_add(lateness.away);
+    }
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct NetworkView {
     rows: Vec<NodeRow>,
+    /// The names of regions.
+    regions: Vec<String>,
+    /// Programs of the host that have gone: nobody misses them.
+    guests_gone: BTreeSet<NodeId>,
+    /// Each node's, at the last reading; none before the first.
+    counters: Vec<NodeCounters>,
+    deliveries: Deliveries,
     engine: String,
     /// Parents of the latest blocks, and these in the order in which they were told.
     parents: BTreeMap<String, String>,
     latest: VecDeque<String>,
+    /// Blocks of which one of these is the child.
+    built_on: BTreeSet<String>,
+    /// Blocks whose parent had a child already.
+    forks: u64,
     blocks: u64,
     transactions: u64,
     labels: BTreeMap<u32, String>,
     /// When each began.
     faults: BTreeMap<u32, Nanos>,
+    /// How long each lasts, where that is known.
+    lasts: BTreeMap<u32, Nanos>,
     /// Nodes whose program has ended, and has not answered since.
     ended: BTreeSet<NodeId>,
     /// Programs that were ordered to start, by line.
     starts: BTreeMap<u32, NodeId>,
     /// Bytes sent by all, at the last two readings.
     sent: [Option<(Nanos, u64)>; 2],
+    fidelity: Option<FidelityNow>,
 }
 
 impl NetworkView {
     /// Of a network that has just been started.
     pub fn new(plan: &Plan) -> NetworkView {
-        let region = |node: NodeId| {
-            let link = plan.network.nodes.get(node.index())?;
-            plan.network.regions.get(usize::from(link.region)).cloned()
-        };
-        let row = |node: &crate::plan::spec::Node| NodeRow {
-            node: node.name.clone(),
-            ip: node.ip,
-            region: region(node.id).unwrap_or_default(),
-            state: NodeState::Starting,
-            tip: None,
-            peers: None,
-            sent_bytes: None,
-            received_bytes: None,
-            restarts: 0,
-        };
+        let regions = plan.network.regions.clone();
+        let nodes = plan.nodes.iter().zip(&plan.network.nodes);
+        let planned = (0..).zip(&plan.faults);
+        let lasts = |fault: &Fault| Some(fault.end?.saturating_sub(fault.start));
         NetworkView {
-            rows: plan.nodes.iter().map(row).collect(),
+            rows: nodes
+                .map(|(node, link)| NodeRow::new(&node.name, link, &regions))
+                .collect(),
+            regions,
+            guests_gone: BTreeSet::new(),
+            counters: Vec::new(),
+            deliveries: Deliveries::default(),
             engine: String::new(),
             parents: BTreeMap::new(),
             latest: VecDeque::new(),
+            built_on: BTreeSet::new(),
+            forks: 0,
             blocks: 0,
             transactions: 0,
-            labels: BTreeMap::new(),
+            labels: planned
+                .clone()
+                .map(|(n, it)| (n, it.label.clone()))
+                .collect(),
             faults: BTreeMap::new(),
+            lasts: planned
+                .filter_map(|(n, it)| Some((n, lasts(it)?)))
+                .collect(),
             ended: BTreeSet::new(),
             starts: BTreeMap::new(),
             sent: [None; 2],
+            fidelity: None,
         }
     }
 
@@ -191,14 +283,18 @@ impl NetworkView {
                 if let Some(row) = self.row_mut(*node) {
                     row.tip = None;
                     row.peers = None;
-                    row.state = NodeState::Down {
-                        how: *how,
-                        reason: reason.clone(),
-                    };
+                    if row.state != NodeState::Removed {
+                        row.state = NodeState::Down {
+                            how: *how,
+                            reason: reason.clone(),
+                        };
+                    }
                 }
             }
             What::Tip { node, tip } => {
-                if let Some(row) = self.row_mut(*node) {
+                if let Some(row) = self.row_mut(*node)
+                    && row.state != NodeState::Removed
+                {
                     row.tip = Some(tip.clone());
                 }
             }
@@ -220,6 +316,7 @@ impl NetworkView {
                 let sum = nodes.iter().map(|counters| counters.tx_bytes);
                 let sum = sum.fold(0, u64::saturating_add);
                 self.sent = [self.sent[1], Some((t, sum))];
+                self.counters.clone_from(nodes);
             }
             What::ByHand { fault, label, .. } => {
                 self.labels.insert(*fault, label.clone());
@@ -230,8 +327,27 @@ impl NetworkView {
             What::FaultEnded { fault } => {
                 self.faults.remove(fault);
                 self.labels.remove(fault);
+                self.lasts.remove(fault);
             }
             What::Ordered { line, action } => self.ordered(*line, action),
+            What::Joined(joined) => {
+                let mut row = NodeRow::new(&joined.name, &joined.link, &self.regions);
+                if joined.guest {
+                    row.state = NodeState::Guest;
+                }
+                self.rows.push(row);
+            }
+            What::Left { node } => {
+                if let Some(row) = self.row_mut(*node) {
+                    let was_guest = row.state == NodeState::Guest;
+                    row.state = NodeState::Removed;
+                    row.tip = None;
+                    row.peers = None;
+                    if was_guest {
+                        self.guests_gone.insert(*node);
+                    }
+                }
+            }
             What::Effect { line, error, .. } => {
                 if let Some(node) = self.starts.remove(line)
                     && error.is_none()
@@ -241,13 +357,23 @@ impl NetworkView {
                     row.state = NodeState::Starting;
                 }
             }
+            What::Fidelity {
+                lateness,
+                cpu_pressure,
+                ..
+            } => {
+                self.deliveries.add(lateness);
+                self.fidelity = Some(FidelityNow {
+                    lateness: *lateness,
+                    cpu_pressure: *cpu_pressure,
+                });
+            }
             What::Host(_)
             | What::Phase { .. }
             | What::Replaced { .. }
             | What::MineMissed { .. }
             | What::Value { .. }
             | What::Usage { .. }
-            | What::Fidelity { .. }
             | What::Ledger { .. }
             | What::Unanswered { .. }
             | What::LogEnd { .. }
@@ -264,9 +390,47 @@ impl NetworkView {
         }
     }
 
+    /// All that there is to show: guests that have gone are left out.
+    pub fn shown(&self) -> Vec<NodeRow> {
+        let numbered = (0..).map(NodeId).zip(&self.rows);
+        let shown = numbered.filter(|(node, _)| !self.guests_gone.contains(node));
+        shown.map(|(_, row)| row.clone()).collect()
+    }
+
+    /// A fault in force ends by itself after so long; its events do not say that.
+    pub fn lasts(&mut self, fault: u32, lasts: Nanos) {
+        if self.faults.contains_key(&fault) {
+            self.lasts.insert(fault, lasts);
+        }
+    }
+
+    /// The whole at an instant.
+    pub fn snapshot(&self, network: &str, now: Nanos) -> Snapshot {
+        Snapshot {
+            status: self.status(network, now),
+            nodes: self.shown(),
+        }
+    }
+
     /// All nodes, by number.
     pub fn rows(&self) -> &[NodeRow] {
         &self.rows
+    }
+
+    /// Each node's counters of the wire, at the last reading; none before the first.
+    pub fn counters(&self) -> &[NodeCounters] {
+        &self.counters
+    }
+
+    /// What the fabric delivered.
+    pub fn deliveries(&self) -> Deliveries {
+        self.deliveries
+    }
+
+    /// How often a block was built on one that another block was built on already: as often the chain has
+    /// forked.
+    pub fn forks(&self) -> u64 {
+        self.forks
     }
 
     /// The nodes that answer.
@@ -281,9 +445,15 @@ impl NetworkView {
         self.rows.iter().filter(|row| row.state.is_up()).count()
     }
 
+    /// How many nodes there are, without those that were removed.
+    pub fn node_count(&self) -> usize {
+        let is_there = |row: &&NodeRow| !matches!(row.state, NodeState::Removed | NodeState::Guest);
+        self.rows.iter().filter(is_there).count()
+    }
+
     /// Whether all nodes that run have answered, and have one tip. One node agrees with itself.
     pub fn agreed(&self) -> bool {
-        let runs = |row: &&NodeRow| !matches!(row.state, NodeState::Down { .. });
+        let runs = |row: &&NodeRow| matches!(row.state, NodeState::Starting | NodeState::Up);
         let mut running = self.rows.iter().filter(runs);
         let Some(first) = running.next().and_then(|row| row.tip.as_ref()) else {
             return false;
@@ -311,16 +481,21 @@ impl NetworkView {
                 branches.push(Branch { tip, nodes });
             }
         }
+        let left = |fault: u32, began: Nanos| {
+            let lasts = self.lasts.get(&fault)?;
+            Some(began.saturating_add(*lasts).saturating_sub(now))
+        };
         let fault = |(fault, began): (&u32, &Nanos)| FaultRow {
             fault: *fault,
             label: self.labels.get(fault).cloned().unwrap_or_default(),
             since_ns: now.saturating_sub(*began),
+            left_ns: left(*fault, *began),
         };
         Status {
             network: network.to_owned(),
             engine: self.engine.clone(),
             up_for_ns: now,
-            nodes: self.rows.len(),
+            nodes: self.node_count(),
             nodes_up: self.up_count(),
             agreed: self.agreed(),
             height: branches.first().map_or(0, |it: &Branch| it.tip.height),
@@ -330,6 +505,7 @@ impl NetworkView {
             transactions: self.transactions,
             faults: self.faults.iter().map(fault).collect(),
             traffic: self.traffic(),
+            fidelity: self.fidelity,
         }
     }
 
@@ -360,13 +536,15 @@ impl NetworkView {
     }
 
     fn learn(&mut self, hash: String, parent: String) {
-        if self.parents.insert(hash.clone(), parent).is_none() {
+        if self.parents.insert(hash.clone(), parent.clone()).is_none() {
             self.latest.push_back(hash);
+            self.forks += u64::from(!self.built_on.insert(parent));
         }
         if self.latest.len() > BLOCKS_MAX
             && let Some(oldest) = self.latest.pop_front()
+            && let Some(parent) = self.parents.remove(&oldest)
         {
-            self.parents.remove(&oldest);
+            self.built_on.remove(&parent);
         }
     }
 
@@ -384,7 +562,9 @@ impl NetworkView {
 
     fn came_up(&mut self, node: NodeId) {
         let again = self.ended.remove(&node);
-        if let Some(row) = self.row_mut(node) {
+        if let Some(row) = self.row_mut(node)
+            && row.state != NodeState::Removed
+        {
             row.state = NodeState::Up;
             row.restarts += u32::from(again);
         }

@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use peerlab_link::Nanos;
+use peerlab_link::proto::Lateness;
 
-use super::network_view::{Branch, NodeRow, NodeState, Status};
+use super::network_view::{Branch, FidelityNow, NodeRow, NodeState, Status, TrafficNow};
 use crate::words;
 
 /// Characters of a block's hash that tell it from others. Regtest's begin like any number.
@@ -15,13 +15,15 @@ const BRANCHES_SHOWN: usize = 8;
 /// Faults that are listed, likewise.
 const FAULTS_SHOWN: usize = 10;
 
+/// Titles of the columns of [`node_cells`].
+pub const NODE_TITLES: [&str; 8] = [
+    "NODE", "STATE", "HEIGHT", "TIP", "PEERS", "SENT", "RECEIVED", "RESTARTS",
+];
+
 /// One line for each node, under a head.
 pub fn nodes_text(rows: &[NodeRow]) -> String {
-    let head = [
-        "NODE", "STATE", "HEIGHT", "TIP", "PEERS", "SENT", "RECEIVED", "RESTARTS",
-    ];
-    let mut table = vec![head.map(str::to_owned)];
-    table.extend(rows.iter().map(cells));
+    let mut table = vec![NODE_TITLES.map(str::to_owned)];
+    table.extend(rows.iter().map(node_cells));
     let mut widths = [0; 8];
     for line in &table {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -45,12 +47,13 @@ pub fn nodes_text(rows: &[NodeRow]) -> String {
     text
 }
 
-fn cells(row: &NodeRow) -> [String; 8] {
+/// What is known of a node, column by column.
+pub fn node_cells(row: &NodeRow) -> [String; 8] {
     let nothing = || "-".to_owned();
     let tip = row.tip.as_ref();
     let peers = row.peers;
     [
-        row.node.clone(),
+        words::visible(&row.node),
         state(&row.state),
         tip.map_or_else(nothing, |tip| tip.height.to_string()),
         tip.map_or_else(nothing, |tip| short(&tip.hash)),
@@ -65,17 +68,21 @@ fn state(state: &NodeState) -> String {
     match state {
         NodeState::Starting => "starting".into(),
         NodeState::Up => "up".into(),
+        NodeState::Removed => "removed".into(),
+        NodeState::Guest => "guest".into(),
         NodeState::Down { how: None, .. } => "down by itself".into(),
         NodeState::Down { how: Some(how), .. } => format!("down ({})", how.word()),
     }
 }
 
 /// The end of a hash: its beginning says little of a block that had to be found.
-fn short(hash: &str) -> String {
+pub fn short(hash: &str) -> String {
     let count = hash.chars().count();
-    hash.chars()
+    let end: String = hash
+        .chars()
         .skip(count.saturating_sub(HASH_CHARS))
-        .collect()
+        .collect();
+    words::visible(&end)
 }
 
 /// The network in short.
@@ -84,7 +91,7 @@ pub fn status_text(status: &Status) -> String {
         "{} on {}, up for {}\n",
         status.network,
         status.engine,
-        long(status.up_for_ns)
+        words::long(status.up_for_ns)
     );
     let _ = writeln!(text, "nodes     {} of {} up", status.nodes_up, status.nodes);
     let _ = writeln!(text, "tips      {}", agreement(status));
@@ -100,19 +107,12 @@ pub fn status_text(status: &Status) -> String {
         words::count(status.blocks, "block"),
         words::count(status.transactions, "transaction")
     );
-    let traffic = status.traffic.map_or_else(
-        || "not measured yet".to_owned(),
-        |now| {
-            let each = now.sent_per_second / status.nodes.max(1) as f64;
-            format!(
-                "{} sent by all, {} by a node, over the last {}",
-                words::rate(now.sent_per_second as u64),
-                words::rate(each as u64),
-                words::duration(now.over_ns)
-            )
-        },
+    let _ = writeln!(text, "traffic   {}", traffic_text(status));
+    let _ = writeln!(
+        text,
+        "host      {}",
+        fidelity_text(status.fidelity.as_ref())
     );
-    let _ = writeln!(text, "traffic   {traffic}");
     if status.faults.is_empty() {
         text.push_str("faults    none in force\n");
     }
@@ -120,9 +120,9 @@ pub fn status_text(status: &Status) -> String {
         let head = if index == 0 { "faults" } else { "" };
         let _ = writeln!(
             text,
-            "{head:<8}  {}, for {} so far",
-            fault.label,
-            long(fault.since_ns)
+            "{head:<8}  {}, {}",
+            words::visible(&fault.label),
+            fault.times()
         );
     }
     let more = status.faults.len().saturating_sub(FAULTS_SHOWN);
@@ -132,7 +132,52 @@ pub fn status_text(status: &Status) -> String {
     text
 }
 
-fn agreement(status: &Status) -> String {
+/// What all send, and a node of them.
+pub fn traffic_text(status: &Status) -> String {
+    let Some(TrafficNow {
+        sent_per_second,
+        over_ns,
+    }) = status.traffic
+    else {
+        return "not measured yet".into();
+    };
+    let each = sent_per_second / status.nodes.max(1) as f64;
+    format!(
+        "{} sent by all, {} by a node, over the last {}",
+        words::rate(sent_per_second as u64),
+        words::rate(each as u64),
+        words::duration(over_ns)
+    )
+}
+
+/// How well the host keeps up.
+pub fn fidelity_text(fidelity: Option<&FidelityNow>) -> String {
+    let Some(FidelityNow {
+        lateness,
+        cpu_pressure,
+    }) = fidelity
+    else {
+        return "not measured yet".into();
+    };
+    let mut text = match (lateness.packets, lateness.late) {
+        (0, _) => "no packets lately".to_owned(),
+        (packets, 0) => format!("keeps up: none of {} late", words::count(packets, "packet")),
+        (packets, late) => format!(
+            "{} of {} more than {} late, up to {}",
+            words::thousands(late),
+            words::count(packets, "packet"),
+            words::duration(Lateness::LATE),
+            words::duration(lateness.max)
+        ),
+    };
+    if let Some(pressure) = cpu_pressure {
+        let _ = write!(text, "; CPU pressure {pressure:.0} %");
+    }
+    text
+}
+
+/// What the tips come to, in a sentence.
+pub fn agreement(status: &Status) -> String {
     match (&status.branches[..], status.agreed) {
         ([], _) => "none known yet".into(),
         ([only], true) => format!(
@@ -169,21 +214,10 @@ fn branches(text: &mut String, branches: &[Branch]) {
     }
 }
 
-/// A length of time that may be days.
-fn long(t: Nanos) -> String {
-    let minutes = t.0 / 60_000_000_000;
-    let (days, hours) = (minutes / (24 * 60), minutes / 60 % 24);
-    match (days, hours) {
-        (0, 0) => words::duration(Nanos(t.0 / 100_000_000 * 100_000_000)),
-        (0, _) => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use peerlab_link::NodeId;
     use peerlab_link::proto::{Action, NodeCounters, ProcessOp, Seen};
+    use peerlab_link::{Nanos, NodeId};
 
     use super::super::{NetworkView, PeerCount, Until};
     use super::*;
@@ -250,6 +284,20 @@ mod tests {
         }
     }
 
+    /// The host did not keep up.
+    fn late() -> What {
+        What::Fidelity {
+            lateness: Lateness {
+                packets: 3_210,
+                late: 321,
+                max: secs(0.04),
+                ..Lateness::default()
+            },
+            cpu_pressure: Some(81.4),
+            host_cpu: None,
+        }
+    }
+
     #[test]
     fn a_network_that_agrees() {
         let counters = |bytes| What::Traffic {
@@ -298,8 +346,12 @@ mod tests {
             (4.5, at(0, "2b", 2)),
             (4.5, at(1, "2c", 2)),
             (4.5, at(2, "1a", 1)),
+            (5.0, late()),
         ]);
-        let view = view(events);
+        let mut view = view(events);
+        view.lasts(fault, secs(60.0));
+        // One that is not in force does not come to be.
+        view.lasts(7, secs(60.0));
         assert!(!Until::Agreed.holds(&view) && Until::Up(3).holds(&view));
         insta::assert_snapshot!(format!(
             "{}\n{}",
@@ -336,6 +388,30 @@ mod tests {
         // One that was frozen is the same as before.
         events.extend([(5.0, down(1, Some(Down::Freeze))), (6.0, up(1))]);
         assert_eq!(state(&events), (NodeState::Up, 1));
+    }
+
+    #[test]
+    fn a_fault_of_a_plan_has_its_label_and_its_end() {
+        let mut story = Story::of(4);
+        let fault = story.partition(30.0, Some(50.0), &[&[0, 1], &[2, 3]]);
+        let mut view = NetworkView::new(&story.plan);
+        let mut take = |t, what| view.take(&RunEvent { t: secs(t), what });
+        take(30.0, What::FaultBegan { fault });
+        let row = view.status("x", secs(32.0)).faults[0].clone();
+        assert_eq!(row.label, story.plan.faults[0].label);
+        assert_eq!(row.times(), "for 2 s so far, 18 s left");
+        // One that ends late is not told to go on for ages.
+        let late = view.status("x", secs(51.0)).faults[0].left_ns;
+        assert_eq!(late, Some(Nanos::ZERO));
+    }
+
+    #[test]
+    fn what_nodes_say_is_escaped() {
+        let mut view = view(vec![(1.0, up(0)), (1.0, at(0, "\u{1b}[2J\u{202e}", 1))]);
+        view.lasts(0, secs(1.0));
+        let text = nodes_text(view.rows()) + &status_text(&view.status("x", secs(2.0)));
+        let unseen = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.chars().any(unseen), "{text:?}");
     }
 
     #[test]

@@ -45,11 +45,12 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         "harness/gate",
         "lib.rs",
         &[
-            "args confine dial disk fabric_link hosts netlink signals supervisor users",
+            "args confine dial disk fabric_link hosts netlink signals supervisor talk users",
             "device privileges",
             "census usage program",
             "runs",
             "gate",
+            "guest",
             "starter",
             "lib",
         ],
@@ -73,7 +74,14 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
     (
         "harness",
         "lib.rs",
-        &["probe disk ui", "engine", "network", "cli", "lib"],
+        &[
+            "probe disk ui",
+            "engine",
+            "metrics network",
+            "dashboard web",
+            "cli",
+            "lib",
+        ],
     ),
     (
         "node",

@@ -23,6 +23,17 @@ struct Slot {
     dials_begun: u32,
 }
 
+impl Slot {
+    fn new(secret: Secret) -> Slot {
+        Slot {
+            secret: Some(secret),
+            link: None,
+            dials: BTreeMap::new(),
+            dials_begun: 0,
+        }
+    }
+}
+
 /// All nodes. Used by the control thread only.
 #[derive(Debug)]
 pub(super) struct GateTable {
@@ -32,15 +43,14 @@ pub(super) struct GateTable {
 impl GateTable {
     /// No gate is there yet; these are the secrets by which each will be known.
     pub(super) fn new(secrets: Vec<Secret>) -> GateTable {
-        let slot = |secret| Slot {
-            secret: Some(secret),
-            link: None,
-            dials: BTreeMap::new(),
-            dials_begun: 0,
-        };
         GateTable {
-            slots: RefCell::new(secrets.into_iter().map(slot).collect()),
+            slots: RefCell::new(secrets.into_iter().map(Slot::new).collect()),
         }
+    }
+
+    /// There is one node more, with the next id.
+    pub(super) fn add(&self, secret: Secret) {
+        self.slots.borrow_mut().push(Slot::new(secret));
     }
 
     /// Somebody says that it is this node's gate; whether it is.

@@ -1,7 +1,9 @@
 //! Lets gates in, and serves each until it is gone. A gate is trusted with its own node only:
 //! whatever it sends can at most lose it its connection.
 
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,17 +34,23 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 /// What the tasks of all gates share.
 pub(super) struct Gates {
     pub(super) table: GateTable,
-    network: Network,
+    mtu: u16,
+    /// By node.
+    addresses: RefCell<Vec<Ipv4Addr>>,
     forwarder: Forwarder,
     clock: Clock,
     events: UnboundedSender<FromFabric>,
     all_claimed: Notify,
+    /// Whether the socket is there.
+    admits: Cell<bool>,
+    /// One for each capture under way.
+    captures: Rc<()>,
 }
 
 impl Gates {
     /// No gate is there yet; `secrets` are those of each node's gate.
     pub(super) fn new(
-        network: Network,
+        network: &Network,
         secrets: Vec<Secret>,
         forwarder: Forwarder,
         clock: Clock,
@@ -50,12 +58,26 @@ impl Gates {
     ) -> Gates {
         Gates {
             table: GateTable::new(secrets),
-            network,
+            mtu: network.mtu,
+            addresses: RefCell::new(network.nodes.iter().map(|node| node.ip).collect()),
             forwarder,
             clock,
             events,
             all_claimed: Notify::new(),
+            admits: Cell::new(false),
+            captures: Rc::new(()),
         }
+    }
+
+    /// How many nodes there are.
+    pub(super) fn node_count(&self) -> usize {
+        self.addresses.borrow().len()
+    }
+
+    /// A place for one more capture, for as long as it is held; `None` where so many are under way.
+    pub(super) fn begin_capture(&self, max: usize) -> Option<Rc<()>> {
+        let under_way = Rc::strong_count(&self.captures) - 1;
+        (under_way < max).then(|| Rc::clone(&self.captures))
     }
 
     /// Asks the forwarding thread for something.
@@ -63,8 +85,28 @@ impl Gates {
         self.forwarder.ask(command);
     }
 
-    /// Lets gates in until every node has its own.
-    pub(super) async fn admit(self: Rc<Self>, listener: OwnedFd, dir: Rc<SharedDir>) {
+    /// There is one node more, with the next id, whose gate may come.
+    pub(super) fn join(&self, link: NodeLink, secret: Secret) {
+        self.addresses.borrow_mut().push(link.ip);
+        self.table.add(secret);
+        self.ask(Command::Join { link });
+    }
+
+    /// Makes the gates' socket where it is not there, and lets gates in until every node has its own; then
+    /// the socket is taken away.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub(super) fn admit(self: &Rc<Self>, dir: &Rc<SharedDir>) -> io::Result<()> {
+        if !self.admits.get() {
+            let listener = dir.listen()?;
+            self.admits.set(true);
+            tokio::task::spawn_local(Rc::clone(self).accept(listener, Rc::clone(dir)));
+        }
+        Ok(())
+    }
+
+    async fn accept(self: Rc<Self>, listener: OwnedFd, dir: Rc<SharedDir>) {
         let Ok(listener) = pollable(Arc::new(listener), Interest::READABLE) else {
             let reason = "cannot wait for gates".into();
             return self.tell(FromFabric::Failed { reason });
@@ -84,6 +126,7 @@ impl Gates {
             }
         }
         dir.close_socket();
+        self.admits.set(false);
     }
 
     /// One connection, from hello to its end.
@@ -115,9 +158,9 @@ impl Gates {
         link: &Arc<GateLink>,
     ) -> String {
         let configure = ToGate::Configure {
-            ip: self.network.nodes[node.index()].ip,
+            ip: self.addresses.borrow()[node.index()],
             prefix: NodeLink::NET.1,
-            mtu: self.network.mtu,
+            mtu: self.mtu,
         };
         if let Err(e) = link.send(&configure) {
             return format!("it cannot be told: {e}");

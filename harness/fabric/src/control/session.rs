@@ -12,18 +12,20 @@ use futures::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerlab_link::framing::{Deframer, frame_into};
 use peerlab_link::proto::{
-    APPLY_TAG_MIN, FromFabric, HARNESS_SILENCE_MAX, STREAMS_MAX, Secret, Timed, ToFabric, ToGate,
+    APPLY_TAG_MIN, FromFabric, HARNESS_SILENCE_MAX, STREAMS_MAX, Secret, StreamOpen, Timed,
+    ToFabric, ToGate,
 };
-use peerlab_link::{LinkModel, Nanos, Network};
+use peerlab_link::{LinkModel, Nanos, Network, NodeLink};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 use yamux::{Config, Connection, Mode, Stream};
 
-use super::dial;
 use super::gates::Gates;
+use super::opening;
 use super::shared_dir::SharedDir;
 use super::stdio::Stdio;
+use super::{capture, dial};
 use crate::clock::Clock;
 use crate::forward::{Command, Forwarder};
 
@@ -189,8 +191,17 @@ impl Session {
                 let _ = self.gates()?.table.send(node, &ToGate::Usage { memory });
             }
             ToFabric::Heartbeat => {}
+            ToFabric::Join { link, secret } => self.join(link, secret)?,
         }
         Ok(())
+    }
+
+    fn join(&self, link: NodeLink, secret: Secret) -> Result<()> {
+        let gates = self.gates()?;
+        gates.join(link, secret);
+        gates
+            .admit(&self.dir)
+            .context("cannot make the gates' socket")
     }
 
     fn set_up(
@@ -206,15 +217,16 @@ impl Session {
         let clock = self.clock.clone();
         let forwarder = Forwarder::start(&network, model, clock.clone(), events.clone())
             .context("cannot start forwarding")?;
-        let listener = self.dir.listen().context("cannot make the gates' socket")?;
         let gates = Rc::new(Gates::new(
-            network,
+            &network,
             secrets,
             forwarder,
             clock,
             events.clone(),
         ));
-        spawn_local(Rc::clone(&gates).admit(listener, Rc::clone(&self.dir)));
+        gates
+            .admit(&self.dir)
+            .context("cannot make the gates' socket")?;
         let _ = self.gates.set(gates);
         let _ = events.send(FromFabric::Listening);
         Ok(())
@@ -224,9 +236,39 @@ impl Session {
         self.gates.get().context("there was no setup")
     }
 
-    async fn further(self: Rc<Self>, stream: Stream) {
-        if let Ok(gates) = self.gates() {
-            dial::serve(stream, &gates.table).await;
+    async fn further(self: Rc<Self>, mut stream: Stream) {
+        let Ok(gates) = self.gates() else {
+            return;
+        };
+        let Some((open, early)) = opening::read(&mut stream).await else {
+            return;
+        };
+        let table = &gates.table;
+        match open {
+            StreamOpen::Dial { node, port } => {
+                let dialed = table.dial(node, |id| ToGate::Dial { id, port }).await;
+                dial::serve(stream, dialed, &early).await;
+            }
+            StreamOpen::Run { node, command } => {
+                let dialed = table.dial(node, |id| ToGate::Run { id, command }).await;
+                dial::serve(stream, dialed, &early).await;
+            }
+            StreamOpen::Talk {
+                node,
+                command,
+                terminal,
+            } => {
+                let talk = |id| ToGate::Talk {
+                    id,
+                    command,
+                    terminal,
+                };
+                let dialed = table.dial(node, talk).await;
+                dial::serve(stream, dialed, &early).await;
+            }
+            StreamOpen::Capture { nodes, bytes_max } => {
+                capture::serve(stream, gates, nodes, bytes_max).await;
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! shared between threads but the clock.
 
 mod buffers;
+mod capture;
 mod fault_schedule;
 mod lateness;
 mod packet_queue;
@@ -17,5 +18,6 @@ mod worker;
 mod stories;
 mod story;
 
+pub(crate) use capture::{Capture, Taken};
 pub use story::Story;
 pub(crate) use worker::{Command, Forwarder};

@@ -26,16 +26,21 @@ impl Routes {
             nodes: Vec::new(),
             net: addresses.first().map_or(0, |ip| ip.octets()[0]),
         };
-        for (id, ip) in (0..).zip(addresses) {
-            let [_, high, low, host] = ip.octets();
-            let block = &mut routes.blocks[usize::from(u16::from_be_bytes([high, low]))];
-            if *block == NOBODY {
-                *block = routes.nodes.len() as u32;
-                routes.nodes.push([NOBODY; BLOCK]);
-            }
-            routes.nodes[*block as usize][usize::from(host)] = id;
+        for (id, ip) in (0..).map(NodeId).zip(addresses) {
+            routes.add(id, *ip);
         }
         routes
+    }
+
+    /// There is one node more, in the same /8.
+    pub(super) fn add(&mut self, id: NodeId, ip: Ipv4Addr) {
+        let [_, high, low, host] = ip.octets();
+        let block = &mut self.blocks[usize::from(u16::from_be_bytes([high, low]))];
+        if *block == NOBODY {
+            *block = self.nodes.len() as u32;
+            self.nodes.push([NOBODY; BLOCK]);
+        }
+        self.nodes[*block as usize][usize::from(host)] = id.0;
     }
 
     /// Who has an address.

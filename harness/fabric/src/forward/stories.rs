@@ -2,10 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use peerlab_link::proto::DropReason;
+use peerlab_link::proto::{Direction, DropReason};
 use peerlab_link::{Change, Loss, Nanos, Network, NodeId, NodeLink, PathDelay, Shape};
 use proptest::prelude::*;
 
+use super::capture::Capture;
 use super::story::Story;
 use crate::packet::VirtioHeader;
 use crate::packet::examples::{TcpPacket, plain_packet};
@@ -327,6 +328,31 @@ fn a_device_that_refuses_is_the_reason_given() {
     story.send_number(0, 1, 1, 100);
     assert_eq!(story.drops(0)[DropReason::Device as usize], 1);
     story.assert_conserved();
+}
+
+#[test]
+fn a_capture_has_what_a_node_sent_and_what_was_delivered_each_at_its_time() {
+    let mut story = Story::of(&network(2));
+    story.change(&shaped(None, Some(Nanos(30 * MS))));
+    let (capture, mut taken) = Capture::new(&[NodeId(0), NodeId(1)], 2, 1 << 20);
+    story.switch.capture(capture);
+    story.wait_until(Nanos(5 * MS));
+    story.send_number(0, 1, 1, 100);
+    story.wait_until(Nanos(100 * MS));
+    // It is sent, whatever becomes of it.
+    story.world.refuses = true;
+    story.send_number(0, 1, 2, 100);
+    story.wait_until(Nanos(200 * MS));
+    let packets = std::iter::from_fn(|| taken.try_next());
+    let seen: Vec<_> = packets
+        .map(|packet| {
+            let number = packet.bytes[20];
+            (packet.t.0 / MS, packet.node.0, packet.direction, number)
+        })
+        .collect();
+    let (sent, received) = (Direction::Sent, Direction::Received);
+    let expected = [(5, 0, sent, 1), (35, 1, received, 1), (100, 0, sent, 2)];
+    assert_eq!(seen, expected);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What happens to each packet: routed, counted, asked of the link model, passed on now or kept
 //! until its time. Reads no device and no clock but through [`Outside`], so it is tested as it is.
 
-use peerlab_link::proto::{DropReason, Lateness, NodeCounters};
-use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId, Passage, Verdict};
+use peerlab_link::proto::{Direction, DropReason, Lateness, NodeCounters};
+use peerlab_link::{Change, LinkModel, Nanos, Network, NodeId, NodeLink, Passage, Verdict};
 
 use super::buffers::{Buffers, HELD_BYTES_MAX, Held, READ_BYTES_MAX};
+use super::capture::{Capture, Captures};
 use super::lateness::LatenessMeter;
 use super::packet_queue::{Due, PacketQueue, Waiting};
 use super::routes::Routes;
@@ -69,6 +70,7 @@ pub(super) struct Switch {
     lateness: LatenessMeter,
     /// Where trains are cut.
     scratch: Vec<u8>,
+    captures: Captures,
 }
 
 impl Switch {
@@ -89,7 +91,13 @@ impl Switch {
             buffers: Buffers::new(bytes_max),
             lateness: LatenessMeter::new(),
             scratch: Vec::with_capacity(READ_BYTES_MAX),
+            captures: Captures::default(),
         }
+    }
+
+    /// Packets are captured from now on, until nobody takes them any more.
+    pub(super) fn capture(&mut self, capture: Capture) {
+        self.captures.add(capture);
     }
 
     /// A buffer to read a device into.
@@ -101,6 +109,14 @@ impl Switch {
     #[inline]
     pub(super) fn next_at(&self) -> Option<Nanos> {
         self.queue.next_at()
+    }
+
+    /// There is one node more, with the next id.
+    pub(super) fn join(&mut self, link: &NodeLink) -> Result<(), String> {
+        let id = self.model.join(link).map_err(|e| e.to_string())?;
+        self.routes.add(id, link.ip);
+        self.counters.push(NodeCounters::default());
+        Ok(())
     }
 
     /// Changes the network at `now`. Everything due at `now` has been done.
@@ -153,6 +169,10 @@ impl Switch {
         outside: &mut impl Outside,
     ) {
         self.received_early(src, length);
+        if !self.captures.is_empty() {
+            let (now, read) = (outside.now(), &read[..length]);
+            self.captures.take(now, src, Direction::Sent, read);
+        }
         let Some((header, packet)) = VirtioHeader::split(&read[..length]) else {
             return;
         };
@@ -295,6 +315,11 @@ impl Switch {
         received.rx_packets += u64::from(flow.packets);
         received.rx_bytes += u64::from(flow.wire_bytes);
         received.device_rx_bytes += (packet.len() - VirtioHeader::BYTES) as u64;
+        if !self.captures.is_empty() {
+            let now = outside.now();
+            self.captures
+                .take(now, flow.dst, Direction::Received, packet);
+        }
     }
 
     fn count_drop(&mut self, src: NodeId, packets: u32, reason: DropReason) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use peerlab_link::proto::{Action, FromFabric, Lateness, ProcessOp, Seen, Timed, ToGate};
-use peerlab_link::{LinkModel, Nanos, Network, NodeId};
+use peerlab_link::{LinkModel, Nanos, Network, NodeId, NodeLink};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -19,6 +19,7 @@ use rustix::time::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::capture::Capture;
 use super::fault_schedule::FaultSchedule;
 use super::switch::{Outside, Switch};
 use crate::clock::{Clock, own_cpu};
@@ -69,6 +70,10 @@ pub(crate) enum Command {
     },
     /// Tell the counters.
     Count,
+    /// There is one node more, with the next id.
+    Join { link: NodeLink },
+    /// Capture packets.
+    Capture(Capture),
 }
 
 /// The control thread's end.
@@ -344,6 +349,8 @@ impl Worker {
                     self.advance(now);
                     self.act(now, tag, action);
                 }
+                Command::Join { link } => self.join(&link),
+                Command::Capture(capture) => self.switch.capture(capture),
                 Command::Count => {
                     let (nodes, lateness) = self.switch.count();
                     self.tell(FromFabric::Counters {
@@ -355,6 +362,16 @@ impl Worker {
                 }
             }
         }
+    }
+
+    fn join(&mut self, link: &NodeLink) {
+        if let Err(cause) = self.switch.join(link) {
+            let reason = format!("a node cannot join: {cause}");
+            return self.tell(FromFabric::Failed { reason });
+        }
+        self.ports.devices.push(None);
+        self.gates.push(None);
+        self.starts.push(false);
     }
 
     fn open(&mut self, node: NodeId, device: Device, gate: Arc<GateLink>) {

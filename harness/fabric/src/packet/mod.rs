@@ -9,4 +9,4 @@ mod train;
 pub(crate) mod examples;
 
 pub(crate) use headers::{VirtioHeader, addresses};
-pub(crate) use train::Train;
+pub(crate) use train::{Train, finish_checksum};

@@ -142,6 +142,18 @@ impl Train {
     }
 }
 
+/// Finishes a packet's checksum, where the kernel left that to others.
+pub(crate) fn finish_checksum(header: &VirtioHeader, packet: &mut [u8]) {
+    let start = usize::from(header.checksum_start);
+    let at = start + usize::from(header.checksum_offset);
+    let is_there = at + 2 <= packet.len();
+    if header.flags & VirtioHeader::NEEDS_CHECKSUM != 0 && is_there {
+        // The field holds the pseudo header's sum already.
+        let sum = checksum::finish(checksum::add(0, &packet[start..]));
+        put_u16(packet, at, sum);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

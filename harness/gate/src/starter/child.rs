@@ -14,7 +14,8 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::UnshareFlags;
 
 use super::roots::{
-    FABRIC_PROGRAM, FABRIC_ROOT, NODE_ROOT, enter, mount_memory, mount_proc, restricted,
+    FABRIC_PROGRAM, FABRIC_ROOT, NODE_ROOT, TERMINALS, enter, mount_memory, mount_proc,
+    mount_terminals, restricted,
 };
 use super::{image, limits, within};
 use crate::args::{self, Args};
@@ -126,6 +127,10 @@ fn settle(spec: &NodeSpec, log: &impl AsFd, origin: Origin) -> Result<Option<Own
     };
     let proc = place("/proc")?;
     mount_proc(&proc, || limits::set_of_namespaces(&proc))?;
+    if spec.image.is_some() {
+        // Nobody but a person needs them: where the kernel refuses, `shell` has none to give.
+        let _ = place(TERMINALS).and_then(|place| mount_terminals(&place));
+    }
     mount_memory(&place("/tmp")?, TMP_BYTES_MAX, restricted())?;
     mount_memory(&place(DATA_DIR)?, spec.data_bytes_max, restricted())?;
     match origin {

@@ -56,6 +56,10 @@ const OLD: &str = "/old";
 /// Devices that a node may use; the last is the gate's.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "net/tun"];
 const SHARED: &str = "/shared";
+/// Where a node of an image has its terminals.
+pub const TERMINALS: &str = "/dev/pts";
+/// For what holds devices and no programs.
+const NO_PROGRAMS: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC);
 /// For what is read-only and holds programs, but no devices.
 const WITHOUT_DEVICES: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
@@ -123,7 +127,9 @@ fn make_fabric_root(fabric: &[u8]) -> Result<()> {
 fn make_node_root(programs: &[(String, Vec<u8>)]) -> Result<()> {
     new_root(
         NODE_ROOT,
-        &[SHARED_DIR, DATA_DIR, "/proc", "/tmp", "/dev", "/dev/net"],
+        &[
+            SHARED_DIR, DATA_DIR, "/proc", "/tmp", "/dev", "/dev/net", TERMINALS,
+        ],
     )?;
     for (name, file) in programs {
         copy_program(file, &format!("{NODE_ROOT}/{name}"))?;
@@ -143,6 +149,7 @@ fn make_node_root(programs: &[(String, Vec<u8>)]) -> Result<()> {
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
         ("shm", "/tmp"),
+        ("ptmx", "pts/ptmx"),
     ] {
         symlink(target, format!("{NODE_ROOT}/dev/{name}")).context("cannot make a link")?;
     }
@@ -194,6 +201,15 @@ pub fn mount_memory(place: impl AsRef<Path>, bytes_max: u64, flags: MountFlags) 
     let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes())?;
     mount("tmpfs", place, "tmpfs", flags, options)
         .with_context(|| format!("cannot mount memory on {}", place.display()))
+}
+
+/// Mounts terminals of a node's own: those of `peerlab shell`.
+///
+/// # Errors
+/// As the kernel says.
+pub fn mount_terminals(place: &Path) -> Result<()> {
+    let options = c"newinstance,ptmxmode=0666,mode=0620";
+    mount("devpts", place, "devpts", NO_PROGRAMS, options).context("cannot mount /dev/pts")
 }
 
 /// Mounts this PID namespace's /proc, read-only once `set` has set what is to be set in it: where the

@@ -10,6 +10,7 @@ use peerlab_link::framing::{Deframer, frame_into};
 use peerlab_link::starter::{FromStarter, ToStarter};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::logs::Logs;
 use super::nursery::Nursery;
@@ -176,12 +177,14 @@ impl Starter {
                     let log = self.logs.begin(spec.node)?;
                     nursery.start_node(&spec, &log)?;
                 }
+                ToStarter::EndNode { node } => self.end(node),
                 ToStarter::Log { node, bytes_max } => {
-                    let (left_out, bytes) = self.logs.tail(node, bytes_max as usize);
+                    let tail = self.logs.tail(node, bytes_max as usize);
                     self.tell(&FromStarter::Log {
                         node,
-                        left_out,
-                        bytes,
+                        left_out: tail.left_out,
+                        bytes: tail.bytes,
+                        read: tail.read,
                     });
                 }
             }
@@ -192,6 +195,18 @@ impl Starter {
             self.tell(&FromStarter::NodeStarted { node });
         }
         Ok(())
+    }
+
+    /// Kills a node's gate, and with it all that is in its namespace; that it has ended is told once it is
+    /// reaped.
+    fn end(&mut self, node: NodeId) {
+        let number = self.nodes.iter().find(|(_, of)| **of == node);
+        let gate = number.and_then(|(pid, _)| Pid::from_raw(*pid));
+        match gate {
+            // It may just have ended, and is reaped then.
+            Some(gate) => drop(kill_process(gate, Signal::KILL)),
+            None => self.tell(&FromStarter::NodeEnded { node, status: 0 }),
+        }
     }
 
     /// Reaps all children that ended, the orphans among them, and tells of those it knows.

@@ -1,11 +1,11 @@
 //! Programs that are run beside the node's own.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use peerlab_link::framing::Deframer;
-use peerlab_link::proto::{FromGate, ProcessOp, RAN_BYTES_MAX, Ran, ToGate};
+use peerlab_link::proto::{FromGate, ProcessOp, RAN_BYTES_MAX, Ran, Terminal, ToGate};
 
 use crate::fabric::{Bench, Gate};
 
@@ -114,4 +114,86 @@ fn what_runs_for_too_long_is_ended_and_the_node_is_not() {
     assert_eq!(ended, None);
     assert!(began.elapsed() < Duration::from_secs(60));
     assert_eq!(run(&gate, &["echo", "on"]).unwrap(), "on\n");
+}
+
+/// A shell that somebody talks to, or why there is none.
+fn talk(gate: &Gate, command: &[&str], terminal: Option<Terminal>) -> Result<UnixStream, i32> {
+    let command = command.iter().map(|word| (*word).to_owned()).collect();
+    let id = 8;
+    gate.send(&ToGate::Talk {
+        id,
+        command,
+        terminal,
+    });
+    match gate.receive().expect("the gate lives") {
+        (FromGate::Dialed { id: 8, errno: 0 }, Some(socket)) => {
+            let stream = UnixStream::from(socket);
+            stream.set_nonblocking(false).unwrap();
+            Ok(stream)
+        }
+        (FromGate::Dialed { id: 8, errno }, None) => Err(errno),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_shell_reads_what_is_said_and_ends_with_it() {
+    let bench = Bench::new();
+    let gate = bench.gate(&[], "exec sleep 1000");
+    let _tun = gate.run();
+    let mut shell = talk(&gate, &["sh"], None).unwrap();
+    shell
+        .write_all(b"echo to you; echo and you >&2; test -t 0 || echo no terminal\n")
+        .unwrap();
+    shell.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut said = String::new();
+    shell.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "to you\nand you\nno terminal\n");
+    assert_eq!(
+        talk(&gate, &["no-such-shell"], None).unwrap_err(),
+        libc::ENOENT
+    );
+}
+
+#[test]
+fn a_shell_at_a_terminal_has_one_of_its_size_and_ends_with_it() {
+    let bench = Bench::new();
+    let gate = bench.gate(&[], "exec sleep 1000");
+    let _tun = gate.run();
+    let terminal = Terminal {
+        rows: 33,
+        columns: 101,
+        name: "vt100".into(),
+    };
+    let mut shell = talk(&gate, &["sh"], Some(terminal)).unwrap();
+    shell
+        .write_all(b"stty size; echo $TERM $((6 * 7)); sleep 1000\n")
+        .unwrap();
+    let mut said = String::new();
+    while !said.contains("vt100 42") {
+        let mut bytes = [0; 256];
+        let count = shell.read(&mut bytes).unwrap();
+        assert!(count > 0, "{said}");
+        said.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    assert!(said.contains("33 101"), "{said}");
+    // An interrupt is typed.
+    shell.write_all(b"\x03echo still $((1 + 1))\n").unwrap();
+    while !said.contains("still 2") {
+        let mut bytes = [0; 256];
+        let count = shell.read(&mut bytes).unwrap();
+        assert!(count > 0, "{said}");
+        said.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    // Whoever talked has gone.
+    shell.write_all(b"sleep 1234\n").unwrap();
+    drop(shell);
+    crate::processes::eventually(|| {
+        let all = run(
+            &gate,
+            &["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"],
+        )
+        .unwrap();
+        (!all.contains("sleep 1234") && !all.contains("stty")).then_some(())
+    });
 }

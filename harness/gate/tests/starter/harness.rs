@@ -194,6 +194,7 @@ impl Starter {
                 node: of,
                 left_out,
                 bytes,
+                ..
             } if of == node => (String::from_utf8(bytes).unwrap(), left_out),
             other => panic!("{other:?}"),
         }

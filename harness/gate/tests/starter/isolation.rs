@@ -289,7 +289,7 @@ fn a_program_reaches_its_node_and_nothing_of_the_machines() {
         .collect();
     let expected = [
         "root: data dev peerlab probe proc tmp",
-        "devices: fd full net null random shm stderr stdin stdout urandom zero",
+        "devices: fd full net null ptmx pts random shm stderr stdin stdout urandom zero",
         "shared: fabric.sock file",
         "processes: 2",
         "environment: HOME=/data PATH=/:/bin:/usr/bin",

@@ -44,6 +44,14 @@ impl Cuts {
         }
     }
 
+    /// There is one node more; of partitions in force it is on no side.
+    pub(super) fn add(&mut self) {
+        self.silent.push(false);
+        for partition in &mut self.partitions {
+            partition.group_of.push(REST);
+        }
+    }
+
     /// Why nothing passes from `src` to `dst`, if so.
     #[inline]
     pub(super) fn between(&self, src: NodeId, dst: NodeId) -> Option<DropReason> {

@@ -103,6 +103,26 @@ impl LinkModel {
         })
     }
 
+    /// There is one node more, with the next id. Of partitions that are in force it is on no side, and of
+    /// shapes it has none.
+    ///
+    /// # Errors
+    /// When there can be no such node: see [`NetworkError`].
+    pub fn join(&mut self, link: &NodeLink) -> Result<NodeId, NetworkError> {
+        let id = NodeId(self.nodes.len() as u32);
+        check_link(id, link, self.region_count)?;
+        if self.plain.iter().any(|other| other.ip == link.ip) {
+            return Err(NetworkError::AddressTwice(id, link.ip));
+        }
+        self.nodes.push(NodeState::new(link));
+        self.downs.push(down_queue(link));
+        self.down_rates.push(down_rate(link));
+        self.plain.push(link.clone());
+        self.regions.push(link.region);
+        self.cuts.add();
+        Ok(id)
+    }
+
     /// Changes the network at `now`. Packets that are under way are affected by cuts, at
     /// [`LinkModel::arrive`] and [`LinkModel::cut`], and by what is returned; their loss is decided
     /// already. Ending what is not in force does nothing.
@@ -451,19 +471,25 @@ fn check(network: &Network) -> Result<(), NetworkError> {
     }
     let mut taken = BTreeSet::new();
     for (id, node) in (0..).map(NodeId).zip(&network.nodes) {
-        if usize::from(node.region) >= regions {
-            return Err(NetworkError::UnknownRegion(id, node.region));
-        }
-        let [net, host @ ..] = node.ip.octets();
-        if net != NodeLink::NET.0.octets()[0] || host == [0; 3] || host == [255; 3] {
-            return Err(NetworkError::BadAddress(id, node.ip));
-        }
+        check_link(id, node, regions)?;
         if !taken.insert(node.ip) {
             return Err(NetworkError::AddressTwice(id, node.ip));
         }
-        if node.up_bps == Some(0) || node.down_bps == Some(0) {
-            return Err(NetworkError::ZeroRate(id));
-        }
+    }
+    Ok(())
+}
+
+/// Whether a node can be in a network of so many regions.
+fn check_link(id: NodeId, node: &NodeLink, regions: usize) -> Result<(), NetworkError> {
+    if usize::from(node.region) >= regions {
+        return Err(NetworkError::UnknownRegion(id, node.region));
+    }
+    let [net, host @ ..] = node.ip.octets();
+    if net != NodeLink::NET.0.octets()[0] || host == [0; 3] || host == [255; 3] {
+        return Err(NetworkError::BadAddress(id, node.ip));
+    }
+    if node.up_bps == Some(0) || node.down_bps == Some(0) {
+        return Err(NetworkError::ZeroRate(id));
     }
     Ok(())
 }

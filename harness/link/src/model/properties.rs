@@ -519,3 +519,29 @@ fn golden_values_of_the_random_streams() {
         ]
     );
 }
+
+#[test]
+fn a_node_that_joins_is_on_no_side_until_the_network_heals() {
+    let mut model = LinkModel::new(&network(2)).unwrap();
+    let partition = Change::Partition {
+        id: 0,
+        groups: vec![vec![NodeId(0)], vec![NodeId(1)]],
+        one_way: false,
+    };
+    change(&mut model, &partition).unwrap();
+    let link = network(3).nodes[2].clone();
+    assert_eq!(model.join(&link), Ok(NodeId(2)));
+    let twice = NetworkError::AddressTwice(NodeId(3), link.ip);
+    assert_eq!(model.join(&link), Err(twice));
+    for other in [0, 1] {
+        assert_eq!(arrival(&mut model, 0, 2, other), None);
+        assert_eq!(arrival(&mut model, 0, other, 2), None);
+    }
+    change(&mut model, &Change::Heal { id: 0 }).unwrap();
+    for other in [0, 1] {
+        assert!(arrival(&mut model, 0, 2, other).is_some());
+        assert!(arrival(&mut model, 0, other, 2).is_some());
+    }
+    change(&mut model, &Change::Silence { node: NodeId(2) }).unwrap();
+    assert_eq!(arrival(&mut model, 0, 0, 2), None);
+}

@@ -11,6 +11,7 @@ mod ddmin;
 mod draw;
 mod file;
 mod judge;
+mod members;
 mod recorded;
 mod reduce;
 mod scenario;

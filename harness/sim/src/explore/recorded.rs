@@ -19,7 +19,8 @@ use peerlab_core::topology::{Moment, Phases, Topology};
 use peerlab_core::words;
 use peerlab_link::{Nanos, NodeId};
 
-use super::scenario::{Fault, Scenario};
+use super::members::{Numbers, is_join};
+use super::scenario::{Fault, Outage, Scenario};
 
 /// The warm-up: at least as long as nodes over the world take to find each other, and at most what of
 /// the time before the first fault is worth repeating.
@@ -59,6 +60,8 @@ pub struct History {
     unasked: u64,
     /// Payments that were taken.
     payments: Vec<Moment>,
+    /// Nodes that were removed.
+    left: BTreeSet<NodeId>,
     /// The latest instant that was told of.
     end: Nanos,
 }
@@ -84,10 +87,20 @@ impl History {
                     refused: None,
                     ..
                 } => history.payments.push(moment(node)),
+                What::Left { node } => {
+                    history.left.insert(node);
+                }
                 _ => {}
             }
         }
         history
+    }
+
+    /// How many of the experiment's nodes were removed.
+    fn left(&self, numbers: &Numbers) -> usize {
+        let left = self.left.iter();
+        left.filter(|node| numbers.of_node(node.0).is_some())
+            .count()
     }
 }
 
@@ -101,12 +114,15 @@ pub fn recorded(
     history: &History,
     judgement: &Judgement,
 ) -> Result<(Scenario, String)> {
-    let faults = faults(plan, history.end);
+    let numbers = Numbers::of(plan);
+    let faults = faults(plan, history);
+    let joins = joins(plan);
     let starts = faults.iter().map(|fault| fault.start);
-    let ends = faults.iter().filter_map(|fault| fault.end);
+    let ends = faults.iter().map(|fault| fault.end.unwrap_or(fault.start));
+    let joined = || joins.values().copied();
     let window = Window::around(
-        starts.min().unwrap_or(history.end),
-        ends.max().unwrap_or(history.end),
+        starts.chain(joined()).min().unwrap_or(history.end),
+        ends.chain(joined()).max().unwrap_or(history.end),
     );
     let agreement = agreement(judgement);
     let settle = agreement.map_or(SETTLE_MIN, |within| {
@@ -119,6 +135,7 @@ pub fn recorded(
         ..topology.clone()
     };
     let mut scenario = Scenario::of(&undisturbed, plan.seed)?;
+    numbers.join(&mut scenario, topology, plan);
     scenario.phases = Phases {
         warmup: window.warmup,
         faults: window.length,
@@ -131,22 +148,34 @@ pub fn recorded(
         .map(|fault| Fault {
             start: window.within(fault.start),
             end: fault.end.map(|end| window.within(end).min(settle_start)),
-            ..fault
+            kind: numbers.in_fault(fault.kind),
         })
         .collect();
-    scenario.blocks = window.moments(&history.blocks);
-    scenario.payments = window.moments(&history.payments);
-    if let Some(miner) = miner(plan, history) {
+    scenario.outages = joins
+        .iter()
+        .filter_map(|(node, at)| Some((numbers.of_node(node.0)?, at)))
+        .map(|(node, at)| Outage {
+            node,
+            start: Nanos::ZERO,
+            end: window.within(*at),
+            how: Down::Stop,
+        })
+        .collect();
+    scenario.blocks = numbers.in_moments(window.moments(&history.blocks));
+    scenario.payments = numbers.in_moments(window.moments(&history.payments));
+    let miner = miner(plan, history).and_then(|miner| numbers.of_node(miner));
+    if let Some(node) = miner {
         let deciding = DECIDING.map(|after| settle_start.saturating_add(after));
         let last = end.saturating_sub(LAST_BLOCK_BEFORE_END);
-        let moment = |at| Moment { at, node: miner };
+        let moment = |at| Moment { at, node };
         scenario
             .blocks
             .extend(deciding.into_iter().chain([last]).map(moment));
     }
-    scenario.expect = expect(topology, plan, judgement, agreement);
+    scenario.expect = expect(topology, &numbers, history, judgement, agreement);
     scenario.sort();
-    let head = head(&window, history, judgement);
+    let members = (joins.len(), history.left(&numbers));
+    let head = head(&window, history, members, judgement);
     Ok((scenario, head))
 }
 
@@ -193,9 +222,17 @@ fn whole(t: Nanos) -> Nanos {
     Nanos(t.0 / GRAIN * GRAIN)
 }
 
+/// When nodes that joined were started. One that never was is no part of the experiment.
+fn joins(plan: &Plan) -> BTreeMap<NodeId, Nanos> {
+    let outages = plan.outages.iter().filter(|outage| is_join(plan, outage));
+    let start = |outage: &spec::Outage| outage.end.map(|end| (outage.node, whole(end)));
+    outages.filter_map(start).collect()
+}
+
 /// The faults by hand; nodes that were down are told by their outages, since they need not have come
-/// back together. What is still in force ends with the record.
-fn faults(plan: &Plan, now: Nanos) -> Vec<Fault> {
+/// back together. What is still in force ends with the record; but a node that was removed is down for good.
+fn faults(plan: &Plan, history: &History) -> Vec<Fault> {
+    let now = history.end;
     let ended = |start: Nanos, end: Option<Nanos>| {
         let least = start.saturating_add(PERIOD_MIN);
         Some(end.unwrap_or(now).max(least))
@@ -214,7 +251,13 @@ fn faults(plan: &Plan, now: Nanos) -> Vec<Fault> {
     }
     let mut together: BTreeMap<(Nanos, Option<Nanos>, &str), (Down, Nodes)> = BTreeMap::new();
     for outage in &plan.outages {
-        let end = ended(outage.start, outage.end).map(whole);
+        if is_join(plan, outage) {
+            continue;
+        }
+        let end = match outage.end {
+            None if history.left.contains(&outage.node) => None,
+            end => ended(outage.start, end).map(whole),
+        };
         let key = (whole(outage.start), end, outage.how.word());
         let (_, nodes) = together.entry(key).or_insert((outage.how, Vec::new()));
         nodes.push(outage.node);
@@ -234,10 +277,12 @@ fn miner(plan: &Plan, history: &History) -> Option<u32> {
     for block in &history.blocks {
         *counts.entry(block.node).or_default() += 1;
     }
+    let stayed = |node: u32| !history.left.contains(&NodeId(node));
     let most = counts
         .into_iter()
+        .filter(|(node, _)| stayed(*node))
         .max_by_key(|(node, count)| (*count, u32::MAX - node));
-    let mines = |node: &&spec::Node| node.hash_power > 0.0;
+    let mines = |node: &&spec::Node| node.hash_power > 0.0 && stayed(node.id.0);
     let first = plan.nodes.iter().find(mines).map(|node| node.id.0);
     most.map(|(node, _)| node)
         .or(first.filter(|_| plan.ledger.block_interval.is_some()))
@@ -259,14 +304,16 @@ fn seconds_up(t: Nanos) -> Nanos {
 
 fn expect(
     topology: &Topology,
-    plan: &Plan,
+    numbers: &Numbers,
+    history: &History,
     judgement: &Judgement,
     agreement: Option<Nanos>,
 ) -> Vec<Expectation> {
+    let stayed = numbers.count().saturating_sub(history.left(numbers));
     let abilities = topology.groups.iter().map(|group| group.probe.ability());
     let least = abilities.min().unwrap_or(Ability::Up);
     let mut expect = Vec::new();
-    if least >= Ability::Chain && plan.nodes.len() > 1 {
+    if least >= Ability::Chain && stayed > 1 {
         let converged = |within, of| Expectation::Converged {
             within,
             of,
@@ -287,14 +334,19 @@ fn expect(
     if least >= Ability::Ledger {
         expect.push(Expectation::SameLedger);
     }
-    expect.push(Expectation::NodesUp {
-        min: plan.nodes.len() as u32,
-    });
+    expect.push(Expectation::NodesUp { min: stayed as u32 });
     expect
 }
 
 /// What is to be known about the file.
-fn head(window: &Window, history: &History, judgement: &Judgement) -> String {
+/// `members` is how many nodes joined, and how many were removed.
+fn head(
+    window: &Window,
+    history: &History,
+    members: (usize, usize),
+    judgement: &Judgement,
+) -> String {
+    let (joined, left) = members;
     let mut lines =
         vec!["Written by `peerlab record`: what was done to a network by hand.".to_owned()];
     let before = window.first.saturating_sub(window.warmup);
@@ -302,6 +354,18 @@ fn head(window: &Window, history: &History, judgement: &Judgement) -> String {
         lines.push(format!(
             "Left out: {} before the warm-up, in which nothing was done to it.",
             words::duration(whole(before))
+        ));
+    }
+    if joined > 0 {
+        lines.push(format!(
+            "{} joined: counted in their groups, and down by `churn` until then.",
+            words::count(joined as u64, "node")
+        ));
+    }
+    if left > 0 {
+        lines.push(format!(
+            "{} removed: stopped, and never started again.",
+            words::count(left as u64, "node")
         ));
     }
     if history.unasked > 0 {

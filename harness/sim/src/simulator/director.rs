@@ -167,6 +167,8 @@ impl Director<'_> {
                 Order::Follow { .. } | Order::Leave { .. } | Order::MeasureUsage { .. } => {}
                 Order::Apply { tag, action } => self.apply(tag, &action)?,
                 Order::Count => self.count(),
+                // By hand alone, and no simulated network stays.
+                Order::Join(_) | Order::Remove { .. } => {}
                 Order::Mine { node } => self.mine(node)?,
                 Order::Submit {
                     node,

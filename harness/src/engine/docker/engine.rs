@@ -3,8 +3,8 @@
 use crate::engine::hint;
 use peerlab_core::error::hint::BUG;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use bollard::Docker;
 use bollard::models::{EventMessage, ImageConfig, ImageInspect};
@@ -24,12 +24,13 @@ use super::images::{self, Images};
 use super::label::{self, RunId};
 use super::{processes, registry, removal, specification, timeouts};
 use crate::engine::cpu_time::Processes;
-use crate::engine::{ByteStream, Engine, LastLines, command};
+use crate::engine::{ByteStream, Engine, LastLines, NodeLog, WayIn, command};
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::event::HostFacts;
 use peerlab_core::experiment::Image;
 use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Node;
 
 /// Starts under way at once for each CPU of the engine's host.
 const STARTS_PER_CPU: usize = 3;
@@ -58,6 +59,8 @@ pub struct DockerEngine {
     /// Creates and starts under way: removal waits for them, or it would miss some.
     launches: TaskTracker,
     removing: CancellationToken,
+    /// The names of nodes that joined.
+    joined: StdMutex<BTreeMap<NodeId, String>>,
     /// Whether one of them failed: what it was to create may come to be nonetheless, and late.
     launch_failed: Arc<AtomicBool>,
     fabric_log: LastLines,
@@ -119,6 +122,7 @@ impl DockerEngine {
             host,
             launches: TaskTracker::new(),
             removing,
+            joined: StdMutex::default(),
             launch_failed: Arc::default(),
             fabric_log: LastLines::default(),
             ended: Mutex::new(ended),
@@ -145,12 +149,22 @@ impl DockerEngine {
     }
 
     fn container_name(&self, node: NodeId) -> String {
-        self.run.node_name(&self.plan.nodes[node.index()].name)
+        let joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = joined.get(&node).cloned();
+        self.run
+            .node_name(&name.unwrap_or_else(|| self.plan.node_name(node)))
+    }
+
+    /// The engine's processes that serve this run's containers are its own as well.
+    fn count_own_processes(&self) {
+        if self.host.is_here {
+            let of_run = &processes::of_containers() - &self.foreign;
+            self.own.add(processes::daemons().into_iter().chain(of_run));
+        }
     }
 
     /// Creates and starts a node's container.
-    async fn launch(&self, index: usize, secret: Secret) -> Result<NodeId> {
-        let node = &self.plan.nodes[index];
+    async fn launch(&self, node: &Node, secret: Secret) -> Result<NodeId> {
         let group = &self.plan.groups[node.group as usize];
         let reference = specification::reference(&self.images, group);
         let config = self.configs.get(reference).ok_or_else(|| {
@@ -225,16 +239,27 @@ impl Engine for DockerEngine {
         let at_once = self.host.facts().cpus as usize * STARTS_PER_CPU;
         let at_once = at_once.clamp(STARTS_MIN, STARTS_MAX);
         let mut launches = futures::stream::iter(0..self.plan.nodes.len())
-            .map(|index| self.launch(index, secrets[index]))
+            .map(|index| self.launch(&self.plan.nodes[index], secrets[index]))
             .buffer_unordered(at_once);
         while let Some(node) = launches.next().await {
             started(node?);
         }
-        if self.host.is_here {
-            let of_run = &processes::of_containers() - &self.foreign;
-            self.own.add(processes::daemons().into_iter().chain(of_run));
-        }
+        self.count_own_processes();
         Ok(())
+    }
+
+    async fn start_gate(&self, node: &Node, secret: Secret) -> Result<()> {
+        {
+            let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+            joined.insert(node.id, node.name.clone());
+        }
+        self.launch(node, secret).await?;
+        self.count_own_processes();
+        Ok(())
+    }
+
+    async fn remove_node(&self, node: NodeId) -> Result<()> {
+        removal::remove_one(&self.docker, &self.container_name(node)).await
     }
 
     async fn gate_ended(&self) -> (NodeId, String) {
@@ -245,7 +270,14 @@ impl Engine for DockerEngine {
         }
     }
 
-    async fn node_log(&self, node: NodeId, bytes_max: usize) -> Result<Vec<u8>> {
+    fn way_in(&self) -> Result<WayIn> {
+        Err(Error::input("no program can come into a network of containers")
+            .because("its fabric is in a container, which nothing of this machine's reaches")
+            .hint("`peerlab forward NODE:PORT` reaches a node's port; a network that is brought up with \
+                   `--engine local` can be connected to"))
+    }
+
+    async fn node_log(&self, node: NodeId, bytes_max: usize) -> Result<NodeLog> {
         containers::log(&self.docker, &self.container_name(node), bytes_max).await
     }
 

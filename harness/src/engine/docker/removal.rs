@@ -84,6 +84,34 @@ pub async fn remove_run(docker: &Docker, run: &RunId) -> Result<()> {
     remove_within(docker, run, timeouts::removal()).await
 }
 
+/// Removes one container with its anonymous volume, and waits until it is gone.
+///
+/// # Errors
+/// When it is there still at the end, or the engine refuses.
+pub async fn remove_one(docker: &Docker, name: &str) -> Result<()> {
+    let options = RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    let cannot = || format!("container {name} could not be removed");
+    let deadline = Instant::now() + timeouts::one_removal();
+    loop {
+        let removed = docker.remove_container(name, Some(options.clone()));
+        match timeouts::within(timeouts::one_removal(), removed).await {
+            // Gone: as by the engine itself, which removes those that end.
+            Ok(())
+            | Err(DockerError::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(()),
+            // It is being removed.
+            Err(DockerError::DockerResponseServerError {
+                status_code: 409, ..
+            }) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(error) => return Err(error).or_environment(cannot, TRY_AGAIN),
+        }
+    }
+}
+
 /// As [`remove_run`], with another limit. What an engine refuses or leaves unanswered now it may do a
 /// moment later; one that has answered no removal for all of the limit hangs.
 async fn remove_within(docker: &Docker, run: &RunId, limit: Duration) -> Result<()> {

@@ -1,11 +1,12 @@
 //! Connections into a node's namespaces, through fabric and gate.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::{Ran, StreamAnswer, StreamOpen};
+use peerlab_link::proto::{Ran, StreamAnswer, StreamOpen, Terminal};
 
+use super::capture::CaptureStream;
 use super::mux::{Mux, MuxStream, read_message, write_message};
 use crate::probe::{self, Answer, Probe, ProbeError, Reach, bounded};
 use peerlab_core::experiment;
@@ -21,7 +22,7 @@ pub struct Dialer {
     /// By group.
     probes: Arc<[experiment::Probe]>,
     /// Each node's group.
-    groups: Arc<[u32]>,
+    groups: Arc<RwLock<Vec<u32>>>,
 }
 
 impl Dialer {
@@ -34,8 +35,16 @@ impl Dialer {
                 .iter()
                 .map(|group| group.probe.clone())
                 .collect(),
-            groups: plan.nodes.iter().map(|node| node.group).collect(),
+            groups: Arc::new(RwLock::new(
+                plan.nodes.iter().map(|node| node.group).collect(),
+            )),
         }
+    }
+
+    /// There is one node more, with the next id, for all clones.
+    pub fn add(&self, group: u32) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        groups.push(group);
     }
 
     /// A connection to a node's probe.
@@ -43,8 +52,7 @@ impl Dialer {
     /// # Errors
     /// When the node does not take it: it is down, or not yet ready.
     pub async fn probe(&self, node: NodeId) -> Result<Box<dyn Probe>, ProbeError> {
-        let group = self.groups.get(node.index());
-        let kind = group.and_then(|group| self.probes.get(*group as usize));
+        let kind = self.probe_of(node);
         let kind = kind.ok_or(ProbeError::Unable("anything"))?;
         probe::open(kind, self.reach(node)).await
     }
@@ -63,6 +71,39 @@ impl Dialer {
     /// When it takes too long, or the node is lost.
     pub async fn run(&self, node: NodeId, command: &[String]) -> Result<Ran, ProbeError> {
         self.reach(node).run(command).await
+    }
+
+    /// A program beside a node's own, whose standard streams are what is given.
+    ///
+    /// # Errors
+    /// When the node's image has no such program, or the node is down or lost.
+    pub async fn talk(
+        &self,
+        node: NodeId,
+        command: &[&str],
+        terminal: Option<Terminal>,
+    ) -> Result<MuxStream, ProbeError> {
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        let talk = StreamOpen::Talk {
+            node,
+            command,
+            terminal,
+        };
+        self.reach(node).open(talk).await
+    }
+
+    fn probe_of(&self, node: NodeId) -> Option<&experiment::Probe> {
+        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+        let group = groups.get(node.index())?;
+        self.probes.get(*group as usize)
+    }
+
+    /// Has the packets of nodes captured from now on.
+    ///
+    /// # Errors
+    /// When the fabric does not.
+    pub async fn capture(&self, nodes: Vec<NodeId>) -> peerlab_core::error::Result<CaptureStream> {
+        CaptureStream::open(&self.mux, nodes).await
     }
 
     fn reach(&self, node: NodeId) -> NodeReach {

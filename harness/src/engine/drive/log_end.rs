@@ -13,7 +13,7 @@ const END_LINES: usize = 3;
 /// The last lines of what a node's program wrote, each bounded; none where there is no log.
 pub async fn log_end<E: Engine>(engine: &E, node: NodeId) -> Vec<Reason> {
     let log = engine.node_log(node, END_BYTES).await.unwrap_or_default();
-    last_lines(&String::from_utf8_lossy(&log))
+    last_lines(&String::from_utf8_lossy(&log.into_bytes()))
 }
 
 fn last_lines(text: &str) -> Vec<Reason> {

@@ -16,10 +16,11 @@ const LOGS_AT_ONCE: usize = 8;
 const LOGS_MAX: usize = 100;
 
 impl<E: Engine> Drive<'_, E> {
-    /// Saves the logs that are to be kept: all, or those of nodes whose logs are `telling`.
-    pub(super) async fn save_logs(&self, telling: Vec<NodeId>) -> Result<()> {
-        let wanted: Vec<NodeId> = if self.logs.all {
-            self.plan.nodes.iter().map(|node| node.id).collect()
+    /// Saves the logs that are to be kept: all, or those of nodes whose logs are `telling`, by their names.
+    pub(super) async fn save_logs(&self, telling: Vec<(NodeId, String)>) -> Result<()> {
+        let wanted: Vec<(NodeId, String)> = if self.logs.all {
+            let all = self.plan.nodes.iter();
+            all.map(|node| (node.id, node.name.clone())).collect()
         } else {
             telling.into_iter().take(LOGS_MAX).collect()
         };
@@ -30,15 +31,15 @@ impl<E: Engine> Drive<'_, E> {
         std::fs::create_dir_all(folder)
             .or_environment(|| format!("cannot create {}", folder.display()), DISK)?;
         for group in wanted.chunks(LOGS_AT_ONCE) {
-            let fetched = group.iter().map(|node| async move {
+            let fetched = group.iter().map(|(node, name)| async move {
                 let log = self.engine.node_log(*node, LOG_BYTES_MAX).await;
-                (*node, log)
+                (name, log)
             });
-            for (node, log) in futures::future::join_all(fetched).await {
-                let path = folder.join(format!("{}.log", self.plan.nodes[node.index()].name));
+            for (name, log) in futures::future::join_all(fetched).await {
+                let path = folder.join(format!("{name}.log"));
                 match log {
-                    Ok(log) => disk::write(&path, log)?,
-                    Err(error) => tracing::warn!("no log of node {node}: {error}"),
+                    Ok(log) => disk::write(&path, log.into_bytes())?,
+                    Err(error) => tracing::warn!("no log of {name}: {error}"),
                 }
             }
         }

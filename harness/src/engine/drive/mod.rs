@@ -7,12 +7,14 @@
 //! time.
 
 mod ask;
+mod capture;
 mod clock;
 mod control;
 mod dial;
 mod log_end;
 mod logs;
 mod mux;
+mod peers;
 mod run;
 mod sample;
 mod start;
@@ -21,5 +23,6 @@ mod watch;
 
 pub use dial::Dialer;
 pub use mux::MuxStream;
+pub use peers::{PEERS_TIMEOUT, count_peers};
 pub use run::{CarriedOut, Drive, Logs};
-pub use stay::{HandRequest, Live, Stay};
+pub use stay::{AfterRun, FromStart, HandRequest, Live, Stay};

@@ -1,35 +1,39 @@
 //! The one task that owns a run's state: hands what the fabric and the other tasks tell to the
 //! conductor, and has its orders carried out.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use peerlab_link::proto::{FromFabric, ToFabric};
+use peerlab_link::proto::{FromFabric, Secret, ToFabric};
 use peerlab_link::{Nanos, NodeId};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::capture::Capturing;
 use super::clock::RunClock;
 use super::control::Control;
 use super::dial::Dialer;
 use super::log_end::log_end;
 use super::mux::Mux;
-use super::stay::{HandRequest, Live, Requests, Stay};
+use super::stay::{AfterRun, FromStart, HandRequest, Live, Requests, Stay};
 use super::watch::{Followed, Report};
 use super::{ask, sample, start, watch as watcher};
+use crate::disk::{CaptureFolder, CaptureSums};
 use crate::engine::cpu_time::KernelThreads;
 use crate::engine::{Engine, or_stop};
-use peerlab_core::conduct::{Conductor, Input, Observation, Order, Setup, Venue};
+use peerlab_core::conduct::{Command, Conductor, Input, Observation, Order, Setup, Venue};
 use peerlab_core::conduct::{Observer, Stage, ended, interrupted};
 use peerlab_core::error::{Kind, Result};
-use peerlab_core::event::What;
+use peerlab_core::event::{Joined, What};
 use peerlab_core::ledger::Premined;
 use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Node;
 
 /// Pause between two readings of the traffic counters.
 const COUNT_INTERVAL: Nanos = Nanos::from_secs(1);
@@ -47,6 +51,8 @@ const ACCOUNT_ALONE: Duration = Duration::from_secs(3);
 const LOG_ENDS_MAX: usize = 10;
 /// How long it may take to read these.
 const LOG_ENDS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the gate of a node that joins may take to open once its process was made.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Reports that may wait to be read.
 const REPORTS_MAX: usize = 4096;
 
@@ -62,8 +68,12 @@ pub struct Drive<'a, E> {
     pub logs: Logs,
     /// Ends the run early.
     pub stop: CancellationToken,
-    /// Of a network that stays.
+    /// Whether and when the network stays.
     pub stay: Option<Stay>,
+    /// Told once all nodes have been started.
+    pub live: Option<oneshot::Sender<Live>>,
+    /// Packets that are captured, from the first to the last.
+    pub capture: Option<CaptureFolder>,
 }
 
 /// Which logs of nodes are kept, and where.
@@ -82,14 +92,21 @@ pub struct CarriedOut {
     pub result: Result<()>,
     /// Whether nothing of it is left.
     pub everything_removed: bool,
+    /// What was captured.
+    pub captured: Option<CaptureSums>,
 }
 
 impl<E: Engine> Drive<'_, E> {
     /// Carries the plan out, and removes everything in any case.
     pub async fn run(mut self) -> CarriedOut {
         let mut open = None;
-        let stay = self.stay.take();
-        let result = self.carry_out(stay, &mut open).await;
+        let lent = Lent {
+            stay: self.stay.take(),
+            live: self.live.take(),
+            capture: self.capture.take(),
+        };
+        let mut captured = None;
+        let result = self.carry_out(lent, &mut open, &mut captured).await;
         self.observer.stage(Stage::Removing);
         let removed = self.engine.remove_all().await;
         // Only now: with this stream the fabric ends, and with it at once every node that is left.
@@ -100,35 +117,72 @@ impl<E: Engine> Drive<'_, E> {
         }
         CarriedOut {
             everything_removed: removed.is_ok(),
+            captured,
             result: and_removed(result, removed),
         }
     }
 
     /// `open` is given the connection to the fabric as soon as there is one.
-    async fn carry_out(&self, stay: Option<Stay>, open: &mut Option<Mux>) -> Result<()> {
+    async fn carry_out(
+        &self,
+        lent: Lent,
+        open: &mut Option<Mux>,
+        captured: &mut Option<CaptureSums>,
+    ) -> Result<()> {
+        let Lent {
+            stay,
+            live,
+            capture,
+        } = lent;
+        let nodes = capture.as_ref().map(CaptureFolder::nodes);
         let premined = Arc::new(Premined::mine(self.plan.ledger.outputs));
-        let network = start::start(self.engine, self.plan, &premined, self.observer);
-        let network = or_stop(&self.stop, network).await?;
+        let network = start::start(self.engine, self.plan, &premined, nodes, self.observer);
+        let mut network = or_stop(&self.stop, network).await?;
         *open = Some(network.mux.clone());
-        let mut run = Run::new(self, network, premined, stay);
-        let result = run.go().await;
+        let capturing = match network.capture.take().zip(capture) {
+            Some((stream, folder)) => Some(Capturing::begin(stream, folder, network.unix_nanos)?),
+            None => None,
+        };
+        let (staying, kept) = match stay {
+            None => (None, None),
+            Some(Stay::FromStart(staying)) => (Some(staying), None),
+            Some(Stay::AfterRun(kept)) => (None, Some(kept)),
+        };
+        let mut run = Run::new(self, network, premined, staying);
+        if let Some(live) = live {
+            // Whoever waited for it may have gone.
+            let _ = live.send(run.live());
+        }
+        let mut result = run.go().await;
         if result.is_ok() {
             run.tell_log_ends().await;
         }
-        let interrupted = ended(&result);
-        run.conductor.finish(run.clock.now(), interrupted);
-        run.write()?;
-        run.answer();
-        let telling = run.conductor.telling();
-        // Its tasks would ask nodes on.
-        drop(run);
-        let logs = if interrupted == Some(true) {
-            Ok(())
-        } else {
-            or_stop(&self.stop, self.save_logs(telling)).await
-        };
-        result.and(logs)
+        run.finish(&result)?;
+        let telling = run.conductor.telling().into_iter();
+        let named = telling.map(|node| (node, run.conductor.node_name(node)));
+        let telling: Vec<(NodeId, String)> = named.collect();
+        // Where its network does not stay it ends here: its tasks would ask nodes on.
+        let run = kept.map(|kept| (run, kept));
+        if let Some(capturing) = capturing {
+            let sums = capturing.end().await;
+            result = result.and(sums.map(|sums| *captured = Some(sums)));
+        }
+        if ended(&result) != Some(true) {
+            let logs = or_stop(&self.stop, self.save_logs(telling)).await;
+            result = result.and(logs);
+        }
+        match run {
+            Some((run, kept)) if result.is_ok() => run.stay(kept).await,
+            _ => result,
+        }
     }
+}
+
+/// What goes from a [`Drive`] to its run.
+struct Lent {
+    stay: Option<Stay>,
+    live: Option<oneshot::Sender<Live>>,
+    capture: Option<CaptureFolder>,
 }
 
 /// What a run came to, and what its removal did: what may be left is told, whatever else happened.
@@ -149,6 +203,8 @@ struct Run<'a, E> {
     drive: &'a Drive<'a, E>,
     control: Control,
     clock: RunClock,
+    /// Wall clock at time zero.
+    unix_nanos: u64,
     dialer: Dialer,
     conductor: Conductor<'a>,
     /// Tells each node's watcher what to do.
@@ -164,6 +220,10 @@ struct Run<'a, E> {
     requests: Requests,
     /// Logs that somebody has asked for.
     logs: FuturesUnordered<BoxFuture<'a, ()>>,
+    /// What programs of the host prove with that they were invited.
+    invited: BTreeMap<NodeId, Secret>,
+    /// Nodes that join or leave.
+    members: FuturesUnordered<BoxFuture<'a, Input>>,
 }
 
 impl<'a, E: Engine> Run<'a, E> {
@@ -171,7 +231,7 @@ impl<'a, E: Engine> Run<'a, E> {
         drive: &'a Drive<'a, E>,
         network: start::Network,
         premined: Arc<Premined>,
-        stay: Option<Stay>,
+        staying: Option<FromStart>,
     ) -> Self {
         let plan = drive.plan;
         let (report, reports) = mpsc::channel(REPORTS_MAX);
@@ -188,16 +248,13 @@ impl<'a, E: Engine> Run<'a, E> {
             measures_usage: true,
             ..Setup::of(plan, premined, COUNT_INTERVAL)
         };
-        let requests = match stay {
+        let requests = match staying {
             None => Requests::none(),
-            Some(stay) => {
+            Some(staying) => {
                 setup.end = None;
                 setup.count_interval = COUNT_INTERVAL_OF_STAYING;
-                setup.workload = Box::new(stay.workload);
-                let (dialer, clock) = (dialer.clone(), network.clock);
-                // Whoever waited for it may have gone.
-                let _ = stay.live.send(Live { dialer, clock });
-                Requests::from(stay.requests)
+                setup.workload = Box::new(staying.workload);
+                Requests::from(staying.requests)
             }
         };
         let mut conductor = Conductor::new(setup);
@@ -211,25 +268,65 @@ impl<'a, E: Engine> Run<'a, E> {
             drive,
             control: network.control,
             clock: network.clock,
+            unix_nanos: network.unix_nanos,
             dialer,
             conductor,
             watchers,
             reports,
             report,
             tasks,
-            turns: std::iter::repeat_with(|| Arc::new(Semaphore::new(ACTIONS_OF_NODE)))
+            turns: std::iter::repeat_with(new_turns)
                 .take(plan.nodes.len())
                 .collect(),
             account_slots: Arc::new(Semaphore::new(ACCOUNTS_AT_ONCE)),
             kernel_threads: KernelThreads::default(),
             requests,
             logs: FuturesUnordered::new(),
+            invited: BTreeMap::new(),
+            members: FuturesUnordered::new(),
+        }
+    }
+
+    /// The network, for those who look at it.
+    fn live(&self) -> Live {
+        Live {
+            dialer: self.dialer.clone(),
+            clock: self.clock,
+            unix_nanos: self.unix_nanos,
         }
     }
 
     /// Carries the plan out to its end.
     async fn go(&mut self) -> Result<()> {
         self.drive.observer.stage(Stage::Running);
+        self.until_over().await
+    }
+
+    /// Stays up for what is asked by hand, if that is wanted of a run that is over and recorded.
+    async fn stay(mut self, kept: AfterRun) -> Result<()> {
+        self.drive.observer.stage(Stage::Recorded);
+        // Where nobody waits for it, nobody wants it either.
+        let _ = kept.over.send(self.live());
+        let wanted = async { Ok(kept.wanted.await.ok()) };
+        let Some(requests) = or_stop(&self.drive.stop, wanted).await? else {
+            return Ok(());
+        };
+        self.requests = Requests::from(requests);
+        self.conductor.stay(COUNT_INTERVAL_OF_STAYING);
+        let result = self.until_over().await;
+        self.finish(&result)?;
+        result
+    }
+
+    /// Has the last lines written.
+    fn finish(&mut self, result: &Result<()>) -> Result<()> {
+        self.conductor.finish(self.clock.now(), ended(result));
+        self.write()?;
+        self.answer();
+        Ok(())
+    }
+
+    async fn until_over(&mut self) -> Result<()> {
         self.settle().await?;
         while !self.conductor.is_over() {
             let wake = self.clock.instant(self.conductor.deadline());
@@ -276,6 +373,7 @@ impl<'a, E: Engine> Run<'a, E> {
             }
             request = self.requests.next() => self.take_request(request),
             Some(()) = self.logs.next() => {}
+            Some(input) = self.members.next() => self.conductor.handle(self.clock.now(), input),
             (node, reason) = engine.gate_ended() => {
                 self.conductor.handle(self.clock.now(), Input::Lost { node, reason });
             }
@@ -311,6 +409,21 @@ impl<'a, E: Engine> Run<'a, E> {
                 let ticket = self.requests.take_number(answer);
                 let asked = Input::Command { ticket, command };
                 self.conductor.handle(self.clock.now(), asked);
+            }
+            HandRequest::WayIn { answer } => {
+                let _ = answer.send(self.drive.engine.way_in());
+            }
+            HandRequest::Invite { joined, answer } => {
+                let secret = start::new_secret();
+                if let Ok(secret) = &secret {
+                    self.invited.insert(joined.node, *secret);
+                }
+                // Whoever asked has what it needs, and hears of the fabric what comes of it.
+                let ticket = self.requests.take_number(oneshot::channel().0);
+                let command = Command::Join(vec![joined]);
+                let asked = Input::Command { ticket, command };
+                self.conductor.handle(self.clock.now(), asked);
+                let _ = answer.send(secret);
             }
             HandRequest::Log {
                 node,
@@ -349,6 +462,8 @@ impl<'a, E: Engine> Run<'a, E> {
             Order::Apply { tag, action } => {
                 self.control.order(ToFabric::Apply { tag, action }).await;
             }
+            Order::Join(joined) => self.join(&joined).await,
+            Order::Remove { node } => self.members.push(leave(self.drive.engine, node).boxed()),
             Order::Count => self.control.order(ToFabric::Count).await,
             Order::MeasureUsage { nodes, memory } => {
                 for node in nodes {
@@ -373,6 +488,41 @@ impl<'a, E: Engine> Run<'a, E> {
                 }
             }
         }
+    }
+
+    /// Makes a node more. That it is there is told by the fabric.
+    async fn join(&mut self, joined: &Joined) {
+        let node = Node::of(joined);
+        let id = node.id;
+        self.dialer.add(node.group);
+        self.watch_next(id);
+        let invited = self.invited.remove(&id);
+        let secret = match invited.map_or_else(start::new_secret, Ok) {
+            Ok(secret) => secret,
+            Err(error) => {
+                let result = Err(error.to_string());
+                let input = Input::Joined { node: id, result };
+                return self.members.push(std::future::ready(input).boxed());
+            }
+        };
+        let link = joined.link.clone();
+        // Also where nobody will come: the fabric numbers those that join as they are told to it.
+        self.control.order(ToFabric::Join { link, secret }).await;
+        let engine = self.drive.engine;
+        self.members.push(if joined.guest {
+            too_late(id).boxed()
+        } else {
+            make(engine, node, secret).boxed()
+        });
+    }
+
+    /// A watcher, and turns, for a node with the next id.
+    fn watch_next(&mut self, node: NodeId) {
+        let (sender, followed) = watch::channel(None);
+        self.watchers.push(sender);
+        let work = watcher::watch(node, self.dialer.clone(), followed, self.report.clone());
+        self.tasks.spawn(work);
+        self.turns.push(new_turns());
     }
 
     fn watch(&self, node: NodeId, followed: Followed) {
@@ -431,6 +581,10 @@ impl<'a, E: Engine> Run<'a, E> {
                 (t, exited)
             }
             FromFabric::GateLost { t, node, reason } => (t, Input::Lost { node, reason }),
+            FromFabric::GateOpen { node } => {
+                let result = Ok(());
+                (self.clock.now(), Input::Joined { node, result })
+            }
             FromFabric::Counters {
                 t,
                 nodes,
@@ -462,6 +616,36 @@ impl<'a, E: Engine> Run<'a, E> {
         };
         self.conductor.handle(t, input);
     }
+}
+
+/// Starts the gate of a node that joins. What comes of it here is only why it is not there.
+async fn make<E: Engine>(engine: &E, node: Node, secret: Secret) -> Input {
+    match engine.start_gate(&node, secret).await {
+        Ok(()) => too_late(node.id).await,
+        Err(error) => Input::Joined {
+            node: node.id,
+            result: Err(error.to_string()),
+        },
+    }
+}
+
+/// Once it has had its time, a gate that has not opened does not. One that has is no news.
+async fn too_late(node: NodeId) -> Input {
+    sleep(JOIN_TIMEOUT).await;
+    let reason = format!("its gate did not open within {} s", JOIN_TIMEOUT.as_secs());
+    let result = Err(reason);
+    Input::Joined { node, result }
+}
+
+/// Removes a node.
+async fn leave<E: Engine>(engine: &E, node: NodeId) -> Input {
+    let removed = engine.remove_node(node).await;
+    let result = removed.map_err(|error| error.to_string());
+    Input::Removed { node, result }
+}
+
+fn new_turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ACTIONS_OF_NODE))
 }
 
 /// Reports what was seen just now.

@@ -9,6 +9,7 @@ use peerlab_link::proto::{FILE_PIECE_BYTES_MAX, FromFabric, SECRET_BYTES, Secret
 use peerlab_link::{Nanos, NodeId};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::capture::CaptureStream;
 use super::clock::RunClock;
 use super::control::Control;
 use super::mux::Mux;
@@ -42,13 +43,16 @@ pub struct Network {
     pub unix_nanos: u64,
     /// From the first create to all gates open.
     pub bring_up: Nanos,
+    /// The packets of those nodes that were to be captured.
+    pub capture: Option<CaptureStream>,
 }
 
-/// Brings the network of a plan up. It can be given up at any time.
+/// Brings the network of a plan up, and has nodes captured. It can be given up at any time.
 pub async fn start<E: Engine>(
     engine: &E,
     plan: &Plan,
     premined: &Premined,
+    captured: Option<Vec<NodeId>>,
     observer: &dyn Observer,
 ) -> Result<Network> {
     let began = Instant::now();
@@ -62,6 +66,11 @@ pub async fn start<E: Engine>(
     let (mux, mut control) = open_fabric(engine, plan, premined, &secrets).await?;
     open_gates(engine, plan, &secrets, &mut control, observer).await?;
     let bring_up = Nanos(began.elapsed().as_nanos() as u64);
+    // Before the first packet.
+    let capture = match captured {
+        Some(nodes) => Some(CaptureStream::open(&mux, nodes).await?),
+        None => None,
+    };
     let sent = Instant::now();
     control
         .order(ToFabric::Go {
@@ -87,6 +96,7 @@ pub async fn start<E: Engine>(
         clock: RunClock::new(unix_nanos, sent),
         unix_nanos,
         bring_up,
+        capture,
     })
 }
 
@@ -99,6 +109,12 @@ fn new_secrets(count: usize) -> Result<Vec<Secret>> {
             .or_environment(|| "cannot make the gates' secrets".into(), hint::MACHINE)?;
     }
     Ok(secrets)
+}
+
+/// A secret for the gate of one node more.
+pub fn new_secret() -> Result<Secret> {
+    let secrets = new_secrets(1)?;
+    Ok(secrets[0])
 }
 
 /// Nodes that run from the start.
@@ -246,7 +262,8 @@ pub async fn gate_lost<E: Engine>(engine: &E, plan: &Plan, node: NodeId, reason:
 /// Adds the end of a node's log to an error.
 pub async fn quote_log<E: Engine>(engine: &E, node: NodeId, error: Error) -> Error {
     match engine.node_log(node, LOG_TAIL_BYTES).await {
-        Ok(log) if !log.is_empty() => {
+        Ok(log) if !log.bytes.is_empty() => {
+            let log = log.into_bytes();
             let text = String::from_utf8_lossy(&log);
             let lines = text.trim_end().lines();
             // Whatever a node writes must not drive the terminal.

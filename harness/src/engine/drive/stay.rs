@@ -1,26 +1,43 @@
-//! The way into a network that stays: what is asked of it by hand reaches the one task that owns the
-//! run, and is answered once it is done.
+//! The way into a network that stays, from its start or once a run is over: what is asked of it by hand
+//! reaches the one task that owns the run, and is answered once it is done.
 
 use std::collections::BTreeMap;
 use std::future::pending;
 
 use peerlab_link::NodeId;
+use peerlab_link::proto::Secret;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::RunClock;
 use super::dial::Dialer;
+use crate::engine::{NodeLog, WayIn};
 use peerlab_core::conduct::{Command, Done, Ticket};
 use peerlab_core::error::Result;
+use peerlab_core::event::Joined;
 use peerlab_core::plan::Endless;
 
 /// What makes a network stay, and lets others in.
-pub struct Stay {
+pub enum Stay {
+    /// There is no end to come to.
+    FromStart(FromStart),
+    /// Once a run is over, if it is wanted then.
+    AfterRun(AfterRun),
+}
+
+/// A network that stays from its start.
+pub struct FromStart {
     /// Blocks and payments; it need not end.
     pub workload: Endless,
     /// What is asked by hand. The channel bounds how much may wait.
     pub requests: mpsc::Receiver<HandRequest>,
-    /// Told once all nodes have been started.
-    pub live: oneshot::Sender<Live>,
+}
+
+/// A run whose network may stay.
+pub struct AfterRun {
+    /// Told once the run's record is whole.
+    pub over: oneshot::Sender<Live>,
+    /// Then: the way in, or nothing where the network is not wanted.
+    pub wanted: oneshot::Receiver<mpsc::Receiver<HandRequest>>,
 }
 
 /// Something that is asked by hand.
@@ -32,12 +49,22 @@ pub enum HandRequest {
         /// Told what came of it, once it is done, or the network has ended.
         answer: oneshot::Sender<Done>,
     },
+    /// Where a program of the host could come in.
+    WayIn {
+        answer: oneshot::Sender<Result<WayIn>>,
+    },
+    /// A program of the host is to come in.
+    Invite {
+        joined: Joined,
+        /// Told what it proves with that it was invited. That it has come, the fabric sees.
+        answer: oneshot::Sender<Result<Secret>>,
+    },
     /// The end of what a node's program wrote.
     Log {
         node: NodeId,
         /// So much of it, about.
         bytes_max: usize,
-        answer: oneshot::Sender<Result<Vec<u8>>>,
+        answer: oneshot::Sender<Result<NodeLog>>,
     },
 }
 
@@ -48,6 +75,8 @@ pub struct Live {
     pub dialer: Dialer,
     /// The run's clock.
     pub clock: RunClock,
+    /// Wall clock at time zero, nanoseconds since the Unix epoch.
+    pub unix_nanos: u64,
 }
 
 /// Requests by hand, and who waits for them. A run from start to end has none.

@@ -2,10 +2,11 @@
 
 use crate::engine::hint;
 use peerlab_core::error::hint::BUG;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use peerlab_link::proto::Secret;
+use peerlab_link::proto::{SHARED_DIR, SOCKET_NAME, Secret};
 use peerlab_link::starter::{NodeSpec, ToStarter};
 use peerlab_link::{Nanos, NodeId};
 use tokio::net::UnixStream;
@@ -18,7 +19,7 @@ use super::starter::{Channels, NODE_PROGRAM, Starter};
 use crate::engine::archive::RunConfig;
 use crate::engine::cpu_time::Processes;
 use crate::engine::programs::Programs;
-use crate::engine::{ByteStream, Engine, LastLines, command};
+use crate::engine::{ByteStream, Engine, LastLines, NodeLog, WayIn, command};
 use peerlab_core::error::{Error, Result};
 use peerlab_core::event::HostFacts;
 use peerlab_core::plan::Plan;
@@ -28,6 +29,10 @@ use peerlab_core::plan::spec::Node;
 const DATA_BYTES_MAX: u64 = 1 << 30;
 /// How long the starter may take to give a log, which it has in its memory.
 const LOG_TIMEOUT: Duration = Duration::from_secs(10);
+/// The fabric's name among the processes, of which the kernel keeps the beginning.
+const FABRIC_NAME: &str = "(peerlab-fabric";
+/// How long a node may take to end that is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// What our node's image runs it with where the plan has no arguments.
 const DEFAULT_ARGUMENT: &str = "-datadir=/data";
 
@@ -42,6 +47,9 @@ pub struct LocalEngine {
     /// The starter, which reads what nodes write.
     own: Processes,
     images: Images,
+    /// The gate's binary.
+    gate: PathBuf,
+    starter_pid: i32,
 }
 
 impl LocalEngine {
@@ -81,7 +89,24 @@ impl LocalEngine {
             words,
             own,
             images,
+            gate: programs.gate.clone(),
+            starter_pid: pid,
         })
+    }
+
+    /// The fabric's number on this machine: it is the only child of the starter's with that name.
+    fn fabric_process(&self) -> Option<i32> {
+        let processes = std::fs::read_dir("/proc").ok()?;
+        let mut numbers = processes.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+        let is_fabric = |pid: &i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            let stat = stat.unwrap_or_default();
+            let fields = stat.rsplit_once(')');
+            // State, then the parent.
+            let parent = fields.and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1));
+            stat.contains(FABRIC_NAME) && parent == Some(self.starter_pid.to_string().as_str())
+        };
+        numbers.find(is_fabric)
     }
 
     fn spec(&self, node: &Node, secret: Secret) -> NodeSpec {
@@ -213,6 +238,24 @@ impl Engine for LocalEngine {
         asked
     }
 
+    async fn start_gate(&self, node: &Node, secret: Secret) -> Result<()> {
+        let message = ToStarter::StartNode(Box::new(self.spec(node, secret)));
+        self.starter.lock().await.tell(&message).await
+    }
+
+    async fn remove_node(&self, node: NodeId) -> Result<()> {
+        let ended = self.starter.lock().await.end_node(node).await?;
+        let answered = timeout(END_TIMEOUT, ended).await;
+        if answered.is_ok_and(|it| it.is_ok()) {
+            return Ok(());
+        }
+        Err(Error::environment(
+            "a node does not end",
+            format!("nothing came of it within {} s", END_TIMEOUT.as_secs()),
+            hint::FABRIC,
+        ))
+    }
+
     async fn gate_ended(&self) -> (NodeId, String) {
         match self.ended.lock().await.recv().await {
             Some((node, status)) if status < 0 => {
@@ -224,7 +267,23 @@ impl Engine for LocalEngine {
         }
     }
 
-    async fn node_log(&self, node: NodeId, bytes_max: usize) -> Result<Vec<u8>> {
+    fn way_in(&self) -> Result<WayIn> {
+        let fabric = self.fabric_process().ok_or_else(|| {
+            Error::environment(
+                "no program can come into this network",
+                "its fabric is not found among the processes",
+                hint::FABRIC,
+            )
+        })?;
+        let shared = SHARED_DIR.trim_start_matches('/');
+        let root = PathBuf::from(format!("/proc/{fabric}/root"));
+        Ok(WayIn {
+            gate: self.gate.clone(),
+            socket: root.join(shared).join(SOCKET_NAME),
+        })
+    }
+
+    async fn node_log(&self, node: NodeId, bytes_max: usize) -> Result<NodeLog> {
         let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
         let answer = self.starter.lock().await.ask_log(node, bytes_max).await?;
         let answered = timeout(LOG_TIMEOUT, answer).await;

@@ -2,7 +2,7 @@
 
 use crate::engine::hint;
 use peerlab_core::error::hint::{BUG, DISK};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::programs::Programs;
-use crate::engine::{LastLines, end_of_log, socket_pair};
+use crate::engine::{LastLines, NodeLog, socket_pair};
 use peerlab_core::error::{Error, Explain, Result};
 
 /// Where a node finds the daemon.
@@ -52,7 +52,9 @@ struct Said {
     /// Why it ended.
     failure: Option<Error>,
     /// Who waits for a node's log, in the order of the questions.
-    logs: VecDeque<oneshot::Sender<Vec<u8>>>,
+    logs: VecDeque<oneshot::Sender<NodeLog>>,
+    /// Who waits for a node's end.
+    ends: BTreeMap<NodeId, oneshot::Sender<()>>,
 }
 
 /// What the starter says of nodes, and the stream to the fabric.
@@ -196,11 +198,22 @@ impl Starter {
         &mut self,
         node: NodeId,
         bytes_max: u32,
-    ) -> Result<oneshot::Receiver<Vec<u8>>> {
+    ) -> Result<oneshot::Receiver<NodeLog>> {
         let (sender, answer) = oneshot::channel();
         lock(&self.said).logs.push_back(sender);
         self.tell(&ToStarter::Log { node, bytes_max }).await?;
         Ok(answer)
+    }
+
+    /// Has a node ended, and tells when that is done.
+    ///
+    /// # Errors
+    /// When the starter has ended.
+    pub async fn end_node(&mut self, node: NodeId) -> Result<oneshot::Receiver<()>> {
+        let (sender, ended) = oneshot::channel();
+        lock(&self.said).ends.insert(node, sender);
+        self.tell(&ToStarter::EndNode { node }).await?;
+        Ok(ended)
     }
 
     /// Why the starter has ended, or seems to have.
@@ -287,7 +300,9 @@ impl Reader {
             }
         }
         // Whoever waits for a log waits no longer.
-        lock(&self.said).logs.clear();
+        let mut said = lock(&self.said);
+        said.logs.clear();
+        said.ends.clear();
     }
 
     fn receive(&mut self, message: FromStarter) {
@@ -306,12 +321,26 @@ impl Reader {
             FromStarter::FabricStarted => {}
             FromStarter::FabricEnded { status } => tracing::debug!("the fabric ended: {status}"),
             FromStarter::NodeStarted { node } => drop(self.started.send(node)),
-            FromStarter::NodeEnded { node, status } => drop(self.ended.send((node, status))),
+            FromStarter::NodeEnded { node, status } => {
+                let waiting = lock(&self.said).ends.remove(&node);
+                match waiting {
+                    Some(waiting) => drop(waiting.send(())),
+                    None => drop(self.ended.send((node, status))),
+                }
+            }
             FromStarter::Log {
-                left_out, bytes, ..
+                left_out,
+                bytes,
+                read,
+                ..
             } => {
                 let waiting = lock(&self.said).logs.pop_front();
-                let _ = waiting.map(|waiting| waiting.send(end_of_log(left_out, bytes)));
+                let log = NodeLog {
+                    left_out,
+                    bytes,
+                    read,
+                };
+                let _ = waiting.map(|waiting| waiting.send(log));
             }
         }
     }

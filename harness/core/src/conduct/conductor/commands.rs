@@ -22,7 +22,12 @@ impl Conductor<'_> {
                     self.act(now, work, Some(ticket));
                 }
             }
-            Command::Join => self.nodes.add(),
+            Command::Join(joined) => self.join(ticket, joined),
+            Command::Remove(nodes) => {
+                for node in nodes {
+                    self.remove(ticket, node);
+                }
+            }
             Command::Fault { kind, lasts } => self.begin_fault(ticket, kind, lasts),
             Command::Heal { all } => {
                 let faults = if all {
@@ -48,8 +53,7 @@ impl Conductor<'_> {
     }
 
     fn begin_fault(&mut self, ticket: Ticket, kind: FaultKind<Nodes>, lasts: Option<Nanos>) {
-        let plan = self.setup.plan;
-        let named = |nodes: &[NodeId]| label_nodes(nodes, |node| plan.node_name(node));
+        let named = |nodes: &[NodeId]| label_nodes(nodes, |node| self.node_name(node));
         let label = kind.label(named);
         if kind.down() == Some(Down::Replace) {
             let nodes = kind.node_sets().iter().flatten();
@@ -88,6 +92,7 @@ impl Conductor<'_> {
             match step {
                 Step::Record(what) => self.sequencer.event(now, what),
                 Step::Later => self.by_hand.will_be_due(ticket),
+                Step::Order(Action::Process { node, .. }) if self.is_out(node) => {}
                 Step::Order(action) => {
                     let (line, order) = self.by_hand.order(now, action.clone(), ticket);
                     self.sequencer.event(now, What::Ordered { line, action });

@@ -12,6 +12,7 @@ use super::bandwidth_chart::bandwidth_chart;
 use super::block_chart::block_chart;
 use super::node_chart::node_chart;
 use super::parts::{frame, head, hint, section, table, text};
+use super::peer_chart::{SCRIPT, peer_chart};
 use super::propagation_chart::{curve_class, propagation_chart};
 use super::svg::branch_class;
 use crate::check::{Branch, Episode, Judgement, Status, Verdict};
@@ -38,12 +39,14 @@ pub fn page(j: &Judgement) -> String {
         (expectations(j))
         (story(j))
         (over_time(j))
+        (peers(j))
         div.two { (spread(j)) (costs(j)) }
         div.two { (busiest(j)) (messages(j)) }
         (episodes(j))
         (place(j))
     };
-    frame(&j.run.name, j.outcome, &body)
+    let has_graph = !j.charts.peers.nodes.is_empty();
+    frame(&j.run.name, j.outcome, &body, has_graph.then_some(SCRIPT))
 }
 
 fn header(j: &Judgement) -> Markup {
@@ -131,6 +134,30 @@ fn over_time(j: &Judgement) -> Markup {
         }
     };
     section("The run over time", body)
+}
+
+fn peers(j: &Judgement) -> Markup {
+    let graph = &j.charts.peers;
+    let Some(chart) = peer_chart(&j.charts) else {
+        return Markup::default();
+    };
+    let (drawn, nodes) = (graph.nodes.len(), j.charts.nodes);
+    let lines = match graph.is_fixed {
+        true => "Lines are the connections that the plan gives the nodes.",
+        false => {
+            "Lines are whom the plan has the nodes know at first: whom they connect to is their own \
+                  doing, and not in the record."
+        }
+    };
+    let body = html! {
+        (legend(j))
+        (chart)
+        p.hint {
+            (lines) " Those between branches are dashed."
+            @if drawn < nodes { " " (drawn) " of " (nodes) " nodes are drawn." }
+        }
+    };
+    section("Nodes and peers", body)
 }
 
 /// What a colour of the drawings stands for.
@@ -323,10 +350,13 @@ mod tests {
         for (name, judgement) in samples::all() {
             let text = page(&judgement);
             for outside in [
-                "http:", "https:", "<script", "@import", "url(", "<img", "<link ",
+                "http:", "https:", "@import", "url(", "<img", "<link ", "src=",
             ] {
                 assert!(!text.contains(outside), "{name} contains {outside}");
             }
+            // The page's own alone, which its policy names.
+            assert_eq!(text.matches("<script").count(), 1, "{name}");
+            assert!(text.contains("script-src 'sha256-"), "{name}");
             for tag in [
                 "section", "svg", "table", "div", "tr", "td", "ul", "li", "p", "span", "small",
             ] {
@@ -353,6 +383,7 @@ mod tests {
             .warnings
             .push("</section><b onclick=\"x\">".into());
         let text = page(&judgement);
-        assert!(!text.contains("<script") && !text.contains("<b onclick"));
+        assert_eq!(text.matches("<script").count(), 1);
+        assert!(!text.contains("<script>alert") && !text.contains("<b onclick"));
     }
 }

@@ -21,7 +21,7 @@ pub fn set_page(set: &RunSet) -> String {
         (runs(set))
         (figures(set))
     };
-    frame(&set.name, set.outcome, &body)
+    frame(&set.name, set.outcome, &body, None)
 }
 
 fn expectations(set: &RunSet) -> Markup {

@@ -1,0 +1,153 @@
+//! What one key of a screen, or one button of a page, asks of a network.
+
+use peerlab_core::error::{Error, Result};
+use peerlab_core::experiment::Down;
+use peerlab_core::topology::by_hand::AskedFault;
+use peerlab_core::view::{NodeRow, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use super::client::{ask, unexpected};
+use super::did_text::did_text;
+use super::request::{Reply, Request};
+
+/// See the module. Nodes are named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Order {
+    /// One half of the nodes parts from the other.
+    Partition,
+    /// Links and processor time are as they were.
+    Heal,
+    Kill(String),
+    Freeze(String),
+    Start(String),
+    /// A block, by this node.
+    Mine(String),
+}
+
+impl Order {
+    /// The same as a request to a network of these nodes.
+    ///
+    /// # Errors
+    /// When a single node is to be parted in halves.
+    pub fn request(self, nodes: &[NodeRow]) -> Result<Request> {
+        let down = |how, node| Request::Fault {
+            fault: AskedFault::Down {
+                how,
+                nodes: vec![node],
+            },
+            lasts: None,
+        };
+        Ok(match self {
+            Order::Partition => Request::Fault {
+                fault: AskedFault::Partition {
+                    sides: vec![half(nodes)?, vec!["rest".into()]],
+                    one_way: false,
+                },
+                lasts: None,
+            },
+            Order::Heal => Request::Heal { all: false },
+            Order::Kill(node) => down(Down::Kill, node),
+            Order::Freeze(node) => down(Down::Freeze, node),
+            Order::Start(node) => Request::Start { nodes: vec![node] },
+            Order::Mine(node) => Request::Mine {
+                count: 1,
+                by: Some(node),
+            },
+        })
+    }
+}
+
+/// The first half of the nodes.
+fn half(nodes: &[NodeRow]) -> Result<Vec<String>> {
+    if nodes.len() < 2 {
+        return Err(Error::input("it cannot be parted in halves").because("it has one node"));
+    }
+    let half = nodes.iter().take(nodes.len() / 2);
+    Ok(half.map(|row| row.node.clone()).collect())
+}
+
+/// Has an order carried out, and tells what came of it.
+pub async fn have_done(network: &str, order: Order, nodes: &[NodeRow]) -> String {
+    let asked = async { ask(Some(network), order.request(nodes)?).await };
+    match asked.await {
+        Ok(Reply::Did(did)) => did_text(&did),
+        Ok(other) => in_short(&unexpected(&other)),
+        Err(error) => in_short(&error),
+    }
+}
+
+/// What went wrong and why, without what to do about it.
+fn in_short(error: &Error) -> String {
+    let report = error.reports.first();
+    report.map_or_else(String::new, |report| match report.causes.first() {
+        Some(cause) => format!("{}: {cause}", report.what),
+        None => report.what.clone(),
+    })
+}
+
+/// A network as it is now.
+///
+/// # Errors
+/// When there is no such network any more.
+pub async fn snapshot(network: &str) -> Result<Snapshot> {
+    match ask(Some(network), Request::Snapshot).await? {
+        Reply::Snapshot(snapshot) => Ok(*snapshot),
+        other => Err(unexpected(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use peerlab_core::view::NodeState;
+
+    use super::*;
+
+    fn nodes(count: usize) -> Vec<NodeRow> {
+        let row = |number| NodeRow {
+            node: format!("peers-{number}"),
+            ip: Ipv4Addr::LOCALHOST,
+            region: String::new(),
+            state: NodeState::Up,
+            tip: None,
+            peers: None,
+            sent_bytes: None,
+            received_bytes: None,
+            restarts: 0,
+        };
+        (0..count).map(row).collect()
+    }
+
+    #[test]
+    fn a_partition_is_of_the_first_half_from_the_rest() {
+        let Ok(Request::Fault { fault, lasts: None }) = Order::Partition.request(&nodes(5)) else {
+            panic!();
+        };
+        let AskedFault::Partition { sides, one_way } = fault else {
+            panic!();
+        };
+        assert!(!one_way);
+        assert_eq!(sides, [&["peers-0", "peers-1"][..], &["rest"]]);
+        Order::Partition.request(&nodes(1)).unwrap_err();
+    }
+
+    #[test]
+    fn an_order_is_read_from_a_word_or_a_word_and_a_node() {
+        let read = |text| serde_json::from_str::<Order>(text).ok();
+        assert_eq!(read(r#""heal""#), Some(Order::Heal));
+        assert_eq!(
+            read(r#"{"kill":"peers-3"}"#),
+            Some(Order::Kill("peers-3".into()))
+        );
+        for text in [
+            r#""kill""#,
+            r#""down""#,
+            r#"{"kill":["a"]}"#,
+            r#"{"kill":"a","x":1}"#,
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

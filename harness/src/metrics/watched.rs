@@ -8,7 +8,7 @@ use peerlab_link::Nanos;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use crate::engine::drive::{Live, count_peers};
+use crate::engine::drive::{Live, ask_for_connections};
 use peerlab_core::error::Result;
 use peerlab_core::view::{Metrics, NetworkView};
 
@@ -82,7 +82,7 @@ impl Watched {
         }
         let (dialer, view) = (live.dialer.clone(), self.view.clone());
         let counting = tokio::spawn(async move {
-            count_peers(&dialer, &view).await;
+            ask_for_connections(&dialer, &view).await;
             *counted = Some(Instant::now());
         });
         let _ = timeout(COUNT_WAIT, counting).await;

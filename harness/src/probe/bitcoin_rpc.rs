@@ -1,6 +1,7 @@
 //! JSON-RPC as Bitcoin Core answers it, by one kept-alive HTTP connection. One call at a time.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bitcoin::consensus::encode::serialize_hex;
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Answer, Chain, Ledger, Methods, Probe, ProbeError, Said};
+use super::{Answer, Chain, Connection, Ledger, Methods, Probe, ProbeError, Said};
 use peerlab_core::conduct::BlockFacts;
 use peerlab_core::event::Tip;
 use peerlab_core::event::{CompactSums, LedgerState, PeerSums};
@@ -69,6 +70,9 @@ struct UtxoSet {
 
 #[derive(Deserialize)]
 struct Peer {
+    /// Its address and port, where it is one of the internet.
+    #[serde(default)]
+    addr: String,
     inbound: bool,
     #[serde(default)]
     bytessent_per_msg: BTreeMap<String, u64>,
@@ -245,6 +249,17 @@ impl Chain for BitcoinRpc {
                 compact: compact.map(CompactSums::from),
                 ..sum_up(peers)
             })
+        })
+    }
+
+    fn connections(&mut self) -> Answer<'_, Vec<Connection>> {
+        Box::pin(async {
+            let peers: Vec<Peer> = self.call("getpeerinfo", json!([])).await?;
+            let connection = |peer: Peer| Connection {
+                other: peer.addr.parse().ok().map(|it: SocketAddr| it.ip()),
+                inbound: peer.inbound,
+            };
+            Ok(peers.into_iter().map(connection).collect())
         })
     }
 }
@@ -444,5 +459,21 @@ mod tests {
         assert_eq!(sums.received["tx"], 1);
         // Bitcoin Core does not count that.
         assert_eq!(rpc.peers().await.unwrap().compact, None);
+    }
+
+    #[tokio::test]
+    async fn connections_are_told_each_by_itself() {
+        let peers = json!([
+            { "addr": "10.0.0.7:18444", "inbound": false },
+            { "addr": "somewhere.onion:8333", "inbound": true },
+        ]);
+        let mut rpc = probe(vec![("getpeerinfo", 200, ok(peers))]).await;
+        let connections = rpc.connections().await.unwrap();
+        let told = connections.iter().map(|it| (it.other, it.inbound));
+        let seven = "10.0.0.7".parse().unwrap();
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [(Some(seven), false), (None, true)]
+        );
     }
 }

@@ -10,7 +10,7 @@ mod probe_trait;
 pub use bitcoin_rpc::BitcoinRpc;
 pub use error::{ProbeError, bounded};
 pub use exec::Exec;
-pub use probe_trait::{Answer, Chain, Ledger, Methods, Probe, Reach};
+pub use probe_trait::{Answer, Chain, Connection, Ledger, Methods, Probe, Reach};
 
 pub use peerlab_core::conduct::Said;
 use peerlab_core::experiment::Probe as Kind;

@@ -1,6 +1,7 @@
 //! What can be asked of a node, step by step, as
 //! [`peerlab_core::experiment::Ability`] names the steps. That a node is up shows by its answer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -52,8 +53,20 @@ pub trait Chain: Send {
     /// What is known about a block.
     fn block<'a>(&'a mut self, hash: &'a str) -> Answer<'a, BlockFacts>;
 
-    /// The node's connections.
+    /// What the node has exchanged over its connections, and how many it has.
     fn peers(&mut self) -> Answer<'_, PeerSums>;
+
+    /// Its connections, each by itself.
+    fn connections(&mut self) -> Answer<'_, Vec<Connection>>;
+}
+
+/// A connection between two nodes, as one of them tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The other's address; `None` where the program tells none that can be read.
+    pub other: Option<IpAddr>,
+    /// Whether the other opened it.
+    pub inbound: bool,
 }
 
 /// A node that has a ledger.

@@ -10,32 +10,32 @@
 //! The fault schedule is the engine's: it says when a line of it was applied.
 
 mod commands;
+mod happened;
 mod members;
+mod workload;
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use peerlab_link::proto::{Action, ProcessOp, Seen, Timed};
 use peerlab_link::{Nanos, NodeId};
 
 use super::by_hand::{ByHand, Done};
-use super::faults::{Effect, Faults, meant_way, phase_markers};
+use super::faults::{Faults, phase_markers};
 use super::hand_faults::HandFaults;
-use super::io::{Input, Observation, Order, Said, Ticket};
+use super::io::{Input, Order, Ticket};
 use super::measuring::Measuring;
 use super::membership::Membership;
 use super::nodes::Nodes;
-use super::open_actions::{OpenAction, OpenActions};
-use super::readiness::{self, Readiness};
+use super::open_actions::OpenActions;
+use super::readiness::Readiness;
 use super::replacements::{Reading, Replacements};
 use super::sequencer::Sequencer;
 use crate::error::Error;
-use crate::event::{FORMAT, FORMAT_BY_HAND, HostFacts, Reason, RunEvent, Started, What};
-use crate::experiment::Down;
-use crate::ledger::{Payment, Premined};
+use crate::event::{FORMAT, FORMAT_BY_HAND, HostFacts, RunEvent, Started, What};
+use crate::ledger::Premined;
 use crate::plan::Plan;
-use crate::plan::spec::{Work, WorkloadAction};
+use crate::plan::spec::WorkloadAction;
 
 /// How long the accounts of all nodes may take at the end, and what each node adds to it.
 const ACCOUNTS_TIMEOUT: Nanos = Nanos::from_secs(60);
@@ -428,248 +428,10 @@ impl<'a> Conductor<'a> {
         self.orders.push_back(Order::AskAccounts { nodes, ledger });
     }
 
-    /// Carries out what the workload, or somebody by hand, asks for.
-    fn act(&mut self, now: Nanos, work: &Work, ticket: Option<Ticket>) {
-        match work {
-            Work::Mine { node } => {
-                let node = *node;
-                if self.order(now, OpenAction::Mine { node }, Order::Mine { node }, ticket) {
-                    self.sequencer.mining();
-                }
-            }
-            Work::Transaction {
-                node,
-                output,
-                variant,
-            } => self.submit(now, *node, (*output, *variant), None, ticket),
-            Work::DoubleSpend {
-                fault,
-                output,
-                sides,
-            } => {
-                for (variant, side) in (0..).zip(sides) {
-                    let up = side.iter().find(|node| self.nodes.is_up(**node));
-                    if let Some(node) = up.or(side.first()) {
-                        self.submit(now, *node, (*output, variant), Some(*fault), ticket);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Submits the payment that spends an output in one of its variants.
-    fn submit(
-        &mut self,
-        now: Nanos,
-        node: NodeId,
-        (output, variant): (u32, u32),
-        double_spend: Option<u32>,
-        ticket: Option<Ticket>,
-    ) {
-        let Some(payment) = Payment::new(&self.setup.premined, output, variant) else {
-            tracing::error!("output {output} is to be spent, which the chain does not have");
-            return;
-        };
-        let action = OpenAction::Submit {
-            node,
-            txid: payment.id.clone(),
-            double_spend,
-        };
-        let order = Order::Submit {
-            node,
-            payment: Arc::new(payment),
-            double_spend,
-        };
-        self.order(now, action, order, ticket);
-    }
-
-    /// Orders a workload action, unless its node is down, and says whether it did. One that does not
-    /// happen is recorded with the reason, whatever it is.
-    fn order(
-        &mut self,
-        now: Nanos,
-        action: OpenAction,
-        order: Order,
-        ticket: Option<Ticket>,
-    ) -> bool {
-        if let Some(ticket) = ticket {
-            self.by_hand.acts(action.clone(), ticket);
-        }
-        let is_up = self.nodes.is_up(action.node());
-        if is_up {
-            self.open_actions.ordered(action);
-            self.orders.push_back(order);
-        } else {
-            let reason = self.nodes.why_not_up(action.node());
-            self.by_hand.acted(&action, Err(&reason));
-            self.sequencer.event(now, action.missed(reason));
-        }
-        is_up
-    }
-
     /// Has the counters read.
     fn count(&mut self, why: Reading) {
         self.readings.push_back(why);
         self.orders.push_back(Order::Count);
-    }
-
-    fn applied(&mut self, t: Nanos, tag: u32, result: Result<Seen, String>) {
-        let plan = self.setup.plan;
-        let error = result.as_ref().err().map(String::as_str);
-        let (line, timed) = match self.by_hand.applied(tag, error) {
-            Some(carried) => (carried.line, carried.timed),
-            None => match plan.fault_schedule.get(tag as usize) {
-                Some(timed) => (tag, timed.clone()),
-                None => return,
-            },
-        };
-        if let Err(error) = &result {
-            tracing::warn!("{:?} had no effect: {error}", timed.action);
-        }
-        let seen = result.as_ref().ok().copied();
-        let error = result.err();
-        self.sequencer.event(t, What::Effect { line, seen, error });
-        if seen.is_some() {
-            self.took_effect(t, &timed);
-        }
-        if let Some(node) = ended(&timed.action) {
-            self.leave(node);
-        }
-    }
-
-    /// Keeps the books of what was carried out.
-    fn took_effect(&mut self, t: Nanos, timed: &Timed) {
-        let plan = self.setup.plan;
-        self.replacements.applied(&timed.action);
-        let hand_faults = &self.hand_faults;
-        let meant = |node| {
-            hand_faults
-                .way_down(node)
-                .or(meant_way(plan, node, timed.at))
-        };
-        match self.faults.applied(meant, hand_faults.count(), timed) {
-            Effect::Down(node, how) => {
-                if self.nodes.went_down(node) {
-                    self.down(t, node, Some(how), None, None);
-                }
-            }
-            Effect::Started(node) => self.started(node),
-            Effect::Recorded(lines) => {
-                for what in lines {
-                    self.sequencer.event(t, what);
-                }
-            }
-        }
-    }
-
-    fn exited(&mut self, t: Nanos, node: NodeId, status: i32, asked: bool) {
-        if asked {
-            // An engine may tell of the end before it tells that the order was carried out.
-            if self.nodes.went_down(node) {
-                let meant = self.hand_faults.way_down(node);
-                let meant = meant.or(meant_way(self.setup.plan, node, t));
-                let how = meant.unwrap_or(Down::Stop);
-                self.down(t, node, Some(how), Some(status), None);
-            }
-            return;
-        }
-        self.nodes.note_abnormal(node);
-        if self.readiness.awaits(node) && self.closing.is_none() {
-            let cause = format!("its program {} before it had ever answered", ending(status));
-            let error = readiness::never_ready(&[self.node_name(node)], cause);
-            self.never_ready.get_or_insert((node, error));
-        }
-        if self.nodes.went_down(node) {
-            self.down(t, node, None, Some(status), Some(ending(status).into()));
-        }
-    }
-
-    fn observed(&mut self, t: Nanos, observation: Observation) {
-        match observation {
-            Observation::Up { node, incarnation } => {
-                if self.nodes.answered(node, incarnation) {
-                    self.readiness.over(node);
-                    self.sequencer.event(t, What::NodeUp { node });
-                    if let Some(reading) = self.replacements.answered(node, t) {
-                        self.count(reading);
-                    }
-                }
-            }
-            Observation::Said {
-                node,
-                incarnation,
-                said,
-            } => {
-                if self.nodes.is_up_in(node, incarnation) {
-                    match said {
-                        Said::Tip(tip) => self.orders.extend(self.sequencer.tip(t, node, tip)),
-                        Said::Value(value) => self.sequencer.event(t, What::Value { node, value }),
-                    }
-                }
-            }
-            Observation::Block { facts, miner } => self.sequencer.block(t, facts, miner),
-            Observation::Blocks {
-                node,
-                wanted,
-                blocks,
-            } => {
-                let next = self.sequencer.answered(node, &wanted, blocks);
-                self.orders.extend(next);
-            }
-            Observation::Mined { node, result } => {
-                let action = OpenAction::Mine { node };
-                self.open_actions.answered(&action);
-                let mined = result.as_deref().map_err(String::as_str);
-                self.by_hand.acted(&action, mined);
-                let hash = result.map_err(|reason| {
-                    self.sequencer.event(t, action.missed(reason));
-                });
-                self.orders.extend(self.sequencer.mined(t, node, hash.ok()));
-            }
-            Observation::Submitted {
-                node,
-                txid,
-                double_spend,
-                result,
-            } => {
-                let action = OpenAction::Submit {
-                    node,
-                    txid: txid.clone(),
-                    double_spend,
-                };
-                self.open_actions.answered(&action);
-                let taken = result.as_ref().map(|()| txid.as_str());
-                self.by_hand.acted(&action, taken.map_err(String::as_str));
-                let what = What::Transaction {
-                    node,
-                    txid,
-                    double_spend,
-                    refused: result.err().map(Reason::from),
-                };
-                self.sequencer.event(t, what);
-            }
-            Observation::Counters { nodes } => {
-                let why = self.readings.pop_front().unwrap_or(Reading::Row);
-                if let Some((t, what)) = self.replacements.read(why, &nodes) {
-                    self.sequencer.event(t, what);
-                }
-                if why == Reading::Row {
-                    self.counts += 1;
-                    self.sequencer.event(t, What::Traffic { nodes });
-                }
-            }
-            Observation::Usage { node, usage } => {
-                self.measuring.open.answered(&node);
-                self.sequencer.event(t, What::Usage { node, usage });
-            }
-            Observation::Unready {
-                node,
-                incarnation,
-                reason,
-            } => self.nodes.unready(node, incarnation, reason.into()),
-            Observation::Accounted => self.accounts_open = self.accounts_open.saturating_sub(1),
-            Observation::Recorded(what) => self.sequencer.event(t, what),
-        }
     }
 
     fn started(&mut self, node: NodeId) {
@@ -679,50 +441,5 @@ impl<'a> Conductor<'a> {
             }
             self.orders.push_back(Order::Follow { node, incarnation });
         }
-    }
-
-    fn down(
-        &mut self,
-        t: Nanos,
-        node: NodeId,
-        how: Option<Down>,
-        status: Option<i32>,
-        reason: Option<Reason>,
-    ) {
-        self.readiness.over(node);
-        if let Some(reason) = &reason {
-            self.nodes.is_down_because(node, reason.clone());
-        }
-        self.orders.push_back(Order::Leave { node });
-        if let Some(reading) = self.replacements.gone(node) {
-            self.count(reading);
-        }
-        let what = What::NodeDown {
-            node,
-            how,
-            status,
-            reason,
-        };
-        self.sequencer.event(t, what);
-    }
-}
-
-/// Whose program an action ends.
-fn ended(action: &Action) -> Option<NodeId> {
-    match action {
-        Action::Process {
-            node,
-            op: ProcessOp::Stop | ProcessOp::Kill,
-        } => Some(*node),
-        Action::Process { .. } | Action::Link(_) => None,
-    }
-}
-
-/// How a program ended, for people.
-fn ending(status: i32) -> String {
-    if status < 0 {
-        format!("ended by signal {}", status.unsigned_abs())
-    } else {
-        format!("exited with code {status}")
     }
 }

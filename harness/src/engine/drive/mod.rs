@@ -23,6 +23,6 @@ mod watch;
 
 pub use dial::Dialer;
 pub use mux::MuxStream;
-pub use peers::{PEERS_TIMEOUT, count_peers};
+pub use peers::ask_for_connections;
 pub use run::{CarriedOut, Drive, Logs};
 pub use stay::{AfterRun, FromStart, HandRequest, Live, Stay};

@@ -1,0 +1,181 @@
+//! What is asked of single nodes: their methods, logs and packets, programs beside their own, and ways into
+//! them.
+
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+use peerlab_core::error::{Error, Result};
+use peerlab_core::words;
+use peerlab_link::proto::{RAN_BYTES_MAX, Terminal};
+use peerlab_link::{Nanos, NodeId};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{NODE_HINT, Network, has_ended};
+use crate::disk::{CaptureFolder, next_capture};
+use crate::engine::drive::{HandRequest, MuxStream};
+use crate::network::request::{Did, NodeLog, RanText, Reply};
+use crate::probe::{ProbeError, bounded};
+
+/// Nodes that are asked for their logs at once.
+const ASKED_AT_ONCE: usize = 16;
+/// Bytes of a node's log that are given at once.
+const LOG_BYTES_MAX: u32 = 1 << 20;
+/// How long a method of a node may take.
+const RPC_TIMEOUT: Duration = Duration::from_secs(60);
+/// Shells that images have, the best first.
+const SHELLS: [&str; 2] = ["bash", "sh"];
+/// What to do about a program that does not run in a node, and a port that takes no connection.
+const EXEC_HINT: &str = "a program may take 10 s, and is one of the node's image: our own has no other than \
+                         `peerlab-node` (`peerlab rpc` asks that)";
+const DIAL_HINT: &str = "which ports does its program listen on, at 127.0.0.1? RPC's is 18443";
+
+impl Network {
+    async fn log_of(&self, node: NodeId, bytes_max: usize) -> Result<NodeLog> {
+        let (answer, log) = oneshot::channel();
+        let asked = HandRequest::Log {
+            node,
+            bytes_max,
+            answer,
+        };
+        self.requests.send(asked).await.map_err(|_| has_ended())?;
+        let log = log.await.map_err(|_| has_ended())??;
+        Ok(NodeLog {
+            node: self.name_of(node),
+            times: log.line_times(),
+            text: String::from_utf8_lossy(&log.into_bytes()).into_owned(),
+        })
+    }
+
+    pub(super) async fn rpc(&self, node: &str, method: &str, params: Vec<Value>) -> Result<Value> {
+        let id = self.node(node)?;
+        let asked = async {
+            let mut probe = self.live.dialer.probe(id).await?;
+            let methods = probe.methods().ok_or(ProbeError::Unable("a method"))?;
+            methods.ask(method, Value::Array(params)).await
+        };
+        let what = || format!("{node} does not answer `{method}`");
+        bounded(RPC_TIMEOUT, asked).await.map_err(|error| {
+            let cause = error.to_string();
+            match error {
+                ProbeError::Refused { .. } => {
+                    Error::failed(format!("{node} refuses `{method}`")).because(cause)
+                }
+                ProbeError::Unable(_) => Error::input(what())
+                    .because("its group's probe is no RPC")
+                    .hint("give the group `probe: bitcoin-rpc` where its program answers that"),
+                ProbeError::Transport(_)
+                | ProbeError::Http(_)
+                | ProbeError::Failed { .. }
+                | ProbeError::Malformed(_)
+                | ProbeError::TimedOut(_) => Error::environment(what(), cause, NODE_HINT),
+            }
+        })
+    }
+
+    /// Sends the log of each node that is chosen; of all, where none is named.
+    pub(super) async fn logs(
+        &self,
+        nodes: &[String],
+        bytes_max: u32,
+        progress: &mpsc::Sender<Reply>,
+    ) -> Result<Reply> {
+        let all = ["all".to_owned()];
+        let nodes = if nodes.is_empty() { &all[..] } else { nodes };
+        let nodes = self.nodes(nodes)?;
+        let bytes_max = bytes_max.min(LOG_BYTES_MAX) as usize;
+        let count = nodes.len() as u64;
+        let asked = nodes
+            .into_iter()
+            .map(|node| self.log_of(node, bytes_max).boxed());
+        let mut logs = futures::stream::iter(asked).buffered(ASKED_AT_ONCE);
+        while let Some(log) = logs.next().await {
+            let _ = progress.send(Reply::Log(log?)).await;
+        }
+        Ok(Reply::Did(Did {
+            what: words::count(count, "log"),
+            ..Did::default()
+        }))
+    }
+
+    pub(super) async fn exec(&self, node: &str, command: &[String]) -> Result<RanText> {
+        let id = self.node(node)?;
+        let ran = self.live.dialer.run(id, command).await.map_err(|error| {
+            let what = format!("the program does not run in {node}");
+            Error::environment(what, error.to_string(), EXEC_HINT)
+        })?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(RanText {
+            status: ran.status,
+            output: text(&ran.output),
+            errors: text(&ran.errors),
+            cut: ran.output.len().max(ran.errors.len()) >= RAN_BYTES_MAX,
+        })
+    }
+
+    /// A connection to a port in a node.
+    ///
+    /// # Errors
+    /// When nothing listens there.
+    pub async fn dial(&self, node: &str, port: u16) -> Result<MuxStream> {
+        let id = self.node(node)?;
+        self.live.dialer.dial(id, port).await.map_err(|error| {
+            let what = format!("{node} takes no connection at port {port}");
+            Error::environment(what, error.to_string(), DIAL_HINT)
+        })
+    }
+
+    /// A shell in a node.
+    ///
+    /// # Errors
+    /// When the node is down, or its image has none.
+    pub async fn shell(&self, node: &str, terminal: Option<Terminal>) -> Result<MuxStream> {
+        let id = self.node(node)?;
+        if !self.view().up().contains(&id) {
+            let what = format!("there is no shell in {node} now");
+            return Err(Error::environment(what, "it is not up", NODE_HINT));
+        }
+        let mut refused = String::new();
+        for shell in SHELLS {
+            match self.live.dialer.talk(id, &[shell], terminal.clone()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => refused = error.to_string(),
+            }
+        }
+        let looked_for = words::names(&SHELLS.map(str::to_owned));
+        Err(Error::input(format!("{node} has no shell"))
+            .because(format!(
+                "its image was looked through for {looked_for}: {refused}"
+            ))
+            .hint(format!(
+                "`peerlab rpc {node} METHOD` asks its program; our own image holds nothing but that"
+            )))
+    }
+
+    /// Writes packets into the record. What came until then stays where whoever asked goes.
+    pub(super) async fn capture(
+        &self,
+        nodes: &[String],
+        lasts: Nanos,
+        progress: &mpsc::Sender<Reply>,
+    ) -> Result<Did> {
+        let nodes = self.nodes(nodes)?;
+        let folder = CaptureFolder::new(next_capture(&self.dir)?, &self.plan_now(), &nodes)?;
+        let stream = self.live.dialer.capture(folder.nodes()).await?;
+        let files = folder.begin(self.live.unix_nanos)?;
+        let what = format!("capturing for {}", words::duration(lasts));
+        let _ = progress.send(Reply::Progress(what)).await;
+        let mut ended = self.ended.clone();
+        let enough = async {
+            tokio::select! {
+                () = tokio::time::sleep(lasts.into()) => {}
+                _ = ended.wait_for(Option::is_some) => {}
+            }
+        };
+        let sums = stream.write(files, enough).await?;
+        Ok(Did {
+            what: sums.text(),
+            ..Did::default()
+        })
+    }
+}

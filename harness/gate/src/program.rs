@@ -97,18 +97,9 @@ impl Program {
         command: &[OsString],
         rights: &ProgramRights,
     ) -> io::Result<(Pid, UnixStream)> {
-        let file = self.find_other(command)?;
-        let (ours, theirs) = UnixStream::pair()?;
-        let mut command = self.command(&file, command, rights);
-        let pid = fork(rights, || {
-            leave_the_gate()?;
-            leave_room()?;
-            rustix::stdio::dup2_stdout(&theirs)?;
-            // Among them the gate's end of what it speaks to the fabric with.
-            close_inherited();
-            tell(outcome(&mut command, &file))
-        })?;
-        Ok((pid, ours))
+        self.beside(command, rights, |program, file| {
+            tell(outcome(program, file))
+        })
     }
 
     /// Starts another program beside it, in the same place and with the same rights, whose standard streams
@@ -123,6 +114,20 @@ impl Program {
         terminal: Option<&Terminal>,
         rights: &ProgramRights,
     ) -> io::Result<(Pid, UnixStream)> {
+        self.beside(command, rights, |program, _| {
+            let socket = UnixStream::from(rustix::stdio::stdout().try_clone_to_owned()?);
+            talk::carry(program, &socket, terminal)
+        })
+    }
+
+    /// Makes a process beside the program, with the same rights, that does this work with another: with what
+    /// starts that, and its file. Its standard output is the other end of the socket.
+    fn beside(
+        &self,
+        command: &[OsString],
+        rights: &ProgramRights,
+        work: impl FnOnce(&mut Command, &Path) -> io::Result<()>,
+    ) -> io::Result<(Pid, UnixStream)> {
         let file = self.find_other(command)?;
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = self.command(&file, command, rights);
@@ -132,8 +137,7 @@ impl Program {
             rustix::stdio::dup2_stdout(&theirs)?;
             // Among them the gate's end of what it speaks to the fabric with.
             close_inherited();
-            let socket = UnixStream::from(rustix::stdio::stdout().try_clone_to_owned()?);
-            talk::carry(&mut command, &socket, terminal)
+            work(&mut command, &file)
         })?;
         Ok((pid, ours))
     }

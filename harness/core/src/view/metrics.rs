@@ -277,9 +277,10 @@ mod tests {
     use peerlab_link::proto::Lateness;
 
     use super::super::PeerCount;
+    use super::super::told::{block, tip};
     use super::*;
     use crate::check::story::{Story, secs};
-    use crate::event::{Block, RunEvent, Tip, What};
+    use crate::event::{RunEvent, What};
 
     /// A sample: name, labels, value.
     type Sample = (String, BTreeMap<String, String>, f64);
@@ -349,24 +350,6 @@ mod tests {
             other == name && wanted.iter().all(has)
         };
         samples.iter().find(meant).map(|(.., value)| *value)
-    }
-
-    fn tip(name: &str, height: u32) -> Tip {
-        Tip {
-            hash: name.repeat(32),
-            height,
-        }
-    }
-
-    fn block(name: &str, prev: &str, height: u32) -> What {
-        What::Block(Block {
-            tip: tip(name, height),
-            prev: prev.repeat(32),
-            miner: None,
-            size: 1,
-            txs: 1,
-            txids: Vec::new(),
-        })
     }
 
     /// Two nodes of two are up, on two branches.

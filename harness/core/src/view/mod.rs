@@ -6,6 +6,8 @@ mod metrics;
 mod network_view;
 mod placement;
 mod text;
+#[cfg(test)]
+mod told;
 mod until;
 
 pub use marks::{LEGEND, Mark, Marks};

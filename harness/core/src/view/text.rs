@@ -219,20 +219,14 @@ mod tests {
     use peerlab_link::proto::{Action, NodeCounters, ProcessOp, Seen};
     use peerlab_link::{Nanos, NodeId};
 
+    use super::super::told::{block, tip};
     use super::super::{NetworkView, PeerCount, Until};
     use super::*;
     use crate::check::story::{Story, secs};
-    use crate::event::{Block, RunEvent, Started, Tip, What};
+    use crate::event::{RunEvent, Started, What};
     use crate::experiment::{Down, FaultKind};
 
     const B: NodeId = NodeId(1);
-
-    fn tip(name: &str, height: u32) -> Tip {
-        Tip {
-            hash: name.repeat(32),
-            height,
-        }
-    }
 
     fn view(events: Vec<(f64, What)>) -> NetworkView {
         let mut view = NetworkView::new(&Story::of(4).plan);
@@ -251,17 +245,6 @@ mod tests {
             view.take(&RunEvent { t: secs(t), what });
         }
         view
-    }
-
-    fn block(name: &str, prev: &str, height: u32) -> What {
-        What::Block(Block {
-            tip: tip(name, height),
-            prev: prev.repeat(32),
-            miner: None,
-            size: 1,
-            txs: 1,
-            txids: Vec::new(),
-        })
     }
 
     fn at(node: u32, name: &str, height: u32) -> What {

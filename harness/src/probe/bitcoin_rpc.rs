@@ -26,6 +26,8 @@ use peerlab_core::ledger::{self, Payment};
 
 /// User and password of every node's RPC ([`peerlab_core::plan::RPC_AUTH`], twice), as the header has it.
 const AUTHORIZATION_VALUE: &str = "Basic cGVlcmxhYjpwZWVybGFi";
+/// Of a block's hash, in hex.
+const HASH_DIGITS: usize = 64;
 /// Longest answer that is read: a block's ids, or the peers of a well-connected node.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// Bitcoin Core's code for a wrong number of parameters (its help text as the message).
@@ -270,7 +272,12 @@ impl Ledger for BitcoinRpc {
             let address = ledger::payout_address(miner);
             let hashes: Vec<String> = self.call("generatetoaddress", json!([1, address])).await?;
             let first = hashes.into_iter().next();
-            first.ok_or_else(|| ProbeError::Malformed("no block was mined".into()))
+            let first = first.ok_or_else(|| ProbeError::Malformed("no block was mined".into()))?;
+            // People are shown it.
+            if first.len() != HASH_DIGITS || !first.bytes().all(|it| it.is_ascii_hexdigit()) {
+                return Err(ProbeError::Malformed("the block's hash is none".into()));
+            }
+            Ok(first)
         })
     }
 

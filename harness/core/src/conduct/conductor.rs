@@ -9,6 +9,7 @@
 //! finished, [`Conductor::stay`] keeps the network for what is asked by hand, until it is over again.
 //! The fault schedule is the engine's: it says when a line of it was applied.
 
+mod closing;
 mod commands;
 mod happened;
 mod members;
@@ -36,14 +37,6 @@ use crate::event::{FORMAT, FORMAT_BY_HAND, HostFacts, RunEvent, Started, What};
 use crate::ledger::Premined;
 use crate::plan::Plan;
 use crate::plan::spec::WorkloadAction;
-
-/// How long the accounts of all nodes may take at the end, and what each node adds to it.
-const ACCOUNTS_TIMEOUT: Nanos = Nanos::from_secs(60);
-const ACCOUNT_SHARE: Nanos = Nanos::from_millis(200);
-/// How long measuring all nodes from inside may take at the end.
-const USAGES_TIMEOUT: Nanos = Nanos::from_secs(10);
-/// Why nobody knows what became of a workload action.
-const NO_ANSWER: &str = "no answer before the run ended";
 
 /// Workload actions in order of time. It need not end.
 pub type Workload<'a> = Box<dyn Iterator<Item = WorkloadAction> + Send + 'a>;
@@ -258,21 +251,6 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Whether all was done and told, or there was no more time to tell it.
-    pub fn is_over(&self) -> bool {
-        self.closing.as_ref().is_some_and(|closing| {
-            let told = self.accounts_open == 0 && self.counts > closing.counts;
-            let measured = self.measuring.open.is_empty() || self.now >= closing.usages_by;
-            (told && measured) || self.now >= closing.accounts_by
-        })
-    }
-
-    /// In the closing phase: how many nodes are done with their account, and of how many.
-    pub fn accounted(&self) -> Option<(usize, usize)> {
-        let total = self.closing.as_ref()?.accounts;
-        Some((total.saturating_sub(self.accounts_open), total))
-    }
-
     /// A node's present incarnation: for an engine in which nothing is told of a former one.
     pub fn incarnation(&self, node: NodeId) -> u32 {
         self.nodes.incarnation(node)
@@ -293,35 +271,6 @@ impl<'a> Conductor<'a> {
     /// is said.
     pub fn never_ready(&mut self) -> Option<(NodeId, Error)> {
         self.never_ready.take()
-    }
-
-    /// Writes the last lines: see [`super::ended`]. Nothing may be handled afterwards, unless the network
-    /// stays.
-    pub fn finish(&mut self, t: Nanos, interrupted: Option<bool>) {
-        self.sequencer.finish();
-        self.by_hand.give_up(NO_ANSWER);
-        for node in self.nodes.starting() {
-            let reason = self.nodes.why_unready(node);
-            self.sequencer.event(t, What::Unanswered { node, reason });
-        }
-        for action in self.open_actions.take() {
-            self.sequencer.event(t, action.missed(NO_ANSWER));
-        }
-        if let Some(interrupted) = interrupted {
-            self.sequencer.event(t, What::Ended { interrupted });
-        }
-    }
-
-    /// The run is over and its record whole, and the network stays nevertheless: nothing of the plan
-    /// happens any more, only what is asked by hand. What comes from now on is no part of that record.
-    pub fn stay(&mut self, count_interval: Nanos) {
-        self.setup.end = None;
-        self.setup.workload = Box::new(std::iter::empty());
-        self.setup.count_interval = count_interval;
-        self.next_action = None;
-        self.next_count = self.now;
-        self.accounts_open = 0;
-        self.closing = None;
     }
 
     fn next_due(&mut self) -> (Nanos, Due) {
@@ -361,7 +310,7 @@ impl<'a> Conductor<'a> {
             }
             Due::Count => {
                 self.count(Reading::Row);
-                let turn = self.measuring.turn(&self.nodes.present());
+                let turn = self.measuring.turn(&self.measurable());
                 self.measure(turn, false);
                 // What could not be read in time is left out.
                 let late = now.0.saturating_sub(self.next_count.0);
@@ -392,54 +341,9 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The plan is over: last counters, and every live node's account.
-    fn close(&mut self) {
-        let counts = self.counts;
-        // Of those whose program is down as well: what their devices lost is lost.
-        self.measure(self.nodes.present(), true);
-        self.count(Reading::Row);
-        self.ask_accounts(true);
-        let accounts = self.accounts_open;
-        let share = Nanos(ACCOUNT_SHARE.0 * accounts as u64);
-        self.closing = Some(Closing {
-            accounts,
-            counts,
-            accounts_by: self
-                .now
-                .saturating_add(ACCOUNTS_TIMEOUT)
-                .saturating_add(share),
-            usages_by: self.now.saturating_add(USAGES_TIMEOUT),
-        });
-    }
-
-    /// Has nodes measured from inside, where that can be.
-    fn measure(&mut self, nodes: Vec<NodeId>, memory: bool) {
-        if self.setup.measures_usage {
-            for node in &nodes {
-                self.measuring.open.ordered(*node);
-            }
-            self.orders.push_back(Order::MeasureUsage { nodes, memory });
-        }
-    }
-
-    fn ask_accounts(&mut self, ledger: bool) {
-        let nodes = self.nodes.up();
-        self.accounts_open += nodes.len();
-        self.orders.push_back(Order::AskAccounts { nodes, ledger });
-    }
-
     /// Has the counters read.
     fn count(&mut self, why: Reading) {
         self.readings.push_back(why);
         self.orders.push_back(Order::Count);
-    }
-
-    fn started(&mut self, node: NodeId) {
-        if let Some(incarnation) = self.nodes.started(node) {
-            if incarnation == 1 {
-                self.readiness.started(self.setup.plan, self.now, node);
-            }
-            self.orders.push_back(Order::Follow { node, incarnation });
-        }
     }
 }

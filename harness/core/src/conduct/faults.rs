@@ -77,7 +77,10 @@ fn process(meant: impl FnOnce(NodeId) -> Option<Down>, node: NodeId, op: Process
             let by_hand = match op {
                 ProcessOp::Freeze => Down::Freeze,
                 ProcessOp::Stop => Down::Stop,
-                _ => Down::Kill,
+                other => {
+                    debug_assert_eq!(other, ProcessOp::Kill, "nothing else ends a program");
+                    Down::Kill
+                }
             };
             Effect::Down(node, meant(node).unwrap_or(by_hand))
         }

@@ -11,7 +11,7 @@ use super::io::Ticket;
 use crate::event::What;
 use crate::experiment::{Down, FaultKind, Nodes, PERIOD_MIN};
 use crate::plan::spec::Outage;
-use crate::plan::{Joined, join};
+use crate::plan::{MergedOutage, merge_outages};
 
 /// What is to be done now, in this order.
 #[derive(Debug, PartialEq)]
@@ -54,15 +54,15 @@ struct Held {
 }
 
 impl Held {
-    fn joined(&self) -> Option<Joined> {
+    fn merged(&self) -> Option<MergedOutage> {
         let causes = self.causes.iter().map(|(_, cause)| *cause).collect();
         // They overlap: each was added while another was open.
-        join(causes).pop()
+        merge_outages(causes).pop()
     }
 
     /// What is to be done that was not given out yet.
     fn next_actions(&mut self) -> Vec<Timed> {
-        let mut actions = self.joined().map_or(Vec::new(), |it| it.actions());
+        let mut actions = self.merged().map_or(Vec::new(), |it| it.actions());
         let new = actions.split_off(self.given.min(actions.len()));
         self.given += new.len();
         new
@@ -100,7 +100,7 @@ impl HandFaults {
 
     /// How a node is held down, if it is.
     pub fn way_down(&self, node: NodeId) -> Option<Down> {
-        let joined = self.held.get(&node)?.joined()?;
+        let joined = self.held.get(&node)?.merged()?;
         Some(joined.outage().how)
     }
 

@@ -332,3 +332,27 @@ fn an_order_by_hand_that_had_no_effect_changes_nothing_and_is_told() {
     );
     assert_eq!(carried_out(&mut scene, 3.2, 0), [""; 0], "it is done with");
 }
+
+#[test]
+fn a_node_that_never_answered_does_not_end_a_network_that_stays_after_its_run() {
+    let mut scene = scene_with(
+        |plan| plan.groups[0].ready = Some(secs(200.0)),
+        |setup| setup.workload = Box::new(std::iter::empty()),
+    );
+    for node in [A, B] {
+        scene.up(0.5, node, 1);
+    }
+    scene.time(120.0);
+    scene.0.finish(secs(120.0), Some(false));
+    scene.told();
+    scene.0.stay(secs(1_000.0));
+    scene.time(400.0);
+    assert!(scene.0.never_ready().is_none());
+    let exit = Input::Exited {
+        node: C,
+        status: 1,
+        asked: false,
+    };
+    scene.at(401.0, exit);
+    assert!(scene.0.never_ready().is_none());
+}

@@ -3,8 +3,8 @@
 use peerlab_link::NodeId;
 use peerlab_link::proto::APPLY_TAG_MIN;
 
-use super::story::{A, B, Scene, scene_up};
-use super::{Command, Input};
+use super::story::{A, B, Scene, scene_up, scene_with};
+use super::{Command, Input, Setup};
 use crate::check::story::secs;
 use crate::event::Joined;
 use crate::experiment::{Down, FaultKind, Peers};
@@ -174,4 +174,47 @@ fn a_program_of_the_host_is_never_started_and_leaves_when_it_ends() {
     assert_eq!(lost(&mut scene, 9.0, D), ["9: 3 left"]);
     assert_eq!(lost(&mut scene, 9.1, D), [""; 0]);
     assert_eq!(scene.0.telling(), [NodeId(0); 0]);
+}
+
+#[test]
+fn nothing_is_done_to_a_node_that_is_not_there_yet_or_not_any_more_and_that_is_told() {
+    let mut scene = scene_up(|_| {});
+    joins(&mut scene, 3.0);
+    let kill = |nodes: &[NodeId]| Command::Fault {
+        kind: FaultKind::Down {
+            nodes: nodes.to_vec(),
+            how: Down::Kill,
+        },
+        lasts: None,
+    };
+    assert_eq!(
+        scene.command(3.1, kill(&[D])),
+        ["request 2 done: 3: it is being added"]
+    );
+    let told = scene.command(3.2, kill(&[A, D]));
+    assert_eq!(told[1], "3.2: fault 0 by hand: kill of peers-0");
+    is_there(&mut scene, 3.3, Err("no memory".into()));
+    assert_eq!(
+        scene.command(3.4, kill(&[D])),
+        ["request 4 done: 3: it was removed"]
+    );
+}
+
+#[test]
+fn a_node_is_measured_once_it_is_there_and_a_program_of_the_host_never() {
+    let measured_each_second = |setup: &mut Setup<'_>| {
+        setup.measures_usage = true;
+        setup.count_interval = secs(1.0);
+    };
+    let mut scene = scene_with(|_| {}, measured_each_second);
+    joins(&mut scene, 0.5);
+    let measured = |told: Vec<String>| told.into_iter().find(|it| it.starts_with("measure"));
+    assert_eq!(measured(scene.time(1.0)).unwrap(), "measure 0+1+2");
+    is_there(&mut scene, 1.1, Ok(()));
+    assert_eq!(measured(scene.time(2.0)).unwrap(), "measure 3+0+1+2");
+
+    let mut scene = scene_with(|_| {}, measured_each_second);
+    comes(&mut scene, 0.5, true);
+    is_there(&mut scene, 0.6, Ok(()));
+    assert_eq!(measured(scene.time(1.0)).unwrap(), "measure 0+1+2");
 }

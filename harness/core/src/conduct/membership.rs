@@ -41,6 +41,12 @@ impl Membership {
         self.guests.contains(&node)
     }
 
+    /// Whether a node has a gate that measures: one that is being made has none yet, and a program of the
+    /// host never has.
+    pub fn is_measurable(&self, node: NodeId) -> bool {
+        !self.is_joining(node) && !self.is_guest(node)
+    }
+
     /// Whether a node is being made.
     pub fn is_joining(&self, node: NodeId) -> bool {
         self.joining.contains_key(&node)

@@ -181,6 +181,16 @@ impl<N> FaultKind<N> {
         }
     }
 
+    /// Whether it does something to programs, and not to links or what is paid.
+    pub fn is_of_programs(&self) -> bool {
+        match self {
+            FaultKind::Down { .. } | FaultKind::Slow { .. } => true,
+            FaultKind::Partition { .. }
+            | FaultKind::Shape { .. }
+            | FaultKind::DoubleSpend { .. } => false,
+        }
+    }
+
     /// How its nodes are down while it lasts, if they are.
     pub fn down(&self) -> Option<Down> {
         match self {
@@ -357,13 +367,6 @@ impl FaultKind<Nodes> {
         for nodes in self.node_sets_mut() {
             nodes.retain(|node| *node != gone);
             nodes.iter_mut().for_each(|node| *node = renamed(*node));
-        }
-    }
-
-    /// Drops sides that are empty.
-    pub fn prune_sides(&mut self) {
-        if let FaultKind::Partition { sides, .. } = self {
-            sides.retain(|side| !side.is_empty());
         }
     }
 

@@ -50,7 +50,31 @@ impl Completing {
                 self.join(&joined);
             }
             What::Left { node } if node.index() < self.plan.nodes.len() => self.leave(node, t),
-            _ => {}
+            What::Started(_)
+            | What::Host(_)
+            | What::Phase { .. }
+            | What::NodeUp { .. }
+            | What::NodeDown { .. }
+            | What::Effect { .. }
+            | What::ByHand { .. }
+            | What::Ordered { .. }
+            | What::Joined(_)
+            | What::Left { .. }
+            | What::Replaced { .. }
+            | What::FaultBegan { .. }
+            | What::Block(_)
+            | What::MineMissed { .. }
+            | What::Tip { .. }
+            | What::Value { .. }
+            | What::Transaction { .. }
+            | What::Traffic { .. }
+            | What::Peers { .. }
+            | What::Usage { .. }
+            | What::Fidelity { .. }
+            | What::Ledger { .. }
+            | What::Unanswered { .. }
+            | What::LogEnd { .. }
+            | What::Ended { .. } => {}
         }
     }
 

@@ -5,7 +5,7 @@ use peerlab_link::{Change, Nanos, NodeId};
 
 use super::chance::Chance;
 use super::churn::{churning, draw_outages};
-use super::down::{Joined, join};
+use super::down::{MergedOutage, merge_outages};
 use super::place::{Chooser, Placement};
 use super::spec::{Cause, Fault, Outage};
 use crate::error::Result;
@@ -70,12 +70,12 @@ pub fn disturb(placement: &Placement<'_>) -> Result<Disturbances> {
         causes.extend(&churn.outages);
         all.faults.extend(churn_fault(placement, churn));
     }
-    let joined = join(causes);
-    all.outages = joined.iter().map(Joined::outage).collect();
+    let merged = merge_outages(causes);
+    all.outages = merged.iter().map(MergedOutage::outage).collect();
     all.outages
         .sort_by_key(|outage| (outage.start, outage.node));
     all.fault_schedule
-        .extend(joined.iter().flat_map(Joined::actions));
+        .extend(merged.iter().flat_map(MergedOutage::actions));
     heal_all(topology, &mut all.fault_schedule);
     // At one instant links change before processes do: a node that returns is reachable, and one
     // that vanishes is silent before it dies. The sort is stable: a node's actions keep their order.
@@ -111,8 +111,7 @@ pub fn draw_kind(
     for nodes in kind.node_sets_mut() {
         nodes.retain(|node| placement.has(*node));
     }
-    kind.prune_sides();
-    if kind.sides().is_some_and(|sides| sides.len() < 2) {
+    if !kind.prune() && kind.sides().is_some() {
         return Err(placement.refusal(
             &path.key("partition"),
             "this partition separates nobody",

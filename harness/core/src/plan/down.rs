@@ -16,9 +16,9 @@ const VANISH_KILL_DELAY: Nanos = Nanos::from_millis(100);
 
 /// Joins causes for nodes to be down that overlap, or leave no time between for the program to
 /// start. Sorted by node and start.
-pub fn join(mut causes: Vec<Outage>) -> Vec<Joined> {
+pub fn merge_outages(mut causes: Vec<Outage>) -> Vec<MergedOutage> {
     causes.sort_by_key(|cause| (cause.node, cause.start, cause.end.is_none(), cause.end));
-    let mut joined: Vec<Joined> = Vec::new();
+    let mut joined: Vec<MergedOutage> = Vec::new();
     for cause in causes {
         let too_soon = |end: Nanos| cause.start < end.saturating_add(PERIOD_MIN);
         match joined.last_mut() {
@@ -26,7 +26,7 @@ pub fn join(mut causes: Vec<Outage>) -> Vec<Joined> {
                 open.end = open.end.zip(cause.end).map(|(a, b)| a.max(b));
                 open.causes.push(cause);
             }
-            _ => joined.push(Joined {
+            _ => joined.push(MergedOutage {
                 end: cause.end,
                 causes: vec![cause],
             }),
@@ -37,12 +37,12 @@ pub fn join(mut causes: Vec<Outage>) -> Vec<Joined> {
 
 /// A stretch in which a node is down, with all its causes in the order of their start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joined {
+pub struct MergedOutage {
     end: Option<Nanos>,
     causes: Vec<Outage>,
 }
 
-impl Joined {
+impl MergedOutage {
     fn node(&self) -> NodeId {
         self.causes[0].node
     }
@@ -173,9 +173,9 @@ mod tests {
             };
             format!("{} {what}", timed.at.as_secs_f64())
         };
-        join(spans.to_vec())
+        merge_outages(spans.to_vec())
             .iter()
-            .flat_map(Joined::actions)
+            .flat_map(MergedOutage::actions)
             .map(told)
             .collect()
     }
@@ -236,10 +236,10 @@ mod tests {
     proptest! {
         #[test]
         fn the_program_runs_exactly_when_no_cause_holds_it_down(spans in proptest::collection::vec(any_span(), 0..8)) {
-            let joined = join(spans.clone());
-            let outages: Vec<Outage> = joined.iter().map(Joined::outage).collect();
+            let joined = merge_outages(spans.clone());
+            let outages: Vec<Outage> = joined.iter().map(MergedOutage::outage).collect();
             let downtime = Downtime::new(&outages);
-            let fault_schedule: Vec<Timed> = joined.iter().flat_map(Joined::actions).collect();
+            let fault_schedule: Vec<Timed> = joined.iter().flat_map(MergedOutage::actions).collect();
             prop_assert!(fault_schedule.is_sorted_by_key(|timed| timed.at));
             for half_second in 0..160u64 {
                 // Between the instants at which something happens, and after VANISH_KILL_DELAY.

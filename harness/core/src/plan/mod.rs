@@ -27,7 +27,7 @@ pub use by_hand::completed;
 pub use chance::Chance;
 pub use compile::compile;
 pub use disturb::{draw_churn, label_nodes};
-pub use down::{Downtime, Joined, join};
+pub use down::{Downtime, MergedOutage, merge_outages};
 pub use lottery::{Endless, Weighted};
 pub use place::Placement;
 pub use roster::Roster;

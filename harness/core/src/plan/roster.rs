@@ -144,7 +144,7 @@ impl Roster {
         let id = NodeId(self.nodes.len() as u32);
         let joined = Joined {
             node: id,
-            name: format!("{GUEST}-{id}"),
+            name: format!("{}-{id}", self.guests_called()),
             group: 0,
             peers: Peers::Fixed(Vec::new()),
             args: Vec::new(),
@@ -161,6 +161,15 @@ impl Roster {
         self.nodes.push(Node::of(&joined));
         self.gone.insert(id);
         Ok(joined)
+    }
+
+    /// What no group is called.
+    fn guests_called(&self) -> String {
+        let mut name = GUEST.to_owned();
+        while self.grown.groups.iter().any(|group| group.name == name) {
+            name.push_str("-of-host");
+        }
+        name
     }
 
     /// That a network may get so many more.

@@ -38,13 +38,7 @@ pub struct Staying {
 /// # Errors
 /// Choices of nodes that cannot be met, with their place in the file.
 pub fn stay(topology: &Topology, seed: u64) -> Result<Staying> {
-    let undisturbed = Topology {
-        churn: Vec::new(),
-        faults: Vec::new(),
-        expect: Vec::new(),
-        ..topology.clone()
-    };
-    let mut plan = compile(&undisturbed, seed)?;
+    let mut plan = compile(&topology.undisturbed(), seed)?;
     let drawn = drawn_outputs(topology);
     let has_ledger = |group: &crate::topology::Group| group.probe.ability() >= Ability::Ledger;
     let by_hand = if topology.groups.iter().any(has_ledger) {

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use peerlab_link::{Nanos, NodeId};
 
 use super::spec::{Fault, Plan, Work};
-use crate::experiment::Image;
 
 impl Plan {
     /// The experiment on one screen: nodes, phases, faults, expectations.
@@ -40,11 +39,12 @@ impl Plan {
                     .filter(|node| node.group as usize == index)
             };
             let mut notes = Vec::new();
-            match &group.image {
-                Image::Peerlab => {}
-                Image::Named(image) => notes.push(format!("image {image}")),
-                Image::Archive(path) => notes.push(format!("image {}", path.display())),
-            }
+            notes.extend(
+                group
+                    .image
+                    .reference()
+                    .map(|image| format!("image {image}")),
+            );
             if members().any(|node| node.hash_power > 0.0) {
                 notes.push("mining".to_owned());
             }

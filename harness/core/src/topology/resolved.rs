@@ -55,6 +55,18 @@ impl Topology {
             .sum()
     }
 
+    /// The same network and ledger, to which nothing is done and of which nothing is expected.
+    #[must_use]
+    pub fn undisturbed(&self) -> Topology {
+        Topology {
+            churn: Vec::new(),
+            faults: Vec::new(),
+            expect: Vec::new(),
+            expect_paths: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Keeps some of the expectations.
     pub fn retain_expectations(&mut self, keep: impl Fn(&Expectation) -> bool) {
         let mut kept = self.expect.iter().map(&keep);

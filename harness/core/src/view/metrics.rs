@@ -121,7 +121,7 @@ impl Metrics {
             "peerlab_node_restarts_total",
             "How often the node's program came up again.",
         );
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| row.state.is_node()) {
             let node = ("node", row.node.as_str());
             let ip = row.ip.to_string();
             let place = [node, ("region", &row.region), ("ip", &ip)];
@@ -156,7 +156,8 @@ impl Metrics {
             "peerlab_node_dropped_packets_total",
             "Packets that the node sent and that were not delivered, by reason.",
         );
-        for (row, counters) in self.rows.iter().zip(&self.counters) {
+        let counted = self.rows.iter().zip(&self.counters);
+        for (row, counters) in counted.filter(|(row, _)| row.state.is_node()) {
             let node = ("node", row.node.as_str());
             let directions = [
                 ("sent", counters.tx_bytes, counters.tx_packets),
@@ -478,5 +479,23 @@ mod tests {
             Value::Object(values) => values.values().flat_map(asked).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) => BTreeSet::new(),
         }
+    }
+
+    #[test]
+    fn a_node_that_was_removed_is_told_of_no_more() {
+        let mut view = forked();
+        let node = NodeId(0);
+        let what = What::Left { node };
+        view.take(&RunEvent { t: secs(6.0), what });
+        let samples = read(&Metrics::of(&view, "net-2", secs(60.0)).text().unwrap());
+        let told: BTreeSet<&str> = samples
+            .iter()
+            .filter_map(|(_, labels, _)| labels.get("node").map(String::as_str))
+            .collect();
+        assert_eq!(told, BTreeSet::from(["peers-1"]));
+        // The counters are still each node's own.
+        let sent = [("node", "peers-1"), ("direction", "sent")];
+        let sent = value(&samples, "peerlab_node_bytes_total", &sent).unwrap();
+        assert!(sent > 1e15, "{sent}");
     }
 }

@@ -39,6 +39,11 @@ pub enum NodeState {
 }
 
 impl NodeState {
+    /// Whether it is one of the network's nodes: neither a program of the host nor removed.
+    pub fn is_node(&self) -> bool {
+        !matches!(self, NodeState::Removed | NodeState::Guest)
+    }
+
     /// Whether it answers.
     pub fn is_up(&self) -> bool {
         *self == NodeState::Up
@@ -206,6 +211,8 @@ pub struct NetworkView {
     /// Each node's, at the last reading; none before the first.
     counters: Vec<NodeCounters>,
     deliveries: Deliveries,
+    /// What nodes say whose probe is a program of theirs.
+    values: BTreeMap<NodeId, String>,
     engine: String,
     /// Parents of the latest blocks, and these in the order in which they were told.
     parents: BTreeMap<String, String>,
@@ -245,6 +252,7 @@ impl NetworkView {
             guests_gone: BTreeSet::new(),
             counters: Vec::new(),
             deliveries: Deliveries::default(),
+            values: BTreeMap::new(),
             engine: String::new(),
             parents: BTreeMap::new(),
             latest: VecDeque::new(),
@@ -321,6 +329,9 @@ impl NetworkView {
             What::ByHand { fault, label, .. } => {
                 self.labels.insert(*fault, label.clone());
             }
+            What::Value { node, value } => {
+                self.values.insert(*node, value.clone());
+            }
             What::FaultBegan { fault } => {
                 self.faults.insert(*fault, t);
             }
@@ -372,7 +383,6 @@ impl NetworkView {
             | What::Phase { .. }
             | What::Replaced { .. }
             | What::MineMissed { .. }
-            | What::Value { .. }
             | What::Usage { .. }
             | What::Ledger { .. }
             | What::Unanswered { .. }
@@ -447,18 +457,33 @@ impl NetworkView {
 
     /// How many nodes there are, without those that were removed.
     pub fn node_count(&self) -> usize {
-        let is_there = |row: &&NodeRow| !matches!(row.state, NodeState::Removed | NodeState::Guest);
-        self.rows.iter().filter(is_there).count()
+        self.rows.iter().filter(|row| row.state.is_node()).count()
     }
 
-    /// Whether all nodes that run have answered, and have one tip. One node agrees with itself.
+    /// Whether all nodes that run have answered, and say the same: their tip, or what a program of theirs
+    /// says. One node agrees with itself.
     pub fn agreed(&self) -> bool {
-        let runs = |row: &&NodeRow| matches!(row.state, NodeState::Starting | NodeState::Up);
-        let mut running = self.rows.iter().filter(runs);
-        let Some(first) = running.next().and_then(|row| row.tip.as_ref()) else {
+        let runs = |row: &NodeRow| matches!(row.state, NodeState::Starting | NodeState::Up);
+        let running = (0..).map(NodeId).zip(&self.rows);
+        let mut said = running
+            .filter(|(_, row)| runs(row))
+            .map(|(node, row)| self.said(node, row));
+        let Some(first) = said.next().flatten() else {
             return false;
         };
-        running.all(|row| row.tip.as_ref() == Some(first))
+        said.all(|said| said == Some(first))
+    }
+
+    fn said<'a>(&'a self, node: NodeId, row: &'a NodeRow) -> Option<&'a str> {
+        let value = self.values.get(&node).map(String::as_str);
+        value.or(row.tip.as_ref().map(|tip| tip.hash.as_str()))
+    }
+
+    /// The nodes that answer, but for those that have no chain: a program of theirs says what they say.
+    pub fn up_with_chain(&self) -> impl Iterator<Item = &NodeRow> {
+        let up = (0..).map(NodeId).zip(&self.rows);
+        up.filter(|(node, row)| row.state.is_up() && !self.values.contains_key(node))
+            .map(|(_, row)| row)
     }
 
     /// The network in short, at an instant.

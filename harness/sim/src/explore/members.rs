@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use peerlab_core::experiment::{FaultKind, Nodes};
 use peerlab_core::plan::Plan;
-use peerlab_core::plan::spec::{Node, Outage, Peers};
+use peerlab_core::plan::spec::{Node, Outage};
 use peerlab_core::topology::{Moment, Places, Topology};
 use peerlab_link::{Nanos, NodeId};
 
-use super::scenario::{Known, Scenario};
+use super::scenario::{Known, Scenario, known};
 
 /// What number each node has in the experiment, by that in the plan.
 pub struct Numbers(BTreeMap<u32, u32>);
@@ -75,28 +75,21 @@ impl Numbers {
                 }
             }
         }
+        scenario.known = known(topology, plan);
         match &mut scenario.known {
-            Known::Each(known) | Known::Edges(known) => *known = self.pairs(plan),
+            Known::Each(pairs) | Known::Edges(pairs) => {
+                let here = |(node, other)| Some((self.of_node(node)?, self.of_node(other)?));
+                *pairs = pairs.drain(..).filter_map(here).collect();
+                pairs.sort_by_key(|(node, _)| *node);
+            }
             Known::Seeds(seeds) => {
-                // Whoever asks no seeds is one.
-                let is_seed = |node: &&Node| !matches!(node.peers, Peers::Seeds(_));
-                let those = plan.nodes.iter().filter(is_seed);
-                *seeds = those.filter_map(|node| self.of_node(node.id.0)).collect();
+                *seeds = seeds
+                    .drain(..)
+                    .filter_map(|node| self.of_node(node))
+                    .collect();
                 seeds.sort_unstable();
             }
         }
-    }
-
-    /// Who knows whom.
-    fn pairs(&self, plan: &Plan) -> Vec<(u32, u32)> {
-        let mut pairs = Vec::new();
-        for node in &plan.nodes {
-            let known = node.peers.known().iter();
-            let pair = |other: &NodeId| Some((self.of_node(node.id.0)?, self.of_node(other.0)?));
-            pairs.extend(known.filter_map(pair));
-        }
-        pairs.sort_by_key(|(node, _)| *node);
-        pairs
     }
 }
 

@@ -60,8 +60,8 @@ pub struct History {
     unasked: u64,
     /// Payments that were taken.
     payments: Vec<Moment>,
-    /// Nodes that were removed.
-    left: BTreeSet<NodeId>,
+    /// When nodes were removed.
+    left: BTreeMap<NodeId, Nanos>,
     /// The latest instant that was told of.
     end: Nanos,
 }
@@ -88,9 +88,32 @@ impl History {
                     ..
                 } => history.payments.push(moment(node)),
                 What::Left { node } => {
-                    history.left.insert(node);
+                    history.left.insert(node, t);
                 }
-                _ => {}
+                What::Started(_)
+                | What::Host(_)
+                | What::Phase { .. }
+                | What::NodeUp { .. }
+                | What::NodeDown { .. }
+                | What::Effect { .. }
+                | What::ByHand { .. }
+                | What::Ordered { .. }
+                | What::Joined(_)
+                | What::Replaced { .. }
+                | What::FaultBegan { .. }
+                | What::FaultEnded { .. }
+                | What::MineMissed { .. }
+                | What::Tip { .. }
+                | What::Value { .. }
+                | What::Transaction { .. }
+                | What::Traffic { .. }
+                | What::Peers { .. }
+                | What::Usage { .. }
+                | What::Fidelity { .. }
+                | What::Ledger { .. }
+                | What::Unanswered { .. }
+                | What::LogEnd { .. }
+                | What::Ended { .. } => {}
             }
         }
         history
@@ -98,7 +121,7 @@ impl History {
 
     /// How many of the experiment's nodes were removed.
     fn left(&self, numbers: &Numbers) -> usize {
-        let left = self.left.iter();
+        let left = self.left.keys();
         left.filter(|node| numbers.of_node(node.0).is_some())
             .count()
     }
@@ -128,13 +151,7 @@ pub fn recorded(
     let settle = agreement.map_or(SETTLE_MIN, |within| {
         SETTLE_MIN.max(within.saturating_add(HOLD).saturating_add(CLOSING))
     });
-    let undisturbed = Topology {
-        churn: Vec::new(),
-        faults: Vec::new(),
-        expect: Vec::new(),
-        ..topology.clone()
-    };
-    let mut scenario = Scenario::of(&undisturbed, plan.seed)?;
+    let mut scenario = Scenario::of(&topology.undisturbed(), plan.seed)?;
     numbers.join(&mut scenario, topology, plan);
     scenario.phases = Phases {
         warmup: window.warmup,
@@ -145,10 +162,14 @@ pub fn recorded(
     let settle_start = scenario.phases.settle_start();
     scenario.faults = faults
         .into_iter()
-        .map(|fault| Fault {
-            start: window.within(fault.start),
-            end: fault.end.map(|end| window.within(end).min(settle_start)),
-            kind: numbers.in_fault(fault.kind),
+        .filter_map(|fault| {
+            let mut kind = numbers.in_fault(fault.kind);
+            // One that only nodes had that are no part of the experiment is none.
+            kind.prune().then(|| Fault {
+                start: window.within(fault.start),
+                end: fault.end.map(|end| window.within(end).min(settle_start)),
+                kind,
+            })
         })
         .collect();
     scenario.outages = joins
@@ -229,46 +250,79 @@ fn joins(plan: &Plan) -> BTreeMap<NodeId, Nanos> {
     outages.filter_map(start).collect()
 }
 
-/// The faults by hand; nodes that were down are told by their outages, since they need not have come
-/// back together. What is still in force ends with the record; but a node that was removed is down for good.
+/// The faults by hand. What is still in force ends with the record; a node that was removed is stopped for
+/// good.
 fn faults(plan: &Plan, history: &History) -> Vec<Fault> {
-    let now = history.end;
-    let ended = |start: Nanos, end: Option<Nanos>| {
-        let least = start.saturating_add(PERIOD_MIN);
-        Some(end.unwrap_or(now).max(least))
-    };
     let mut faults: Vec<Fault> = Vec::new();
-    for fault in &plan.faults {
-        let kind = match fault.kind() {
-            Some(kind) if kind.down().is_none() => kind.clone(),
-            _ => continue,
-        };
-        faults.push(Fault {
-            start: fault.start,
-            end: ended(fault.start, fault.end),
-            kind,
-        });
-    }
-    let mut together: BTreeMap<(Nanos, Option<Nanos>, &str), (Down, Nodes)> = BTreeMap::new();
-    for outage in &plan.outages {
-        if is_join(plan, outage) {
-            continue;
+    let by_hand = plan.faults.iter().filter_map(|it| Some((it, it.kind()?)));
+    for (fault, kind) in by_hand {
+        match kind.down() {
+            Some(how) => faults.extend(downs(plan, history, fault, kind, how)),
+            None => faults.push(Fault {
+                start: fault.start,
+                end: Some(ended(history, fault.start, fault.end)),
+                kind: kind.clone(),
+            }),
         }
-        let end = match outage.end {
-            None if history.left.contains(&outage.node) => None,
-            end => ended(outage.start, end).map(whole),
-        };
-        let key = (whole(outage.start), end, outage.how.word());
-        let (_, nodes) = together.entry(key).or_insert((outage.how, Vec::new()));
-        nodes.push(outage.node);
     }
-    for ((start, end, _), (how, mut nodes)) in together {
-        nodes.sort_unstable();
-        let kind = FaultKind::Down { nodes, how };
-        faults.push(Fault { start, end, kind });
+    let mut left: BTreeMap<Nanos, Nodes> = BTreeMap::new();
+    for (node, at) in &history.left {
+        left.entry(whole(*at)).or_default().push(*node);
     }
+    faults.extend(left.into_iter().map(|(start, nodes)| Fault {
+        start,
+        end: None,
+        kind: FaultKind::Down {
+            nodes,
+            how: Down::Stop,
+        },
+    }));
     faults.sort_by_key(|fault| fault.start);
     faults
+}
+
+/// A fault whose nodes need not have come back together: it is written once for each end.
+fn downs(
+    plan: &Plan,
+    history: &History,
+    fault: &spec::Fault,
+    kind: &FaultKind<Nodes>,
+    how: Down,
+) -> Vec<Fault> {
+    let mut by_end: BTreeMap<Option<Nanos>, Nodes> = BTreeMap::new();
+    for node in kind.node_sets().iter().flatten() {
+        let end = match (fault.end, up_again(plan, *node, fault.start)) {
+            (None, None) if history.left.contains_key(node) => None,
+            (let_go, up) => {
+                let first = let_go.into_iter().chain(up).min();
+                Some(whole(ended(history, fault.start, first)))
+            }
+        };
+        by_end.entry(end).or_default().push(*node);
+    }
+    let fault = |(end, mut nodes): (Option<Nanos>, Nodes)| {
+        nodes.sort_unstable();
+        Fault {
+            start: whole(fault.start),
+            end,
+            kind: FaultKind::Down { nodes, how },
+        }
+    };
+    by_end.into_iter().map(fault).collect()
+}
+
+/// When a node was started again that was down at an instant.
+fn up_again(plan: &Plan, node: NodeId, t: Nanos) -> Option<Nanos> {
+    let ends = plan.outages.iter().filter(|outage| outage.node == node);
+    ends.filter_map(|outage| outage.end)
+        .filter(|end| *end > t)
+        .min()
+}
+
+/// An end that experiments may have.
+fn ended(history: &History, start: Nanos, end: Option<Nanos>) -> Nanos {
+    end.unwrap_or(history.end)
+        .max(start.saturating_add(PERIOD_MIN))
 }
 
 /// Who mines in the settle phase: the one that mined most; where nobody did, nobody.
@@ -277,7 +331,7 @@ fn miner(plan: &Plan, history: &History) -> Option<u32> {
     for block in &history.blocks {
         *counts.entry(block.node).or_default() += 1;
     }
-    let stayed = |node: u32| !history.left.contains(&NodeId(node));
+    let stayed = |node: u32| !history.left.contains_key(&NodeId(node));
     let most = counts
         .into_iter()
         .filter(|(node, _)| stayed(*node))
@@ -370,8 +424,9 @@ fn head(
     }
     if history.unasked > 0 {
         lines.push(format!(
-            "Left out: {} of which it is not known who was asked to mine them.",
-            words::count(history.unasked, "block")
+            "Left out: {}; who was asked to mine {} is not known.",
+            words::count(history.unasked, "block"),
+            if history.unasked == 1 { "it" } else { "them" }
         ));
     }
     let died: BTreeSet<&str> = judgement
@@ -415,4 +470,107 @@ pub fn check_written(text: &str) -> Result<()> {
             .because(cause)
             .hint("a record of many hours may be too long; do the same in a network that is new")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use peerlab_core::plan::{completed, stay};
+    use peerlab_core::topology::parse;
+    use peerlab_link::proto::{Action, ProcessOp};
+
+    use super::*;
+
+    const FILE: &str = "
+name: three
+seed: 1
+phases: { warmup: 4s, settle: 10s }
+nodes: { peers: { count: 3, hashpower: 1 } }
+ledger: { block_interval: 2s }
+";
+
+    fn of_events(events: &[(u64, What)]) -> Vec<Fault> {
+        let topology = parse("x.yaml", FILE).unwrap();
+        let events = || {
+            let events = events.iter().cloned();
+            events.map(|(t, what)| RunEvent {
+                t: Nanos::from_secs(t),
+                what,
+            })
+        };
+        let plan = completed(stay(&topology, 1).unwrap().plan, events());
+        faults(&plan, &History::of(events()))
+    }
+
+    fn down(fault: u32, how: Down, nodes: &[u32]) -> What {
+        What::ByHand {
+            fault,
+            kind: FaultKind::Down {
+                nodes: nodes.iter().copied().map(NodeId).collect(),
+                how,
+            },
+            label: String::new(),
+        }
+    }
+
+    fn start(line: u32, node: u32) -> What {
+        What::Ordered {
+            line,
+            action: Action::Process {
+                node: NodeId(node),
+                op: ProcessOp::Start,
+            },
+        }
+    }
+
+    /// How, which nodes, from when and until when.
+    fn told(faults: &[Fault]) -> Vec<(Down, Nodes, u64, Option<u64>)> {
+        let whole = |t: Nanos| t.0 / 1_000_000_000;
+        let told = |fault: &Fault| match &fault.kind {
+            FaultKind::Down { nodes, how } => {
+                let end = fault.end.map(whole);
+                (*how, nodes.clone(), whole(fault.start), end)
+            }
+            other => panic!("{other:?}"),
+        };
+        faults.iter().map(told).collect()
+    }
+
+    #[test]
+    fn each_fault_of_a_node_that_was_down_by_several_is_written() {
+        let faults = of_events(&[
+            (10, down(0, Down::Freeze, &[0, 1])),
+            (20, down(1, Down::Kill, &[0])),
+            (30, What::FaultEnded { fault: 0 }),
+            (40, start(0, 0)),
+            (40, What::FaultEnded { fault: 1 }),
+        ]);
+        assert_eq!(
+            told(&faults),
+            [
+                (Down::Freeze, vec![NodeId(0), NodeId(1)], 10, Some(30)),
+                (Down::Kill, vec![NodeId(0)], 20, Some(40)),
+            ]
+        );
+    }
+
+    #[test]
+    fn nodes_of_a_fault_come_back_each_at_its_time_and_removed_ones_never() {
+        let faults = of_events(&[
+            (10, down(0, Down::Kill, &[0, 1, 2])),
+            (20, start(0, 1)),
+            (25, What::Left { node: NodeId(2) }),
+            (30, start(1, 0)),
+            (30, What::FaultEnded { fault: 0 }),
+            (60, What::Ended { interrupted: false }),
+        ]);
+        let (a, b, c) = (NodeId(0), NodeId(1), NodeId(2));
+        assert_eq!(
+            told(&faults),
+            [
+                (Down::Kill, vec![b], 10, Some(20)),
+                (Down::Kill, vec![a, c], 10, Some(30)),
+                (Down::Stop, vec![c], 25, None),
+            ]
+        );
+    }
 }

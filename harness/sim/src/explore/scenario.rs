@@ -185,7 +185,8 @@ fn groups(placement: &Placement<'_>) -> Vec<Group> {
     topology.groups.iter().enumerate().map(placed).collect()
 }
 
-fn known(topology: &Topology, plan: &Plan) -> Known {
+/// Whom each node of a plan knows at first.
+pub(super) fn known(topology: &Topology, plan: &Plan) -> Known {
     let pairs = || {
         let of = |node: &spec::Node| -> Vec<(u32, u32)> {
             let known = node.peers.known().iter();

@@ -52,7 +52,11 @@ impl Conductor<'_> {
         }
     }
 
-    fn begin_fault(&mut self, ticket: Ticket, kind: FaultKind<Nodes>, lasts: Option<Nanos>) {
+    fn begin_fault(&mut self, ticket: Ticket, mut kind: FaultKind<Nodes>, lasts: Option<Nanos>) {
+        self.leave_out(ticket, &mut kind);
+        if !kind.prune() {
+            return;
+        }
         let named = |nodes: &[NodeId]| label_nodes(nodes, |node| self.node_name(node));
         let label = kind.label(named);
         if kind.down() == Some(Down::Replace) {
@@ -64,6 +68,24 @@ impl Conductor<'_> {
         self.take_steps(steps, ticket);
         if let Some(done) = self.by_hand.done_of(ticket) {
             done.faults.push(fault);
+        }
+    }
+
+    /// Nodes without a program to do something to are told, and no part of a fault that does it to programs.
+    fn leave_out(&mut self, ticket: Ticket, kind: &mut FaultKind<Nodes>) {
+        if !kind.is_of_programs() {
+            return;
+        }
+        let mut left_out = Vec::new();
+        for nodes in kind.node_sets_mut() {
+            nodes.retain(|node| {
+                let reason = self.why_none(*node);
+                left_out.extend(reason.map(|reason| (*node, reason)));
+                reason.is_none()
+            });
+        }
+        for (node, reason) in left_out {
+            self.fails(ticket, node, reason);
         }
     }
 

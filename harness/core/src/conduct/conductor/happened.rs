@@ -6,12 +6,14 @@ use peerlab_link::{Nanos, NodeId};
 
 use super::Conductor;
 use crate::conduct::faults::{Effect, meant_way};
+use crate::conduct::hand_faults::HandFaults;
 use crate::conduct::io::{Observation, Order, Said};
 use crate::conduct::open_actions::OpenAction;
 use crate::conduct::readiness;
 use crate::conduct::replacements::Reading;
 use crate::event::{Reason, What};
 use crate::experiment::Down;
+use crate::plan::Plan;
 
 impl Conductor<'_> {
     pub(super) fn applied(&mut self, t: Nanos, tag: u32, result: Result<Seen, String>) {
@@ -40,14 +42,9 @@ impl Conductor<'_> {
 
     /// Keeps the books of what was carried out.
     fn took_effect(&mut self, t: Nanos, timed: &Timed) {
-        let plan = self.setup.plan;
         self.replacements.applied(&timed.action);
-        let hand_faults = &self.hand_faults;
-        let meant = |node| {
-            hand_faults
-                .way_down(node)
-                .or(meant_way(plan, node, timed.at))
-        };
+        let (plan, hand_faults) = (self.setup.plan, &self.hand_faults);
+        let meant = |node| meant(plan, hand_faults, node, timed.at);
         match self.faults.applied(meant, hand_faults.count(), timed) {
             Effect::Down(node, how) => {
                 if self.nodes.went_down(node) {
@@ -67,8 +64,7 @@ impl Conductor<'_> {
         if asked {
             // An engine may tell of the end before it tells that the order was carried out.
             if self.nodes.went_down(node) {
-                let meant = self.hand_faults.way_down(node);
-                let meant = meant.or(meant_way(self.setup.plan, node, t));
+                let meant = meant(self.setup.plan, &self.hand_faults, node, t);
                 let how = meant.unwrap_or(Down::Stop);
                 self.down(t, node, Some(how), Some(status), None);
             }
@@ -173,6 +169,15 @@ impl Conductor<'_> {
         }
     }
 
+    pub(super) fn started(&mut self, node: NodeId) {
+        if let Some(incarnation) = self.nodes.started(node) {
+            if incarnation == 1 {
+                self.readiness.started(self.setup.plan, self.now, node);
+            }
+            self.orders.push_back(Order::Follow { node, incarnation });
+        }
+    }
+
     pub(super) fn down(
         &mut self,
         t: Nanos,
@@ -197,6 +202,11 @@ impl Conductor<'_> {
         };
         self.sequencer.event(t, what);
     }
+}
+
+/// How a node is meant to be down at an instant, by hand or by plan.
+fn meant(plan: &Plan, by_hand: &HandFaults, node: NodeId, t: Nanos) -> Option<Down> {
+    by_hand.way_down(node).or(meant_way(plan, node, t))
 }
 
 /// Whose program an action ends.

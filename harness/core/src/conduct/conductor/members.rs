@@ -10,7 +10,7 @@ use crate::conduct::io::{Order, Ticket};
 use crate::event::{Joined, What};
 use crate::experiment::Down;
 
-/// Why a node is not removed.
+/// Why nothing is done to a node.
 const IS_JOINING: &str = "it is being added";
 const IS_LEAVING: &str = "it was removed";
 
@@ -54,11 +54,8 @@ impl Conductor<'_> {
     /// Has a node's program stop, where it runs, and the node removed then. Faults by hand have nothing
     /// more to do with it.
     pub(super) fn remove(&mut self, ticket: Ticket, node: NodeId) {
-        if self.membership.is_joining(node) {
-            return self.fails(ticket, node, IS_JOINING);
-        }
-        if self.membership.is_leaving(node) || self.nodes.has_left(node) {
-            return self.fails(ticket, node, IS_LEAVING);
+        if let Some(reason) = self.why_none(node) {
+            return self.fails(ticket, node, reason);
         }
         self.sequencer.event(self.now, What::Left { node });
         let (way, mut steps) = self.hand_faults.forget(node);
@@ -110,7 +107,16 @@ impl Conductor<'_> {
         self.membership.is_leaving(node) || self.nodes.has_left(node)
     }
 
-    fn fails(&mut self, ticket: Ticket, node: NodeId, reason: &str) {
+    /// Why there is nothing yet, or nothing any more, that something could be done to.
+    pub(super) fn why_none(&self, node: NodeId) -> Option<&'static str> {
+        if self.membership.is_joining(node) {
+            Some(IS_JOINING)
+        } else {
+            self.is_out(node).then_some(IS_LEAVING)
+        }
+    }
+
+    pub(super) fn fails(&mut self, ticket: Ticket, node: NodeId, reason: &str) {
         if let Some(done) = self.by_hand.done_of(Some(ticket)) {
             done.failures.push(Failure {
                 node: Some(node),

@@ -32,7 +32,7 @@ impl Colours {
                 Style::new().bg(ground).fg(ink)
             }
             Mark::Behind => Style::new().bg(Color::DarkGray).fg(Color::White),
-            Mark::Unknown | Mark::Starting => Style::new().fg(Color::DarkGray),
+            Mark::Unknown | Mark::Starting | Mark::Removed => Style::new().fg(Color::DarkGray),
             Mark::Down | Mark::Frozen => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
             Mark::Ended => Style::new().bg(Color::Red).fg(Color::White),
         })

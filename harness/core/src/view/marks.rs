@@ -9,8 +9,8 @@ use crate::experiment::Down;
 /// Branches that have a letter of their own.
 const LETTERS: usize = 26;
 
-/// What marks mean that are no branch's letter.
-pub const LEGEND: &str = "- behind  . starting  x down  z frozen  ! ended by itself";
+/// What marks mean that are no branch's letter; `?` is a program of the host, or not known yet.
+pub const LEGEND: &str = "- behind  . starting  x down  z frozen  ! ended  _ removed";
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Mark {
     Frozen,
     /// It ended by itself.
     Ended,
+    /// It is there no more.
+    Removed,
 }
 
 impl Mark {
@@ -45,6 +47,7 @@ impl Mark {
             Mark::Down => 'x',
             Mark::Frozen => 'z',
             Mark::Ended => '!',
+            Mark::Removed => '_',
         }
     }
 }
@@ -133,7 +136,7 @@ fn mark(row: &NodeRow, numbers: &BTreeMap<&str, usize>) -> Mark {
             Down::Freeze => Mark::Frozen,
             Down::Kill | Down::Stop | Down::Vanish | Down::Replace => Mark::Down,
         },
-        (NodeState::Removed, _) => Mark::Down,
+        (NodeState::Removed, _) => Mark::Removed,
         (NodeState::Guest, _) | (NodeState::Up, None) => Mark::Unknown,
         (NodeState::Up, Some(tip)) => match numbers.get(tip.hash.as_str()) {
             Some(number) => Mark::Branch(*number),
@@ -149,7 +152,8 @@ mod tests {
     use super::super::network_view::NetworkView;
     use super::*;
     use crate::check::story::Story;
-    use crate::event::{RunEvent, Tip, What};
+    use crate::event::{Joined, RunEvent, Tip, What};
+    use crate::experiment::Peers;
     use peerlab_link::NodeId;
 
     /// What four nodes with these tips are marked with, one look after the other.
@@ -196,5 +200,42 @@ mod tests {
         assert_eq!(Mark::Branch(25).letter(), 'Z');
         assert_eq!(Mark::Branch(26).letter(), '+');
         assert_eq!(Mark::Branch(999).letter(), '+');
+    }
+
+    #[test]
+    fn who_is_gone_keeps_its_place() {
+        let mut view = NetworkView::new(&Story::of(2).plan);
+        let (t, mut marks) = (Nanos::ZERO, Marks::default());
+        let guest = Joined {
+            node: NodeId(2),
+            name: "guest-2".into(),
+            group: 0,
+            peers: Peers::Fixed(Vec::new()),
+            args: Vec::new(),
+            link: Story::of(3).plan.network.nodes[2].clone(),
+            guest: true,
+        };
+        let node = Joined {
+            node: NodeId(3),
+            name: "peers-3".into(),
+            guest: false,
+            ..guest.clone()
+        };
+        for what in [
+            What::NodeUp { node: NodeId(1) },
+            What::Joined(guest),
+            What::Joined(node),
+            What::Left { node: NodeId(2) },
+        ] {
+            view.take(&RunEvent { t, what });
+        }
+        let snapshot = view.snapshot("x", t);
+        marks.see(&snapshot);
+        let letters: String = marks.nodes().iter().map(|mark| mark.letter()).collect();
+        assert_eq!(letters, ".?_.");
+        assert_eq!(snapshot.nodes[3].node, "peers-3");
+        // Whoever lists nodes leaves it out.
+        let shown: Vec<String> = view.shown().into_iter().map(|row| row.node).collect();
+        assert_eq!(shown, ["peers-0", "peers-1", "peers-3"]);
     }
 }

@@ -414,11 +414,11 @@ impl NetworkView {
         }
     }
 
-    /// The whole at an instant.
+    /// The whole at an instant, all nodes that there ever were among it, so that each has its number.
     pub fn snapshot(&self, network: &str, now: Nanos) -> Snapshot {
         Snapshot {
             status: self.status(network, now),
-            nodes: self.shown(),
+            nodes: self.rows.clone(),
         }
     }
 

@@ -14,6 +14,7 @@
     "x": ["down", "down"],
     "z": ["frozen", "frozen"],
     "!": ["ended", "ended by itself"],
+    "_": ["down", "removed"],
   };
   const byId = (id) => document.getElementById(id);
 

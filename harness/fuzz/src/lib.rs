@@ -1,7 +1,7 @@
 //! What the fuzz targets share. A target is a file of `targets/` with a function `check`, which panics
-//! where something is wrong: libFuzzer calls it with bytes that it makes up (`ci/fuzz`), and
-//! `tests/corpus.rs` with those that are kept in `corpus/`, one folder a target: hand-picked ones, and
-//! whatever was once a finding.
+//! where something is wrong, and says whether the input got past what refuses input: libFuzzer calls it
+//! with bytes that it makes up (`ci/fuzz`), and `tests/corpus.rs` with those that are kept in `corpus/`,
+//! one folder a target: hand-picked ones, and whatever was once a finding.
 
 pub mod ledger;
 pub mod replay;
@@ -13,7 +13,9 @@ pub mod tar;
 macro_rules! target {
     () => {
         #[cfg(feature = "libfuzzer")]
-        libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check(bytes));
+        libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+            check(bytes);
+        });
     };
 }
 

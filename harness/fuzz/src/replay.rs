@@ -18,8 +18,9 @@ pub fn corpus(target: &str) -> PathBuf {
 /// be kept.
 ///
 /// # Errors
-/// When the folder cannot be read, or there is nothing in it.
-pub fn replay(folder: &Path, check: impl Fn(&[u8])) -> Result<Vec<String>, String> {
+/// When the folder cannot be read, there is nothing in it, or all of it is refused at once: then nothing
+/// would be tried.
+pub fn replay(folder: &Path, check: impl Fn(&[u8]) -> bool) -> Result<Vec<String>, String> {
     let cannot = |e| format!("{}: {e}", folder.display());
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot)? {
@@ -30,12 +31,17 @@ pub fn replay(folder: &Path, check: impl Fn(&[u8])) -> Result<Vec<String>, Strin
         return Err(format!("{} is empty", folder.display()));
     }
     let mut failed = Vec::new();
+    let mut all_refused = true;
     for file in files {
         let bytes = fs::read(&file).map_err(cannot)?;
-        let passed = catch_unwind(AssertUnwindSafe(|| check(&bytes))).is_ok();
-        if !passed || bytes.len() as u64 > INPUT_BYTES_MAX {
+        let checked = catch_unwind(AssertUnwindSafe(|| check(&bytes)));
+        all_refused &= matches!(checked, Ok(false));
+        if checked.is_err() || bytes.len() as u64 > INPUT_BYTES_MAX {
             failed.push(file.display().to_string());
         }
+    }
+    if all_refused {
+        return Err(format!("all of {} is refused", folder.display()));
     }
     Ok(failed)
 }

@@ -4,16 +4,16 @@
 use peerlab_fuzz::parts;
 use peerlab_gate::fuzz::Identity;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let texts: Vec<_> = parts(bytes)
         .into_iter()
         .map(String::from_utf8_lossy)
         .collect();
     let [user, passwd, group] = &texts[..] else {
-        return;
+        return false;
     };
     let Ok(identity) = Identity::resolve_in(user, passwd, group) else {
-        return;
+        return false;
     };
     let (name, named_group) = user.split_once(':').unwrap_or((user, ""));
     let is_told = |id: u32, text: &str, by: &str| {
@@ -30,6 +30,7 @@ pub fn check(bytes: &[u8]) {
         "{identity:?}"
     );
     assert!(identity.groups.iter().all(|id| is_told(*id, group, "")));
+    true
 }
 
 peerlab_fuzz::target!();

@@ -11,11 +11,11 @@ use peerlab_fuzz::tar::repaired;
 /// Bytes of a layer that are read: few stand for very many.
 const LAYER_BYTES_MAX: u64 = 1 << 20;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(&repaired(bytes)).expect("room for it");
     let Ok(archive) = Archive::open(file.path()) else {
-        return;
+        return false;
     };
     for index in 0..archive.layer_count() {
         if let Ok(mut layer) = archive.layer(index) {
@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
         }
     }
     let Ok(packed) = for_docker(&archive, "peerlab/archive:1", &Stop::never()) else {
-        return;
+        return false;
     };
     let mut again = tempfile::NamedTempFile::new().expect("a temporary file");
     std::io::copy(&mut { packed }, &mut again).expect("room for it");
@@ -34,6 +34,7 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(again.digest, archive.digest);
     assert_eq!(again.run, archive.run);
     assert_eq!(again.layer_count(), archive.layer_count());
+    true
 }
 
 peerlab_fuzz::target!();

@@ -17,10 +17,10 @@ expect: [{ nodes_up: { min: 100% } }]
 /// Runs that are held against it.
 const RUNS: usize = 10;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let Ok(baseline) = Baseline::parse("x.json", &text) else {
-        return;
+        return false;
     };
     let written = baseline.to_json().expect("it was read");
     assert_eq!(Baseline::parse("x.json", &written).as_ref(), Ok(&baseline));
@@ -34,14 +34,16 @@ pub fn check(bytes: &[u8]) {
     judgement.run.nodes = baseline.experiment.nodes;
     judgement.run.planned_ns = baseline.experiment.length_ns;
     let runs = vec![OneRun::of("run".into(), judgement); RUNS];
-    if let Ok(check) = hold(&baseline, &runs, 0.01) {
-        for figure in &check.figures {
-            assert!((0.0..=1.0).contains(&figure.by_chance), "{figure:?}");
-        }
-        let _ = baseline_check(&check, &TerminalStyle::default());
-        let _ = baseline_markdown(&check);
-        baseline_check_json(&check).expect("it can be written");
+    let Ok(check) = hold(&baseline, &runs, 0.01) else {
+        return false;
+    };
+    for figure in &check.figures {
+        assert!((0.0..=1.0).contains(&figure.by_chance), "{figure:?}");
     }
+    let _ = baseline_check(&check, &TerminalStyle::default());
+    let _ = baseline_markdown(&check);
+    baseline_check_json(&check).expect("it can be written");
+    true
 }
 
 peerlab_fuzz::target!();

@@ -9,7 +9,7 @@ use bitcoin::consensus::{deserialize, serialize};
 use peerlab_fuzz::ledger;
 use peerlab_node::chain::block_file::BlockFileReader;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let blocks: Vec<Block> = BlockFileReader::new(bytes).map_while(Result::ok).collect();
     for block in &blocks {
         let again = deserialize::<Block>(&serialize(block));
@@ -26,6 +26,7 @@ pub fn check(bytes: &[u8]) {
     assert!(imported.new + imported.refused <= read, "{imported:?}");
     assert!(chain.tip().height >= before);
     assert_eq!(chain.hash_at(chain.tip().height), Some(chain.tip().hash));
+    imported.new > 0
 }
 
 peerlab_fuzz::target!();

@@ -32,7 +32,7 @@ expect: [{ nodes_up: { min: 1 } }]
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOG_BYTES_MAX: usize = 1_000;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -44,8 +44,8 @@ pub fn check(bytes: &[u8]) {
         let listener = UnixListener::bind(&socket).expect("a socket");
         let answers: Vec<Vec<u8>> = parts(bytes).into_iter().map(<[u8]>::to_vec).collect();
         tokio::spawn(serve(listener, answers));
-        let _ = timeout(PATIENCE, ask(&socket)).await;
-    });
+        matches!(timeout(PATIENCE, ask(&socket)).await, Ok(Some(())))
+    })
 }
 
 /// Answers one request on each connection; with the last answer nobody is there any more.

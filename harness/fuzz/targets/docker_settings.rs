@@ -12,10 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 const REGISTRY: &str = "https://index.docker.io/v1/";
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let parts = parts(bytes);
     let [host, config, meta] = parts[..] else {
-        return;
+        return false;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let settings = folder.path();
@@ -28,7 +28,8 @@ pub fn check(bytes: &[u8]) {
         fs::write(place.join("meta.json"), meta).expect("room for it");
     }
     let host = String::from_utf8_lossy(host).into_owned();
-    for host in ["", &host] {
+    let mut is_found = false;
+    for host in [&host, ""] {
         let found = find_with(&|name| match name {
             "DOCKER_CONFIG" => Some(settings.display().to_string()),
             "DOCKER_HOST" => Some(host.to_owned()),
@@ -39,6 +40,7 @@ pub fn check(bytes: &[u8]) {
             let address = target.address.to_string();
             let again = find_with(&|name| (name == "DOCKER_HOST").then(|| address.clone()));
             assert_eq!(again.map(|again| again.address), Ok(target.address));
+            is_found |= !host.is_empty() || target.named_by.is_some();
         }
     }
     // A helper would be run.
@@ -46,6 +48,7 @@ pub fn check(bytes: &[u8]) {
     if !helped("credsStore") && !helped("credHelpers") {
         let _ = get_credential_from_reader(config, REGISTRY);
     }
+    is_found
 }
 
 peerlab_fuzz::target!();

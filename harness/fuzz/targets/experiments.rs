@@ -9,9 +9,9 @@ use peerlab_core::topology::{Topology, parse};
 const NODES_MAX: usize = 64;
 const SECONDS_MAX: f64 = 600.0;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return;
+        return false;
     };
     match parse("fuzz.yaml", text) {
         Ok(topology) => drawn(&topology),
@@ -20,20 +20,23 @@ pub fn check(bytes: &[u8]) {
                 let more = report.what.ends_with("more mistakes in this file");
                 assert!(report.place.is_some() || more, "{}", error.render());
             }
+            false
         }
     }
 }
 
-fn drawn(topology: &Topology) {
+fn drawn(topology: &Topology) -> bool {
     let ends = topology.phases.end().as_secs_f64();
     if topology.node_count() > NODES_MAX || ends > SECONDS_MAX {
-        return;
+        return false;
     }
-    if let Ok(plan) = compile(topology, 1) {
-        assert_eq!(plan.validate(), Ok(()));
-        let again = Plan::parse("plan.json", &plan.to_json());
-        assert_eq!(again, Ok(plan));
-    }
+    let Ok(plan) = compile(topology, 1) else {
+        return false;
+    };
+    assert_eq!(plan.validate(), Ok(()));
+    let again = Plan::parse("plan.json", &plan.to_json());
+    assert_eq!(again, Ok(plan));
+    true
 }
 
 peerlab_fuzz::target!();

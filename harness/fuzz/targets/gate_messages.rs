@@ -14,16 +14,19 @@ const LONG: Duration = Duration::from_secs(20);
 /// Rounds in which everything has been answered.
 const ROUNDS: u32 = 8;
 
-pub fn check(bytes: &[u8]) {
-    if let Ok(message) = decode::<FromGate>(bytes) {
+pub fn check(bytes: &[u8]) -> bool {
+    let (from, to) = (decode::<FromGate>(bytes), decode::<ToGate>(bytes));
+    let is_message = from.is_ok() || to.is_ok();
+    if let Ok(message) = from {
         let again = decode::<FromGate>(&encode(&message));
         assert_eq!(again.ok(), Some(message));
     }
-    if let Ok(message) = decode::<ToGate>(bytes) {
+    if let Ok(message) = to {
         let again = decode::<ToGate>(&encode(&message));
         assert_eq!(again.ok(), Some(message));
     }
     let _ = supervise(&mut Unstructured::new(bytes));
+    is_message
 }
 
 /// A node on paper.

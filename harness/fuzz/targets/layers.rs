@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
 /// What lies beside the folder, and is to stay so.
 const BESIDE: &str = "beside";
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let temp = tempfile::tempdir().expect("a temporary folder");
     let archive = temp.path().join("archive");
     let layers: Vec<Vec<u8>> = parts(bytes).into_iter().map(repaired).collect();
@@ -40,6 +40,7 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(beside, BESIDE.as_bytes());
     assert_eq!(fs::read_dir(temp.path()).expect("a folder").count(), 3);
     temp.close().expect("all of it can be removed");
+    unpacked.is_ok() && counted.files > 0
 }
 
 /// What is in a folder.

@@ -26,7 +26,8 @@ static ROSTER: LazyLock<Roster> = LazyLock::new(|| {
     Roster::new(&topology, &staying.plan)
 });
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
+    let mut is_request = false;
     for line in parts(bytes) {
         match Envelope::read(line) {
             Err(error) => assert_eq!(error.kind.exit_code(), 2, "{error}"),
@@ -35,9 +36,11 @@ pub fn check(bytes: &[u8]) {
                 assert_eq!(Envelope::read(&again).as_ref(), Ok(&envelope));
                 assert!(!again.contains(&b'\n'), "{envelope:?}");
                 find(&envelope.request);
+                is_request = true;
             }
         }
     }
+    is_request
 }
 
 /// Finds nodes, faults and conditions in the network. What cannot be met is an error of whoever asks.

@@ -17,7 +17,7 @@ const PIPE_BYTES: usize = 64 << 10;
 /// How long a node may say nothing; the time is virtual.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -26,24 +26,28 @@ pub fn check(bytes: &[u8]) {
         let answers = parts(bytes).into_iter().map(<[u8]>::to_vec).collect();
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         tokio::spawn(scripted::answer(theirs, answers));
-        let _ = tokio::time::timeout(PATIENCE, ask(ours)).await;
+        let asked = tokio::time::timeout(PATIENCE, ask(ours)).await;
         let _ = Exec::new(Printed(bytes.to_vec()), Vec::new()).said().await;
-    });
+        asked == Ok(true)
+    })
 }
 
-async fn ask(stream: DuplexStream) {
+/// Whether the node says what it has.
+async fn ask(stream: DuplexStream) -> bool {
     let Ok(mut rpc) = BitcoinRpc::connect(stream).await else {
-        return;
+        return false;
     };
-    if let Ok(said) = rpc.said().await {
-        let _ = rpc.said_after(&said, Duration::from_secs(1)).await;
-        let _ = rpc.said_after(&said, Duration::from_secs(1)).await;
+    let said = rpc.said().await;
+    if let Ok(said) = &said {
+        let _ = rpc.said_after(said, Duration::from_secs(1)).await;
+        let _ = rpc.said_after(said, Duration::from_secs(1)).await;
     }
     let _ = rpc.peers().await;
     let _ = rpc.block("00").await;
     let _ = rpc.state().await;
     let _ = rpc.mine(NodeId(1)).await;
     let _ = rpc.submit(payment()).await;
+    said.is_ok()
 }
 
 fn payment() -> &'static Payment {

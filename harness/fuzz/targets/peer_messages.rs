@@ -17,16 +17,19 @@ const PEERS: u64 = 2;
 /// As of a node that knows compact blocks and announces by wtxid.
 const PROTOCOL: u32 = 70_016;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let mut node = Node::new();
     node.greet();
     let _ = node.hear(&mut Unstructured::new(bytes));
+    node.heard > 0
 }
 
 struct Node {
     machine: Machine,
     now: Time,
     decoders: Vec<Decoder>,
+    /// Messages that were read from bytes.
+    heard: u32,
 }
 
 impl Node {
@@ -37,6 +40,7 @@ impl Node {
             machine: Machine::new(config, ledger::begun(), Mempool::new(), 1, now),
             now,
             decoders: (0..PEERS).map(|_| Decoder::new()).collect(),
+            heard: 0,
         }
     }
 
@@ -106,6 +110,7 @@ impl Node {
             match self.decoders[peer.0 as usize].next_message() {
                 Ok(Some((message, _))) => {
                     written_again(&message);
+                    self.heard += 1;
                     self.received(peer, message);
                 }
                 Ok(None) => return,

@@ -9,14 +9,17 @@ use peerlab_link::proto::StreamOpen;
 const NODE: u32 = 3;
 const PORT_MIN: u16 = 18_000;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     let mut deframer = Deframer::new();
     deframer.push(bytes);
+    let mut is_opened = false;
     while let Ok(Some(opened)) = deframer.next_message::<StreamOpen>() {
         if let StreamOpen::Dial { node, port } = opened {
             assert!(node.0 != NODE || port < PORT_MIN, "the planted fault");
         }
+        is_opened = true;
     }
+    is_opened
 }
 
 peerlab_fuzz::target!();

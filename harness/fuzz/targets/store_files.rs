@@ -15,22 +15,24 @@ use peerlab_node::mempool::Mempool;
 /// Blocks of the store.
 const BLOCKS: u32 = 5;
 
-pub fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) -> bool {
     // The store itself catches panics of the database, of which libFuzzer would hear.
     #[cfg(feature = "libfuzzer")]
     drop(std::panic::take_hook());
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("chain");
     let Ok(changed) = changed(&mut Unstructured::new(bytes)) else {
-        return;
+        return false;
     };
     fs::write(&file, changed).expect("room for it");
     let mut chain = open(&file);
-    assert!(chain.tip().height <= BLOCKS);
+    let found = chain.tip().height;
+    assert!(found <= BLOCKS);
     mine(&mut chain);
     let tip = chain.tip().hash;
     drop(chain);
     assert_eq!(open(&file).tip().hash, tip, "what was added is there");
+    found > 0
 }
 
 fn open(file: &Path) -> Chain {

@@ -20,16 +20,17 @@ const STATE_KEY: &[u8] = b"state 1";
 /// First bytes of the marks of records: where junk has one, it may hide what follows.
 const MARK: u8 = BLOCK_MAGIC[0];
 
-pub fn check(bytes: &[u8]) {
-    let _ = record(&mut Unstructured::new(bytes));
+pub fn check(bytes: &[u8]) -> bool {
+    record(&mut Unstructured::new(bytes)).unwrap_or(false)
 }
 
-fn record(draw: &mut Unstructured<'_>) -> Result<()> {
+/// Whether there is a sound record of the kind.
+fn record(draw: &mut Unstructured<'_>) -> Result<bool> {
     let kind = draw.arbitrary::<u8>()? % 5;
     let length = usize::from(draw.arbitrary::<u8>()?).min(draw.len());
     let junk = draw.bytes(length)?;
     let payload = draw.bytes(draw.len())?.to_vec();
-    let record = match kind {
+    let (record, is_sound) = match kind {
         0 => block(payload),
         1 => index(payload),
         2 => undo(payload),
@@ -37,7 +38,7 @@ fn record(draw: &mut Unstructured<'_>) -> Result<()> {
         _ => state(payload),
     };
     salvaged(junk, &record);
-    Ok(())
+    Ok(is_sound)
 }
 
 /// The hash of a header at the beginning of bytes.
@@ -45,65 +46,75 @@ fn hash_of(bytes: &[u8]) -> BlockHash {
     BlockHash::hash(&bytes[..Header::SIZE.min(bytes.len())])
 }
 
-fn block(body: Vec<u8>) -> Vec<u8> {
+fn block(body: Vec<u8>) -> (Vec<u8>, bool) {
     let hash = hash_of(&body);
     let mut record = BLOCK_MAGIC.to_vec();
     record.extend((body.len() as u32).to_le_bytes());
     record.extend(seal(Kind::Block, hash.as_ref(), body));
-    if let Ok(block) = decode_block(&hash, &record) {
+    let read = decode_block(&hash, &record);
+    let is_sound = read.is_ok();
+    if let Ok(block) = read {
         let again = decode_block(&hash, &encode_block(&hash, &block));
         assert_eq!(again, Ok(block));
     }
-    record
+    (record, is_sound)
 }
 
-fn index(mut payload: Vec<u8>) -> Vec<u8> {
+fn index(mut payload: Vec<u8>) -> (Vec<u8>, bool) {
     payload.resize(INDEX_BYTES, 0);
     let mut whole = [0; INDEX_BYTES];
     whole.copy_from_slice(&payload);
     let hash = index_hash(&whole);
     payload.truncate(INDEX_BYTES - 8);
     let record = seal(Kind::Index, hash.as_ref(), payload);
-    if let Ok(index) = decode_index(&hash, &record) {
+    let read = decode_index(&hash, &record);
+    let is_sound = read.is_ok();
+    if let Ok(index) = read {
         let again = decode_index(&hash, &encode_index(&hash, &index));
         assert_eq!(again, Ok(index));
     }
-    record
+    (record, is_sound)
 }
 
-fn undo(payload: Vec<u8>) -> Vec<u8> {
+fn undo(payload: Vec<u8>) -> (Vec<u8>, bool) {
     let hash = hash_of(&payload);
     let record = seal(Kind::Undo, hash.as_ref(), payload);
-    if let Ok(undo) = decode_undo(&hash, &record) {
+    let read = decode_undo(&hash, &record);
+    let is_sound = read.is_ok();
+    if let Ok(undo) = read {
         let again = decode_undo(&hash, &encode_undo(&hash, &undo));
         assert_eq!(again, Ok(undo));
     }
-    record
+    (record, is_sound)
 }
 
-fn coin(payload: Vec<u8>) -> Vec<u8> {
+fn coin(payload: Vec<u8>) -> (Vec<u8>, bool) {
     let outpoint = OutPoint {
         txid: Txid::hash(b"any"),
         vout: payload.len() as u32,
     };
     let key = encode_outpoint(&outpoint);
     let record = seal(Kind::Coin, &key, payload);
-    if let Ok((_, coin)) = decode_coin(&key, &record) {
+    let read = decode_coin(&key, &record);
+    let is_sound = read.is_ok();
+    if let Ok((_, coin)) = read {
         let again = decode_coin(&key, &encode_coin(&outpoint, &coin));
         assert_eq!(again, Ok((outpoint, coin)));
     }
-    record
+    (record, is_sound)
 }
 
-fn state(payload: Vec<u8>) -> Vec<u8> {
+fn state(payload: Vec<u8>) -> (Vec<u8>, bool) {
     let record = seal(Kind::State, STATE_KEY, payload);
-    if let Ok(state) = decode_state(STATE_KEY, &record) {
+    let read = decode_state(STATE_KEY, &record);
+    let is_sound = read.is_ok();
+    if let Ok(state) = read {
         let again = decode_state(STATE_KEY, &encode_state(STATE_KEY, &state));
         assert_eq!(again.map(|again| again.tip), Ok(state.tip));
         // Its sum may be none that a sound node comes to.
         let _ = state.muhash.finalize();
     }
-    record
+    (record, is_sound)
 }
 
 /// A sound block between junk is found.

@@ -77,4 +77,8 @@ fn a_target_that_does_not_hold_is_noticed_with_its_input() {
     let failed = replay(folder.path(), target::planted::check).unwrap();
     assert_eq!(failed.len(), 2);
     assert!(replay(&folder.path().join("none"), target::planted::check).is_err());
+    // Nor is one of which nothing is read.
+    fs::remove_file(&bad).unwrap();
+    fs::write(&good, [0xff; 40]).unwrap();
+    assert!(replay(folder.path(), target::planted::check).is_err());
 }

@@ -9,7 +9,8 @@
 //! that is decided before it is known which value belongs to which side, so it favours neither.
 //!
 //! What cannot be told is never an all clear: too few runs are an error, and a check is *inconclusive*
-//! where too few of its runs prove anything, or a figure that the baseline has is missing in all.
+//! where too few of its runs prove anything, or a figure that the baseline has is missing in all, or in so
+//! many that those which have it could not tell it from chance.
 
 use std::collections::BTreeSet;
 
@@ -313,6 +314,13 @@ pub fn hold(baseline: &Baseline, runs: &[OneRun], false_alarms: f64) -> Result<B
             "too few of the {all} runs prove something: {} are left",
             runs.len()
         ));
+    } else {
+        let rare = |it: &&Sides<'_>| {
+            let least = least_chance(it.before.len(), it.after.len());
+            least * questions.max(1) as f64 > false_alarms
+        };
+        let counts = [baseline.runs(), runs.len()];
+        reasons.extend(sides.iter().filter(rare).map(|it| it.too_few(counts)));
     }
     let figures = figures(sides, false_alarms);
     let outcome = if figures.iter().any(|figure| figure.is_worse) {
@@ -368,6 +376,16 @@ impl Sides<'_> {
             Worse::Greater => chance_of_greater(&self.before, &self.after),
             Worse::Less => chance_of_greater(&self.after, &self.before),
         }
+    }
+
+    /// Why nothing can be told of it, by how many runs each side has.
+    fn too_few(&self, [before, after]: [usize; 2]) -> String {
+        format!(
+            "too few runs have a value of: {} ({} of {before} of the baseline, {} of {after} of these)",
+            self.stored.what,
+            self.before.len(),
+            self.after.len()
+        )
     }
 
     fn held(self, by_chance: f64, false_alarms: f64) -> Option<HeldFigure> {
@@ -506,6 +524,23 @@ mod tests {
         let check = hold(&baseline(), &gone, FALSE_ALARMS).unwrap();
         assert_eq!(check.outcome, Outcome::Inconclusive);
         assert!(check.inconclusive_because[0].contains("block propagation p50"));
+    }
+
+    #[test]
+    fn a_figure_that_most_runs_lack_is_no_all_clear() {
+        let mut rare = runs(20..30, 100);
+        for run in &mut rare[1..] {
+            let mut figures = run.figures.iter_mut();
+            let p50 = figures.find(|it| it.key.what == "block propagation p50");
+            p50.unwrap().value = None;
+        }
+        let check = hold(&baseline(), &rare, FALSE_ALARMS).unwrap();
+        assert_eq!(check.outcome, Outcome::Inconclusive);
+        assert_eq!(
+            check.inconclusive_because,
+            ["too few runs have a value of: block propagation p50 \
+              (14 of 14 of the baseline, 1 of 10 of these)"]
+        );
     }
 
     #[test]

@@ -132,8 +132,9 @@ impl List {
             forks.stale_rate,
         );
         self.worse(Worse::Greater);
-        let deepest = forks.deepest_reorg.as_ref().map(|reorg| reorg.depth);
-        self.count("deepest reorganisation", deepest);
+        let deepest = forks.deepest_reorg.as_ref();
+        let deepest = deepest.map_or(0, |reorg| reorg.depth);
+        self.count("deepest reorganisation", Some(deepest));
         self.worse(Worse::Greater);
         self.count("reorganisations", Some(forks.reorgs));
     }

@@ -18,6 +18,7 @@ use super::record::{Record, Sample};
 use super::run::Run;
 use crate::experiment::NodeQuantile;
 use crate::plan::spec::Node;
+use crate::words;
 
 /// The least share of a phase that the samples must cover, percent: where the run ended early,
 /// the figure of a small part would not be that of the phase.
@@ -25,6 +26,9 @@ const COVERED_PERCENT_MIN: u64 = 50;
 
 /// How many message types the report names; the rest is summed as `other`.
 const MESSAGE_TYPES_SHOWN: usize = 8;
+/// How many characters of a type's name are kept: the protocol has 12 bytes for it, and a node may call
+/// it anything.
+const MESSAGE_TYPE_CHARS: usize = 12;
 
 /// One node's bandwidth in one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -175,7 +179,7 @@ pub fn per_second(from: u64, to: u64, time: Nanos) -> u64 {
 /// One message type's part of the bytes that nodes sent to peers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MessageShare {
-    /// The type, or `other` for all that are not named.
+    /// The type as a terminal may show it, or `other` for all that are not named.
     pub message: String,
     /// Bytes, by the nodes' own counters.
     pub bytes: u64,
@@ -186,21 +190,22 @@ pub struct MessageShare {
 /// Message types by bytes sent, most first. By the nodes' own counters over the connections
 /// that they had when last asked: a share, not a sum of the run.
 pub fn message_shares(record: &Record) -> Vec<MessageShare> {
-    let mut by_type = BTreeMap::<&str, u64>::new();
+    let mut by_type = BTreeMap::<String, u64>::new();
     for (message, bytes) in record.peers.values().flat_map(|(_, sums)| &sums.sent) {
-        let sum = by_type.entry(message).or_default();
+        let kept: String = message.chars().take(MESSAGE_TYPE_CHARS).collect();
+        let sum = by_type.entry(words::visible(&kept)).or_default();
         *sum = sum.saturating_add(*bytes);
     }
-    let sum = |all: &[(&str, u64)]| all.iter().map(|(_, n)| *n).fold(0, u64::saturating_add);
-    let mut sorted: Vec<(&str, u64)> = by_type.into_iter().filter(|(_, n)| *n > 0).collect();
-    sorted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let sum = |all: &[(String, u64)]| all.iter().map(|(_, n)| *n).fold(0, u64::saturating_add);
+    let mut sorted: Vec<(String, u64)> = by_type.into_iter().filter(|(_, n)| *n > 0).collect();
+    sorted.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let total = sum(&sorted);
     let rest = sorted.split_off(sorted.len().min(MESSAGE_TYPES_SHOWN));
     if !rest.is_empty() {
-        sorted.push(("other", sum(&rest)));
+        sorted.push(("other".to_owned(), sum(&rest)));
     }
-    let share = |(message, bytes): (&str, u64)| MessageShare {
-        message: message.to_owned(),
+    let share = |(message, bytes)| MessageShare {
+        message,
         bytes,
         share: bytes as f64 / total as f64,
     };

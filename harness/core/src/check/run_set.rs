@@ -124,6 +124,14 @@ impl RunSet {
         self.runs.iter().filter(same).count()
     }
 
+    /// The runs that did not pass, those that failed first.
+    pub fn unpassed(&self) -> Vec<&OneRun> {
+        let mut runs: Vec<&OneRun> = self.runs.iter().collect();
+        runs.retain(|run| run.outcome != Outcome::Passed);
+        runs.sort_by_key(|run| run.outcome != Outcome::Failed);
+        runs
+    }
+
     /// Whether all runs have one seed.
     pub fn is_of_one_seed(&self) -> bool {
         let mut seeds = self.runs.iter().map(|run| run.run.seed);

@@ -294,7 +294,6 @@ impl Story {
         self.tips[node as usize] = None;
     }
 
-    /// When ledgers are read the node tells this state, or nothing.
     /// A block that the plan wants is not mined.
     pub fn misses(&mut self, t: f64, node: u32, reason: &str) {
         let (node, reason) = (NodeId(node), reason.into());
@@ -308,6 +307,7 @@ impl Story {
         self.tell(end, What::Unanswered { node, reason });
     }
 
+    /// When ledgers are read the node tells this state, or nothing.
     pub fn ledger(&mut self, node: u32, muhash: Option<&str>) {
         self.ledgers.insert(node, muhash.map(str::to_owned));
     }

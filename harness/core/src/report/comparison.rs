@@ -87,10 +87,12 @@ fn change(row: &Row) -> String {
 
 #[cfg(test)]
 mod tests {
-    use peerlab_link::Nanos;
+    use peerlab_link::{Nanos, NodeId};
 
     use super::*;
     use crate::check::compare;
+    use crate::check::story::Story;
+    use crate::event::{PeerSums, What};
     use crate::report::samples;
 
     #[test]
@@ -98,6 +100,24 @@ mod tests {
         let (passed, failed) = (samples::passed(), samples::failed());
         let compared = compare([&[passed], &[failed]]);
         insta::assert_snapshot!(comparison(&compared, ["runs/before", "runs/after"]));
+    }
+
+    #[test]
+    fn what_nodes_say_cannot_drive_the_terminal() {
+        let mut story = Story::of(2);
+        let name = "\x1b[2J\u{202e}a name without end";
+        let sums = PeerSums {
+            sent: [(name.to_owned(), 5)].into(),
+            ..PeerSums::default()
+        };
+        let node = NodeId(0);
+        story.tell(Nanos::from_secs(90), What::Peers { node, sums });
+        let judgement = story.judge();
+        let compared = compare([std::slice::from_ref(&judgement); 2]);
+        let text = comparison(&compared, ["a", "b"]);
+        let shown = "share of bytes: \\u{1b}[2J\\u{202e}a name  ";
+        assert!(text.contains(shown), "{text}");
+        assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
     }
 
     #[test]

@@ -82,9 +82,7 @@ pub fn run_set_markdown(set: &RunSet, again: &dyn Fn(&OneRun) -> String) -> Stri
         ]
     });
     page.table(["", "expected", "held in", "bound"], rows);
-    let mut runs: Vec<&OneRun> = set.runs.iter().collect();
-    runs.retain(|run| run.outcome != Outcome::Passed);
-    runs.sort_by_key(|run| run.outcome != Outcome::Failed);
+    let runs = set.unpassed();
     if !runs.is_empty() {
         page.heading("Did not pass");
     }

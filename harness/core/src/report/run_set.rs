@@ -130,10 +130,7 @@ fn expectations(screen: &mut Screen, set: &RunSet) {
 
 /// Who failed, who was inconclusive, and how to see it again.
 fn unpassed(screen: &mut Screen, set: &RunSet, again: &dyn Fn(&OneRun) -> String) {
-    let mut runs: Vec<&OneRun> = set.runs.iter().collect();
-    runs.retain(|run| run.outcome != Outcome::Passed);
-    // Failed ones first.
-    runs.sort_by_key(|run| run.outcome != Outcome::Failed);
+    let runs = set.unpassed();
     if runs.is_empty() {
         return;
     }

@@ -203,6 +203,8 @@ pub fn help() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -216,6 +218,32 @@ mod tests {
         for argument in ["-nothing", "/plain", "-", "--"] {
             assert_eq!(found(argument), None, "{argument}");
         }
+    }
+
+    #[test]
+    fn the_readme_has_every_option_with_its_default_and_no_other() {
+        let readme = include_str!("../../README.md");
+        let section = readme.split_once("\n## Command line\n");
+        let (_, section) = section.unwrap_or_default();
+        let (section, _) = section.split_once("\n## ").unwrap_or_default();
+        let mut told = BTreeMap::new();
+        for row in section.lines().filter(|line| line.starts_with("| `-")) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let quoted = cells[1].split('`').filter_map(|it| it.strip_prefix('-'));
+            let names = quoted.filter_map(|it| it.split(['=', '[']).next());
+            told.extend(names.map(|name| (name, cells[3])));
+        }
+        // Planted bugs have a section of their own.
+        let options = OPTIONS.iter().filter(|it| it.name != "plantedbug");
+        for option in options.clone() {
+            let default = option.help.split_once("[default: ");
+            let default = default.and_then(|(_, rest)| rest.split([' ', ']']).next());
+            let number = default.filter(|it| it.parse::<f64>().is_ok());
+            let told = told.get(option.name).copied();
+            let is_told = told.is_some_and(|told| told.starts_with(number.unwrap_or_default()));
+            assert!(is_told, "-{}: {told:?}", option.name);
+        }
+        assert_eq!(told.len(), options.count(), "{told:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The image of the harness itself: it runs an experiment with nothing of the host but the engine's
-//! socket and a folder, and simulates with no more than the folder.
+//! The image of the harness itself, as many CI systems run it: static programs FROM scratch. It runs an
+//! experiment with nothing of the host but the engine's socket and a folder, and no network, leaves
+//! nothing, and simulates with no more than the folder.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
@@ -111,7 +112,7 @@ fn it_needs_nothing_but_the_engines_socket() {
     std::fs::copy(small(), folder.path().join("small.yaml")).unwrap();
     let run = |engine: &str, binds: &[String]| {
         let out = format!("of-{engine}");
-        let arguments = ["run", "small.yaml", "--engine", engine, "--out", &out];
+        let arguments = ["-v", "run", "small.yaml", "--engine", engine, "--out", &out];
         let (code, said) = image.run(&arguments, folder.path(), binds);
         let junit = folder.path().join(out).join("junit.xml");
         assert!(junit.is_file(), "{code}: {said}");
@@ -120,6 +121,10 @@ fn it_needs_nothing_but_the_engines_socket() {
     let socket = format!("{}:/var/run/docker.sock", socket.display());
     let (code, said) = run("docker", &[socket]);
     assert!(UNDISTURBED.contains(&Some(code)), "{code}: {said}");
+    assert!(said.contains("4 equal"), "{said}");
+    let (_, run_of) = said.split_once("INFO run ").unwrap();
+    let (run_of, _) = run_of.split_once(',').unwrap();
+    assert_eq!(engine.containers(run_of), Vec::<String>::new());
     let (code, said) = run("sim", &[]);
     assert_eq!(code, 0, "{said}");
     let (code, said) = image.run(&["version"], folder.path(), &[]);

@@ -22,6 +22,8 @@ use support::{Engine, GONE_WITHIN, UNDISTURBED, every_expectation_held, small};
 const USER_VARIABLE: &str = "PEERLAB_ROOTLESS";
 /// How long the service may take to answer for the first time.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take to end when asked to.
+const END_LIMIT: Duration = Duration::from_secs(30);
 /// What a Podman of root's gives to containers by default it may not give inside many containers and
 /// virtual machines.
 const CONFIGURATION: &str =
@@ -149,8 +151,12 @@ impl Drop for Podman {
         let end = |pid: &str| Command::new("kill").args(["--", pid]).status();
         let group = format!("-{}", self.service.id());
         let _ = end(&group);
-        let _ = self.service.wait();
+        let deadline = Instant::now() + END_LIMIT;
+        while matches!(self.service.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.service.wait();
         // Of a user who is not root it keeps a process that holds the user's namespaces.
         let pause = self.folder.path().join("tmp/pause.pid");
         if let Ok(pid) = std::fs::read_to_string(pause) {

@@ -7,8 +7,6 @@
 mod foreign_image;
 #[path = "docker_runs/images.rs"]
 mod images;
-#[path = "docker_runs/inside.rs"]
-mod inside;
 #[path = "docker_runs/networks.rs"]
 mod networks;
 #[path = "shared/networks.rs"]

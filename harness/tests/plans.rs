@@ -30,6 +30,18 @@ fn shipped() -> Vec<PathBuf> {
     files
 }
 
+/// The experiment that README.md begins with.
+#[test]
+fn the_experiment_of_the_readme_is_one() {
+    let readme = include_str!("../../README.md");
+    let blocks = readme.split("\n```yaml\n").skip(1);
+    let texts: Vec<&str> = blocks.map(|it| it.split("\n```").next().unwrap()).collect();
+    let text = texts.iter().find(|it| it.starts_with("name: my-first"));
+    let read = topology::parse("my-first.yaml", text.unwrap());
+    let topology = read.unwrap_or_else(|error| panic!("{}", error.render()));
+    compile(&topology, topology.seed).unwrap_or_else(|error| panic!("{}", error.render()));
+}
+
 fn load(name: &str) -> Topology {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../topologies")

@@ -41,7 +41,8 @@ fn carry_out(case: &Case) {
         run.wait_for(stage.words());
         if blow == Blow::DiskFull {
             disk = Disk::of(&run);
-            disk.as_ref().unwrap().fill();
+            // None where the run has ended just now.
+            disk.iter().for_each(Disk::fill);
         } else if let Some(pid) = find(&mut run, victim) {
             chaos::strike(pid, blow);
         }

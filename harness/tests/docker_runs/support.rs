@@ -15,8 +15,9 @@ use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBu
 
 use crate::running::Running;
 
-/// How long after SIGKILL of the harness something may be left.
-pub const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// What a killed harness leaves goes away in seconds, on an idle machine; this tells it only from what
+/// stays.
+pub const GONE_WITHIN: Duration = Duration::from_secs(100);
 
 /// Exit codes of a run that nothing disturbed: all held, or the host was too busy to tell.
 pub const UNDISTURBED: [Option<i32>; 2] = [Some(0), Some(4)];

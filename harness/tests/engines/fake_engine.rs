@@ -1,10 +1,13 @@
-//! An engine on loopback that answers what the tests need, and keeps what it was asked.
+//! An engine on loopback that answers what the tests need, over TLS or in plain text, and keeps what it
+//! was asked.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::fake::{Request, response};
 
 /// It ends with the test's process.
 pub struct FakeEngine {
@@ -48,9 +51,10 @@ impl FakeEngine {
                 let (kept, wrap) = (kept.clone(), wrap.clone());
                 std::thread::spawn(move || {
                     let mut stream = BufReader::new(wrap(stream));
-                    while let Some(head) = next_request(&mut stream) {
-                        let answer = answer(head.lines().next().unwrap_or_default());
-                        kept.lock().unwrap().push(head);
+                    while let Some(request) = next_request(&mut stream) {
+                        kept.lock().unwrap().push(request.head.join("\n"));
+                        let (status, body) = answer(&request.path);
+                        let answer = response(status, body.into());
                         if stream.get_mut().write_all(answer.as_bytes()).is_err() {
                             return;
                         }
@@ -62,46 +66,22 @@ impl FakeEngine {
     }
 }
 
-/// The head of the next request, whose body is read as well.
-fn next_request(stream: &mut BufReader<Box<dyn Stream>>) -> Option<String> {
-    // Anything else than a method's name, as a TLS client would send, is no request.
-    if !stream.fill_buf().ok()?.first()?.is_ascii_uppercase() {
-        return None;
-    }
-    let mut head = String::new();
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        head.push_str(&line);
-    }
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
-    let length = length.map_or(0, |length| length.trim().parse().unwrap());
-    std::io::copy(&mut stream.by_ref().take(length), &mut std::io::sink()).ok()?;
-    Some(head)
+fn next_request(stream: &mut BufReader<Box<dyn Stream>>) -> Option<Request> {
+    // Anything else than a method's name, as a TLS client would send, is no request, and has no end.
+    let begins = stream.fill_buf().ok()?.first()?.is_ascii_uppercase();
+    begins.then(|| Request::read(stream)).flatten()
 }
 
-/// What it answers to a request's first line.
-fn answer(line: &str) -> String {
-    let path = line.split(' ').nth(1).unwrap_or_default();
-    let (status, body) = match path.trim_start_matches("/v1.41") {
-        "/version" => ("200 OK", r#"{"ApiVersion":"1.41","Version":"0"}"#),
+/// What it answers to a request for a path: the status, and the body or what is wrong.
+fn answer(path: &str) -> (u16, &'static str) {
+    match path.trim_start_matches("/v1.41") {
+        "/version" => (200, r#"{"ApiVersion":"1.41","Version":"0"}"#),
         "/info" => (
-            "200 OK",
+            200,
             r#"{"NCPU":2,"MemTotal":99999999999,"ServerVersion":"0"}"#,
         ),
-        path if path.starts_with("/containers/json") => ("200 OK", "[]"),
-        path if path.starts_with("/images/peerlab/") => ("200 OK", "{}"),
-        _ => ("404 Not Found", r#"{"message":"nothing is here"}"#),
-    };
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+        path if path.starts_with("/containers/json") => (200, "[]"),
+        path if path.starts_with("/images/peerlab/") => (200, "{}"),
+        _ => (404, "nothing is here"),
+    }
 }

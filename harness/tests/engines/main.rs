@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
 mod authority;
+#[path = "../../src/engine/docker/fake.rs"]
+mod fake;
 mod fake_engine;
 mod naming;
 mod pulling;

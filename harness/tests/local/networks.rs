@@ -137,8 +137,10 @@ fn a_killed_holder_leaves_nothing_and_its_name_is_free() {
     let next = user.up("3 --name net");
     assert_eq!(user.says("ps").lines().count(), 4);
     // The record of the first can be read still.
+    let all = family(next);
+    assert!(all.len() > 3 * 2, "{all:?}");
     signal(next, "TERM");
-    all_gone(&family(next));
+    all_gone(&all);
     eventually(|| user.left().is_empty().then_some(()));
 }
 

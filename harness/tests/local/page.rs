@@ -4,14 +4,10 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::networks_of::User;
-
-/// How soon a partition is to be seen that a button asked for.
-const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// A page that is served.
 struct Page {
@@ -106,7 +102,6 @@ fn a_page_shows_the_network_and_has_buttons_that_work() {
     assert_eq!(graph["nodes"].as_array().unwrap().len(), 4);
     assert!(!graph["links"].as_array().unwrap().is_empty(), "{graph}");
 
-    let began = Instant::now();
     let (status, said) = page.order(&page.ours(), "\"partition\"");
     assert!(status == 200 && said.contains("partition of"), "{said}");
     let state = page.state();
@@ -115,7 +110,6 @@ fn a_page_shows_the_network_and_has_buttons_that_work() {
         state["samples"].as_array().unwrap().last().unwrap()["faulty"],
         true
     );
-    assert!(began.elapsed() < SEEN_WITHIN, "{:?}", began.elapsed());
     let (_, said) = page.order(&page.ours(), "\"heal\"");
     assert!(said.contains("1 fault ended"), "{said}");
     let (_, said) = page.order(&page.ours(), r#"{"kill":"peers-1"}"#);

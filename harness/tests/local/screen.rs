@@ -2,7 +2,7 @@
 //! was.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
@@ -192,17 +192,16 @@ fn a_network_in_the_foreground_ends_when_asked_twice() {
 fn off_a_terminal_there_are_lines() {
     let user = User::of("local");
     user.up("2 --name net");
-    let watching = user
-        .command("watch --plain")
-        .stdout(std::process::Stdio::piped())
-        .spawn();
-    let watching = watching.unwrap();
+    let mut watch = user.command("watch --plain");
+    let mut watching = watch.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(watching.stdout.take().unwrap());
+    let mut said = String::new();
+    out.read_line(&mut said).unwrap();
     user.says("mine");
     user.says("wait --until height>=1");
     user.says("down");
-    let said = watching.wait_with_output().unwrap();
-    assert!(said.status.success());
-    let said = String::from_utf8(said.stdout).unwrap();
+    out.read_to_string(&mut said).unwrap();
+    assert!(watching.wait().unwrap().success());
     assert!(said.contains("2 of 2 nodes up"), "{said}");
     assert!(!said.contains('\u{1b}'), "{said}");
 }

@@ -479,6 +479,7 @@ pub fn the_network_of_a_run_is_kept(engine: &'static str) {
     assert!(said.contains("FAILED"), "{said}");
     assert!(errors.contains("pair stays up"), "{errors}");
     assert_eq!(user.says("ps").lines().count(), 3);
+    user.says("wait --until agreed --timeout 60s");
     let height = || user.tells("status --json")["height"].as_u64().unwrap();
     let before = height();
     // Nobody mines any more but by hand.

@@ -321,25 +321,33 @@ const INTERRUPTED: i32 = 130;
 const JUDGED: &[i32] = &[HELD, INCONCLUSIVE];
 
 impl Case {
-    /// Exit codes that tell what happened; none where the harness itself was killed.
+    /// Whether the harness itself is killed, and has no exit code then.
+    pub fn kills_harness(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::Call(_, Wire::Killed) | Fault::Stage(_, Victim::Harness, Blow::Kill)
+        )
+    }
+
+    /// Exit codes that tell what happened.
     pub fn codes(&self) -> Vec<i32> {
         let any = [JUDGED, &[FAILED, ENVIRONMENT]].concat();
         match self.fault {
             Fault::None => JUDGED.to_vec(),
             Fault::Call(call, wire) => codes_of_call(call, wire),
-            Fault::Stage(stage, Victim::Harness, blow) => match blow {
-                Blow::Kill => Vec::new(),
-                Blow::Interrupt | Blow::InterruptTwice | Blow::Terminate | Blow::HangUp => {
-                    // All may have been collected when the signal comes: then the run is judged.
-                    match stage {
-                        Stage::Collecting | Stage::Removing => [JUDGED, &[INTERRUPTED]].concat(),
-                        _ => vec![INTERRUPTED],
-                    }
-                }
-                // It may have all the memory that it needs.
-                Blow::NoMemory => [JUDGED, &[ENVIRONMENT]].concat(),
-                _ => vec![ENVIRONMENT],
-            },
+            Fault::Stage(stage, Victim::Harness, blow) => {
+                let told = match blow {
+                    Blow::Kill => None,
+                    Blow::NoMemory | Blow::DiskFull | Blow::FileSize => Some(ENVIRONMENT),
+                    _ => Some(INTERRUPTED),
+                };
+                // All may have been collected, or the run over, when it happens, and there may be all
+                // the memory that it needs: then the run is judged.
+                let may_be_judged =
+                    matches!(stage, Stage::Collecting | Stage::Removing) || blow == Blow::NoMemory;
+                let judged = if may_be_judged { JUDGED } else { &[] };
+                judged.iter().copied().chain(told).collect()
+            }
             Fault::Stage(Stage::Warmup | Stage::Faults | Stage::Settle, victim, Blow::Kill) => {
                 match victim {
                     Victim::Gate | Victim::Program => any,

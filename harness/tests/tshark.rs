@@ -1,7 +1,5 @@
 //! Wireshark finds the messages of nodes in what a run captures. Needs tshark.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
-
 #[path = "shared/networks.rs"]
 mod networks_of;
 

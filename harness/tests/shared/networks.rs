@@ -484,8 +484,11 @@ pub fn the_network_of_a_run_is_kept(engine: &'static str) {
     let before = height();
     // Nobody mines any more but by hand.
     user.says("mine --by peers-0");
+    let mined = before + 1;
+    // Until they tell of the block, they agree on the one before.
+    user.says(&format!("wait --until height>={mined} --timeout 60s"));
     user.says("wait --until agreed --timeout 60s");
-    assert_eq!(height(), before + 1);
+    assert_eq!(height(), mined);
     user.says("kill peers-1");
     assert_eq!(user.state_of("peers-1")["down"]["how"], "kill");
     user.says("start peers-1");

@@ -13,6 +13,8 @@ mod inside;
 mod networks;
 #[path = "shared/networks.rs"]
 mod networks_of;
+#[path = "../gate/tests/shared/processes.rs"]
+mod processes;
 #[path = "shared/running.rs"]
 mod running;
 #[path = "shared/shipped.rs"]

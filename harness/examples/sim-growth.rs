@@ -101,7 +101,7 @@ fn row(size: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("experiment.yaml");
     std::fs::write(&file, experiment(nodes, blocks, &transactions))?;
-    let topology = load_topology(&file)?;
+    let (topology, _) = load_topology(&file)?;
     let plan = compile(&topology, topology.seed)?;
     let record = folder.path().join("events.jsonl");
     let recorder = Recorder(Mutex::new(EventLog::create(&record)?));

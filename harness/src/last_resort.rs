@@ -7,6 +7,7 @@ use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
+use peerlab::cli::give_terminal_back;
 use peerlab_core::error::hint::BUG;
 use peerlab_core::error::{Error, Kind};
 
@@ -55,6 +56,7 @@ fn checked(memory: *mut u8) -> *mut u8 {
 
 #[cold]
 fn no_memory() -> ! {
+    give_terminal_back();
     say(NO_MEMORY);
     // SAFETY: it may be called at any time. An orderly exit would take memory.
     unsafe { libc::_exit(i32::from(Kind::Environment.exit_code())) }

@@ -15,6 +15,7 @@ use clap::ValueEnum;
 use peerlab_core::error::Error;
 use peerlab_core::report::TerminalStyle;
 use peerlab_core::report::annotation::harmless;
+use peerlab_core::words;
 
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
@@ -38,6 +39,8 @@ pub enum Format {
 pub struct Ui {
     bars: MultiProgress,
     format: Format,
+    /// How much is logged.
+    verbosity: u8,
     /// Whether progress is drawn in place.
     drawn: bool,
     /// Whether results may be coloured.
@@ -62,6 +65,7 @@ impl Ui {
         let ui = Ui {
             bars: MultiProgress::with_draw_target(target),
             format,
+            verbosity,
             drawn,
             color: color && io::stdout().is_terminal(),
             held: Arc::default(),
@@ -92,6 +96,11 @@ impl Ui {
             run_dir,
             command: how_called(),
         }
+    }
+
+    /// How much is logged, as [`Ui::new`] was told.
+    pub fn verbosity(&self) -> u8 {
+        self.verbosity
     }
 
     /// Whether progress is drawn in place.
@@ -139,21 +148,31 @@ impl Ui {
         self.format
     }
 
-    /// Prints a result. A reader that has gone away (`| head`) is no error.
-    pub fn result(&self, text: &str) {
-        self.to_stdout(&self.safe(text));
+    /// Prints a result, and gives whether anybody still reads: a reader that has gone away (`| head`) is no
+    /// error, but whoever prints again and again ends then.
+    pub fn result(&self, text: &str) -> bool {
+        self.to_stdout(self.safe(text).as_bytes())
     }
 
-    /// Passes bytes on as they are: to a program, or to a terminal that is a program's own for the time.
-    pub fn raw(&self, bytes: &[u8]) {
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(bytes);
-        let _ = out.flush();
+    /// Passes bytes on as they are, as [`Ui::result`] does: to a program, or to a terminal that is a program's
+    /// own for the time.
+    pub fn raw(&self, bytes: &[u8]) -> bool {
+        self.to_stdout(bytes)
+    }
+
+    /// What a node says, as a result may have it: as it is, unless a terminal would be driven by it.
+    pub fn of_node<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        for_reader(text, io::stdout().is_terminal())
+    }
+
+    /// Says what a node's program says is wrong, likewise.
+    pub fn errors_of_node(&self, text: &str) {
+        self.note(&for_reader(text, self.drawn));
     }
 
     /// Prints lines that speak to the job of CI, as they stand.
     pub fn to_job(&self, lines: &str) {
-        self.to_stdout(lines);
+        self.to_stdout(lines.as_bytes());
     }
 
     /// What may be printed of a text that others may have a part in: it is not to speak to the job.
@@ -164,11 +183,11 @@ impl Ui {
         }
     }
 
-    fn to_stdout(&self, text: &str) {
+    fn to_stdout(&self, bytes: &[u8]) -> bool {
         self.bars.suspend(|| {
             let mut out = io::stdout().lock();
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        });
+            out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+        })
     }
 
     /// Says something about what is being done, in a line of its own.
@@ -177,7 +196,8 @@ impl Ui {
     }
 
     pub fn error(&self, error: &Error) {
-        self.to_stderr(&error.render());
+        // A node's words may be its cause.
+        self.to_stderr(&words::visible_lines(&error.render()));
     }
 
     /// A line that is drawn in place and says what is being done now; gone when dropped. Off a
@@ -208,6 +228,15 @@ impl Ui {
         self.bars.suspend(|| {
             let _ = io::stderr().lock().write_all(text);
         });
+    }
+}
+
+/// Text of a node's for a terminal, or for a file or a program.
+fn for_reader(text: &str, is_terminal: bool) -> Cow<'_, str> {
+    if is_terminal {
+        words::visible_lines(text).into()
+    } else {
+        text.into()
     }
 }
 
@@ -245,6 +274,14 @@ impl Write for LogWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_node_says_drives_no_terminal_and_is_whole_elsewhere() {
+        let said = "\u{1b}]0;x\u{7}one\n\ttwo\u{9b}2J";
+        let shown = "\\u{1b}]0;x\\u{7}one\n\ttwo\\u{9b}2J";
+        assert_eq!(for_reader(said, true), shown);
+        assert_eq!(for_reader(said, false), said);
+    }
 
     #[test]
     fn what_is_held_back_is_bounded_and_the_last_of_it_can_be_shown() {

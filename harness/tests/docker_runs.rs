@@ -11,6 +11,8 @@ mod images;
 mod networks;
 #[path = "shared/networks.rs"]
 mod networks_of;
+#[path = "../gate/tests/shared/processes.rs"]
+mod processes;
 #[path = "shared/running.rs"]
 mod running;
 #[path = "shared/shipped.rs"]

@@ -46,13 +46,14 @@ fn load(name: &str) -> Topology {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../topologies")
         .join(name);
-    load_topology(&path).unwrap()
+    load_topology(&path).unwrap().0
 }
 
 #[test]
 fn shipped_experiments_give_valid_plans_for_any_seed() {
     for path in shipped() {
-        let topology = load_topology(&path).unwrap_or_else(|error| panic!("{}", error.render()));
+        let (topology, _) =
+            load_topology(&path).unwrap_or_else(|error| panic!("{}", error.render()));
         for seed in [topology.seed, 1, 2, 3, u64::MAX] {
             let plan =
                 compile(&topology, seed).unwrap_or_else(|error| panic!("{}", error.render()));

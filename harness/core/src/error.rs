@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// What an error means for whoever called the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -168,6 +170,15 @@ impl Error {
         self
     }
 
+    /// What went wrong and why, in one line, without what to do about it.
+    pub fn in_short(&self) -> String {
+        let report = self.reports.first();
+        report.map_or_else(String::new, |report| match report.causes.first() {
+            Some(cause) => format!("{}: {cause}", report.what),
+            None => report.what.clone(),
+        })
+    }
+
     /// The whole text for a terminal, without colour, ending in a newline.
     pub fn render(&self) -> String {
         let blocks: Vec<String> = self.reports.iter().map(Report::render).collect();
@@ -268,14 +279,12 @@ impl Place {
     }
 }
 
-/// Tabs and control characters would shift the caret, or drive the terminal.
+/// One column for each character, so that the caret stands where it should.
 fn printable(c: char) -> char {
-    if c == '\t' {
-        ' '
-    } else if c.is_control() {
-        '?'
-    } else {
-        c
+    match c {
+        '\t' => ' ',
+        _ if words::is_unseen(c) => '?',
+        _ => c,
     }
 }
 

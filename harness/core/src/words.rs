@@ -103,9 +103,18 @@ pub fn names(all: &[String]) -> String {
 
 /// Text of somebody else's as a terminal may show it: what would drive the terminal or hide is escaped.
 pub fn visible(text: &str) -> String {
-    let mut shown = String::new();
+    escaped(text, is_unseen)
+}
+
+/// The same of a text of several lines, whose ends and tabs stay.
+pub fn visible_lines(text: &str) -> String {
+    escaped(text, |c| is_unseen(c) && !matches!(c, '\n' | '\t'))
+}
+
+fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_unseen(c) {
+        if is_hidden(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -115,11 +124,11 @@ pub fn visible(text: &str) -> String {
 }
 
 /// Control characters, and those that change the order of others or have no width.
-fn is_unseen(c: char) -> bool {
+pub fn is_unseen(c: char) -> bool {
     let is_format = matches!(
         c,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}'
     );
     c.is_control() || is_format
 }
@@ -161,6 +170,16 @@ mod tests {
         assert_eq!(count(1, "block"), "1 block");
         assert_eq!(count(1_234_567, "block"), "1,234,567 blocks");
         assert_eq!(percent(0.034), "3.4 %");
+    }
+
+    #[test]
+    fn what_drives_a_terminal_or_hides_is_escaped() {
+        let hostile = "\u{1b}[2Jgo\u{202e}ne\u{9b}\t!\né";
+        assert_eq!(visible(hostile), r"\u{1b}[2Jgo\u{202e}ne\u{9b}\t!\né");
+        assert_eq!(
+            visible_lines(hostile),
+            "\\u{1b}[2Jgo\\u{202e}ne\\u{9b}\t!\né"
+        );
     }
 
     #[test]

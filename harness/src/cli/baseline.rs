@@ -9,9 +9,7 @@ use clap::Subcommand;
 
 use super::job;
 use super::report::exit_code;
-use crate::disk::{
-    baseline_file, is_run, judge_one, load_baseline, no_run, runs_in, save_baseline,
-};
+use crate::disk::{baseline_file, judge_one, load_baseline, runs_at, save_baseline};
 use crate::ui::{Format, Ui};
 use peerlab_core::check::{Baseline, OneRun, hold};
 use peerlab_core::error::Result;
@@ -138,14 +136,7 @@ fn judged(directories: &[PathBuf]) -> Result<Vec<OneRun>> {
     let mut seen = BTreeSet::new();
     let mut judged = Vec::new();
     for directory in directories {
-        let runs = match is_run(directory) {
-            true => vec![directory.clone()],
-            false => runs_in(directory)?,
-        };
-        if runs.is_empty() {
-            return Err(no_run(directory));
-        }
-        for run in runs {
+        for run in runs_at(directory)? {
             let place = run.canonicalize().unwrap_or_else(|_| run.clone());
             if seen.insert(place) {
                 judged.push(judge_one(&run, false)?);

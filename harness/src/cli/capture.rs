@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::Result;
 use peerlab_core::topology;
 use peerlab_core::topology::by_hand::choices;
 use peerlab_link::Nanos;
 
+use super::complete::node_names;
 use super::networks::Which;
 use crate::network::Request;
 use crate::ui::Ui;
@@ -20,7 +22,7 @@ pub struct Args {
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = topology::time)]
     lasts: Nanos,
     /// Which nodes, as for `kill`
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCandidates::new(node_names))]
     nodes: Vec<String>,
 }
 

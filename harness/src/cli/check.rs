@@ -25,7 +25,7 @@ pub fn check(args: &Args) -> Result<String> {
     let mut text = String::new();
     let mut reports = Vec::new();
     for file in &args.files {
-        let plan = load_topology(file).and_then(|topology| {
+        let plan = load_topology(file).and_then(|(topology, _)| {
             let seed = args.seed.unwrap_or(topology.seed);
             let plan = compile(&topology, seed)?;
             Ok((topology, plan))

@@ -146,8 +146,7 @@ impl Said {
 
     fn line(&mut self, line: &str) {
         // A folder may be called anything.
-        let harmless = |c: char| if c.is_control() { '?' } else { c };
-        self.lines.extend(line.chars().map(harmless));
+        self.lines.push_str(&words::visible(line));
         self.lines.push('\n');
     }
 

@@ -1,7 +1,7 @@
 //! `peerlab compare A B`: two runs side by side, or two folders of runs of the same experiment
 //! with other seeds.
 
-use crate::disk::{is_run, judge_run_directory, no_run, runs_in};
+use crate::disk::{judge_run_directory, runs_at};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -57,13 +57,7 @@ pub fn compare(args: &Args, ui: &Ui) -> Result<ExitCode> {
 
 /// The run in a directory, or all runs in a folder.
 fn side(path: &Path) -> Result<Vec<Judgement>> {
-    let runs = match is_run(path) {
-        true => vec![path.to_owned()],
-        false => runs_in(path)?,
-    };
-    if runs.is_empty() {
-        return Err(no_run(path));
-    }
+    let runs = runs_at(path)?;
     let judgements = runs
         .iter()
         .map(|run| Ok(judge_run_directory(run)?.judgement));

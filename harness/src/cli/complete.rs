@@ -11,11 +11,12 @@ use clap_complete::env::{CompleteEnv, Shells};
 use peerlab_core::error::hint::BUG;
 use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::report::files;
+use peerlab_core::view::{NodeRow, NodeState};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::disk::load_plan;
-use crate::network::{Description, networks};
+use crate::network::{networks, snapshot};
 use crate::ui::Ui;
 
 /// Says to this program that a shell asks it, and which.
@@ -74,28 +75,49 @@ pub fn answer_shell<C: CommandFactory>() {
 
 /// The names of networks that are up.
 pub fn network_names() -> Vec<CompletionCandidate> {
-    let names = up().into_iter().map(|it| it.name);
-    names.map(CompletionCandidate::new).collect()
+    let names = at_once(async {
+        let names = networks().await?.into_iter().map(|it| it.name);
+        Ok(names.collect::<Vec<String>>())
+    });
+    names.into_iter().map(CompletionCandidate::new).collect()
 }
 
 /// The names of nodes and groups of all networks that are up.
 pub fn node_names() -> Vec<CompletionCandidate> {
+    let found = at_once(async {
+        let mut found = Vec::new();
+        for network in networks().await? {
+            // One that is just being taken down has none.
+            if let Ok(now) = snapshot(&network.name).await {
+                found.push((network.dir, now.nodes));
+            }
+        }
+        Ok(found)
+    });
     let mut names = BTreeSet::new();
-    for network in up() {
-        // A network that is just being taken down has none.
-        if let Ok(plan) = load_plan(&network.dir.join(files::PLAN)) {
+    for (record, nodes) in found {
+        let nodes = nodes.into_iter().filter(is_meant);
+        names.extend(nodes.map(|row| row.node));
+        if let Ok(plan) = load_plan(&record.join(files::PLAN)) {
             names.extend(plan.groups.into_iter().map(|group| group.name));
-            names.extend(plan.nodes.into_iter().map(|node| node.name));
         }
     }
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// The networks that answer at once. Whatever goes wrong is no affair of somebody who types.
-fn up() -> Vec<Description> {
+/// Whether commands may mean a node.
+fn is_meant(row: &NodeRow) -> bool {
+    match row.state {
+        NodeState::Starting | NodeState::Up | NodeState::Down { .. } => true,
+        NodeState::Removed | NodeState::Guest => false,
+    }
+}
+
+/// What networks answer at once. Whatever goes wrong is no affair of somebody who types.
+fn at_once<T: Default>(answer: impl Future<Output = Result<T>>) -> T {
     let Ok(runtime) = Builder::new_current_thread().enable_all().build() else {
-        return Vec::new();
+        return T::default();
     };
-    let found = runtime.block_on(async { timeout(TIMEOUT, networks()).await });
-    found.ok().and_then(Result::ok).unwrap_or_default()
+    let answer = runtime.block_on(async { timeout(TIMEOUT, answer).await });
+    answer.ok().and_then(Result::ok).unwrap_or_default()
 }

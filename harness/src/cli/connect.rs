@@ -9,9 +9,9 @@ use peerlab_core::error::{Explain as _, Result};
 use peerlab_link::starter::{GUEST_COMMAND, GUEST_SECRET};
 use serde::Serialize;
 
-use super::networks::{Which, unexpected};
+use super::networks::{Which, json_line};
 use crate::engine::hint::PROGRAMS;
-use crate::network::{Guest, Reply, Request};
+use crate::network::{Guest, Reply, Request, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.
@@ -43,7 +43,7 @@ pub async fn connect(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let Guest { name, ip, .. } = &*guest;
     let (name, ip) = (name.as_str(), *ip);
     if args.which.json {
-        ui.result(&super::networks::json(&Address { name, ip })?);
+        ui.result(&json_line(&Address { name, ip })?);
     } else {
         ui.note(&format!("{name} has the address {ip}"));
     }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use peerlab_core::error::Result;
 
-use super::networks::{Which, unexpected};
-use crate::network::{Reply, Request, ask_for_all};
+use super::networks::Which;
+use crate::network::{Reply, Request, ask_for_all, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.

@@ -6,8 +6,8 @@ use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::Result;
 
 use super::complete::node_names;
-use super::networks::{Which, unexpected};
-use crate::network::{Reply, Request};
+use super::networks::Which;
+use crate::network::{Reply, Request, unexpected};
 use crate::ui::Ui;
 
 /// Added to a signal's number, as shells do.
@@ -39,10 +39,11 @@ pub async fn exec(args: &Args, ui: &Ui) -> Result<ExitCode> {
         Reply::Ran(ran) => ran,
         other => return Err(unexpected(&other)),
     };
-    args.which.show(ui, &ran, || ran.output.clone())?;
+    let output = || ui.of_node(&ran.output).into_owned();
+    args.which.show(ui, &ran, output)?;
     if !args.which.json {
         if !ran.errors.is_empty() {
-            ui.note(ran.errors.trim_end());
+            ui.errors_of_node(ran.errors.trim_end());
         }
         if ran.cut {
             ui.note("what it wrote was cut: only its beginning is kept");

@@ -86,7 +86,7 @@ fn intensity(text: &str) -> std::result::Result<f64, String> {
 /// # Errors
 /// When the input is bad, a plan cannot be judged, or a file cannot be written.
 pub async fn explore(args: &Args, ui: &Ui) -> Result<ExitCode> {
-    let topology = load_topology(&args.file)?;
+    let (topology, _) = load_topology(&args.file)?;
     let first = args.first_seed.unwrap_or(topology.seed);
     let base = Base::new(topology, Intensity(args.fault_intensity))?;
     // Mistakes that only chance brings up are told before anything begins.

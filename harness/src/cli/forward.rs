@@ -10,8 +10,8 @@ use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::complete::node_names;
-use super::networks::{Which, unexpected};
-use crate::network::{Answers, Reply, Request, ask_for_all};
+use super::networks::{Which, end_of, has_ended};
+use crate::network::{Answers, Reply, Request, ask_for_all, find, unexpected};
 use crate::ui::Ui;
 
 /// What to do where a port cannot be listened on.
@@ -29,15 +29,15 @@ pub struct Args {
     local: Option<u16>,
 }
 
-/// Forwards connections until it is ended.
+/// Forwards connections until it is ended, or the network ends.
 ///
 /// # Errors
 /// When there is no such node, nothing listens there, or the port here is taken.
 pub async fn forward(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let (node, port) = inside(&args.inside)?;
-    let network = args.which.network.as_deref();
+    let network = find(args.which.network.as_deref()).await?.name;
     // Whether there is such a port is said at once.
-    drop(open(network, node, port).await?);
+    drop(open(&network, node, port).await?);
     let local = (Ipv4Addr::LOCALHOST, args.local.unwrap_or(0));
     let cannot = || format!("cannot listen on 127.0.0.1:{}", local.1);
     let listener = TcpListener::bind(local).await;
@@ -47,18 +47,24 @@ pub async fn forward(args: &Args, ui: &Ui) -> Result<ExitCode> {
         .show(ui, &serde_json::json!({ "address": address }), || {
             format!("{address} is {node}:{port}; Ctrl-C ends it\n")
         })?;
+    let ended = end_of(&network);
+    tokio::pin!(ended);
     loop {
-        let (outside, _) = listener.accept().await.or_environment(cannot, PORT_HINT)?;
-        let (network, node) = (args.which.network.clone(), node.to_owned());
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut ended => return Ok(has_ended(&network, ui)),
+        };
+        let (outside, _) = accepted.or_environment(cannot, PORT_HINT)?;
+        let (network, node) = (network.clone(), node.to_owned());
         tokio::spawn(async move {
-            if let Err(error) = relay(outside, network.as_deref(), &node, port).await {
+            if let Err(error) = relay(outside, &network, &node, port).await {
                 tracing::warn!("{error}");
             }
         });
     }
 }
 
-async fn relay(mut outside: TcpStream, network: Option<&str>, node: &str, port: u16) -> Result<()> {
+async fn relay(mut outside: TcpStream, network: &str, node: &str, port: u16) -> Result<()> {
     let mut inside = open(network, node, port).await?.into_stream();
     if let Err(error) = copy_bidirectional(&mut outside, &mut inside).await {
         tracing::debug!("{node}:{port}: {error}");
@@ -68,9 +74,9 @@ async fn relay(mut outside: TcpStream, network: Option<&str>, node: &str, port: 
 }
 
 /// A connection to a port in a node.
-async fn open(network: Option<&str>, node: &str, port: u16) -> Result<Answers> {
+async fn open(network: &str, node: &str, port: u16) -> Result<Answers> {
     let node = node.to_owned();
-    let mut answers = ask_for_all(network, Request::Dial { node, port }).await?;
+    let mut answers = ask_for_all(Some(network), Request::Dial { node, port }).await?;
     match answers.next().await? {
         Reply::Open => Ok(answers),
         other => Err(unexpected(&other)),

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use peerlab_core::error::{Explain, Kind, Result};
 
+use crate::dashboard::give_terminal_back;
+
 /// A token that the first SIGINT, SIGTERM or SIGHUP cancels: Ctrl-C, `kill`, and a terminal that goes
 /// away.
 ///
@@ -28,6 +30,7 @@ pub fn stop_on_signal() -> Result<CancellationToken> {
         next(&mut signals).await;
         token.cancel();
         next(&mut signals).await;
+        give_terminal_back();
         std::process::exit(i32::from(Kind::Interrupted.exit_code()));
     });
     Ok(stop)

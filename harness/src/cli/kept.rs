@@ -27,12 +27,14 @@ use super::record::{Recording, Watching, record};
 use super::report::{exit_number, tell_run};
 use super::screen::Screen;
 use super::tries::{Retries, judged};
-use super::up::{REQUESTS_MAX, as_name, serve};
+use super::up::{REQUESTS_MAX, serve};
 use crate::disk;
 use crate::engine::drive::{AfterRun, HandRequest, Live, Stay};
 use crate::engine::or_stop;
 use crate::metrics::{Endpoint, Watched};
-use crate::network::{Claim, Folder, Held, Network, Reply, Server, check_name, have_run, log};
+use crate::network::{
+    Claim, Folder, Held, NAME_CHARS_MAX, Network, Reply, Server, check_name, have_run, log,
+};
 use crate::ui::Ui;
 
 /// How the process that carries the run out is told so.
@@ -120,7 +122,7 @@ impl Kept {
         };
         let name = match &self.name {
             Some(name) => name.clone(),
-            None => as_name(&topology.name),
+            None => disk::plain_name(&topology.name, NAME_CHARS_MAX),
         };
         check_name(&name)?;
         Ok(Wanted {

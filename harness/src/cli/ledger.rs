@@ -69,8 +69,8 @@ impl PayArgs {
         }
         let wrong = || format!("`{}` is no number of payments", self.amount);
         if self.lasts.is_some() {
-            return Err(Error::input("a number of payments lasts for no time")
-                .because("they are made at once")
+            return Err(Error::input("`--for` needs a rate")
+                .because("a number of payments is made at once")
                 .hint("give a rate, as `peerlab pay 5/s --for 30s`"));
         }
         let count = self.amount.parse().or_input(wrong);

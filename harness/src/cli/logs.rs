@@ -7,14 +7,13 @@ use std::time::{Duration, SystemTime};
 use clap_complete::engine::ArgValueCandidates;
 use console::{Color, Style};
 use peerlab_core::error::Result;
-use peerlab_core::event::Reason;
 use peerlab_core::topology;
 use peerlab_core::topology::by_hand::choices;
 use peerlab_link::Nanos;
 
 use super::complete::node_names;
-use super::networks::{Which, unexpected};
-use crate::network::{NodeLog, Reply, Request, ask_for_all};
+use super::networks::{Which, ended_or, json_line};
+use crate::network::{NodeLog, Reply, Request, ask_for_all, find, unexpected};
 use crate::ui::Ui;
 
 /// Bytes of each node's log that are looked at.
@@ -54,11 +53,13 @@ pub struct Args {
     nodes: Vec<String>,
 }
 
-/// Shows them. The last 256 KiB of each node's log are looked at.
+/// Shows them; those that are followed until the network ends, or nobody reads any more. The last 256 KiB of
+/// each node's log are looked at.
 ///
 /// # Errors
-/// When there is no such node, or the network has ended.
+/// When there is no such node or network.
 pub async fn logs(args: &Args, ui: &Ui) -> Result<ExitCode> {
+    let network = find(args.which.network.as_deref()).await?.name;
     let mut shown = Shown::default();
     let mut bytes_max = BYTES;
     let since = args.since.map(|since| {
@@ -66,7 +67,11 @@ pub async fn logs(args: &Args, ui: &Ui) -> Result<ExitCode> {
         now.saturating_sub_unsigned(since.0 / 1_000)
     });
     loop {
-        let logs = read(args, bytes_max).await?;
+        let logs = match read(&network, &args.nodes, bytes_max).await {
+            Ok(logs) => logs,
+            Err(error) if args.follow => return ended_or(error, &network, ui).await,
+            Err(error) => return Err(error),
+        };
         let mut lines = ordered(shown.new_lines(logs));
         if let Some(text) = &args.grep {
             lines.retain(|line| line.text.contains(text));
@@ -74,11 +79,9 @@ pub async fn logs(args: &Args, ui: &Ui) -> Result<ExitCode> {
         if since.is_some() {
             lines.retain(|line| line.at >= since);
         }
-        let text = args.shown(&lines, ui.colors());
-        if !text.is_empty() {
-            ui.result(&text);
-        }
-        if !args.follow {
+        let text = args.shown(&lines, ui)?;
+        let is_read = text.is_empty() || ui.result(&text);
+        if !args.follow || !is_read {
             return Ok(ExitCode::SUCCESS);
         }
         bytes_max = BYTES_FOLLOWED;
@@ -87,21 +90,20 @@ pub async fn logs(args: &Args, ui: &Ui) -> Result<ExitCode> {
 }
 
 impl Args {
-    fn shown(&self, lines: &[Line], colored: bool) -> String {
+    fn shown(&self, lines: &[Line], ui: &Ui) -> Result<String> {
         let width = lines.iter().map(|line| line.node.len()).max().unwrap_or(0);
         let shown = |line: &Line| {
             if self.which.json {
                 let at = line.at.and_then(chrono::DateTime::from_timestamp_micros);
                 let at = at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
                 let line = serde_json::json!({ "node": line.node, "at": at, "line": line.text });
-                return format!("{line}\n");
+                return json_line(&line);
             }
-            // Whatever a node writes must not drive the terminal.
-            let text: String = line.text.chars().map(harmless).collect();
+            let text = ui.of_node(&line.text);
             let node = Style::new().fg(color_of(&line.node));
-            let node = node.force_styling(colored).apply_to(&line.node);
+            let node = node.force_styling(ui.colors()).apply_to(&line.node);
             let room = " ".repeat(width - line.node.len());
-            format!("{node}{room} | {text}\n")
+            Ok(format!("{node}{room} | {text}\n"))
         };
         lines.iter().map(shown).collect()
     }
@@ -115,17 +117,12 @@ fn color_of(node: &str) -> Color {
     COLORS[sum % COLORS.len()]
 }
 
-fn harmless(c: char) -> char {
-    let is_shown = !c.is_control() && Reason::from(c.to_string()).to_string().chars().count() <= 1;
-    if is_shown || c == '\t' { c } else { '?' }
-}
-
-async fn read(args: &Args, bytes_max: u32) -> Result<Vec<NodeLog>> {
+async fn read(network: &str, nodes: &[String], bytes_max: u32) -> Result<Vec<NodeLog>> {
     let request = Request::Logs {
-        nodes: choices(&args.nodes),
+        nodes: choices(nodes),
         bytes_max,
     };
-    let mut answers = ask_for_all(args.which.network.as_deref(), request).await?;
+    let mut answers = ask_for_all(Some(network), request).await?;
     let mut logs = Vec::new();
     loop {
         match answers.next().await? {
@@ -285,11 +282,5 @@ mod tests {
         // So much was written that the place is gone.
         let next = shown.new_lines(vec![log("a", "x\ny\n")]);
         assert_eq!(told(&next), ["a: x", "a: y"]);
-    }
-
-    #[test]
-    fn what_drives_a_terminal_is_not_shown() {
-        let text: String = "\u{1b}[2Jgo\u{202e}ne\t!".chars().map(harmless).collect();
-        assert_eq!(text, "?[2Jgo?ne\t!");
     }
 }

@@ -84,6 +84,9 @@ impl Look {
     /// # Errors
     /// As bad input, when there are no such nodes.
     pub fn capture_of(&self, source: &PlanSource, dir: &Path) -> Result<Option<CaptureFolder>> {
+        if self.capture.is_empty() {
+            return Ok(None);
+        }
         let text = source.topology.as_deref();
         let topology = text.map(|text| topology::parse(files::TOPOLOGY, text));
         self.capture(topology.transpose()?.as_ref(), &source.plan, dir)

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::Result;
 use peerlab_core::topology::by_hand::choices;
 
+use super::complete::node_names;
 use super::networks::Which;
 use crate::network::Request;
 use crate::ui::Ui;
@@ -27,7 +29,7 @@ pub struct RemoveArgs {
     #[command(flatten)]
     which: Which,
     /// Which, as for `kill`
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCandidates::new(node_names))]
     nodes: Vec<String>,
 }
 

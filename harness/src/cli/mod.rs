@@ -46,4 +46,5 @@ mod up;
 mod wait;
 mod watch;
 
+pub use crate::dashboard::give_terminal_back;
 pub use options::{Cli, main};

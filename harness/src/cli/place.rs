@@ -82,7 +82,7 @@ impl Place {
                     both
                 }),
             EngineChoice::Auto => Ok(first_real(plan, load, ui).await?.unwrap_or_else(|why| {
-                let why = why.map(|error| reason(&error)).join("; ");
+                let why = why.map(|error| error.in_short()).join("; ");
                 ui.note(&format!("Engine: sim, nothing real runs ({why})"));
                 Place::Sim
             })),
@@ -110,7 +110,7 @@ async fn first_real(plan: &Plan, load: Load, ui: &Ui) -> Result<Result<Place, [E
         refused => refused,
     };
     Ok(place
-        .inspect(|_| ui.note(&format!("Engine: local ({})", reason(&no_docker))))
+        .inspect(|_| ui.note(&format!("Engine: local ({})", no_docker.in_short())))
         .map_err(|no_local| [no_docker, no_local]))
 }
 
@@ -157,13 +157,4 @@ pub async fn try_local(ui: &Ui) -> Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub async fn try_local(_: &Ui) -> Result<()> {
     Ok(())
-}
-
-/// What an error says first, with its first cause.
-fn reason(error: &Error) -> String {
-    let first = error.reports.first();
-    first.map_or_else(String::new, |report| match report.causes.first() {
-        Some(cause) => format!("{}: {cause}", report.what),
-        None => report.what.clone(),
-    })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peerlab_core::error::{Error, Explain, Place, Result};
+use peerlab_core::error::{Error, Place, Result};
 use peerlab_core::plan::{Plan, compile};
 use peerlab_core::topology::Topology;
 
@@ -67,9 +67,7 @@ impl Experiment {
         if file.extension().is_some_and(|ending| ending == "json") {
             return Ok(Experiment::Plan(load_plan_to_run(file)?));
         }
-        let topology = load_topology(file)?;
-        let text = std::fs::read_to_string(file);
-        let text = text.or_input(|| format!("cannot read {}", file.display()))?;
+        let (topology, text) = load_topology(file)?;
         Ok(Experiment::Topology(topology, text))
     }
 
@@ -112,5 +110,27 @@ impl Experiment {
             images: BTreeMap::new(),
             places: self.places(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn an_experiment_may_come_from_a_pipe_which_is_read_once() {
+        let text =
+            "name: x\nseed: 1\nphases: { warmup: 2s, settle: 6s }\nnodes: { a: { count: 1 } }\n";
+        let (pipe, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+        drop(writer);
+        let file = format!("/dev/fd/{}", pipe.as_raw_fd());
+        let Experiment::Topology(_, read) = Experiment::read(Path::new(&file)).unwrap() else {
+            panic!();
+        };
+        assert_eq!(read, text);
     }
 }

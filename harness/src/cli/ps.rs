@@ -6,8 +6,8 @@ use peerlab_core::error::Result;
 use peerlab_core::view::nodes_text;
 use peerlab_core::words;
 
-use super::networks::{Which, unexpected};
-use crate::network::{Description, Reply, Request, networks};
+use super::networks::Which;
+use crate::network::{Description, Reply, Request, networks, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.

@@ -58,7 +58,7 @@ fn experiment(dir: &Path) -> Result<String> {
             .hint("its experiment is the file `topology.yaml` in it"));
     }
     let plan = whole_plan(dir)?;
-    let topology = load_topology(&dir.join(files::TOPOLOGY))?;
+    let (topology, _) = load_topology(&dir.join(files::TOPOLOGY))?;
     let events = || {
         let reader = EventReader::open(&dir.join(files::EVENTS));
         let reader = reader.or_input(|| format!("cannot read the record in {}", dir.display()))?;

@@ -7,8 +7,8 @@ use peerlab_core::error::Result;
 use serde_json::Value;
 
 use super::complete::node_names;
-use super::networks::{Which, json, unexpected};
-use crate::network::{Reply, Request};
+use super::networks::{Which, json};
+use crate::network::{Reply, Request, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.
@@ -26,7 +26,7 @@ pub struct Args {
     params: Vec<String>,
 }
 
-/// Asks the node. A text is printed as it is, anything else as JSON.
+/// Asks the node. A text is printed as it is, though it cannot drive a terminal; anything else as JSON.
 ///
 /// # Errors
 /// When the node is down, or refuses.
@@ -36,11 +36,12 @@ pub async fn rpc(args: &Args, ui: &Ui) -> Result<ExitCode> {
         method: args.method.clone(),
         params: args.params.iter().map(|text| parameter(text)).collect(),
     };
-    match args.which.ask(request).await? {
-        Reply::Value(Value::String(text)) if !args.which.json => ui.result(&format!("{text}\n")),
-        Reply::Value(value) => ui.result(&json(&value)?),
+    let text = match args.which.ask(request).await? {
+        Reply::Value(Value::String(text)) if !args.which.json => format!("{}\n", ui.of_node(&text)),
+        Reply::Value(value) => json(&value)?,
         other => return Err(unexpected(&other)),
-    }
+    };
+    ui.result(&text);
     Ok(ExitCode::SUCCESS)
 }
 

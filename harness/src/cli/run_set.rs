@@ -108,9 +108,10 @@ pub async fn run_set(
     for member in &members[1..] {
         draw(member).map_err(|error| error.because(came_of(member)))?;
     }
-    let plan = draw(&members[0])?.plan;
+    let first = draw(&members[0])?;
+    let plan = &first.plan;
     let stop = interrupt::stop_on_signal()?;
-    let place = or_stop(&stop, place::Place::find(how.engine, &plan, ui)).await?;
+    let place = or_stop(&stop, place::Place::find(how.engine, plan, ui)).await?;
     let engine = place.choice();
     if engine == EngineChoice::Sim && repeats.runs.is_some_and(|runs| runs > 1) {
         return Err(
@@ -120,7 +121,6 @@ pub async fn run_set(
         );
     }
     how.look.fits(engine)?;
-    let first = draw(&members[0])?;
     how.look.capture_of(&first, Path::new(""))?;
     let endpoint = how.look.endpoint_told(ui).await?;
     let dir = disk::new_run_directory(how.out.as_deref(), &plan.name)?;

@@ -1,25 +1,30 @@
 //! `peerlab shell NODE`: a shell of the node's image, beside its program. At a terminal it has one of its own
 //! there; else it reads its commands from the standard input.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::hint::BUG;
-use peerlab_core::error::{Explain as _, Result};
+use peerlab_core::error::{Explain as _, Kind, Result};
 use peerlab_link::proto::Terminal;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use serde::Serialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::networks::{Which, unexpected};
-use crate::network::{Reply, Request, ask_for_all};
+use super::complete::node_names;
+use super::interrupt;
+use super::networks::Which;
+use crate::network::{Reply, Request, ask_for_all, unexpected};
 use crate::ui::Ui;
 
 /// Bytes that are carried at once.
 const CARRY_BYTES: usize = 16 << 10;
 /// Of what a shell writes, so much is kept for JSON.
 const OUTPUT_BYTES_MAX: usize = 8 << 20;
+/// What to do where the shell is cut off.
+const CUT_OFF_HINT: &str = "`peerlab ps` shows whether the network and the node are still up";
 /// What a terminal is where the environment does not say.
 const TERM_DEFAULT: &str = "xterm";
 
@@ -29,6 +34,7 @@ pub struct Args {
     #[command(flatten)]
     which: Which,
     /// The node, as `peers-3`
+    #[arg(add = ArgValueCandidates::new(node_names))]
     node: String,
 }
 
@@ -42,10 +48,10 @@ struct Said<'a> {
     cut: bool,
 }
 
-/// Opens it, and carries what is said until it ends.
+/// Opens it, and carries what is said until it ends, or nobody reads any more.
 ///
 /// # Errors
-/// When there is no such node, it is down, or its image has no shell.
+/// When there is no such node, it is down, its image has no shell, or the connection breaks.
 pub async fn shell(args: &Args, ui: &Ui) -> Result<ExitCode> {
     let terminal = if args.which.json { None } else { here() };
     let raw = terminal.is_some();
@@ -60,7 +66,8 @@ pub async fn shell(args: &Args, ui: &Ui) -> Result<ExitCode> {
     }
     // Nothing is said before something is asked, so that nothing is left in what was read.
     let (mut read, mut write) = tokio::io::split(answers.into_stream());
-    let _restored = if raw {
+    let stop = interrupt::stop_on_signal()?;
+    let restored = if raw {
         Some(RawTerminal::begin()?)
     } else {
         None
@@ -72,17 +79,24 @@ pub async fn shell(args: &Args, ui: &Ui) -> Result<ExitCode> {
     }));
     let mut said = Vec::new();
     let mut cut = false;
-    let mut bytes = vec![0; CARRY_BYTES];
-    while let Ok(count @ 1..) = read.read(&mut bytes).await {
-        let piece = &bytes[..count];
+    let carrying = carry(&mut read, |piece| {
         if !args.which.json {
-            show(ui, piece, raw);
-        } else if said.len() < OUTPUT_BYTES_MAX {
+            return show(ui, piece, raw);
+        }
+        if said.len() < OUTPUT_BYTES_MAX {
             said.extend_from_slice(piece);
         } else {
             cut = true;
         }
-    }
+        true
+    });
+    let carried = tokio::select! {
+        carried = carrying => carried,
+        () = stop.cancelled() => return Ok(Kind::Interrupted.into()),
+    };
+    drop(restored);
+    let what = || format!("the shell in {} was cut off", args.node);
+    carried.or_environment(what, CUT_OFF_HINT)?;
     if args.which.json {
         let output = String::from_utf8_lossy(&said).into_owned();
         let node = args.node.as_str();
@@ -92,24 +106,32 @@ pub async fn shell(args: &Args, ui: &Ui) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Hands on what is read until that ends, or nobody takes it any more.
+async fn carry(
+    read: &mut (impl AsyncRead + Unpin),
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> io::Result<()> {
+    let mut bytes = vec![0; CARRY_BYTES];
+    loop {
+        let count = read.read(&mut bytes).await?;
+        if count == 0 || !take(&bytes[..count]) {
+            return Ok(());
+        }
+    }
+}
+
 /// A terminal that is the shell's own gets all that it writes. Another does not: whatever a node writes must
-/// not drive it.
-fn show(ui: &Ui, piece: &[u8], is_own: bool) {
-    if is_own || !std::io::stdout().is_terminal() {
+/// not drive it. Gives whether anybody still reads.
+fn show(ui: &Ui, piece: &[u8], is_own: bool) -> bool {
+    if is_own || !io::stdout().is_terminal() {
         return ui.raw(piece);
     }
-    let is_shown = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
-    let text = String::from_utf8_lossy(piece);
-    let text: String = text
-        .chars()
-        .map(|c| if is_shown(c) { c } else { '?' })
-        .collect();
-    ui.result(&text);
+    ui.result(&ui.of_node(&String::from_utf8_lossy(piece)))
 }
 
 /// The terminal that this process is at, if it is at one with both ends.
 fn here() -> Option<Terminal> {
-    let (input, output) = (std::io::stdin(), std::io::stdout());
+    let (input, output) = (io::stdin(), io::stdout());
     if !input.is_terminal() || !output.is_terminal() {
         return None;
     }
@@ -127,7 +149,7 @@ struct RawTerminal(Termios);
 impl RawTerminal {
     fn begin() -> Result<RawTerminal> {
         let cannot = || "cannot set the terminal".to_owned();
-        let input = std::io::stdin();
+        let input = io::stdin();
         let before = tcgetattr(&input).or_environment(cannot, BUG)?;
         let mut raw = before.clone();
         raw.make_raw();
@@ -139,6 +161,46 @@ impl RawTerminal {
 impl Drop for RawTerminal {
     fn drop(&mut self) {
         // It may be gone.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    struct Broken;
+
+    impl AsyncRead for Broken {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_not_the_end_of_the_shell() {
+        let mut said = Vec::new();
+        let mut take = |piece: &[u8]| {
+            said.extend_from_slice(piece);
+            true
+        };
+        let mut broken = (&b"half a li"[..]).chain(Broken);
+        let error = carry(&mut broken, &mut take).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        carry(&mut &b"ne"[..], &mut take).await.unwrap();
+        assert_eq!(said, b"half a line");
+        // It would be read for ever by nobody.
+        carry(&mut tokio::io::repeat(b'y'), |_| false)
+            .await
+            .unwrap();
     }
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use peerlab_core::error::Result;
 use peerlab_core::view::status_text;
 
-use super::networks::{Which, unexpected};
-use crate::network::{Reply, Request};
+use super::networks::Which;
+use crate::network::{Reply, Request, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.

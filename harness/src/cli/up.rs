@@ -1,7 +1,7 @@
 //! `peerlab up FILE|COUNT`: brings a network up and keeps it, in the foreground or (`-d`) held by a
 //! process without a terminal. The other commands for networks talk to the process that holds it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -168,7 +168,7 @@ async fn go_on_detached(
     let line = ui.line();
     let count = wanted.topology.node_count();
     line.set_message(format!("bringing {count} nodes up"));
-    let description = detach(arguments(args, wanted, dir), dir, stop).await?;
+    let description = detach(arguments(args, wanted, dir, ui.verbosity()), dir, stop).await?;
     drop(line);
     if args.json {
         ui.result(&json(&description)?);
@@ -192,30 +192,28 @@ fn came_up(it: &Description) -> String {
 }
 
 /// What the process is started with that holds a network.
-fn arguments(args: &Args, wanted: &Wanted, dir: &Path) -> Vec<OsString> {
+fn arguments(args: &Args, wanted: &Wanted, dir: &Path, verbosity: u8) -> Vec<OsString> {
+    let mut all: Vec<OsString> = vec!["up".into()];
+    all.extend((0..verbosity).map(|_| "-v".into()));
+    // A value that begins with a dash is none by itself.
+    let mut say = |option: &str, value: &OsStr| {
+        let mut word = OsString::from(format!("--{option}="));
+        word.push(value);
+        all.push(word);
+    };
     let timeout = timeouts::answer().as_secs().to_string();
-    let mut all: Vec<OsString> = [
-        "--engine-timeout",
-        &timeout,
-        "up",
-        &args.what,
-        "--name",
-        &wanted.name,
-        "--seed",
-        &wanted.seed.to_string(),
-        "--engine",
-        &wanted.engine.name(),
-        "--held",
-    ]
-    .map(OsString::from)
-    .to_vec();
-    all.push(dir.into());
+    say("engine-timeout", timeout.as_ref());
+    say("name", wanted.name.as_ref());
+    say("seed", wanted.seed.to_string().as_ref());
+    say("engine", wanted.engine.name().as_ref());
+    say("held", dir.as_ref());
     if let Some(port) = wanted.look.metrics {
-        all.extend(["--metrics".into(), port.to_string().into()]);
+        say("metrics", port.to_string().as_ref());
     }
     for nodes in &wanted.look.capture {
-        all.extend(["--capture".into(), nodes.into()]);
+        say("capture", nodes.as_ref());
     }
+    all.extend(["--".into(), args.what.clone().into()]);
     all
 }
 
@@ -408,7 +406,7 @@ impl Wanted {
         };
         let name = match &args.name {
             Some(name) => name.clone(),
-            None => as_name(&topology.name),
+            None => disk::plain_name(&topology.name, NAME_CHARS_MAX),
         };
         check_name(&name)?;
         Ok(Wanted {
@@ -431,18 +429,6 @@ fn of_count(count: &str) -> String {
     )
 }
 
-/// An experiment's name as that of a network.
-pub fn as_name(name: &str) -> String {
-    let fine = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
-            c
-        } else {
-            '-'
-        }
-    };
-    name.chars().map(fine).take(NAME_CHARS_MAX).collect()
-}
-
 /// What a file has that a network which stays does without, in words.
 fn left_out(topology: &Topology) -> Option<String> {
     let parts = [
@@ -462,6 +448,8 @@ fn left_out(topology: &Topology) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn of(what: &str) -> Args {
@@ -516,8 +504,28 @@ mod tests {
     }
 
     #[test]
-    fn an_experiments_name_becomes_one_of_a_network() {
-        assert_eq!(as_name("churn.v2"), "churn-v2");
-        assert_eq!(as_name(&"n".repeat(64)).len(), NAME_CHARS_MAX);
+    fn whoever_holds_the_network_is_told_all_that_was_asked_for() {
+        let args = Args {
+            seed: Some(7),
+            look: Look {
+                metrics: Some(0),
+                capture: vec!["peers 0-1".into()],
+            },
+            ..of("2")
+        };
+        let wanted = Wanted::read(&args).unwrap();
+        let dash = of("-x.yaml");
+        let said = arguments(&dash, &wanted, Path::new("-run"), 2);
+        let said = said.join("|".as_ref()).into_string().unwrap();
+        let timeout = timeouts::answer().as_secs();
+        assert_eq!(
+            said,
+            format!(
+                "up|-v|-v|--engine-timeout={timeout}|--name=net-2|--seed=7|--engine=real|--held=-run|\
+                 --metrics=0|--capture=peers 0-1|--|-x.yaml"
+            )
+        );
+        let words = std::iter::once("peerlab").chain(said.split('|'));
+        super::super::Cli::try_parse_from(words).unwrap();
     }
 }

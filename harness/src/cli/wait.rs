@@ -7,8 +7,8 @@ use peerlab_core::topology;
 use peerlab_core::view::status_text;
 use peerlab_link::Nanos;
 
-use super::networks::{Which, unexpected};
-use crate::network::{Reply, Request};
+use super::networks::Which;
+use crate::network::{Reply, Request, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{LOOK_INTERVAL, Left, show};
 use super::interrupt;
-use super::networks::{Which, json_line};
+use super::networks::{Which, ended_or, has_ended, json_line};
 use crate::dashboard::{FullScreen, Purpose};
 use crate::network::{find, snapshot};
 use crate::ui::Ui;
@@ -46,13 +46,9 @@ pub async fn watch(args: &Args, ui: &Ui) -> Result<ExitCode> {
         return print_lines(&name, args.which.json, ui, &stop).await;
     }
     match show(&name, Purpose::Watch, ui, &stop).await? {
-        Left::Alone | Left::ToEnd | Left::Interrupted | Left::Stopped => {}
-        Left::Gone(error) => {
-            tracing::debug!("{error}");
-            ui.note(&format!("{name} has ended"));
-        }
+        Left::Alone | Left::ToEnd | Left::Interrupted | Left::Stopped => Ok(ExitCode::SUCCESS),
+        Left::Gone(error) => ended_or(error, &name, ui).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Serves a page until the network ends, or Ctrl-C.
@@ -68,13 +64,13 @@ async fn serve(
     which.show(ui, &serde_json::json!({ "address": address }), || {
         format!("{address}\nwhoever knows it may work with {name}; Ctrl-C ends it\n")
     })?;
-    if server.serve(stop).await {
-        ui.note(&format!("{name} has ended"));
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(match server.serve(stop).await {
+        true => has_ended(name, ui),
+        false => ExitCode::SUCCESS,
+    })
 }
 
-/// Prints a line whenever it is not what the one before said; as JSON, at each look.
+/// Prints a line whenever it is not what the one before said; as JSON, at each look. Ends with whoever reads.
 async fn print_lines(
     name: &str,
     as_json: bool,
@@ -91,19 +87,19 @@ async fn print_lines(
         }
         let now = match snapshot(name).await {
             Ok(now) => now,
-            Err(error) => {
-                tracing::debug!("{error}");
-                ui.note(&format!("{name} has ended"));
-                return Ok(ExitCode::SUCCESS);
-            }
+            Err(error) => return ended_or(error, name, ui).await,
         };
         let line = line(&now);
+        let mut is_read = true;
         if as_json {
-            ui.result(&json_line(&now)?);
+            is_read = ui.result(&json_line(&now)?);
         } else if line != said {
             let t = now.status.up_for_ns.as_secs_f64();
-            ui.result(&format!("[{t:>5.1} s] {line}\n"));
+            is_read = ui.result(&format!("[{t:>5.1} s] {line}\n"));
             said = line;
+        }
+        if !is_read {
+            return Ok(ExitCode::SUCCESS);
         }
     }
 }

@@ -1,16 +1,14 @@
 //! The terminal while the screen fills it. However the screen is left, by a key, a signal or a panic, the
-//! terminal is then as it was, and what was said meanwhile is shown.
+//! terminal is then as it was, and what was said meanwhile is shown. Whoever ends the process at once calls
+//! [`give_terminal_back`] before.
 
-use std::io::{self, IsTerminal as _, Stdout, Write as _, stdout};
+use std::io::{self, IsTerminal as _, Stdout, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
-use crossterm::cursor::Show;
 use crossterm::event::{Event, EventStream};
 use crossterm::execute;
-use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
-};
+use crossterm::terminal::{EnterAlternateScreen, disable_raw_mode, enable_raw_mode};
 use futures::Stream;
 use peerlab_core::error::{Explain as _, Result};
 use ratatui::Terminal;
@@ -22,6 +20,9 @@ use crate::ui::Ui;
 
 /// What to do where the terminal does not do what it is told.
 const TERMINAL_HINT: &str = "`--plain` prints lines instead";
+
+/// Leaves the alternate screen, and shows the cursor.
+const LEAVE: &[u8] = b"\x1b[?1049l\x1b[?25h";
 
 /// Whether the terminal is not as it was, for whoever has to end all at once.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -56,7 +57,7 @@ impl FullScreen {
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                give_back();
+                give_terminal_back();
                 before(panic);
             }));
         });
@@ -103,7 +104,7 @@ impl FullScreen {
     pub fn leave(&self) {
         // Whoever draws at the moment has finished then.
         if self.terminal().take().is_some() {
-            give_back();
+            give_terminal_back();
         }
         self.ui.release();
     }
@@ -120,15 +121,17 @@ fn take() -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
     let taken = enable_raw_mode()
         .and_then(|()| execute!(stdout(), EnterAlternateScreen))
         .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
-    taken.inspect_err(|_| give_back())
+    taken.inspect_err(|_| give_terminal_back())
 }
 
-fn give_back() {
-    if !TAKEN.swap(false, Ordering::Relaxed) {
+/// Gives the terminal back where it is taken. Takes no memory and no lock of the standard output, which
+/// whoever draws may hold. It is given back once this returns, also where another thread is about it.
+pub fn give_terminal_back() {
+    if !TAKEN.load(Ordering::Relaxed) {
         return;
     }
     // Nothing can be done about a terminal that is gone.
     let _ = disable_raw_mode();
-    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
-    let _ = stdout().flush();
+    let _ = rustix::io::write(rustix::stdio::stdout(), LEAVE);
+    TAKEN.store(false, Ordering::Relaxed);
 }

@@ -8,6 +8,6 @@ mod keys;
 mod state;
 mod strip;
 
-pub use full_screen::{FullScreen, keys};
+pub use full_screen::{FullScreen, give_terminal_back, keys};
 pub use keys::Wish;
 pub use state::{Dashboard, Purpose};

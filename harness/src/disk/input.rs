@@ -14,15 +14,15 @@ use peerlab_core::topology::{self, Topology};
 /// Longest plan file, bytes: ten thousand nodes with churn take some tens of millions.
 const PLAN_BYTES_MAX: u64 = 1 << 30;
 
-/// Reads an experiment file.
+/// Reads an experiment file, once: its text is given as well, and a pipe has it no second time.
 ///
 /// # Errors
 /// [`peerlab_core::error::Kind::Input`]: the file cannot be read, or has mistakes; each of these
 /// with its place.
-pub fn load_topology(path: &Path) -> Result<Topology> {
+pub fn load_topology(path: &Path) -> Result<(Topology, String)> {
     let text = read(path, topology::FILE_BYTES_MAX as u64, "an experiment")
         .map_err(|error| error.hint("the experiments that ship are in topologies/"))?;
-    topology::parse(path, &text)
+    Ok((topology::parse(path, &text)?, text))
 }
 
 /// Reads and checks a plan.

@@ -19,9 +19,9 @@ pub use capture::{
 pub use event_log::{EventLog, EventReader, LogError};
 pub use input::{load_plan, load_plan_to_run, load_topology};
 pub use records::{Record, records_in, remove_record};
-pub use run_dir::{new_run_directory, write};
+pub use run_dir::{new_run_directory, plain_name, write};
 pub use run_report::{judge_run_directory, recorded_images, whole_plan, write_report};
 pub use run_set::{
-    begin_run_set, is_run, judge_one, judge_run_set, no_run, one_run, runs_in, write_run_set,
+    begin_run_set, is_run, judge_one, judge_run_set, one_run, runs_at, write_run_set,
 };
 pub use tries::keep_try;

@@ -11,6 +11,8 @@ use peerlab_core::error::{Error, Explain, Result};
 const RUNS: &str = "runs";
 /// As `20261123T224201Z`.
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+/// Longest name of an experiment in that of its run.
+const NAME_CHARS_MAX: usize = 80;
 /// Runs that may begin in one second.
 const SAME_SECOND_MAX: u32 = 100;
 
@@ -38,7 +40,7 @@ pub fn new_run_directory(asked: Option<&Path>, name: &str) -> Result<PathBuf> {
 fn new_by_time(name: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(RUNS).or_environment(|| format!("cannot make {RUNS}/"), DISK)?;
     let now = DateTime::<Utc>::from(SystemTime::now()).format(TIME_FORMAT);
-    let stem = format!("{now}-{}", file_name(name));
+    let stem = format!("{now}-{}", plain_name(name, NAME_CHARS_MAX));
     for attempt in 1..=SAME_SECOND_MAX {
         let path = match attempt {
             1 => Path::new(RUNS).join(&stem),
@@ -68,8 +70,8 @@ pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
         .or_environment(|| format!("cannot write {}", path.display()), DISK)
 }
 
-/// A name as a file may be called.
-fn file_name(name: &str) -> String {
+/// A name as a file may be called, in letters, digits and dashes, of which so many are kept.
+pub fn plain_name(name: &str, chars_max: usize) -> String {
     let harmless = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
             c
@@ -77,7 +79,7 @@ fn file_name(name: &str) -> String {
             '-'
         }
     };
-    name.chars().map(harmless).take(80).collect()
+    name.chars().map(harmless).take(chars_max).collect()
 }
 
 #[cfg(test)]
@@ -86,7 +88,9 @@ mod tests {
 
     #[test]
     fn a_name_cannot_leave_the_folder() {
-        assert_eq!(file_name("../a b/ü"), "---a-b--");
+        assert_eq!(plain_name("../a b/ü", 40), "---a-b--");
+        assert_eq!(plain_name("churn.v2", 40), "churn-v2");
+        assert_eq!(plain_name(&"n".repeat(64), 40).len(), 40);
     }
 
     #[test]

@@ -15,17 +15,29 @@ use super::{judge_run_directory, write, write_report};
 /// Columns of `summary.txt`.
 const TEXT_COLUMNS: usize = 100;
 
-/// The runs' directories in a folder, in the order of their names; none where it holds no run.
+/// The directory of one run, or those in a folder of them.
 ///
 /// # Errors
-/// As bad input, when the folder cannot be read.
-pub fn runs_in(folder: &Path) -> Result<Vec<PathBuf>> {
+/// As bad input, when there is no run, or the folder cannot be read.
+pub fn runs_at(path: &Path) -> Result<Vec<PathBuf>> {
+    match is_run(path) {
+        true => Ok(vec![path.to_owned()]),
+        false => runs_in(path),
+    }
+}
+
+/// The runs' directories in a folder, in the order of their names.
+fn runs_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let what = || format!("cannot look for runs in {}", folder.display());
     let mut runs = fs::read_dir(folder)
         .or_input(what)?
         .map(|entry| Ok(entry.or_input(what)?.path()))
         .collect::<Result<Vec<PathBuf>>>()?;
     runs.retain(|run| is_run(run));
+    if runs.is_empty() {
+        return Err(Error::input(format!("no run in {}", folder.display()))
+            .hint("name a run's directory, or a folder of them"));
+    }
     runs.sort();
     Ok(runs)
 }
@@ -59,9 +71,6 @@ pub fn one_run(directory: &Path, judgement: Judgement) -> OneRun {
 /// As bad input, when there is none, they are of several, or one cannot be read.
 pub fn judge_run_set(folder: &Path, writes: bool) -> Result<RunSet> {
     let runs = runs_in(folder)?;
-    if runs.is_empty() {
-        return Err(no_run(folder));
-    }
     let runs = runs.iter().map(|run| judge_one(run, writes));
     let runs = runs.collect::<Result<Vec<OneRun>>>()?;
     let name = runs[0].run.name.clone();
@@ -76,12 +85,6 @@ pub fn judge_run_set(folder: &Path, writes: bool) -> Result<RunSet> {
     let summary = fs::read_to_string(folder.join(files::SUMMARY_JSON)).unwrap_or_default();
     let planned = planned_in(&summary).unwrap_or(0).max(runs.len());
     Ok(RunSet::of(name, runs, planned))
-}
-
-/// There is nothing to judge in a folder.
-pub fn no_run(folder: &Path) -> Error {
-    Error::input(format!("no run in {}", folder.display()))
-        .hint("name a run's directory, or a folder of them")
 }
 
 /// Writes down how many runs a set is to have, before the first. As long as what is returned is kept,

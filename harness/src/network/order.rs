@@ -29,7 +29,7 @@ impl Order {
     /// The same as a request to a network of these nodes.
     ///
     /// # Errors
-    /// When a single node is to be parted in halves.
+    /// When a single node is to be split in halves.
     pub fn request(self, nodes: &[NodeRow]) -> Result<Request> {
         let down = |how, node| Request::Fault {
             fault: AskedFault::Down {
@@ -61,7 +61,9 @@ impl Order {
 /// The first half of the nodes.
 fn half(nodes: &[NodeRow]) -> Result<Vec<String>> {
     if nodes.len() < 2 {
-        return Err(Error::input("it cannot be parted in halves").because("it has one node"));
+        return Err(
+            Error::input("the network cannot be split in halves").because("it has one node")
+        );
     }
     let half = nodes.iter().take(nodes.len() / 2);
     Ok(half.map(|row| row.node.clone()).collect())
@@ -72,18 +74,9 @@ pub async fn have_done(network: &str, order: Order, nodes: &[NodeRow]) -> String
     let asked = async { ask(Some(network), order.request(nodes)?).await };
     match asked.await {
         Ok(Reply::Did(did)) => did_text(&did),
-        Ok(other) => in_short(&unexpected(&other)),
-        Err(error) => in_short(&error),
+        Ok(other) => unexpected(&other).in_short(),
+        Err(error) => error.in_short(),
     }
-}
-
-/// What went wrong and why, without what to do about it.
-fn in_short(error: &Error) -> String {
-    let report = error.reports.first();
-    report.map_or_else(String::new, |report| match report.causes.first() {
-        Some(cause) => format!("{}: {cause}", report.what),
-        None => report.what.clone(),
-    })
 }
 
 /// A network as it is now.

@@ -21,6 +21,16 @@ fn nodes_join_and_leave() {
 }
 
 #[test]
+fn what_goes_on_ends_with_its_network() {
+    networks_of::what_goes_on_ends_with_its_network("local");
+}
+
+#[test]
+fn what_nobody_reads_ends() {
+    networks_of::what_nobody_reads_ends("local");
+}
+
+#[test]
 fn payments_come_at_a_rate() {
     networks_of::payments_come_at_a_rate("local");
 }
@@ -42,8 +52,10 @@ fn a_program_of_the_host_comes_in_and_leaves() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{errors}");
-    assert!(said.contains("\"ip\": \"10.0.0.4\""), "{said}");
-    assert!(said.ends_with("reached\n"), "{said}{errors}");
+    let (address, rest) = said.split_once('\n').unwrap();
+    let address: serde_json::Value = serde_json::from_str(address).unwrap();
+    assert_eq!(address["ip"], "10.0.0.4");
+    assert_eq!(rest, "reached\n", "{errors}");
     // Its exit code is the program's; and a partition is one for it as well.
     assert_eq!(user.run("connect sh -c false").status.code(), Some(1));
     let mut guest = user.command("connect sleep 1000").spawn().unwrap();

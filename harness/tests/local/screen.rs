@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::termios::{LocalModes, Termios, tcgetattr};
 
+use crate::command::member;
 use crate::networks_of::User;
+use crate::processes::{all_gone, family, signal};
 
 /// Nothing that is waited for takes longer, on a machine that does other things as well.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -186,6 +188,23 @@ fn a_network_in_the_foreground_ends_when_asked_twice() {
     screen.press("q");
     assert_eq!(screen.ends().code(), Some(0));
     assert_eq!(user.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_second_signal_ends_a_run_at_once_and_the_terminal_is_as_it_was() {
+    let user = User::of("local");
+    let text = include_str!("../experiments/small.yaml");
+    std::fs::write(user.path("small.yaml"), text).unwrap();
+    let mut screen = OnTerminal::start(&user, "run small.yaml --engine local --out record");
+    screen.shows("small on local");
+    let all = family(screen.process.id());
+    let peerlab = member(&all, "peerlab");
+    // Both are there when it looks.
+    for name in ["STOP", "TERM", "INT", "CONT"] {
+        signal(peerlab, name);
+    }
+    assert_eq!(screen.ends().code(), Some(130));
+    all_gone(&all);
 }
 
 #[test]

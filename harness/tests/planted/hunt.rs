@@ -63,7 +63,7 @@ impl Quarry {
 
     /// What is in it.
     pub fn scenario(&self) -> Scenario {
-        let topology = load_topology(&self.file()).unwrap();
+        let (topology, _) = load_topology(&self.file()).unwrap();
         Scenario::of(&topology, topology.seed).unwrap()
     }
 

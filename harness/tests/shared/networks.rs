@@ -9,9 +9,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::processes::eventually;
 
 /// A user with a folder for networks and one for records, and an engine.
 pub struct User {
@@ -93,13 +95,21 @@ impl User {
 
     /// Forwards a port in a node; gives the process and the address here.
     fn forwards(&self, port: &str) -> (Child, String) {
-        let mut command = self.command(&format!("forward {port}"));
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        let out = process.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut line).unwrap();
+        let (process, line, _) = self.begins(&format!("forward {port}"));
         let address = line.split(' ').next().unwrap().to_owned();
         (process, address)
+    }
+
+    /// Starts a command that goes on; gives its first line, and what reads the others.
+    fn begins(&self, words: &str) -> (Child, String, BufReader<ChildStdout>) {
+        let mut command = self.command(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "peerlab {words}: {line}");
+        (process, line, out)
     }
 
     fn state_of(&self, node: &str) -> Value {
@@ -333,6 +343,50 @@ pub fn nodes_join_and_leave(engine: &'static str) {
     assert!(again.contains("PASSED"), "{recorded}\n{again}");
 }
 
+/// What goes on until it is ended stays with the network that it began with, and ends with that.
+pub fn what_goes_on_ends_with_its_network(engine: &'static str) {
+    let user = User::of(engine);
+    user.up("2 --name one");
+    user.says("wait --until up>=2 --timeout 60s");
+    let (logs, _, mut lines) = user.begins("logs -f");
+    let (forwarding, address) = user.forwards("peers-1:18443");
+    user.up("2 --name two");
+    let answer = http(&address, r#"{"id":1,"method":"getblockcount","params":[]}"#);
+    assert!(answer.contains("\"result\":"), "{answer}");
+    user.says("mine -n one");
+    // It has looked since.
+    let mut line = String::new();
+    assert_ne!(lines.read_line(&mut line).unwrap(), 0);
+    user.says("down -n one");
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    for process in [logs, forwarding] {
+        let ended = process.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{errors}");
+        assert!(errors.contains("one has ended"), "{errors}");
+    }
+    user.says("down");
+}
+
+/// What goes on until it is ended ends with whoever reads it.
+pub fn what_nobody_reads_ends(engine: &'static str) {
+    let user = User::of(engine);
+    user.up("2 --name lab");
+    user.says("wait --until up>=2 --timeout 60s");
+    for words in ["logs -f", "watch --json"] {
+        let (mut process, _, lines) = user.begins(words);
+        drop(lines);
+        let status = eventually(|| {
+            // There is always something to say.
+            user.says("mine");
+            process.try_wait().unwrap()
+        });
+        assert!(status.success(), "{words}: {status}");
+    }
+    user.says("down");
+}
+
 /// Payments come at a rate, for a time.
 pub fn payments_come_at_a_rate(engine: &'static str) {
     let user = User::of(engine);
@@ -345,7 +399,7 @@ pub fn payments_come_at_a_rate(engine: &'static str) {
         ("pay 5/day", "is not a frequency"),
         ("pay 0/s", "pays nothing"),
         ("pay many", "is no number of payments"),
-        ("pay 5 --for 2s", "lasts for no time"),
+        ("pay 5 --for 2s", "`--for` needs a rate"),
     ] {
         let said = user.refused(words, 2);
         assert!(said.contains(why), "{words}: {said}");
@@ -437,16 +491,30 @@ pub fn names_are_completed(engine: &'static str) {
         let words: Vec<String> = said.split_whitespace().map(str::to_owned).collect();
         words
     };
-    assert_eq!(complete("peerlab partit"), ["partition"]);
-    assert_eq!(complete("peerlab kill pee"), [""; 0]);
+    // On a busy machine it gives up sooner than networks answer.
+    let completes = |words: &str, all: &[&str]| {
+        eventually(|| (complete(words) == all).then_some(()));
+    };
+    completes("peerlab partit", &["partition"]);
+    completes("peerlab kill pee", &[]);
     user.up("3 --name lab");
     user.up("2 --name other");
-    assert_eq!(complete("peerlab status -n o"), ["other"]);
-    assert_eq!(complete("peerlab kill peers-2"), ["peers-2"]);
-    assert_eq!(
-        complete("peerlab partition peers-0 / peers-"),
-        ["peers-0", "peers-1", "peers-2"]
+    completes("peerlab status -n o", &["other"]);
+    completes("peerlab kill peers-2", &["peers-2"]);
+    completes(
+        "peerlab partition peers-0 / peers-",
+        &["peers-0", "peers-1", "peers-2"],
     );
+    for command in ["capture", "remove", "shell"] {
+        completes(
+            &format!("peerlab {command} pe"),
+            &["peers", "peers-0", "peers-1", "peers-2"],
+        );
+    }
+    user.says("add peers 1 -n lab");
+    completes("peerlab kill peers-3", &["peers-3"]);
+    user.says("remove peers-3 -n lab");
+    completes("peerlab kill peers-3", &[]);
     user.says("down -n lab");
     user.says("down -n other");
 }

@@ -39,7 +39,7 @@ pub fn shipped(name: &str) -> PathBuf {
 
 /// The plan of an experiment file.
 pub fn plan_of(file: &Path, seed: Option<u64>) -> Plan {
-    let topology = load_topology(file).unwrap();
+    let (topology, _) = load_topology(file).unwrap();
     let seed = seed.unwrap_or(topology.seed);
     compile(&topology, seed).unwrap()
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::check::Outcome;
+use crate::words;
 
 /// Least and greatest width, columns: below, tables break; above, lines are hard to read.
 pub const WIDTH: (usize, usize) = (80, 100);
@@ -52,10 +53,7 @@ impl Screen {
 
     pub fn ink(&self, ink: &str, text: &str) -> String {
         // What comes from nodes and files must not drive the terminal.
-        let safe: String = text
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
+        let safe = words::visible(text);
         if self.color && ink != ink::PLAIN {
             format!("\x1b[{ink}m{safe}\x1b[0m")
         } else {

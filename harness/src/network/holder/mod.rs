@@ -298,7 +298,8 @@ fn nobody_is_up() -> Error {
     Error::environment("no node is up", "none answers", NODE_HINT)
 }
 
-fn has_ended() -> Error {
+/// That somebody asks who found the network up, and its run is over.
+pub fn has_ended() -> Error {
     Error::environment(
         "the network has ended",
         "it was taken down, or its engine failed",

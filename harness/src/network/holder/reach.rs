@@ -8,6 +8,7 @@ use peerlab_core::error::{Error, Result};
 use peerlab_core::words;
 use peerlab_link::proto::{RAN_BYTES_MAX, Terminal};
 use peerlab_link::{Nanos, NodeId};
+use rustix::io::Errno;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
@@ -128,7 +129,7 @@ impl Network {
     /// A shell in a node.
     ///
     /// # Errors
-    /// When the node is down, or its image has none.
+    /// As bad input, when its image has none; when the node is down, or does not answer.
     pub async fn shell(&self, node: &str, terminal: Option<Terminal>) -> Result<MuxStream> {
         let id = self.node(node)?;
         if !self.view().up().contains(&id) {
@@ -139,7 +140,11 @@ impl Network {
         for shell in SHELLS {
             match self.live.dialer.talk(id, &[shell], terminal.clone()).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => refused = error.to_string(),
+                Err(error) if is_absent(&error) => refused = error.to_string(),
+                Err(error) => {
+                    let what = format!("no shell opens in {node}");
+                    return Err(Error::environment(what, error.to_string(), NODE_HINT));
+                }
             }
         }
         let looked_for = words::names(&SHELLS.map(str::to_owned));
@@ -177,5 +182,25 @@ impl Network {
             what: sums.text(),
             ..Did::default()
         })
+    }
+}
+
+/// Whether a node's gate has not found a program: the fabric passes on the words of its error.
+fn is_absent(error: &ProbeError) -> bool {
+    matches!(error, ProbeError::Transport(why) if *why == Errno::NOENT.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_absent_only_where_the_gate_says_so() {
+        let refused = |errno: Errno| ProbeError::Transport(errno.to_string());
+        assert!(is_absent(&refused(Errno::NOENT)));
+        // Four shells are open; the node has ended; nobody answers.
+        assert!(!is_absent(&refused(Errno::AGAIN)));
+        assert!(!is_absent(&refused(Errno::CONNREFUSED)));
+        assert!(!is_absent(&ProbeError::TimedOut(Duration::from_secs(10))));
     }
 }

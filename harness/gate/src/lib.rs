@@ -33,6 +33,7 @@ mod supervisor;
 mod supervisor_stories;
 mod talk;
 mod usage;
+mod user_namespace;
 mod users;
 
 /// For fuzz targets.

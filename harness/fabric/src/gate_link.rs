@@ -6,7 +6,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use peerlab_link::proto::{ProcessOp, ToGate, encode};
+use peerlab_link::proto::{GATE_MESSAGE_BYTES_MAX, ProcessOp, ToGate, encode};
+use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 #[derive(Debug)]
@@ -28,10 +29,14 @@ impl GateLink {
     /// Sends one message.
     ///
     /// # Errors
-    /// When the gate is gone, or has let its socket fill up.
+    /// When the gate is gone, or has let its socket fill up, or would end because the message is too long.
     pub(crate) fn send(&self, message: &ToGate) -> io::Result<()> {
+        let bytes = encode(message);
+        if bytes.len() > GATE_MESSAGE_BYTES_MAX {
+            return Err(Errno::MSGSIZE.into());
+        }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        send(&self.socket, &encode(message), flags)?;
+        send(&self.socket, &bytes, flags)?;
         Ok(())
     }
 

@@ -222,6 +222,61 @@ fn a_gate_that_comes_late_is_started_at_once() {
     assert_eq!(late.told.recv(), Ok(ToGate::Go { run: false }));
 }
 
+/// A node more, as the harness tells of it.
+fn join(node: u32) -> ToFabric {
+    let link = plain_network(node + 1).nodes.remove(node as usize);
+    let secret = secret(NodeId(node));
+    ToFabric::Join { link, secret }
+}
+
+#[test]
+fn a_gate_may_come_before_the_word_of_it_and_one_that_is_forgotten_may_not() {
+    if !may_run("a_gate_may_come_before_the_word_of_it_and_one_that_is_forgotten_may_not") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut fabric = start(dir.path(), &Pipe::Pipes);
+    fabric.set_up(plain_network(1));
+    let early = GateSocket::connect(dir.path());
+    early.claim(NodeId(1));
+    let garbage = GateSocket::connect(dir.path());
+    garbage.send_bytes(&[0xff; 50], None).unwrap();
+    assert_eq!(garbage.receive(), None, "what was said before it is read");
+    fabric.send(join(1));
+    let configure = early.receive();
+    assert!(
+        matches!(configure, Some(ToGate::Configure { .. })),
+        "{configure:?}"
+    );
+
+    fabric.send(join(2));
+    let late = GateSocket::connect(dir.path());
+    let node = Node::open(dir.path(), NodeId(0));
+    fabric.send(ToFabric::Forget { node: NodeId(2) });
+    // Nobody else is to come.
+    while dir.path().join(SOCKET_NAME).exists() {
+        std::thread::yield_now();
+    }
+    late.claim(NodeId(2));
+    assert_eq!(late.receive(), None);
+    drop(node);
+}
+
+#[test]
+fn of_those_who_do_not_say_who_they_are_the_oldest_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fabric = start(dir.path(), &Pipe::Pipes);
+    fabric.set_up(plain_network(1));
+    let began = std::time::Instant::now();
+    let mut strangers: Vec<GateSocket> = Vec::new();
+    strangers.resize_with(66, || GateSocket::connect(dir.path()));
+    assert_eq!(strangers[0].receive(), None);
+    // In less time than each of them has.
+    assert!(began.elapsed() < std::time::Duration::from_secs(4));
+    strangers[1].claim(NodeId(0));
+    assert!(strangers[1].receive().is_some());
+}
+
 #[test]
 fn senseless_demands_end_it_with_the_reason() {
     let mut unsorted = plain_network(1);

@@ -11,23 +11,24 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use peerlab_link::proto::{FromGate, SECRET_BYTES, Secret, ToGate};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::WaitStatus;
 
 use crate::args::Args;
 use crate::dial::{Dialed, Dials};
 use crate::disk::Disk;
+use crate::ended::{self, exit_code};
 use crate::fabric_link::{FabricLink, Read, packet_buffer};
 use crate::privileges::{self, ProgramRights};
 use crate::program::{self, Program};
 use crate::runs::Runs;
 use crate::signals::Signals;
-use crate::supervisor::{Effect, Input, Supervisor, exit_code};
+use crate::supervisor::{Effect, Input, Supervisor};
 use crate::usage::Meter;
 use crate::users::Identity;
 use crate::{census, device, hosts};
 
-/// How long the gate waits for its secret: engines send it before they start the gate.
-const SECRET_WAIT: Duration = Duration::from_secs(10);
+/// How long the gate waits for its secret. Engines send it before they start the gate, but one that starts
+/// hundreds may be slow to hand it on.
+const SECRET_WAIT: Duration = Duration::from_secs(60);
 /// How long the gate waits for the fabric's socket: engines start the fabric first.
 const FABRIC_WAIT: Duration = Duration::from_secs(10);
 /// Pause between attempts to connect.
@@ -340,7 +341,7 @@ impl Gate {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
-                    let status = status_number(status);
+                    let status = ended::number(status.as_raw());
                     let pid = pid.as_raw_nonzero().get();
                     self.runs.reaped(pid);
                     let emptying = match self.supervisor.helper() {
@@ -503,14 +504,6 @@ impl Gate {
             }
         }
         Ok(())
-    }
-}
-
-/// How a process ended: exit code, or minus the signal.
-pub fn status_number(status: WaitStatus) -> i32 {
-    match status.terminating_signal() {
-        Some(signal) => -signal,
-        None => status.exit_status().unwrap_or(0),
     }
 }
 

@@ -3,24 +3,31 @@
 //! node's gate, which does nothing to its program but start it, and ends with it.
 
 use std::ffi::OsString;
-use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal as Heard;
 use peerlab_link::NodeId;
 use peerlab_link::proto::{FromGate, NodeUsage, SECRET_BYTES, Secret, ToGate};
 use peerlab_link::starter::GUEST_SECRET;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, set_child_subreaper, set_parent_process_death_signal,
+    wait,
+};
 use rustix::thread::UnshareFlags;
 
+use crate::ended::{self, exit_code};
 use crate::fabric_link::{FabricLink, Read, packet_buffer};
 use crate::privileges::{self, ProgramRights, become_program};
+use crate::proc::{self, Stat};
+use crate::program::not_started;
+use crate::signals::{Signals, unblock_all};
+use crate::user_namespace::{self, Known};
 use crate::{device, gate};
 
 /// How long the fabric may take to expect this guest.
@@ -29,8 +36,15 @@ const FABRIC_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// Exit code when the program could not come in, or the network has ended.
 const EXIT_FAILED: i32 = 3;
-/// Added to a signal's number, as shells do.
-const SIGNALLED: i32 = 128;
+/// What a guest hears: its children's ends, and who wants it to end. What is typed at the terminal (SIGINT,
+/// SIGQUIT) is the program's to hear, which it does itself.
+const HEARD: [Heard; 5] = [
+    Heard::SIGCHLD,
+    Heard::SIGTERM,
+    Heard::SIGHUP,
+    Heard::SIGINT,
+    Heard::SIGQUIT,
+];
 
 /// Lives a guest's life, and gives its exit code: the program's.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> i32 {
@@ -49,29 +63,37 @@ fn visit(arguments: Vec<OsString>) -> Result<i32> {
     };
     let node = node.to_str().and_then(|node| node.parse().ok());
     let node = NodeId(node.context("the number of the node is missing")?);
-    let secret = take_secret()?;
+    let hello = FromGate::Hello {
+        node,
+        secret: take_secret()?,
+    };
     // The host's files lead there, and the user's rights.
-    let mut link = connect(&PathBuf::from(socket))?;
-    enter_namespaces()?;
+    let (link, expected) = expect(&PathBuf::from(socket), &hello)?;
+    user_namespace::enter(UnshareFlags::NEWNET, Known::AsOutside)?;
     privileges::hide_gate()?;
-    hear_no_interrupts();
-    link.send(&FromGate::Hello { node, secret }, None)?;
+    // Whatever the program leaves behind is this process' to end.
+    set_child_subreaper(Some(rustix::process::getpid())).context("cannot adopt processes")?;
     let mut guest = Guest {
         link,
+        signals: Signals::hear(&HEARD)?,
         command: command.to_vec(),
         rights: None,
         program: None,
+        ended: None,
     };
+    guest.receive(expected)?;
     guest.serve()
 }
 
 struct Guest {
     link: FabricLink,
+    signals: Signals,
     command: Vec<OsString>,
     /// Known once the device is open.
     rights: Option<ProgramRights>,
-    /// Can be read when it has ended.
-    program: Option<(Child, OwnedFd)>,
+    program: Option<Pid>,
+    /// What this process ends with.
+    ended: Option<i32>,
 }
 
 impl Guest {
@@ -79,26 +101,52 @@ impl Guest {
     fn serve(&mut self) -> Result<i32> {
         let mut buffer = packet_buffer();
         loop {
-            let mut sources = vec![PollFd::new(&self.link, PollFlags::IN)];
-            if let Some((_, ended)) = &self.program {
-                sources.push(PollFd::new(ended, PollFlags::IN));
+            if let Some(code) = self.ended {
+                return Ok(code);
             }
+            let mut sources = [
+                PollFd::new(&self.signals, PollFlags::IN),
+                PollFd::new(&self.link, PollFlags::IN),
+            ];
             gate::wait(&mut sources, None)?;
-            let has_ended = sources.get(1).is_some_and(|it| !it.revents().is_empty());
-            if has_ended && let Some((program, _)) = &mut self.program {
-                let status = program.wait().context("cannot wait for the program")?;
-                return Ok(exit_code(status));
+            self.hear_signals();
+            if self.ended.is_none() {
+                self.hear_fabric(&mut buffer)?;
             }
-            match self.link.read(&mut buffer)? {
-                Read::Message(message) => self.receive(message)?,
-                Read::Nothing => {}
-                Read::Closed => {
-                    if let Some((program, _)) = &mut self.program {
-                        let _ = program.kill();
-                        let _ = program.wait();
-                    }
-                    bail!("the network has ended");
+        }
+    }
+
+    fn hear_fabric(&mut self, buffer: &mut [u8]) -> Result<()> {
+        match self.link.read(buffer)? {
+            Read::Message(message) => self.receive(message),
+            Read::Nothing => Ok(()),
+            Read::Closed => {
+                end_all();
+                bail!("the network has ended")
+            }
+        }
+    }
+
+    fn hear_signals(&mut self) {
+        while let Some(signal) = self.signals.next_of_anybody() {
+            match (signal, self.program) {
+                (libc::SIGCHLD, _) => self.reap(),
+                (libc::SIGINT | libc::SIGQUIT, Some(_)) => {}
+                (other, Some(program)) => {
+                    // SAFETY: kill touches no memory; until it is reaped the number is the program's.
+                    unsafe { libc::kill(program.as_raw_nonzero().get(), other) };
                 }
+                (other, None) => self.ended = self.ended.or(Some(exit_code(-other))),
+            }
+        }
+    }
+
+    /// Reaps every child that has ended: the program, and what it left behind.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if self.program == Some(pid) {
+                self.program = None;
+                self.ended = Some(exit_code(ended::number(status.as_raw())));
             }
         }
     }
@@ -137,20 +185,39 @@ impl Guest {
         unsafe {
             command.pre_exec(move || {
                 set_parent_process_death_signal(Some(Signal::KILL))?;
-                for signal in [libc::SIGINT, libc::SIGQUIT] {
-                    libc::signal(signal, libc::SIG_DFL);
-                }
+                unblock_all();
                 become_program(&rights)?;
                 Ok(())
             });
         }
-        let program = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", name.display()))?;
-        let ended = pidfd_open(Pid::from_child(&program), PidfdFlags::empty())
-            .context("cannot wait for the program")?;
-        self.program = Some((program, ended));
+        match command.spawn() {
+            Ok(program) => self.program = Some(Pid::from_child(&program)),
+            Err(error) => {
+                let failed = not_started(Path::new(name), &error);
+                gate::log(&failed.reason);
+                self.ended = Some(failed.status);
+            }
+        }
         Ok(())
+    }
+}
+
+/// Ends the program and all that it started, whose processes are this one's once their parents are gone.
+fn end_all() {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    loop {
+        for process in proc::processes() {
+            let parent = Stat::of(&format!("/proc/{process}")).map(|stat| stat.parent);
+            if parent == Some(own)
+                && let Some(child) = Pid::from_raw(process)
+            {
+                let _ = kill_process(child, Signal::KILL);
+            }
+        }
+        // One by one: the children of the one that has ended come next.
+        if matches!(wait(WaitOptions::empty()), Err(Errno::CHILD)) {
+            return;
+        }
     }
 }
 
@@ -167,46 +234,39 @@ fn take_secret() -> Result<Secret> {
     Ok(Secret(secret))
 }
 
-/// The fabric's socket is there as soon as it expects somebody.
-fn connect(socket: &Path) -> Result<FabricLink> {
+/// Says who this is, and waits until the fabric expects it: its socket is there as soon as it expects
+/// anybody, and it turns away whom it does not know yet. Gives what it said then.
+fn expect(socket: &Path, hello: &FromGate) -> Result<(FabricLink, ToGate)> {
     let deadline = Instant::now() + FABRIC_WAIT;
-    loop {
-        if let Some(link) = FabricLink::connect(socket)? {
-            return Ok(link);
-        }
-        if Instant::now() >= deadline {
-            bail!("the network does not expect this program");
+    let mut buffer = packet_buffer();
+    while Instant::now() < deadline {
+        if let Some(mut link) = FabricLink::connect(socket)?
+            && let Some(said) = greet(&mut link, hello, deadline, &mut buffer)?
+        {
+            return Ok((link, said));
         }
         std::thread::sleep(CONNECT_PAUSE);
     }
+    bail!("the network does not expect this program");
 }
 
-/// A user namespace, in which this user is the only one, and a network namespace that belongs to it.
-fn enter_namespaces() -> Result<()> {
-    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-    // SAFETY: this process has a single thread, and shares no descriptor table.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET) }
-        .context("cannot make namespaces")?;
-    let map = |file: &str, text: String| {
-        fs::write(format!("/proc/self/{file}"), text)
-            .with_context(|| format!("cannot write {file}"))
-    };
-    map("setgroups", "deny".to_owned())?;
-    map("uid_map", format!("{0} {0} 1\n", user.as_raw()))?;
-    map("gid_map", format!("{0} {0} 1\n", group.as_raw()))
-}
-
-/// What is typed at the terminal is the program's to hear.
-fn hear_no_interrupts() {
-    for signal in [libc::SIGINT, libc::SIGQUIT] {
-        // SAFETY: no handler is replaced that anything rests on.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
+/// The fabric's answer; `None` where it turns this guest away, or says nothing in time.
+fn greet(
+    link: &mut FabricLink,
+    hello: &FromGate,
+    deadline: Instant,
+    buffer: &mut [u8],
+) -> Result<Option<ToGate>> {
+    if link.send(hello, None).is_err() {
+        return Ok(None);
     }
-}
-
-fn exit_code(status: ExitStatus) -> i32 {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => code,
-        (None, signal) => SIGNALLED + signal.unwrap_or_default(),
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        gate::wait(&mut [PollFd::new(&*link, PollFlags::IN)], Some(left))?;
+        match link.read(buffer)? {
+            Read::Message(message) => return Ok(Some(message)),
+            Read::Nothing if !left.is_zero() => {}
+            Read::Nothing | Read::Closed => return Ok(None),
+        }
     }
 }

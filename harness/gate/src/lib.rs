@@ -16,12 +16,14 @@ mod confine;
 mod device;
 mod dial;
 mod disk;
+mod ended;
 mod fabric_link;
 mod gate;
 mod guest;
 mod hosts;
 mod netlink;
 mod privileges;
+mod proc;
 mod program;
 mod runs;
 mod signals;
@@ -31,6 +33,7 @@ mod supervisor;
 mod supervisor_stories;
 mod talk;
 mod usage;
+mod user_namespace;
 mod users;
 
 /// For fuzz targets.

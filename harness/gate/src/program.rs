@@ -10,12 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use peerlab_link::framing::frame;
 use peerlab_link::proto::{RAN_BYTES_MAX, Ran, Terminal, decode, encode};
 
 use crate::disk::Disk;
+use crate::ended;
 use crate::privileges::{ProgramRights, become_program};
 use crate::signals::{leave_room, unblock_all};
 use crate::supervisor::{Pid, StartError};
@@ -98,7 +100,7 @@ impl Program {
         rights: &ProgramRights,
     ) -> io::Result<(Pid, UnixStream)> {
         self.beside(command, rights, |program, file| {
-            tell(outcome(program, file))
+            tell(&outcome(program, file))
         })
     }
 
@@ -215,38 +217,57 @@ fn fork(rights: &ProgramRights, work: impl FnOnce() -> io::Result<()>) -> io::Re
 
 /// Runs a program to its end.
 fn outcome(command: &mut Command, file: &Path) -> Ran {
-    match command.output() {
-        Ok(ended) => Ran {
-            status: match (ended.status.code(), ended.status.signal()) {
-                (Some(code), _) => code,
-                (None, signal) => -signal.unwrap_or_default(),
-            },
-            output: ended.stdout,
-            errors: ended.stderr,
-        },
-        Err(e) => {
-            let StartError { status, reason } = not_started(file, &e);
-            Ran {
-                status,
-                output: Vec::new(),
-                errors: reason.into_bytes(),
-            }
+    run_to_end(command).unwrap_or_else(|e| {
+        let StartError { status, reason } = not_started(file, &e);
+        Ran {
+            status,
+            output: Vec::new(),
+            errors: reason.into_bytes(),
         }
-    }
+    })
+}
+
+/// The same, where it can be started.
+fn run_to_end(command: &mut Command) -> io::Result<Ran> {
+    let (output, its_output) = io::pipe()?;
+    let (errors, its_errors) = io::pipe()?;
+    let errors = thread::Builder::new().spawn(move || beginning(errors))?;
+    let child = command.stdout(its_output).stderr(its_errors).spawn();
+    // Nobody but the program has the other ends now.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child?;
+    let output = beginning(output);
+    let status = child.wait()?;
+    Ok(Ran {
+        status: ended::number(status.into_raw()),
+        output,
+        errors: errors.join().unwrap_or_default(),
+    })
+}
+
+/// As much of what is written to a pipe as may be told; what follows is read as well, or its writer would
+/// wait.
+fn beginning(mut pipe: PipeReader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let kept = pipe
+        .by_ref()
+        .take(RAN_BYTES_MAX as u64)
+        .read_to_end(&mut bytes);
+    let _ = kept.and_then(|_| io::copy(&mut pipe, &mut io::sink()));
+    bytes
 }
 
 /// Passes on what came of a program; its errors go to the node's log as well.
-fn tell(mut ran: Ran) -> io::Result<()> {
-    ran.output.truncate(RAN_BYTES_MAX);
-    ran.errors.truncate(RAN_BYTES_MAX);
+fn tell(ran: &Ran) -> io::Result<()> {
     let mut out = io::stdout();
-    out.write_all(&frame(&ran))?;
+    out.write_all(&frame(ran))?;
     out.flush()?;
     // Last: whoever reads the log may be slow.
     io::stderr().write_all(&ran.errors)
 }
 
-fn not_started(file: &Path, error: &io::Error) -> StartError {
+/// Why a program does not run, and what a shell would exit with.
+pub fn not_started(file: &Path, error: &io::Error) -> StartError {
     StartError {
         status: if error.kind() == io::ErrorKind::NotFound {
             STATUS_NOT_FOUND

@@ -37,7 +37,15 @@ impl Signals {
             // SAFETY: only handlers of the Rust runtime are lost, which report a stack overflow.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
-        let heard = SigSet::from_iter(HEARD);
+        Signals::hear(&HEARD)
+    }
+
+    /// Blocks these signals and opens the descriptor. What was ignored stays so for whoever is started.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub fn hear(signals: &[Signal]) -> Result<Signals> {
+        let heard = SigSet::from_iter(signals.iter().copied());
         heard.thread_set_mask().context("cannot block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let descriptor = SignalFd::with_flags(&heard, flags).context("cannot listen to signals")?;
@@ -47,14 +55,23 @@ impl Signals {
     /// The next signal from outside the node, or SIGCHLD. Signals that the node's own processes
     /// send to the gate are dropped: they are no order of the engine's.
     pub fn next(&self) -> Option<i32> {
-        while let Ok(Some(info)) = self.descriptor.read_signal() {
-            let signal = info.ssi_signo.cast_signed();
-            if signal == libc::SIGCHLD || is_from_outside(&info) {
-                return Some(signal);
-            }
-        }
-        None
+        std::iter::from_fn(|| self.read())
+            .find(|info| is_child_end(info) || is_from_outside(info))
+            .map(|info| info.ssi_signo.cast_signed())
     }
+
+    /// The next signal, whoever sent it.
+    pub fn next_of_anybody(&self) -> Option<i32> {
+        self.read().map(|info| info.ssi_signo.cast_signed())
+    }
+
+    fn read(&self) -> Option<siginfo> {
+        self.descriptor.read_signal().ok().flatten()
+    }
+}
+
+fn is_child_end(info: &siginfo) -> bool {
+    info.ssi_signo.cast_signed() == libc::SIGCHLD
 }
 
 /// Whether the kernel vouches for it that a signal comes from outside the node: somebody called `kill`

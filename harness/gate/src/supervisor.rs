@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use peerlab_link::proto::{FromGate, ProcessOp, SLOW_PERIOD, STOP_GRACE, Seen};
 
+use crate::ended::exit_code;
+
 /// Orders that may wait for the program's end; the plan never comes near it, and more than this
 /// is a fabric gone mad.
 pub const ORDERS_QUEUED_MAX: usize = 256;
@@ -153,6 +155,8 @@ struct Turn {
 #[derive(Clone, Copy, Debug)]
 struct Looking {
     tag: u32,
+    /// What the program was before, which it is again where they do not.
+    was_frozen: bool,
     next: Instant,
     until: Instant,
 }
@@ -336,7 +340,7 @@ impl Supervisor {
 
     /// Whether all processes have been frozen, or thawed.
     fn looked(&mut self, now: Instant, census: Census) {
-        let (State::Up { frozen, .. }, Some(looking)) = (&self.state, &mut self.looking) else {
+        let (State::Up { frozen, .. }, Some(looking)) = (&mut self.state, &mut self.looking) else {
             return;
         };
         let (left, seen) = if *frozen {
@@ -348,6 +352,12 @@ impl Supervisor {
         if left == 0 {
             self.look_no_longer(Ok(seen));
         } else if looking.until <= now {
+            let undo = *frozen && !looking.was_frozen;
+            if undo {
+                *frozen = false;
+                // What slows it has let it go while it was to be frozen.
+                self.emit(Effect::SignalAll(libc::SIGCONT));
+            }
             self.look_no_longer(Err(disobeyed(left)));
         } else {
             looking.next = now + LOOK_PAUSE;
@@ -597,12 +607,14 @@ impl Supervisor {
             ProcessOp::Stop => self.stop(now, pid, frozen, true, vec![tag]),
             ProcessOp::Start => self.done(tag, Ok(Seen::Running)),
             ProcessOp::Freeze | ProcessOp::Thaw => {
+                let was_frozen = frozen;
                 let frozen = op == ProcessOp::Freeze;
                 let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
                 self.emit(Effect::SignalAll(signal));
                 self.state = State::Up { pid, frozen };
                 self.looking = Some(Looking {
                     tag,
+                    was_frozen,
                     next: now,
                     until: now + LOOK_TIMEOUT,
                 });
@@ -625,9 +637,4 @@ impl Supervisor {
 /// Why an order to so many processes had no effect.
 fn disobeyed(processes: u32) -> String {
     format!("{processes} of its processes did not obey")
-}
-
-/// A shell's exit code for a status.
-pub fn exit_code(status: i32) -> i32 {
-    if status < 0 { 128 - status } else { status }
 }

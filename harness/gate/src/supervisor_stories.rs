@@ -370,16 +370,15 @@ fn a_slow_program_that_stands_still_can_be_frozen_stopped_and_started_anew() {
     assert_eq!(story.supervisor.next_timer(), None);
 }
 
-/// Lets time pass until an order is answered, and gives its answer.
-fn answer(story: &mut Story, within: std::time::Duration) -> Effect {
+/// Lets time pass until an order is answered, and gives what came with its answer.
+fn answer(story: &mut Story, within: std::time::Duration) -> Vec<Effect> {
     let end = story.now + 2 * within;
     loop {
         story.now = story.supervisor.next_timer().unwrap();
         assert!(story.now < end, "no answer");
         let effects = story.input(Input::Timer);
-        let sent = effects.into_iter().find(|e| matches!(e, Effect::Send(_)));
-        if let Some(sent) = sent {
-            return sent;
+        if effects.iter().any(|e| matches!(e, Effect::Send(_))) {
+            return effects;
         }
     }
 }
@@ -390,23 +389,55 @@ fn processes_that_do_not_stand_still_are_no_effect() {
     story.obey = false;
     assert_eq!(story.order(1, Freeze), [STOP_ALL, LOOK]);
     let run_on = "2 of its processes did not obey";
-    assert_eq!(answer(&mut story, LOOK_TIMEOUT), refused(1, run_on));
+    // Those that did obey run again.
+    let undone = [LOOK, CONTINUE_ALL, refused(1, run_on)];
+    assert_eq!(answer(&mut story, LOOK_TIMEOUT), undone);
+    let polite = story.order(2, Stop);
+    assert_eq!(polite, [Effect::SignalProgram(story.pid, libc::SIGTERM)]);
+    story.dies(0);
+    story.order(3, Start);
     // Those that obey late do obey.
-    assert_eq!(story.order(2, Freeze), [STOP_ALL, LOOK]);
-    assert_eq!(story.order(3, Thaw), [], "one after the other");
+    assert_eq!(story.order(4, Freeze), [STOP_ALL, LOOK]);
+    assert_eq!(story.order(5, Thaw), [], "one after the other");
     story.obey = true;
     story.now = story.supervisor.next_timer().unwrap();
     assert_eq!(
         story.input(Input::Timer),
-        [LOOK, still(2), CONTINUE_ALL, LOOK, up(3)]
+        [LOOK, still(4), CONTINUE_ALL, LOOK, up(5)]
     );
+    // What was frozen before stays so.
+    story.order(6, Freeze);
+    story.obey = false;
+    story.order(7, Freeze);
+    let refused_again = [LOOK, refused(7, run_on)];
+    assert_eq!(answer(&mut story, LOOK_TIMEOUT), refused_again);
+    story.obey = true;
+    story.order(8, Thaw);
 
     story.obey = false;
-    assert_eq!(story.order(4, slow(7, 100)), []);
-    assert_eq!(answer(&mut story, LOOK_TIMEOUT), refused(4, run_on));
+    assert_eq!(story.order(9, slow(7, 100)), []);
+    let not_slowed = answer(&mut story, LOOK_TIMEOUT);
+    assert!(not_slowed.contains(&refused(9, run_on)), "{not_slowed:?}");
     // A kill waits for nothing.
-    assert_eq!(story.order(5, Freeze), [STOP_ALL, LOOK]);
-    let hastened = refused(5, "it was killed before it obeyed");
-    assert_eq!(story.order(6, Kill), [hastened, KILL_ALL]);
-    assert_eq!(story.dies(-9), [KILL_ALL, exited(-9, true), gone(6)]);
+    assert_eq!(story.order(10, Freeze), [STOP_ALL, LOOK]);
+    let hastened = refused(10, "it was killed before it obeyed");
+    assert_eq!(story.order(11, Kill), [hastened, KILL_ALL]);
+    assert_eq!(story.dies(-9), [KILL_ALL, exited(-9, true), gone(11)]);
+}
+
+#[test]
+fn a_slow_program_that_cannot_be_frozen_takes_its_turns_again() {
+    let mut story = Story::running();
+    story.order(1, slow(7, 100));
+    turns(&mut story, 1);
+    story.obey = false;
+    assert_eq!(story.order(2, Freeze), [STOP_ALL, LOOK, gone(1)]);
+    let undone = [
+        LOOK,
+        CONTINUE_ALL,
+        refused(2, "2 of its processes did not obey"),
+    ];
+    assert_eq!(answer(&mut story, LOOK_TIMEOUT), undone);
+    let expected = [(10, vec![STOP_ALL]), (90, vec![CONTINUE_ALL])];
+    assert_eq!(turns(&mut story, 2), expected);
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use peerlab_link::proto::Terminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process_group, setsid};
+use rustix::process::{Pid, Signal, getpgrp, ioctl_tiocsctty, kill_process_group, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::stdin;
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -22,7 +22,7 @@ const LOOK_PAUSE: Timespec = Timespec {
 };
 
 /// Starts the program and carries what is said, until it has ended or nobody listens any more. To be called in
-/// a process of its own, which ends with it.
+/// a process of its own, in a group of its own, which end with it.
 ///
 /// # Errors
 /// When the program cannot be started, which is said on the socket as well.
@@ -106,7 +106,8 @@ fn directly(command: &mut Command, socket: &UnixStream) -> io::Result<()> {
         let mut source = [PollFd::new(socket, PollFlags::empty())];
         let _ = poll(&mut source, Some(&LOOK_PAUSE));
         if !source[0].revents().is_empty() {
-            child.kill()?;
+            // With this process all that the program started goes, as it is in the same group.
+            kill_process_group(getpgrp(), Signal::KILL)?;
         }
     }
     Ok(())

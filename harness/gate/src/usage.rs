@@ -2,9 +2,7 @@
 //! not the node's.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::Path;
+use std::fs;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -13,13 +11,11 @@ use peerlab_link::Nanos;
 use peerlab_link::proto::NodeUsage;
 
 use crate::device::DEVICE_NAME;
+use crate::proc::{self, Stat, read_once};
 use crate::supervisor::Pid;
 
 /// Processes of one node that are measured: a bound on the time it takes, far above any node.
 const PROCESSES_MAX: usize = 4096;
-
-/// Bytes of a file of /proc that are read; what is looked for stands in the first lines of each.
-const PROC_FILE_BYTES_MAX: usize = 4096;
 
 /// Where the kernel tells of a thread how long it ran and how long it waited to run; here of the
 /// gate's own, to see whether it does.
@@ -49,7 +45,8 @@ impl Meter {
         let mut memory_bytes = memory.then_some(0);
         let mut cpu = ended_children_cpu();
         let mut threads = BTreeMap::new();
-        for pid in processes().filter(|&pid| Some(pid) != helper) {
+        let processes = proc::processes().take(PROCESSES_MAX);
+        for pid in processes.filter(|&pid| Some(pid) != helper) {
             memory_bytes = memory_bytes.map(|sum| sum + memory_of(pid));
             cpu += living_cpu(pid);
             threads.extend(thread_waits(pid));
@@ -72,23 +69,11 @@ impl Meter {
     }
 }
 
-/// Makes something of a file of /proc, with one call for its text where [`fs::read_to_string`] needs many:
-/// it does not know the length.
-fn read_once<T>(path: impl AsRef<Path>, made: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    let mut text = [0; PROC_FILE_BYTES_MAX];
-    let length = File::open(path).ok()?.read(&mut text).ok()?;
-    made(str::from_utf8(&text[..length]).ok()?)
-}
-
 /// What a process' threads have waited for a CPU, nanoseconds.
 fn thread_waits(pid: Pid) -> impl Iterator<Item = (Pid, u64)> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten();
-    threads.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let waited = read_once(entry.path().join("schedstat"), run_delay)?;
-        Some((entry.file_name().to_str()?.parse().ok()?, waited))
+    proc::threads(pid).filter_map(|(thread, folder)| {
+        let waited = read_once(format!("{folder}/schedstat"), run_delay)?;
+        Some((thread, waited))
     })
 }
 
@@ -105,16 +90,6 @@ fn waited_since(before: &BTreeMap<Pid, u64>, now: &BTreeMap<Pid, u64>) -> u64 {
         waited.checked_sub(before).unwrap_or(*waited)
     };
     now.iter().map(since).sum()
-}
-
-/// The processes of this PID namespace but PID 1, which is the gate.
-fn processes() -> impl Iterator<Item = Pid> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|&pid| pid != 1)
-        .take(PROCESSES_MAX)
 }
 
 /// Proportional set size, bytes; where the kernel does not show it, the resident set size.
@@ -139,8 +114,7 @@ fn resident_bytes(text: &str) -> Option<u64> {
 
 /// CPU time of a living process and of its children that it has waited for, nanoseconds.
 fn living_cpu(pid: Pid) -> u64 {
-    let stat = format!("/proc/{pid}/stat");
-    let children_ticks = read_once(stat, waited_children_ticks).unwrap_or(0);
+    let children_ticks = Stat::of(&format!("/proc/{pid}")).map_or(0, |stat| stat.children_ticks);
     let tick_nanos = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
     process_clock(pid).unwrap_or(0) + children_ticks.saturating_mul(tick_nanos)
 }
@@ -158,17 +132,6 @@ fn gate_clock() -> nix::Result<u64> {
 
 fn nanos(time: impl TimeValLike) -> u64 {
     time.num_nanoseconds().cast_unsigned()
-}
-
-/// From `/proc/PID/stat`: cutime + cstime, the 16th and 17th field. The second is a name in
-/// parentheses that may hold anything, so counting starts behind its end.
-fn waited_children_ticks(text: &str) -> Option<u64> {
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace().skip(13);
-    // Signed in the format, though never negative.
-    let user: i64 = fields.next()?.parse().ok()?;
-    let system: i64 = fields.next()?.parse().ok()?;
-    u64::try_from(user.checked_add(system)?).ok()
 }
 
 /// CPU time of all that the gate has reaped, and of their children, nanoseconds.
@@ -227,10 +190,6 @@ mod tests {
             resident_bytes("500 20 10 1 0 30 0"),
             Some(20 * rustix::param::page_size() as u64)
         );
-
-        let stat = "17 (evil) 9 (x) S 1 17 17 0 -1 4194560 200 0 0 0 11 12 13 14 20 0 1 0 99";
-        assert_eq!(waited_children_ticks(stat), Some(27));
-        assert_eq!(waited_children_ticks("17 (x"), None);
 
         assert_eq!(run_delay("51834 2746617 33\n"), Some(2_746_617));
         assert_eq!(run_delay("51834"), None);

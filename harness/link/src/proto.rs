@@ -220,6 +220,8 @@ pub enum ToFabric {
         /// Of its gate.
         secret: Secret,
     },
+    /// A node is removed: where its gate has not come it may not come any more.
+    Forget { node: NodeId },
 }
 
 /// Tags below this are indices into the fault schedule.

@@ -64,7 +64,14 @@ impl GateTable {
         }
     }
 
-    /// Whether every node has had its gate.
+    /// No gate of this node may come any more.
+    pub(super) fn forget(&self, node: NodeId) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(node.index()) {
+            slot.secret = None;
+        }
+    }
+
+    /// Whether no gate is to come any more.
     pub(super) fn all_claimed(&self) -> bool {
         self.slots.borrow().iter().all(|slot| slot.secret.is_none())
     }
@@ -127,5 +134,33 @@ impl GateTable {
         slot.dials.retain(|_, waiting| !waiting.is_closed());
         slot.dials.insert(id, sender);
         Ok((id, receiver))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use peerlab_link::proto::{GATE_MESSAGE_BYTES_MAX, SECRET_BYTES};
+    use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+
+    use super::*;
+
+    /// It would end with it, and its node.
+    #[test]
+    fn a_gate_is_sent_nothing_that_is_too_long() {
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let (fabric, gate) = socketpair(family, kind, SocketFlags::NONBLOCK, None).unwrap();
+        let table = GateTable::new(vec![Secret([0; SECRET_BYTES])]);
+        table.open(NodeId(0), Arc::new(GateLink::new(Arc::new(fabric))));
+        let words = |length: usize| {
+            let command = vec!["echo".to_owned(), "x".repeat(length)];
+            move |id| ToGate::Run { id, command }
+        };
+        let dialed = table.dial(NodeId(0), words(GATE_MESSAGE_BYTES_MAX));
+        let reason = dialed.now_or_never().expect("at once").unwrap_err();
+        assert!(reason.contains("Message too long"), "{reason}");
+        let mut bytes = vec![0; 2 * GATE_MESSAGE_BYTES_MAX];
+        assert!(recv(&gate, &mut bytes, RecvFlags::empty()).is_err());
+        drop(gate);
     }
 }

@@ -2,6 +2,8 @@
 //! whatever it sends can at most lose it its connection.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -14,8 +16,9 @@ use peerlab_link::{Network, NodeId, NodeLink};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use tokio::io::Interest;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use super::gate_table::GateTable;
 use super::pollable::pollable;
@@ -26,8 +29,11 @@ use crate::device::Device;
 use crate::forward::{Command, Forwarder};
 use crate::gate_link::GateLink;
 
-/// A gate says hello at once; whoever connects and does not is no gate.
-const HELLO_WAIT: Duration = Duration::from_secs(30);
+/// A gate says hello at once, and the harness has said before, or does soon, that it comes; whoever connects
+/// otherwise is no gate.
+const HELLO_WAIT: Duration = Duration::from_secs(5);
+/// Connections that have not said hello, beside one for each node; the oldest goes where there are more.
+const STRANGERS_MAX: usize = 64;
 /// Pause before the next try where the host refuses a connection for want of something.
 const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 
@@ -41,6 +47,10 @@ pub(super) struct Gates {
     clock: Clock,
     events: UnboundedSender<FromFabric>,
     all_claimed: Notify,
+    /// There are more nodes.
+    joined: Notify,
+    /// Connections that are no node's gate yet, the oldest first. One is closed when its sender is dropped.
+    strangers: RefCell<VecDeque<oneshot::Sender<Infallible>>>,
     /// Whether the socket is there.
     admits: Cell<bool>,
     /// One for each capture under way.
@@ -64,6 +74,8 @@ impl Gates {
             clock,
             events,
             all_claimed: Notify::new(),
+            joined: Notify::new(),
+            strangers: RefCell::default(),
             admits: Cell::new(false),
             captures: Rc::new(()),
         }
@@ -90,6 +102,19 @@ impl Gates {
         self.addresses.borrow_mut().push(link.ip);
         self.table.add(secret);
         self.ask(Command::Join { link });
+        self.joined.notify_waiters();
+    }
+
+    /// A node's gate is not expected any more.
+    pub(super) fn forget(&self, node: NodeId) {
+        self.table.forget(node);
+        self.see_whether_all_came();
+    }
+
+    fn see_whether_all_came(&self) {
+        if self.table.all_claimed() {
+            self.all_claimed.notify_one();
+        }
     }
 
     /// Makes the gates' socket where it is not there, and lets gates in until every node has its own; then
@@ -136,18 +161,50 @@ impl Gates {
             return;
         };
         let link = Arc::new(GateLink::new(socket));
-        let hello = tokio::time::timeout(HELLO_WAIT, receiver.receive()).await;
-        let Ok(Ok(Some((FromGate::Hello { node, secret }, None)))) = hello else {
+        let Some(node) = self.admitted(&receiver).await else {
             return;
         };
-        if !self.table.claim(node, secret) {
-            return;
-        }
-        if self.table.all_claimed() {
-            self.all_claimed.notify_one();
-        }
+        self.see_whether_all_came();
         let reason = self.serve_node(node, &receiver, &link).await;
         self.lose(node, &link, reason);
+    }
+
+    /// Whose gate a stranger is; `None` for one that is none, or does not say in time.
+    async fn admitted(&self, receiver: &GateSocket) -> Option<NodeId> {
+        let turned_away = self.new_stranger();
+        tokio::select! {
+            node = timeout(HELLO_WAIT, self.claimed(receiver)) => node.ok().flatten(),
+            _ = turned_away => None,
+        }
+    }
+
+    async fn claimed(&self, receiver: &GateSocket) -> Option<NodeId> {
+        let Ok(Some((FromGate::Hello { node, secret }, None))) = receiver.receive().await else {
+            return None;
+        };
+        loop {
+            let joined = self.joined.notified();
+            if node.index() < self.node_count() {
+                return self.table.claim(node, secret).then_some(node);
+            }
+            // It came before the harness' word of it.
+            joined.await;
+        }
+    }
+
+    /// One more; where there are too many the oldest has to go.
+    fn new_stranger(&self) -> oneshot::Receiver<Infallible> {
+        let (sender, turned_away) = oneshot::channel();
+        let mut strangers = self.strangers.borrow_mut();
+        let max = self.node_count() + STRANGERS_MAX;
+        if strangers.len() >= max {
+            strangers.retain(|stranger| !stranger.is_closed());
+        }
+        if strangers.len() >= max {
+            strangers.pop_front();
+        }
+        strangers.push_back(sender);
+        turned_away
     }
 
     /// A gate whose claim was good. Returns why it ended.

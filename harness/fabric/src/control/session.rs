@@ -192,6 +192,7 @@ impl Session {
             }
             ToFabric::Heartbeat => {}
             ToFabric::Join { link, secret } => self.join(link, secret)?,
+            ToFabric::Forget { node } => self.gates()?.forget(node),
         }
         Ok(())
     }

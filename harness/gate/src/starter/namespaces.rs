@@ -9,6 +9,8 @@ use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
 use rustix::thread::UnshareFlags;
 
+use crate::user_namespace::{self, Known};
+
 /// As `nice(2)` counts.
 const GREATEST_NICENESS: &str = "19";
 
@@ -19,27 +21,12 @@ const GREATEST_NICENESS: &str = "19";
 /// # Errors
 /// When the kernel, or who confines this process, allows no user namespaces.
 pub fn enter() -> Result<libc::pid_t> {
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    // SAFETY: this process has a single thread, and shares no memory or descriptor table.
-    unsafe {
-        rustix::thread::unshare_unsafe(
-            UnshareFlags::NEWUSER
-                | UnshareFlags::NEWNS
-                | UnshareFlags::NEWPID
-                | UnshareFlags::NEWNET
-                | UnshareFlags::NEWIPC
-                | UnshareFlags::NEWUTS,
-        )
-    }
-    .context("cannot make namespaces")?;
-    // A single id each can be mapped without any privilege, once setgroups is given up.
-    let map = |file: &str, text: String| {
-        fs::write(format!("/proc/self/{file}"), text)
-            .with_context(|| format!("cannot write {file}"))
-    };
-    map("setgroups", "deny".to_owned())?;
-    map("uid_map", format!("0 {} 1\n", uid.as_raw()))?;
-    map("gid_map", format!("0 {} 1\n", gid.as_raw()))?;
+    let others = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS;
+    user_namespace::enter(others, Known::AsRoot)?;
     // SAFETY: this process has a single thread, so the child may do what any program may.
     match unsafe { libc::fork() } {
         0 => {}

@@ -15,8 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::logs::Logs;
 use super::nursery::Nursery;
 use super::{advice, child, limits, namespaces, roots};
-use crate::gate;
 use crate::signals::Signals;
+use crate::{ended, gate};
 
 /// Bytes read from the harness at once: hundreds of nodes to start.
 const READ_BYTES: usize = 64 << 10;
@@ -214,7 +214,7 @@ impl Starter {
         use rustix::process::{WaitOptions, wait};
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get();
-            let status = gate::status_number(status);
+            let status = ended::number(status.as_raw());
             if self.fabric == Some(pid) {
                 self.fabric = None;
                 self.tell(&FromStarter::FabricEnded { status });

@@ -1,5 +1,7 @@
 //! Kill, stop, start, freeze, thaw and wipe.
 
+use std::ffi::{c_int, c_void};
+
 use peerlab_link::proto::{FromGate, ProcessOp, Seen, ToGate};
 
 use crate::fabric::Bench;
@@ -8,6 +10,9 @@ use crate::processes::{children, eventually, state};
 fn exited(status: i32, asked: bool) -> Vec<FromGate> {
     vec![FromGate::Exited { status, asked }]
 }
+
+/// Set for [`wait_for_a_child_in_the_same_memory`] inside the node.
+const INSIDE: &str = "PEERLAB_TEST_VFORK";
 
 const GONE: Result<Seen, String> = Ok(Seen::NotRunning);
 const UP: Result<Seen, String> = Ok(Seen::Running);
@@ -138,6 +143,55 @@ fn a_frozen_node_stands_still_and_can_be_thawed_stopped_or_killed() {
     assert_eq!(gate.order(7, ProcessOp::Kill), (exited(-9, true), GONE));
     assert_eq!(gate.order(8, ProcessOp::Freeze), (vec![], GONE));
     assert_eq!(gate.order(9, ProcessOp::Thaw), (vec![], GONE));
+}
+
+extern "C" fn pause_for_ever(_: *mut c_void) -> c_int {
+    loop {
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Not a test but the node's program in the test below, which runs this very binary there: it waits for a
+/// child as `vfork` does until that becomes its program, which this one never does. Does nothing anywhere
+/// else.
+#[test]
+fn wait_for_a_child_in_the_same_memory() {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    let mut stack = vec![0_u8; 64 << 10];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack grows down from its end, and is the child's alone as long as it lives: this thread
+    // waits for its end.
+    unsafe {
+        let end = stack.as_mut_ptr().add(stack.len()).cast();
+        libc::clone(pause_for_ever, end, flags, std::ptr::null_mut());
+    }
+}
+
+#[test]
+fn a_program_that_waits_for_a_child_it_has_just_made_can_be_frozen() {
+    let bench = Bench::new();
+    let own = std::env::current_exe().unwrap();
+    let test = "control::wait_for_a_child_in_the_same_memory";
+    let inside = format!("{INSIDE}=1");
+    let program = ["/usr/bin/env", &inside, own.to_str().unwrap()];
+    let command = [&program[..], &["--exact", test, "--nocapture"]].concat();
+    let gate = bench.gate_of(&["--drop-all-caps"], &command);
+    let _tun = gate.run();
+    let program = gate.program_pid();
+    let child = eventually(|| children(program).first().copied());
+    let frozen = Ok(Seen::StandsStill { processes: 2 });
+    assert_eq!(gate.order(1, ProcessOp::Freeze), (vec![], frozen));
+    assert_eq!(state(child), Some('T'));
+    assert_eq!(gate.order(2, ProcessOp::Thaw), (vec![], UP));
+    let slow = ProcessOp::Slow {
+        id: 1,
+        cpu_millis: 100,
+    };
+    assert_eq!(gate.order(3, slow), (vec![], Ok(Seen::Slowed)));
+    assert_eq!(gate.order(4, ProcessOp::Kill), (exited(-9, true), GONE));
 }
 
 #[test]

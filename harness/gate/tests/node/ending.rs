@@ -10,10 +10,8 @@ use crate::processes::{children, eventually, state};
 #[test]
 fn the_end_of_the_fabric_is_the_end_of_the_node() {
     let bench = Bench::new();
-    // The shell becomes the last program: one that has just made a child (vfork) waits for it in a way in
-    // which no signal stops it.
     let script = format!(
-        "trap '' TERM HUP; setsid sleep 1000 & echo up > {}; exec sleep 1000",
+        "trap '' TERM HUP; setsid sleep 1000 & echo up > {}; sleep 1000",
         bench.path("up").display()
     );
     let mut gate = bench.gate(&["--drop-all-caps"], &script);

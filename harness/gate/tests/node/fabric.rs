@@ -23,14 +23,14 @@ use rustix::net::{
 /// Guard against hanging: nothing here takes a hundredth of it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// What an engine sends to the gate.
-const SECRET: [u8; SECRET_BYTES] = *b"of this run only";
+pub const SECRET: [u8; SECRET_BYTES] = *b"of this run only";
 /// The node's address.
 pub const NODE_IP: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 3);
 
 /// A node under test: a folder, a socket to listen on, and (once started) a gate.
 pub struct Bench {
     pub folder: tempfile::TempDir,
-    listener: OwnedFd,
+    pub listener: OwnedFd,
 }
 
 impl Bench {
@@ -81,12 +81,21 @@ impl Bench {
 
     /// Waits for the gate's connection.
     pub fn met(&self, process: Child) -> Gate {
-        ready(&self.listener);
-        let socket = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC).unwrap();
         Gate {
             process,
-            socket: Some(socket),
+            socket: Some(self.accept()),
         }
+    }
+
+    /// Closes a gate's connection, and waits for its next.
+    pub fn meet_again(&self, gate: &mut Gate) {
+        gate.hang_up();
+        gate.socket = Some(self.accept());
+    }
+
+    fn accept(&self) -> OwnedFd {
+        ready(&self.listener);
+        rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC).unwrap()
     }
 
     /// A shell script whose whole output becomes the findings `name`, at once.

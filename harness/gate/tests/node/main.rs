@@ -10,6 +10,7 @@ mod processes;
 mod control;
 mod device;
 mod ending;
+mod guest;
 mod measure;
 mod rights;
 mod runs;

@@ -104,6 +104,21 @@ fn how_a_program_failed_is_said() {
     assert!(reason.starts_with("cannot start "), "{reason}");
 }
 
+/// Whoever writes much takes no memory of this machine's.
+#[test]
+fn what_a_program_writes_is_not_kept_beyond_what_is_told() {
+    let bench = Bench::new();
+    let gate = bench.gate(&["--drop-all-caps"], "exec sleep 1000");
+    let _tun = gate.run();
+    // Its parent is who reads it.
+    let script = "head -c 100000000 /dev/zero; grep VmHWM /proc/$PPID/status >&2";
+    let ran = ran(&gate, &["sh", "-c", script]).unwrap().unwrap();
+    assert_eq!(ran.output, [0; RAN_BYTES_MAX]);
+    let said = String::from_utf8(ran.errors).unwrap();
+    let kilobytes = said.split_ascii_whitespace().nth(1).unwrap();
+    assert!(kilobytes.parse::<u32>().unwrap() < 50_000, "{said}");
+}
+
 #[test]
 fn what_runs_for_too_long_is_ended_and_the_node_is_not() {
     let bench = Bench::new();
@@ -153,6 +168,23 @@ fn a_shell_reads_what_is_said_and_ends_with_it() {
         talk(&gate, &["no-such-shell"], None).unwrap_err(),
         libc::ENOENT
     );
+    // Whoever talked has gone: so has what the shell started.
+    let mut shell = talk(&gate, &["sh"], None).unwrap();
+    shell.write_all(b"echo begun; sleep 4321; echo\n").unwrap();
+    let mut said = [0; 6];
+    shell.read_exact(&mut said).unwrap();
+    until_is_seen(&gate, "sleep 4321", true);
+    drop(shell);
+    until_is_seen(&gate, "sleep 4321", false);
+}
+
+/// Waits until a command line is that of a process of the node, or of none.
+fn until_is_seen(gate: &Gate, line: &str, seen: bool) {
+    let script = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '";
+    crate::processes::eventually(|| {
+        let all = run(gate, &["sh", "-c", script]).unwrap();
+        (all.contains(line) == seen).then_some(())
+    });
 }
 
 #[test]
@@ -167,7 +199,7 @@ fn a_shell_at_a_terminal_has_one_of_its_size_and_ends_with_it() {
     };
     let mut shell = talk(&gate, &["sh"], Some(terminal)).unwrap();
     shell
-        .write_all(b"stty size; echo $TERM $((6 * 7)); sleep 1000\n")
+        .write_all(b"stty size; echo $TERM $((6 * 7)); sleep 1001\n")
         .unwrap();
     let mut said = String::new();
     while !said.contains("vt100 42") {
@@ -177,7 +209,8 @@ fn a_shell_at_a_terminal_has_one_of_its_size_and_ends_with_it() {
         said.push_str(&String::from_utf8_lossy(&bytes[..count]));
     }
     assert!(said.contains("33 101"), "{said}");
-    // An interrupt is typed.
+    // An interrupt is typed, once it is for what the shell runs rather than for itself.
+    until_is_seen(&gate, "sleep 1001", true);
     shell.write_all(b"\x03echo still $((1 + 1))\n").unwrap();
     while !said.contains("still 2") {
         let mut bytes = [0; 256];
@@ -188,12 +221,6 @@ fn a_shell_at_a_terminal_has_one_of_its_size_and_ends_with_it() {
     // Whoever talked has gone.
     shell.write_all(b"sleep 1234\n").unwrap();
     drop(shell);
-    crate::processes::eventually(|| {
-        let all = run(
-            &gate,
-            &["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"],
-        )
-        .unwrap();
-        (!all.contains("sleep 1234") && !all.contains("stty")).then_some(())
-    });
+    until_is_seen(&gate, "sleep 1234", false);
+    until_is_seen(&gate, "stty", false);
 }

@@ -41,8 +41,6 @@ use crate::engine::{LastLines, socket_pair};
 const REQUESTS_MAX: usize = 8;
 /// How long a program that has closed its stream may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
-/// Seconds that ssh may take to connect.
-const SSH_CONNECT: &str = "ConnectTimeout=30";
 
 /// A client whose connections the connector makes; each serves one request after another.
 fn client<C>(connector: C, address: &str) -> Result<Docker, bollard::errors::Error>
@@ -242,7 +240,8 @@ impl tower_service::Service<Uri> for SshConnector {
 
 /// What ssh is called with. It asks nothing: the terminal is not its.
 fn arguments(ssh: &Ssh) -> Vec<String> {
-    let mut words: Vec<String> = ["-o", "BatchMode=yes", "-o", SSH_CONNECT, "-T"]
+    let connect = format!("ConnectTimeout={}", timeouts::first_answer().as_secs());
+    let mut words: Vec<String> = ["-o", "BatchMode=yes", "-o", &connect, "-T"]
         .map(str::to_owned)
         .into();
     if let Some(user) = &ssh.user {
@@ -275,7 +274,7 @@ mod tests {
         };
         assert_eq!(
             arguments(&ssh).join(" "),
-            r"-o BatchMode=yes -o ConnectTimeout=30 -T -l me -p 22 -- far docker --host 'unix:///it'\''s' system dial-stdio"
+            r"-o BatchMode=yes -o ConnectTimeout=20 -T -l me -p 22 -- far docker --host 'unix:///it'\''s' system dial-stdio"
         );
         let plain = Ssh {
             user: None,

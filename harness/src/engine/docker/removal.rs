@@ -8,8 +8,8 @@ use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveImageOptions,
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptions,
+    RemoveContainerOptionsBuilder, RemoveImageOptions,
 };
 use futures::TryStreamExt;
 use tokio::sync::Mutex;
@@ -89,24 +89,20 @@ pub async fn remove_run(docker: &Docker, run: &RunId) -> Result<()> {
 /// # Errors
 /// When it is there still at the end, or the engine refuses.
 pub async fn remove_one(docker: &Docker, name: &str) -> Result<()> {
-    let options = RemoveContainerOptionsBuilder::default()
-        .force(true)
-        .v(true)
-        .build();
     let cannot = || format!("container {name} could not be removed");
     let deadline = Instant::now() + timeouts::one_removal();
     loop {
-        let removed = docker.remove_container(name, Some(options.clone()));
+        let removed = docker.remove_container(name, Some(by_force()));
         match timeouts::within(timeouts::one_removal(), removed).await {
             // Gone: as by the engine itself, which removes those that end.
             Ok(())
             | Err(DockerError::DockerResponseServerError {
                 status_code: 404, ..
             }) => return Ok(()),
-            // It is being removed.
-            Err(DockerError::DockerResponseServerError {
-                status_code: 409, ..
-            }) if Instant::now() < deadline => sleep(PAUSE).await,
+            // It is being removed, or the engine may do a moment later what it refuses now.
+            Err(DockerError::DockerResponseServerError { .. }) if Instant::now() < deadline => {
+                sleep(PAUSE).await;
+            }
             Err(error) => return Err(error).or_environment(cannot, TRY_AGAIN),
         }
     }
@@ -146,6 +142,14 @@ async fn remove_within(docker: &Docker, run: &RunId, limit: Duration) -> Result<
     Err(last.because(cause).hint(RESTART))
 }
 
+/// Also where it runs, and with its anonymous volumes.
+fn by_force() -> RemoveContainerOptions {
+    RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build()
+}
+
 fn not_removed(which: &str, run: &RunId, cause: impl Into<String>) -> Error {
     let what = format!("{which} containers of run {run} could not be removed");
     Error::environment(what, cause.into(), TRY_AGAIN)
@@ -182,17 +186,13 @@ async fn remove_next(docker: &Docker, left: &[ContainerSummary], one: Duration) 
 /// One attempt at each, until one is not answered. Somebody else may be removing it as well: the engine
 /// itself, since the containers are removed when they end.
 async fn remove_each(docker: &Docker, containers: &[&ContainerSummary], one: Duration) -> Round {
-    let options = RemoveContainerOptionsBuilder::default()
-        .force(true)
-        .v(true)
-        .build();
     let round = Mutex::new(Round::default());
     let ids = containers.iter().filter_map(|c| c.id.as_ref());
     let unanswered = futures::stream::iter(ids.map(Ok))
         .try_for_each_concurrent(AT_ONCE, |id| {
-            let (options, round) = (options.clone(), &round);
+            let round = &round;
             async move {
-                let answer = timeout(one, docker.remove_container(id, Some(options))).await?;
+                let answer = timeout(one, docker.remove_container(id, Some(by_force()))).await?;
                 let mut round = round.lock().await;
                 round.heard = Some(Instant::now());
                 match answer {
@@ -309,6 +309,8 @@ mod tests {
     use peerlab_core::error::Kind;
 
     const QUICK: Duration = Duration::from_millis(500);
+    /// Enough for several answers of an engine on a machine that has much else to do.
+    const ENOUGH: Duration = Duration::from_secs(4);
 
     #[tokio::test]
     async fn an_engine_that_fails_now_and_then_is_asked_again() {
@@ -327,10 +329,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_container_that_an_engine_will_not_remove_yet_is_asked_for_again() {
+        let fake = Fake::start(|_, _, count| match count {
+            0 => (500, "device busy".into()),
+            1 => (409, "removal is in progress".into()),
+            _ => (404, "no such container".into()),
+        });
+        remove_one(&fake.client(), "node").await.unwrap();
+        assert_eq!(fake.asked("DELETE"), 3);
+    }
+
+    #[tokio::test]
     async fn what_fails_to_the_end_is_told_with_the_last_reason() {
         let run = RunId::random();
         let fake = Fake::start(|_, _, count| (500, format!("reason {}", count.min(2))));
-        let error = remove_within(&fake.client(), &run, QUICK)
+        let error = remove_within(&fake.client(), &run, ENOUGH)
             .await
             .unwrap_err();
         let said = error.render();
@@ -342,7 +355,7 @@ mod tests {
             "GET" => (200, format!("[{node}]")),
             _ => (500, "device busy".into()),
         });
-        let said = remove_within(&fake.client(), &run, QUICK)
+        let said = remove_within(&fake.client(), &run, ENOUGH)
             .await
             .unwrap_err()
             .render();

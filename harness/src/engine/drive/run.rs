@@ -463,7 +463,10 @@ impl<'a, E: Engine> Run<'a, E> {
                 self.control.order(ToFabric::Apply { tag, action }).await;
             }
             Order::Join(joined) => self.join(&joined).await,
-            Order::Remove { node } => self.members.push(leave(self.drive.engine, node).boxed()),
+            Order::Remove { node } => {
+                self.control.order(ToFabric::Forget { node }).await;
+                self.members.push(leave(self.drive.engine, node).boxed());
+            }
             Order::Count => self.control.order(ToFabric::Count).await,
             Order::MeasureUsage { nodes, memory } => {
                 for node in nodes {

@@ -62,7 +62,7 @@ pub async fn start<E: Engine>(
         open: 0,
         total,
     });
-    let secrets = new_secrets(total)?;
+    let secrets: Vec<Secret> = (0..total).map(|_| new_secret()).collect::<Result<_>>()?;
     let (mux, mut control) = open_fabric(engine, plan, premined, &secrets).await?;
     open_gates(engine, plan, &secrets, &mut control, observer).await?;
     let bring_up = Nanos(began.elapsed().as_nanos() as u64);
@@ -100,21 +100,13 @@ pub async fn start<E: Engine>(
     })
 }
 
-/// A secret for each node's gate.
-fn new_secrets(count: usize) -> Result<Vec<Secret>> {
-    let mut secrets = vec![Secret([0; SECRET_BYTES]); count];
-    for Secret(bytes) in &mut secrets {
-        getrandom::fill(bytes)
-            .map_err(|error| error.to_string())
-            .or_environment(|| "cannot make the gates' secrets".into(), hint::MACHINE)?;
-    }
-    Ok(secrets)
-}
-
-/// A secret for the gate of one node more.
+/// A secret for a node's gate.
 pub fn new_secret() -> Result<Secret> {
-    let secrets = new_secrets(1)?;
-    Ok(secrets[0])
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| error.to_string())
+        .or_environment(|| "cannot make the gates' secrets".into(), hint::MACHINE)?;
+    Ok(Secret(bytes))
 }
 
 /// Nodes that run from the start.

@@ -233,6 +233,8 @@ impl Engine for LocalEngine {
                     None => return,
                 }
             }
+            // Of nodes that join later nobody counts the starts.
+            channel.close();
         };
         let (asked, ()) = tokio::join!(ask, hear);
         asked

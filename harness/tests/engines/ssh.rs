@@ -34,7 +34,7 @@ fn an_engine_is_reached_by_one_connection_of_ssh() {
     let called = std::fs::read_to_string(folder.path().join("called")).unwrap();
     assert_eq!(
         called,
-        "-o BatchMode=yes -o ConnectTimeout=30 -T -l me -p 2222 -- far.example \
+        "-o BatchMode=yes -o ConnectTimeout=20 -T -l me -p 2222 -- far.example \
          docker system dial-stdio\n"
     );
 }

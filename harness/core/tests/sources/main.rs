@@ -45,8 +45,9 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         "harness/gate",
         "lib.rs",
         &[
-            "args confine dial disk fabric_link hosts netlink signals supervisor talk users",
-            "device privileges",
+            "ended",
+            "args confine dial disk fabric_link hosts netlink signals supervisor talk user_namespace users",
+            "device privileges proc",
             "census usage program",
             "runs",
             "gate",

@@ -2,6 +2,8 @@
 
 #[path = "shared/networks.rs"]
 mod networks_of;
+#[path = "../gate/tests/shared/processes.rs"]
+mod processes;
 
 use std::process::Command;
 

@@ -68,8 +68,8 @@ pub fn wait_for_event(folder: &Path, text: &str) {
 /// A run of [`experiment`] and all under it, once all of it is there: the log says that the nodes
 /// were let go, not that each gate has started its program already.
 pub fn whole_family(of: &Child) -> Vec<u32> {
-    // The harness, outer and inner starter, fabric, and six times gate and program.
-    const MEMBERS: usize = 4 + 2 * 6;
+    // The harness, outer and inner starter, nursery, fabric, and six times gate and program.
+    const MEMBERS: usize = 5 + 2 * 6;
     eventually(|| Some(family(of.id())).filter(|family| family.len() == MEMBERS))
 }
 

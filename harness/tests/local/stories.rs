@@ -76,8 +76,8 @@ fn a_killed_gate_is_a_node_that_is_down_and_the_report_says_so() {
     let folder = experiment(16);
     let process = run(folder.path()).spawn().unwrap();
     wait_for_event(folder.path(), STARTED);
-    // After harness, both starters and fabric come the gates.
-    let gate = whole_family(&process)[4];
+    // After harness, both starters, nursery and fabric come the gates.
+    let gate = whole_family(&process)[5];
     signal(gate, "KILL");
     let output = process.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -27,7 +27,7 @@ struct Sample {
     n: u64,
     /// Seconds since the network came up.
     t: f64,
-    /// A character for each node.
+    /// A character for each node that there was.
     marks: String,
     /// Whether a fault was in force.
     faulty: bool,
@@ -143,9 +143,17 @@ impl Watcher {
             Reply::Links(links) => links,
             other => return Err(unexpected(&other)),
         };
-        let nodes = self.nodes();
+        Ok(serde_json::to_vec(&Graph::of(&self.nodes(), links)))
+    }
+}
+
+impl Graph {
+    /// Links to nodes that joined since the network was last looked at are in the next.
+    fn of(nodes: &[NodeRow], mut links: Vec<(u32, u32)>) -> Graph {
+        let is_placed = |node: u32| (node as usize) < nodes.len();
+        links.retain(|(from, to)| is_placed(*from) && is_placed(*to));
         let placement = place(nodes.iter().map(|row| row.region.as_str()));
-        Ok(serde_json::to_vec(&Graph { placement, links }))
+        Graph { placement, links }
     }
 }
 
@@ -181,5 +189,33 @@ impl Seen {
             host: fidelity_text(status.fidelity.as_ref()),
             samples: self.samples.iter().filter(|it| it.n >= since).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use peerlab_core::view::NodeState;
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_a_node_that_has_no_place_yet_is_left_out() {
+        let row = NodeRow {
+            node: "peers-0".into(),
+            ip: Ipv4Addr::LOCALHOST,
+            region: String::new(),
+            state: NodeState::Up,
+            tip: None,
+            peers: None,
+            sent_bytes: None,
+            received_bytes: None,
+            restarts: 0,
+        };
+        let rows = [row.clone(), row];
+        let graph = Graph::of(&rows, vec![(0, 1), (0, 2), (2, 1)]);
+        assert_eq!(graph.placement.nodes.len(), 2);
+        assert_eq!(graph.links, [(0, 1)]);
     }
 }

@@ -33,6 +33,8 @@
     return branch === 0 ? "final" : "lose" + ((branch - 1) % LOSING);
   };
   const words = (mark) => (mark in MARKS ? MARKS[mark][1] : "on branch " + mark);
+  // A sample has no mark of a node that joined after it.
+  const markOf = (sample, node) => sample.marks[node] ?? "x";
 
   const element = (name, text, className) => {
     const made = document.createElement(name);
@@ -47,31 +49,35 @@
   };
   const said = (text) => { byId("said").textContent = text; };
 
+  async function ask(what) {
+    const answer = await fetch(what, { cache: "no-store" });
+    if (!answer.ok) throw new Error("the server answers " + answer.status);
+    return answer.json();
+  }
+
   async function look() {
+    let state;
     try {
-      const answer = await fetch("state?since=" + since, { cache: "no-store" });
-      if (!answer.ok) throw new Error("the server answers " + answer.status);
-      const state = await answer.json();
-      if (state.ended) return over();
-      take(state);
+      state = await ask("state?since=" + since);
     } catch (error) {
       return over();
     }
-    setTimeout(look, LOOK_MS);
+    if (state.ended) return over();
+    try {
+      take(state);
+    } finally {
+      setTimeout(look, LOOK_MS);
+    }
   }
 
   async function lookAtGraph() {
     if (seen === "over") return;
     try {
-      const answer = await fetch("graph", { cache: "no-store" });
-      if (answer.ok) {
-        graph = await answer.json();
-        drawGraph();
-      }
-    } catch (error) {
-      return;
+      graph = await ask("graph");
+      drawGraph();
+    } finally {
+      setTimeout(lookAtGraph, GRAPH_MS);
     }
-    setTimeout(lookAtGraph, GRAPH_MS);
   }
 
   function over() {
@@ -96,8 +102,6 @@
     colourGraph();
     drawHistory();
   }
-
-  const marks = () => samples[samples.length - 1].marks;
 
   function drawFacts() {
     const status = seen.status;
@@ -162,7 +166,8 @@
       discs.push(name);
     }
     byId("regions").replaceChildren(...discs);
-    lines = graph.links.map(([from, to]) => {
+    const placed = graph.links.filter(([from, to]) => graph.nodes[from] && graph.nodes[to]);
+    lines = placed.map(([from, to]) => {
       const [[x1, y1], [x2, y2]] = [graph.nodes[from], graph.nodes[to]];
       return { from, to, shape: shape("line", { x1, y1, x2, y2 }) };
     });
@@ -184,12 +189,12 @@
 
   function colourGraph() {
     if (!seen || seen === "over" || circles.length === 0) return;
-    const now = marks();
+    const now = samples[samples.length - 1];
     const set = (shape, name, value) => {
       if (shape.getAttribute(name) !== value) shape.setAttribute(name, value);
     };
     circles.forEach((circle, index) => {
-      const [mark, node] = [now[index], seen.nodes[index]];
+      const [mark, node] = [markOf(now, index), seen.nodes[index]];
       if (!node) return;
       set(circle, "class", classOf(mark) + (index === chosen ? " chosen" : ""));
       const at = node.tip ? ", height " + node.tip.height : "";
@@ -197,12 +202,12 @@
       if (circle.firstChild.textContent !== text) circle.firstChild.textContent = text;
     });
     for (const line of lines) {
-      const [a, b] = [now[line.from], now[line.to]];
+      const [a, b] = [markOf(now, line.from), markOf(now, line.to)];
       const between = a !== b && /[A-Z]/.test(a) && /[A-Z]/.test(b);
       const ofChosen = line.from === chosen || line.to === chosen;
       set(line.shape, "class", (between ? "between " : "") + (ofChosen ? "of-chosen" : ""));
     }
-    drawLegend(new Set(now));
+    drawLegend(new Set(now.marks));
   }
 
   function drawLegend(there) {
@@ -250,8 +255,8 @@
     for (let node = 0; node < count; node++) {
       let from = 0;
       for (let nth = 1; nth <= samples.length; nth++) {
-        const mark = samples[from].marks[node];
-        if (nth < samples.length && samples[nth].marks[node] === mark) continue;
+        const mark = markOf(samples[from], node);
+        if (nth < samples.length && markOf(samples[nth], node) === mark) continue;
         const to = nth < samples.length ? samples[nth].t : end;
         const colour = inkOf(mark);
         if (colour !== "") {

@@ -13,6 +13,7 @@ use futures::Stream;
 use peerlab_core::error::{Explain as _, Result};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use tokio::task::block_in_place;
 
 use super::draw::draw;
 use super::state::Dashboard;
@@ -88,9 +89,9 @@ impl FullScreen {
         if !TAKEN.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let drawn = terminal.draw(|frame| draw(frame, board));
-        drawn.or_environment(|| "cannot draw on this terminal".into(), TERMINAL_HINT)?;
-        Ok(())
+        // Through a slow connection it may take long: other tasks are not to wait for it.
+        let drawn = block_in_place(|| terminal.draw(|frame| draw(frame, board)).map(drop));
+        drawn.or_environment(|| "cannot draw on this terminal".into(), TERMINAL_HINT)
     }
 
     /// How wide it is.

@@ -3,7 +3,7 @@
 use peerlab_core::error::{Error, Result};
 use peerlab_core::experiment::Down;
 use peerlab_core::topology::by_hand::AskedFault;
-use peerlab_core::view::{NodeRow, Snapshot};
+use peerlab_core::view::{NodeRow, NodeState, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::client::{ask, unexpected};
@@ -58,8 +58,10 @@ impl Order {
     }
 }
 
-/// The first half of the nodes.
+/// The first half of the nodes. Those that were removed are nobody's side, and guests come and go.
 fn half(nodes: &[NodeRow]) -> Result<Vec<String>> {
+    let is_there = |row: &&NodeRow| !matches!(row.state, NodeState::Removed | NodeState::Guest);
+    let nodes: Vec<&NodeRow> = nodes.iter().filter(is_there).collect();
     if nodes.len() < 2 {
         return Err(
             Error::input("the network cannot be split in halves").because("it has one node")
@@ -94,8 +96,6 @@ pub async fn snapshot(network: &str) -> Result<Snapshot> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use peerlab_core::view::NodeState;
-
     use super::*;
 
     fn nodes(count: usize) -> Vec<NodeRow> {
@@ -113,17 +113,26 @@ mod tests {
         (0..count).map(row).collect()
     }
 
-    #[test]
-    fn a_partition_is_of_the_first_half_from_the_rest() {
-        let Ok(Request::Fault { fault, lasts: None }) = Order::Partition.request(&nodes(5)) else {
+    fn sides(nodes: &[NodeRow]) -> Vec<Vec<String>> {
+        let Ok(Request::Fault { fault, lasts: None }) = Order::Partition.request(nodes) else {
             panic!();
         };
         let AskedFault::Partition { sides, one_way } = fault else {
             panic!();
         };
         assert!(!one_way);
-        assert_eq!(sides, [&["peers-0", "peers-1"][..], &["rest"]]);
-        Order::Partition.request(&nodes(1)).unwrap_err();
+        sides
+    }
+
+    #[test]
+    fn a_partition_is_of_the_first_half_from_the_rest() {
+        let mut nodes = nodes(5);
+        assert_eq!(sides(&nodes), [&["peers-0", "peers-1"][..], &["rest"]]);
+        nodes[0].state = NodeState::Removed;
+        assert_eq!(sides(&nodes), [&["peers-1", "peers-2"][..], &["rest"]]);
+        nodes[2].state = NodeState::Guest;
+        assert_eq!(sides(&nodes), [&["peers-1"][..], &["rest"]]);
+        Order::Partition.request(&nodes[..2]).unwrap_err();
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 
 use crate::networks_of::User;
+use crate::processes::eventually;
 
 /// A page that is served.
 struct Page {
@@ -122,6 +123,11 @@ fn a_page_shows_the_network_and_has_buttons_that_work() {
             .to_owned()
     };
     assert_eq!(marks(&page.state()).chars().nth(1), Some('x'));
+    // Those that were removed are on no side.
+    user.says("remove peers-0");
+    eventually(|| (page.state()["nodes"][0]["state"] == "removed").then_some(()));
+    let (_, said) = page.order(&page.ours(), "\"partition\"");
+    assert!(said.contains("partition of 1 | 2 nodes"), "{said}");
     let (status, said) = page.order(&page.ours(), r#"{"kill":"peers-9"}"#);
     assert!(status == 200 && said.contains("unknown node"), "{said}");
     let (status, _) = page.order(&page.ours(), "\"explode\"");

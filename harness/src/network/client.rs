@@ -133,7 +133,7 @@ async fn the_only(folder: &Folder) -> Result<String> {
         // One whose holder has died is none.
         match UnixStream::connect(folder.socket(&name)).await {
             Ok(_) => names.push(name),
-            Err(_) => clear(folder, &name),
+            Err(error) => clear(folder, &name, &error),
         }
     }
     match names.as_slice() {
@@ -147,8 +147,12 @@ async fn the_only(folder: &Folder) -> Result<String> {
     }
 }
 
-/// Removes what a dead holder left; one that is alive keeps its lock.
-fn clear(folder: &Folder, name: &str) {
+/// Removes what a dead holder left, whose socket nobody listens on. Where there is none at all nothing is
+/// touched: the name is held while it is cleared, and somebody may want it now.
+fn clear(folder: &Folder, name: &str, error: &io::Error) {
+    if error.kind() != io::ErrorKind::ConnectionRefused {
+        return;
+    }
     if let Err(error) = folder.claim(name) {
         tracing::debug!("{error}");
     }
@@ -159,7 +163,7 @@ async fn send(folder: &Folder, name: &str, request: Request) -> Result<Answers> 
     let mut stream = match UnixStream::connect(folder.socket(name)).await {
         Ok(stream) => stream,
         Err(error) if is_gone(&error) => {
-            clear(folder, name);
+            clear(folder, name, &error);
             return Err(unknown(folder, name));
         }
         Err(error) => {
@@ -196,5 +200,27 @@ fn unknown(folder: &Folder, name: &str) -> Error {
         others => error
             .because(format!("there is {}", words::names(others)))
             .hint("names are those of `peerlab ps --all`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_a_dead_holder_left_is_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path().join("networks")).unwrap();
+        let lock = folder.socket("net").with_extension("lock");
+        let asked = async || send(&folder, "net", Request::Describe).await.unwrap_err();
+        // Somebody is about to take the name.
+        std::fs::write(&lock, "").unwrap();
+        asked().await;
+        assert!(lock.exists());
+        drop(UnixListener::bind(folder.socket("net")).unwrap());
+        asked().await;
+        assert!(!lock.exists() && folder.names().unwrap().is_empty());
     }
 }

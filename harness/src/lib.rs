@@ -9,5 +9,6 @@ pub mod engine;
 pub mod metrics;
 pub mod network;
 pub mod probe;
+mod serve;
 mod ui;
 mod web;

@@ -11,11 +11,10 @@ use std::thread::available_parallelism;
 use peerlab_core::check::Outcome;
 use peerlab_core::error::hint::BUG;
 use peerlab_core::error::{Error, Result};
-use peerlab_core::plan::Roster;
 use peerlab_core::report::Report;
 use peerlab_core::topology::Topology;
 use peerlab_core::view::NetworkView;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::how::How;
@@ -27,14 +26,12 @@ use super::record::{Recording, Watching, record};
 use super::report::{exit_number, tell_run};
 use super::screen::Screen;
 use super::tries::{Retries, judged};
-use super::up::{REQUESTS_MAX, serve};
+use super::up::{REQUESTS_MAX, network_name, serve};
 use crate::disk;
-use crate::engine::drive::{AfterRun, HandRequest, Live, Stay};
+use crate::engine::drive::{AfterRun, Stay};
 use crate::engine::or_stop;
-use crate::metrics::{Endpoint, Watched};
-use crate::network::{
-    Claim, Folder, Held, NAME_CHARS_MAX, Network, Reply, Server, check_name, have_run, log,
-};
+use crate::metrics::Endpoint;
+use crate::network::{Claim, Folder, Held, Network, Parts, Reply, have_run, log};
 use crate::ui::Ui;
 
 /// How the process that carries the run out is told so.
@@ -120,11 +117,7 @@ impl Kept {
                 .because("a plan does not say how nodes are named by hand: by group, by region")
                 .hint("give the experiment file that it was drawn from"));
         };
-        let name = match &self.name {
-            Some(name) => name.clone(),
-            None => disk::plain_name(&topology.name, NAME_CHARS_MAX),
-        };
-        check_name(&name)?;
+        let name = network_name(self.name.as_deref(), &topology)?;
         Ok(Wanted {
             when,
             engine,
@@ -238,11 +231,7 @@ impl Holding<'_> {
         own: &mut Option<(Held, Claim)>,
     ) -> Result<Report> {
         let view = Arc::new(Mutex::new(NetworkView::new(&self.source.plan)));
-        let watched = self.endpoint.map(|endpoint| {
-            let watched = Watched::new(self.name, view.clone());
-            endpoint.watch(watched.clone());
-            watched
-        });
+        let watched = self.endpoint.map(|it| it.watch(self.name, &view));
         let (over, is_over) = oneshot::channel();
         let (want, wanted) = oneshot::channel();
         let recording = Recording {
@@ -283,21 +272,26 @@ impl Holding<'_> {
         };
         let report = report?;
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-        let (ending, ended) = watch::channel(None);
-        let network = Arc::new(self.network(live, view, requests, ended));
-        let server = match Server::start(claim, network) {
-            Ok(server) => server,
-            Err(error) => {
-                // Nobody could reach it.
-                drop(want);
-                return running.await.and(Err(error));
-            }
+        let network = Network::new(Parts {
+            name: self.name.to_owned(),
+            dir: self.dir,
+            engine: self.engine.clone(),
+            topology: self.topology,
+            plan: &self.source.plan,
+            // All of them are for the plan's own payments.
+            outputs: 0..0,
+            view,
+            live,
+            requests,
+            metrics: self.endpoint.map(Endpoint::url),
+        });
+        let told = async {
+            // Where the run has ended meanwhile, it tells why.
+            let _ = want.send(asked);
+            self.tell(held, &report).await;
         };
-        // Where the run has ended meanwhile, it tells why.
-        let _ = want.send(asked);
-        let told = self.tell(held, &report);
         let _log = log::keep_bounded(self.dir.to_owned());
-        serve(server, self.endpoint, ending, running, told).await?;
+        serve(network, claim, self.endpoint, self.stop, running, told).await?;
         Ok(report)
     }
 
@@ -316,31 +310,6 @@ impl Holding<'_> {
         }
         if let Err(error) = held.tell(&Reply::Kept { exit_code }).await {
             tracing::error!("{error}");
-        }
-    }
-
-    fn network(
-        &self,
-        live: Live,
-        view: Arc<Mutex<NetworkView>>,
-        requests: mpsc::Sender<HandRequest>,
-        ended: watch::Receiver<Option<Result<()>>>,
-    ) -> Network {
-        Network {
-            name: self.name.to_owned(),
-            dir: std::path::absolute(self.dir).unwrap_or_else(|_| self.dir.to_owned()),
-            engine: self.engine.clone(),
-            roster: Mutex::new(Roster::new(self.topology, &self.source.plan)),
-            members: tokio::sync::Mutex::new(()),
-            plan: self.source.plan.clone(),
-            view,
-            live,
-            requests,
-            // All of them are for the plan's own payments.
-            outputs: Mutex::new(0..0),
-            metrics: self.endpoint.map(Endpoint::url),
-            links: tokio::sync::Mutex::default(),
-            ended,
         }
     }
 }

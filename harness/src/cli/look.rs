@@ -14,8 +14,8 @@ use peerlab_core::view::NetworkView;
 use super::place::EngineChoice;
 use super::plan::PlanSource;
 use super::record::Watching;
-use crate::disk::{CAPTURE, CaptureFolder};
-use crate::metrics::{Endpoint, Watched};
+use crate::disk::CaptureFolder;
+use crate::metrics::Endpoint;
 use crate::ui::Ui;
 
 /// What is to be seen.
@@ -111,7 +111,7 @@ impl Look {
             Some(topology) => Roster::new(topology, plan).choose(&chosen)?,
             None => of_plan(plan, &chosen)?,
         };
-        CaptureFolder::new(dir.join(CAPTURE), plan, &nodes).map(Some)
+        CaptureFolder::of_run(dir, &plan.nodes, &nodes).map(Some)
     }
 }
 
@@ -144,12 +144,10 @@ pub fn watching(endpoint: Option<&Endpoint>, plan: &Plan) -> Watching {
         return Watching::default();
     };
     let view = Arc::new(Mutex::new(NetworkView::new(plan)));
-    let watched = Watched::new(&plan.name, view.clone());
-    let live = watched.when_live();
-    endpoint.watch(watched);
+    let watched = endpoint.watch(&plan.name, &view);
     Watching {
         view: Some(view),
-        live: Some(live),
+        live: Some(watched.when_live()),
     }
 }
 

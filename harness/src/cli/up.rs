@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use peerlab_core::error::{Error, Result};
-use peerlab_core::plan::{Roster, Staying, stay};
+use peerlab_core::error::{Error, Kind, Result};
+use peerlab_core::plan::{Staying, stay};
 use peerlab_core::topology::{self, Topology};
 use peerlab_core::view::{NetworkView, NodeState};
 use peerlab_core::words;
 use rustix::process::{Signal, getpid, kill_process};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -29,11 +29,11 @@ use super::screen::Screen;
 use super::{interrupt, plan};
 use crate::dashboard::{FullScreen, Purpose};
 use crate::disk;
-use crate::engine::drive::{FromStart, Live, Stay};
+use crate::engine::drive::{FromStart, Stay};
 use crate::engine::{docker::timeouts, or_stop};
-use crate::metrics::{Endpoint, Watched};
+use crate::metrics::Endpoint;
 use crate::network::{
-    Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Reply, Request, Server, ask,
+    Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Parts, Reply, Request, Server, ask,
     check_name, detach, log,
 };
 use crate::ui::Ui;
@@ -267,7 +267,6 @@ async fn hold(
     let plan = Arc::new(plan);
     let capture = wanted.look.capture(Some(&wanted.topology), &plan, dir)?;
     let endpoint = wanted.look.endpoint().await?;
-    let breaking_off = stop.clone();
     let place = or_stop(&stop, Place::find(wanted.engine, &plan, ui)).await?;
     let engine = place.choice().name();
     let view = Arc::new(Mutex::new(NetworkView::new(&plan)));
@@ -277,7 +276,7 @@ async fn hold(
         screen: Screen::for_plan(ui, &plan),
         keep_logs: false,
         threads: available_parallelism().map_or(1, usize::from),
-        stop,
+        stop: stop.clone(),
         stay: Some(Stay::FromStart(FromStart {
             workload,
             requests: asked,
@@ -288,26 +287,7 @@ async fn hold(
         },
         capture,
     };
-    let watched = Watched::new(&wanted.name, view.clone());
-    if let Some(endpoint) = &endpoint {
-        endpoint.watch(watched.clone());
-    }
-    let (ending, ended) = watch::channel(None);
-    let network = |live: Live| Network {
-        name: wanted.name,
-        dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
-        engine,
-        roster: Mutex::new(Roster::new(&wanted.topology, &plan)),
-        members: tokio::sync::Mutex::new(()),
-        plan: plan.clone(),
-        view: view.clone(),
-        live,
-        requests,
-        metrics: endpoint.as_ref().map(Endpoint::url),
-        outputs: Mutex::new(outputs_by_hand),
-        links: tokio::sync::Mutex::default(),
-        ended,
-    };
+    let watched = endpoint.as_ref().map(|it| it.watch(&wanted.name, &view));
     let source = PlanSource {
         plan: plan.clone(),
         topology: Some(wanted.text),
@@ -324,34 +304,52 @@ async fn hold(
         // Its sender went with the run, which tells why.
         return running.await;
     };
-    watched.is_live(live.clone());
-    let network = Arc::new(network(live));
+    if let Some(watched) = watched {
+        watched.set_live(live.clone());
+    }
+    let network = Network::new(Parts {
+        name: wanted.name,
+        dir,
+        engine,
+        topology: &wanted.topology,
+        plan: &plan,
+        outputs: outputs_by_hand,
+        view: view.clone(),
+        live,
+        requests,
+        metrics: endpoint.as_ref().map(Endpoint::url),
+    });
     let description = network.description();
-    let server = match Server::start(claim, network) {
-        Ok(server) => server,
-        Err(error) => {
-            // Nobody could reach it.
-            breaking_off.cancel();
-            return running.await.and(Err(error));
-        }
-    };
     let up = async {
         all_answered(&view).await;
         if let Err(error) = tell(description).await {
             tracing::error!("{error}");
         }
     };
-    serve(server, endpoint.as_ref(), ending, running, up).await
+    serve(network, claim, endpoint.as_ref(), &stop, running, up).await
 }
 
-/// Lets a network be asked until its run ends; `up` goes on beside it.
+/// Lets a network be asked until its run ends, which is `running`; `up` goes on beside it.
 pub async fn serve(
-    server: Server,
+    network: Network,
+    claim: Claim,
     endpoint: Option<&Endpoint>,
-    ending: watch::Sender<Option<Result<()>>>,
+    stop: &CancellationToken,
     mut running: Pin<&mut impl Future<Output = Result<()>>>,
     up: impl Future<Output = ()>,
 ) -> Result<()> {
+    let network = Arc::new(network);
+    let server = match Server::start(claim, network.clone()) {
+        Ok(server) => server,
+        Err(error) => {
+            // Nobody could reach it.
+            stop.cancel();
+            return match running.await {
+                Err(other) if other.kind != Kind::Interrupted => Err(other),
+                _ => Err(error),
+            };
+        }
+    };
     let result = tokio::select! {
         result = &mut running => result,
         () = up => running.await,
@@ -361,7 +359,7 @@ pub async fn serve(
         endpoint.close().await;
     }
     let unanswered = server.close().await;
-    let _ = ending.send(Some(result.clone()));
+    network.tell_end(result.clone());
     unanswered.read().await;
     result
 }
@@ -404,16 +402,11 @@ impl Wanted {
                 }
             }
         };
-        let name = match &args.name {
-            Some(name) => name.clone(),
-            None => disk::plain_name(&topology.name, NAME_CHARS_MAX),
-        };
-        check_name(&name)?;
         Ok(Wanted {
+            name: network_name(args.name.as_deref(), &topology)?,
             seed: args.seed.unwrap_or(topology.seed),
             topology,
             text,
-            name,
             engine,
             look: args.look.clone(),
         })
@@ -427,6 +420,19 @@ fn of_count(count: &str) -> String {
          nodes:\n  peers: {{ count: {count}, hashpower: 1, access: internet-2019 }}\n\
          network: {{ latency: internet-2019 }}\nledger: {{ block_interval: 10s }}\n"
     )
+}
+
+/// What a network is called: as was asked for, or else after its experiment.
+///
+/// # Errors
+/// As bad input, when that cannot be a name.
+pub fn network_name(asked: Option<&str>, topology: &Topology) -> Result<String> {
+    let name = asked.map_or_else(
+        || disk::plain_name(&topology.name, NAME_CHARS_MAX),
+        str::to_owned,
+    );
+    check_name(&name)?;
+    Ok(name)
 }
 
 /// What a file has that a network which stays does without, in words.

@@ -4,21 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use peerlab_core::error::hint::DISK;
 use peerlab_core::error::{Error, Explain, Result};
-use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Node;
 use peerlab_core::words;
 use peerlab_link::proto::{CapturedPacket, Direction};
 use peerlab_link::{NodeId, NodeLink};
 
 use super::pcapng::{Interface, Pcapng};
 
-/// The folder of a capture that was asked for with the run itself.
-pub const CAPTURE: &str = "capture";
+/// The folder of a capture that was asked for with the run itself; those by hand are numbered.
+const CAPTURE: &str = "capture";
 /// Packets' bytes of one capture, at most. Of what is beyond, the packets are counted.
 pub const CAPTURE_BYTES_MAX: u64 = 1 << 30;
 /// Nodes of one capture: each takes an open file, of which a process has often no more than 1,024.
@@ -26,7 +26,7 @@ pub const CAPTURED_NODES_MAX: usize = 256;
 /// Captures of one network, by hand.
 const CAPTURES_MAX: u32 = 1_000;
 /// How the name of each file ends.
-const ENDING: &str = "pcapng";
+pub const ENDING: &str = "pcapng";
 /// Nodes that are named of those of which packets were left out.
 const NAMED_MAX: usize = 5;
 
@@ -36,15 +36,25 @@ struct Captured {
     ip: Ipv4Addr,
 }
 
+/// The folder of a capture, within a run's directory.
+enum Place {
+    /// That of the run itself.
+    OfRun,
+    /// The next that is free.
+    Next,
+}
+
 /// A capture that is to be.
 pub struct CaptureFolder {
-    dir: PathBuf,
+    run: PathBuf,
+    place: Place,
     nodes: BTreeMap<NodeId, Captured>,
 }
 
 /// Its files under way.
 pub struct CaptureFiles {
-    folder: CaptureFolder,
+    dir: PathBuf,
+    nodes: BTreeMap<NodeId, Captured>,
     files: BTreeMap<NodeId, Pcapng<BufWriter<File>>>,
     /// Wall clock at the time zero of the packets.
     unix_nanos: u64,
@@ -65,17 +75,29 @@ pub struct CaptureSums {
 }
 
 impl CaptureFolder {
-    /// A capture of these nodes of a plan, in a folder that is not there yet.
+    /// The capture of a run, in its directory: of some of its nodes.
     ///
     /// # Errors
     /// As bad input, when they are too many.
-    pub fn new(dir: PathBuf, plan: &Plan, nodes: &[NodeId]) -> Result<CaptureFolder> {
-        let of = |node: &NodeId| {
-            let planned = plan.nodes.get(node.index())?;
-            let (name, ip) = (planned.name.clone(), planned.ip);
-            Some((*node, Captured { name, ip }))
+    pub fn of_run(run: &Path, nodes: &[Node], captured: &[NodeId]) -> Result<CaptureFolder> {
+        CaptureFolder::new(run, Place::OfRun, nodes, captured)
+    }
+
+    /// One more capture beside those that are in a run's directory.
+    ///
+    /// # Errors
+    /// As [`CaptureFolder::of_run`].
+    pub fn next_in(run: &Path, nodes: &[Node], captured: &[NodeId]) -> Result<CaptureFolder> {
+        CaptureFolder::new(run, Place::Next, nodes, captured)
+    }
+
+    fn new(run: &Path, place: Place, nodes: &[Node], captured: &[NodeId]) -> Result<CaptureFolder> {
+        let of = |id: &NodeId| {
+            let node = nodes.get(id.index())?;
+            let (name, ip) = (node.name.clone(), node.ip);
+            Some((*id, Captured { name, ip }))
         };
-        let nodes: BTreeMap<NodeId, Captured> = nodes.iter().filter_map(of).collect();
+        let nodes: BTreeMap<NodeId, Captured> = captured.iter().filter_map(of).collect();
         if nodes.len() > CAPTURED_NODES_MAX {
             let what = format!("{} nodes cannot be captured at once", nodes.len());
             return Err(Error::input(what)
@@ -84,7 +106,8 @@ impl CaptureFolder {
                 ))
                 .hint("name some of them, as `peers-0`, `peers 0-9` or `random 10 of peers`"));
         }
-        Ok(CaptureFolder { dir, nodes })
+        let run = run.to_owned();
+        Ok(CaptureFolder { run, place, nodes })
     }
 
     /// The nodes, in the order of their numbers.
@@ -92,15 +115,51 @@ impl CaptureFolder {
         self.nodes.keys().copied().collect()
     }
 
-    /// Makes the folder, and a file in it for each node.
+    /// Makes the folder, and a file in it for each node; nothing of it is left where that fails.
     ///
     /// # Errors
-    /// When they cannot be made.
+    /// When they cannot be made, or there are too many captures.
     pub fn begin(self, unix_nanos: u64) -> Result<CaptureFiles> {
-        fs::create_dir(&self.dir).or_environment(|| cannot(&self.dir), DISK)?;
+        let dir = self.make()?;
+        let files = self.files_in(&dir).inspect_err(|_| {
+            if let Err(error) = fs::remove_dir_all(&dir) {
+                tracing::debug!("{}: {error}", dir.display());
+            }
+        })?;
+        Ok(CaptureFiles {
+            dir,
+            nodes: self.nodes,
+            files,
+            unix_nanos,
+            packets: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Makes the folder, which is nobody else's then.
+    fn make(&self) -> Result<PathBuf> {
+        if let Place::OfRun = self.place {
+            let dir = self.run.join(CAPTURE);
+            fs::create_dir(&dir).or_environment(|| cannot(&dir), DISK)?;
+            return Ok(dir);
+        }
+        for number in 1..=CAPTURES_MAX {
+            let dir = self.run.join(format!("{CAPTURE}-{number}"));
+            match fs::create_dir(&dir) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.or_environment(|| cannot(&dir), DISK).map(|()| dir),
+            }
+        }
+        let what = format!("{} holds too many captures", self.run.display());
+        Err(Error::input(what)
+            .because(format!("there are {CAPTURES_MAX} of them"))
+            .hint("move some of them elsewhere"))
+    }
+
+    fn files_in(&self, dir: &Path) -> Result<BTreeMap<NodeId, Pcapng<BufWriter<File>>>> {
         let mut files = BTreeMap::new();
         for (node, captured) in &self.nodes {
-            let path = self.dir.join(format!("{}.{ENDING}", captured.name));
+            let path = dir.join(format!("{}.{ENDING}", captured.name));
             let interface = Interface {
                 name: &captured.name,
                 ip: captured.ip,
@@ -110,13 +169,7 @@ impl CaptureFolder {
             let begun = file.and_then(|file| Pcapng::begin(file, &interface));
             files.insert(*node, begun.or_environment(|| cannot(&path), DISK)?);
         }
-        Ok(CaptureFiles {
-            folder: self,
-            files,
-            unix_nanos,
-            packets: 0,
-            bytes: 0,
-        })
+        Ok(files)
     }
 }
 
@@ -132,7 +185,7 @@ impl CaptureFiles {
         let at = self.unix_nanos.saturating_add(packet.t.0);
         let is_outbound = packet.direction == Direction::Sent;
         let written = file.packet(at, is_outbound, &packet.bytes);
-        written.or_environment(|| cannot(&self.folder.dir), DISK)?;
+        written.or_environment(|| cannot(&self.dir), DISK)?;
         self.packets += 1;
         self.bytes += packet.bytes.len() as u64;
         Ok(())
@@ -152,14 +205,14 @@ impl CaptureFiles {
         let counts = left_out.iter().copied().chain(std::iter::repeat(0));
         for ((node, file), count) in self.files.into_iter().zip(counts) {
             let finished = file.finish(count);
-            finished.or_environment(|| cannot(&self.folder.dir), DISK)?;
+            finished.or_environment(|| cannot(&self.dir), DISK)?;
             if count > 0
-                && let Some(captured) = self.folder.nodes.get(&node)
+                && let Some(captured) = self.nodes.get(&node)
             {
                 sums.left_out.push((captured.name.clone(), count));
             }
         }
-        sums.dir = self.folder.dir;
+        sums.dir = self.dir;
         Ok(sums)
     }
 }
@@ -195,18 +248,13 @@ impl CaptureSums {
     }
 }
 
-/// A folder for one more capture of a network.
-///
-/// # Errors
-/// When there are too many.
-pub fn next_capture(dir: &Path) -> Result<PathBuf> {
-    let folders = (1..=CAPTURES_MAX).map(|number| dir.join(format!("{CAPTURE}-{number}")));
-    let mut free = folders.filter(|folder| !folder.exists());
-    free.next().ok_or_else(|| {
-        Error::input(format!("{} holds too many captures", dir.display()))
-            .because(format!("there are {CAPTURES_MAX} of them"))
-            .hint("move some of them elsewhere")
-    })
+/// Whether a folder of that name in a run's directory is one of a capture.
+pub fn is_capture(name: &str) -> bool {
+    let Some(number) = name.strip_prefix(CAPTURE) else {
+        return false;
+    };
+    let number = number.strip_prefix('-').map(str::parse::<u32>);
+    name == CAPTURE || matches!(number, Some(Ok(1..=CAPTURES_MAX)))
 }
 
 fn cannot(path: &Path) -> String {
@@ -215,7 +263,7 @@ fn cannot(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use peerlab_core::plan::compile;
+    use peerlab_core::plan::{Plan, compile};
     use peerlab_core::topology;
     use peerlab_link::Nanos;
 
@@ -246,9 +294,8 @@ ledger: { block_interval: 1s }
     #[test]
     fn each_node_has_its_file_and_what_was_left_out_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let place = next_capture(dir.path()).unwrap();
         let nodes = [NodeId(7), NodeId(3)];
-        let folder = CaptureFolder::new(place.clone(), &plan(), &nodes).unwrap();
+        let folder = CaptureFolder::next_in(dir.path(), &plan().nodes, &nodes).unwrap();
         assert_eq!(folder.nodes(), [NodeId(3), NodeId(7)]);
         let mut files = folder.begin(1_000).unwrap();
         for node in [3, 3, 7, 8] {
@@ -260,18 +307,35 @@ ledger: { block_interval: 1s }
             .text()
             .replace(&dir.path().display().to_string(), "DIR");
         insta::assert_snapshot!(said);
-        let bytes = |name: &str| fs::read(place.join(name)).unwrap().len();
+        let bytes = |name: &str| fs::read(sums.dir.join(name)).unwrap().len();
         assert!(bytes("peers-3.pcapng") > bytes("peers-7.pcapng"));
-        assert_eq!(
-            next_capture(dir.path()).unwrap(),
-            dir.path().join("capture-2")
-        );
+    }
+
+    #[test]
+    fn captures_that_begin_together_have_a_folder_each_and_one_that_does_not_begin_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let next = |nodes: &[Node]| CaptureFolder::next_in(dir.path(), nodes, &[NodeId(0)]);
+        let mut nodes = plan().nodes;
+        let (first, second) = (next(&nodes).unwrap(), next(&nodes).unwrap());
+        let began = |folder: CaptureFolder| folder.begin(0).map(|files| files.dir);
+        assert_eq!(began(first).unwrap(), dir.path().join("capture-1"));
+        assert_eq!(began(second).unwrap(), dir.path().join("capture-2"));
+        // No file can have this name.
+        nodes[0].name = "x".repeat(300);
+        began(next(&nodes).unwrap()).unwrap_err();
+        assert!(!dir.path().join("capture-3").exists());
+        for name in ["capture", "capture-1", "capture-1000"] {
+            assert!(is_capture(name), "{name}");
+        }
+        for name in ["capture-", "capture-x", "capture-0", "capture1", "captures"] {
+            assert!(!is_capture(name), "{name}");
+        }
     }
 
     #[test]
     fn more_nodes_than_files_are_refused_before_anything_is_made() {
         let all: Vec<NodeId> = (0..300).map(NodeId).collect();
-        let error = CaptureFolder::new("nowhere".into(), &plan(), &all)
+        let error = CaptureFolder::next_in(Path::new("nowhere"), &plan().nodes, &all)
             .err()
             .unwrap();
         insta::assert_snapshot!(error.render());

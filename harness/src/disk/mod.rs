@@ -13,9 +13,7 @@ mod run_set;
 mod tries;
 
 pub use baseline::{baseline_file, load_baseline, save_baseline};
-pub use capture::{
-    CAPTURE, CAPTURE_BYTES_MAX, CaptureFiles, CaptureFolder, CaptureSums, next_capture,
-};
+pub use capture::{CAPTURE_BYTES_MAX, CaptureFiles, CaptureFolder, CaptureSums};
 pub use event_log::{EventLog, EventReader, LogError};
 pub use input::{load_plan, load_plan_to_run, load_topology};
 pub use records::{Record, records_in, remove_record};

@@ -1,5 +1,6 @@
 //! Old records: which folders are records of runs or of sets of runs, how old and how large they are, and
-//! their removal. A folder is a record only by what is in it, and is left alone where anything is in it that
+//! their removal. A folder is a record only by what is in it (of a run that never started, a plan and events
+//! without a line), and is left alone where anything is in it that
 //! no run writes, or where somebody still writes to it.
 
 use std::fs::{self, DirEntry, File, Metadata};
@@ -11,7 +12,9 @@ use peerlab_core::error::hint::DISK;
 use peerlab_core::error::{Explain, Result};
 use peerlab_core::event::{RunEvent, What};
 use peerlab_core::report::{files, planned_in};
+use serde::Deserialize;
 
+use super::capture::{self, is_capture};
 use super::event_log::is_written;
 
 /// Longest first line of a record.
@@ -90,9 +93,9 @@ fn look_at(path: &Path) -> Option<Record> {
     if !folder_itself(path) {
         return None;
     }
-    if is_run(path) {
+    if is_of_run(path) {
         looking.run(path);
-    } else if is_set(path) {
+    } else if is_of_set(path) {
         looking.set(path);
     } else {
         return None;
@@ -111,7 +114,10 @@ impl Looking {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
             match (&*name, entry.metadata()) {
-                (files::LOGS, Ok(it)) if it.is_dir() => self.logs(&path),
+                (files::LOGS, Ok(it)) if it.is_dir() => self.files(&path, LOG),
+                (name, Ok(it)) if it.is_dir() && is_capture(name) => {
+                    self.files(&path, capture::ENDING);
+                }
                 (files::TRIES, Ok(it)) if it.is_dir() => self.runs(&path),
                 (files::EVENTS | files::KEPT_EVENTS, Ok(it)) if it.is_file() => {
                     self.events(&path, &it);
@@ -144,18 +150,19 @@ impl Looking {
     }
 
     fn part(&mut self, path: &Path) {
-        if folder_itself(path) && is_run(path) {
+        if folder_itself(path) && is_of_run(path) {
             self.run(path);
         } else {
             self.strange(path);
         }
     }
 
-    fn logs(&mut self, dir: &Path) {
+    /// A folder of nothing but files that end alike.
+    fn files(&mut self, dir: &Path, ending: &str) {
         for entry in self.entries(dir) {
             let path = entry.path();
             match entry.metadata() {
-                Ok(it) if it.is_file() && path.extension().is_some_and(|end| end == LOG) => {
+                Ok(it) if it.is_file() && path.extension().is_some_and(|end| end == ending) => {
                     self.bytes += it.len();
                 }
                 _ => self.strange(&path),
@@ -201,10 +208,28 @@ fn folder_itself(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|it| it.is_dir())
 }
 
-/// Whether it has a plan, and events of which the first is the start of a run.
-fn is_run(dir: &Path) -> bool {
-    let is_file = |name| fs::symlink_metadata(dir.join(name)).is_ok_and(|it| it.is_file());
-    is_file(files::PLAN) && is_file(files::EVENTS) && begins_as_a_run(&dir.join(files::EVENTS))
+/// What every format of a plan has.
+#[derive(Deserialize)]
+struct PlanHead {
+    #[serde(rename = "version")]
+    _version: u32,
+}
+
+/// Whether a folder is the record of a run: it has a plan, and events of which the first is the start of
+/// a run. One that never started has none, and is known by its plan alone.
+fn is_of_run(dir: &Path) -> bool {
+    let (plan, events) = (dir.join(files::PLAN), dir.join(files::EVENTS));
+    let found = |path: &Path| fs::symlink_metadata(path).ok().filter(Metadata::is_file);
+    match (found(&plan), found(&events)) {
+        (Some(_), Some(found)) if found.len() == 0 => is_plan(&plan),
+        (Some(_), Some(_)) => begins_as_a_run(&events),
+        _ => false,
+    }
+}
+
+fn is_plan(path: &Path) -> bool {
+    let file = File::open(path).map(BufReader::new);
+    file.is_ok_and(|file| serde_json::from_reader::<_, PlanHead>(file).is_ok())
 }
 
 fn begins_as_a_run(events: &Path) -> bool {
@@ -225,8 +250,8 @@ fn begins_as_a_run(events: &Path) -> bool {
     )
 }
 
-/// Whether it has the summary of a set.
-fn is_set(dir: &Path) -> bool {
+/// Whether a folder is the record of a set: it has the set's summary.
+fn is_of_set(dir: &Path) -> bool {
     let summary = fs::read_to_string(dir.join(files::SUMMARY_JSON));
     summary.is_ok_and(|text| planned_in(&text).is_some())
 }
@@ -308,6 +333,39 @@ mod tests {
     }
 
     #[test]
+    fn captures_are_part_of_a_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        run(&at("x"), 1);
+        for capture in ["capture", "capture-1"] {
+            fs::create_dir(at("x").join(capture)).unwrap();
+            fs::write(at("x").join(capture).join("peers-0.pcapng"), "123").unwrap();
+        }
+        assert_eq!(found(folder.path()), [("x".to_owned(), None)]);
+        let records = records_in(folder.path()).unwrap();
+        assert_eq!(records[0].bytes, (2 + STARTED.len() + 5 + 2 * 3) as u64);
+        fs::write(at("x/capture/notes.txt"), "mine").unwrap();
+        assert!(found(folder.path())[0].1.is_some());
+    }
+
+    #[test]
+    fn a_run_that_never_started_is_a_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("x")).unwrap();
+        fs::write(at("x/plan.json"), "{\"version\":1,\"seed\":2}").unwrap();
+        let events = File::create(at("x/events.jsonl")).unwrap();
+        assert_eq!(found(folder.path()), [("x".to_owned(), None)]);
+        // It may start yet.
+        mark_written(&events);
+        assert!(found(folder.path())[0].1.is_some());
+        drop(events);
+        // What is no plan of ours says nothing.
+        fs::write(at("x/plan.json"), "{}").unwrap();
+        assert_eq!(found(folder.path()), []);
+    }
+
+    #[test]
     fn a_record_stays_that_is_written_to_or_has_something_of_others_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -327,6 +385,8 @@ mod tests {
             "x/logs/core",
             "x/tries/1",
             "x/images/a.tar",
+            "x/capture/notes.txt",
+            "x/captures/peers-0.pcapng",
             "x/tries/1/x",
         ] {
             assert!(

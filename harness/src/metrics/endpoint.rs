@@ -1,5 +1,5 @@
 //! The listener: loopback only, few connections, small heads, and no page of somebody else's in a browser
-//! of this machine reads it (a name that resolves to 127.0.0.1 is not ours: DNS rebinding).
+//! of this machine reads it.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -8,22 +8,19 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::watched::Watched;
+use crate::serve::{Connections, own_host};
 use peerlab_core::error::{Explain as _, Result};
+use peerlab_core::view::NetworkView;
 
 /// Where metrics are.
 const PATH: &str = "/metrics";
@@ -39,8 +36,6 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Header lines of a request.
 const HEADERS_MAX: usize = 64;
-/// Pause where the system has no descriptor left for a connection.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// What to do where the port cannot be had.
 const PORT_HINT: &str = "name another port, or 0 for one that is free";
 
@@ -51,7 +46,8 @@ type Current = Arc<Mutex<Option<Watched>>>;
 pub struct Endpoint {
     port: u16,
     current: Current,
-    accepting: JoinHandle<()>,
+    /// Until it is closed.
+    connections: tokio::sync::Mutex<Option<Connections>>,
 }
 
 impl Endpoint {
@@ -69,11 +65,18 @@ impl Endpoint {
             .or_environment(what, PORT_HINT)?
             .port();
         let current = Current::default();
-        let accepting = tokio::spawn(accept(listener, current.clone()));
+        let told = current.clone();
+        let connections = Connections::take(listener, CONNECTIONS_MAX, move |stream, slot| {
+            let current = told.clone();
+            async move {
+                serve(stream, current).await;
+                drop(slot);
+            }
+        });
         Ok(Endpoint {
             port,
             current,
-            accepting,
+            connections: tokio::sync::Mutex::new(Some(connections)),
         })
     }
 
@@ -82,49 +85,19 @@ impl Endpoint {
         format!("http://{}:{}{PATH}", Ipv4Addr::LOCALHOST, self.port)
     }
 
-    /// Listens no more.
+    /// Listens no more, and its connections end.
     pub async fn close(&self) {
-        self.accepting.abort();
-        while !self.accepting.is_finished() {
-            tokio::task::yield_now().await;
+        if let Some(connections) = self.connections.lock().await.take() {
+            drop(connections.close().await);
         }
     }
 
-    /// From now on they are those of this network.
-    pub fn watch(&self, watched: Watched) {
+    /// From now on metrics are those of this network, as its view tells it.
+    pub fn watch(&self, name: &str, view: &Arc<Mutex<NetworkView>>) -> Watched {
+        let watched = Watched::new(name, view.clone());
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Some(watched);
-    }
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        // Its connections are its own, and end with it.
-        self.accepting.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, current: Current) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else {
-            return;
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!("metrics: cannot take a connection: {error}");
-                sleep(ACCEPT_RETRY).await;
-                continue;
-            }
-        };
-        while connections.try_join_next().is_some() {}
-        let current = current.clone();
-        connections.spawn(async move {
-            serve(stream, current).await;
-            drop(slot);
-        });
+        *current = Some(watched.clone());
+        watched
     }
 }
 
@@ -151,7 +124,7 @@ async fn serve(stream: TcpStream, current: Current) {
 }
 
 async fn answer(request: &Parts, current: &Current) -> Response<Full<Bytes>> {
-    if !is_for_us(request) {
+    if own_host(&request.uri, &request.headers).is_none() {
         let text = "Metrics are at 127.0.0.1 and at localhost, under no other name.\n";
         return respond(StatusCode::MISDIRECTED_REQUEST, text.into());
     }
@@ -183,26 +156,6 @@ async fn metrics(current: &Current) -> Response<Full<Bytes>> {
     }
 }
 
-/// Whether a request names this machine's loopback, wherever it does; one that names nobody is refused
-/// too.
-fn is_for_us(request: &Parts) -> bool {
-    let mut hosts = request.headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return false;
-    };
-    let host = host.to_str().ok().and_then(|host| host.parse().ok());
-    let in_target = request.uri.authority();
-    host.is_some_and(|host: Authority| is_loopback(&host)) && in_target.is_none_or(is_loopback)
-}
-
-/// Whatever the port: it may be forwarded.
-fn is_loopback(authority: &Authority) -> bool {
-    // No browser sends a name with a user in it as the host.
-    let is_plain = !authority.as_str().contains('@');
-    let host = authority.host();
-    is_plain && (host == "127.0.0.1" || host.eq_ignore_ascii_case("localhost"))
-}
-
 fn respond(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
@@ -224,7 +177,6 @@ mod tests {
     use peerlab_core::error::Kind;
     use peerlab_core::plan::stay;
     use peerlab_core::topology;
-    use peerlab_core::view::NetworkView;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -241,7 +193,7 @@ ledger: { block_interval: 1s }
         let endpoint = Endpoint::listen(0).await.unwrap();
         let topology = topology::parse("pair.yaml", EXPERIMENT).unwrap();
         let view = NetworkView::new(&stay(&topology, 1).unwrap().plan);
-        endpoint.watch(Watched::new("pair", Arc::new(Mutex::new(view))));
+        endpoint.watch("pair", &Arc::new(Mutex::new(view)));
         endpoint
     }
 
@@ -355,9 +307,7 @@ ledger: { block_interval: 1s }
         let taken = Endpoint::listen(endpoint.port).await.err().unwrap();
         assert_eq!(taken.kind, Kind::Environment);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, endpoint.port));
-        drop(endpoint);
-        while TcpStream::connect(address).await.is_ok() {
-            sleep(Duration::from_millis(10)).await;
-        }
+        endpoint.close().await;
+        TcpStream::connect(address).await.unwrap_err();
     }
 }

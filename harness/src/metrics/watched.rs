@@ -29,7 +29,7 @@ pub struct Watched {
 
 impl Watched {
     /// A network of this name, as its view tells it.
-    pub fn new(name: &str, view: Arc<Mutex<NetworkView>>) -> Watched {
+    pub(super) fn new(name: &str, view: Arc<Mutex<NetworkView>>) -> Watched {
         Watched {
             name: name.into(),
             view,
@@ -39,7 +39,7 @@ impl Watched {
     }
 
     /// Its nodes have been started.
-    pub fn is_live(&self, live: Live) {
+    pub fn set_live(&self, live: Live) {
         // It starts once.
         let _ = self.live.set(live);
     }
@@ -50,7 +50,7 @@ impl Watched {
         let watched = self.clone();
         tokio::spawn(async move {
             if let Ok(live) = live.await {
-                watched.is_live(live);
+                watched.set_live(live);
             }
         });
         sender

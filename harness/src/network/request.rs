@@ -153,6 +153,20 @@ pub enum Request {
     Down,
 }
 
+impl Request {
+    /// Whether the answer may take as long as whoever asks likes.
+    pub fn lasts(&self) -> bool {
+        matches!(
+            self,
+            Request::Dial { .. }
+                | Request::Shell { .. }
+                | Request::PayAt { .. }
+                | Request::Wait { .. }
+                | Request::Capture { .. }
+        )
+    }
+}
+
 /// A line of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! The answering end: takes connections of its user alone, reads one request from each, and hands it to
-//! the network.
+//! the network. What goes on for long has a bound of its own, so that a network that is watched by many can
+//! still be asked, and taken down.
 
 use std::io;
 use std::sync::Arc;
@@ -19,9 +20,12 @@ use tokio::time::timeout;
 use super::folder::Claim;
 use super::holder::Network;
 use super::request::{Envelope, REQUEST_BYTES_MAX, Reply, Request, not_understood};
+use crate::serve::{Connections, Slot};
 
-/// Connections at once; others wait. Each may stay open for long, as one that waits for agreement does.
+/// Connections at once of which the request is read, or answered soon; others wait.
 const CONNECTIONS_MAX: usize = 64;
+/// Connections beside them that last; more are refused.
+const LASTING_MAX: usize = 64;
 /// How long a request may take to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long those may take to read their last answer who asked before the network ended.
@@ -30,11 +34,13 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWERS_MAX: usize = 16;
 /// What to do where the socket cannot be made.
 const SOCKET_HINT: &str = "is XDG_RUNTIME_DIR a very long path? A socket's may have 100 bytes";
+/// What to do where there are too many that last.
+const LASTING_HINT: &str = "end some: each stream through `forward`, and each `shell`, `wait`, `capture` and \
+                            `pay` at a rate is one";
 
 /// A network that can be asked. It listens until [`Server::close`].
 pub struct Server {
-    accepting: tokio::task::JoinHandle<()>,
-    connections: Arc<tokio::sync::Mutex<JoinSet<()>>>,
+    connections: Connections,
     claim: Claim,
 }
 
@@ -48,115 +54,112 @@ impl Server {
             || format!("cannot listen on {}", claim.socket.display()),
             SOCKET_HINT,
         )?;
-        let connections = Arc::new(tokio::sync::Mutex::new(JoinSet::new()));
-        let accepting = tokio::spawn(accept(listener, network, connections.clone()));
-        Ok(Server {
-            accepting,
-            connections,
-            claim,
-        })
+        let lasting = Arc::new(Semaphore::new(LASTING_MAX));
+        let answering = Arc::new(Answering { network, lasting });
+        let connections = Connections::take(listener, CONNECTIONS_MAX, move |stream, slot| {
+            let answering = answering.clone();
+            async move {
+                if let Err(error) = answering.serve(stream, slot).await {
+                    tracing::debug!("connection: {error}");
+                }
+            }
+        });
+        Ok(Server { connections, claim })
     }
 
     /// Takes no more connections, and gives the name back: whoever is told then that the network has ended
     /// finds nothing of it any more.
     pub async fn close(self) -> Unanswered {
-        self.accepting.abort();
-        let _ = self.accepting.await;
+        let open = self.connections.close().await;
         drop(self.claim);
-        Unanswered(self.connections)
+        Unanswered(open)
     }
 }
 
 /// Those who asked before a network ended.
-pub struct Unanswered(Arc<tokio::sync::Mutex<JoinSet<()>>>);
+pub struct Unanswered(JoinSet<()>);
 
 impl Unanswered {
     /// Waits until they have read their answer. The network must have ended: some wait for that.
-    pub async fn read(self) {
-        let answered = async {
-            let mut connections = self.0.lock().await;
-            while connections.join_next().await.is_some() {}
-        };
+    pub async fn read(mut self) {
+        let answered = async { while self.0.join_next().await.is_some() {} };
         if timeout(LAST_ANSWERS_TIMEOUT, answered).await.is_err() {
             tracing::warn!("not all who asked have read their answer");
         }
     }
 }
 
-async fn accept(
-    listener: UnixListener,
+/// What requests are answered with.
+struct Answering {
     network: Arc<Network>,
-    connections: Arc<tokio::sync::Mutex<JoinSet<()>>>,
-) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else {
-            return;
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, say: others may be given back.
-                tracing::warn!("cannot take a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let network = network.clone();
-        let mut connections = connections.lock().await;
-        while connections.try_join_next().is_some() {}
-        connections.spawn(async move {
-            if let Err(error) = serve(stream, network).await {
-                tracing::debug!("connection: {error}");
-            }
-            drop(slot);
-        });
-    }
+    lasting: Arc<Semaphore>,
 }
 
-/// Answers the one request of a connection.
-async fn serve(stream: UnixStream, network: Arc<Network>) -> io::Result<()> {
-    if !is_ours(&stream) {
-        return Ok(());
-    }
-    let (read, mut write) = stream.into_split();
-    let mut read = BufReader::new(read);
-    let envelope = match timeout(REQUEST_TIMEOUT, read_request(&mut read)).await {
-        Ok(Ok(Some(envelope))) => envelope,
-        Ok(Ok(None)) | Err(_) => return Ok(()),
-        Ok(Err(error)) => return write_reply(&mut write, &Reply::Error(error)).await,
-    };
-    let becomes_a_stream = match &envelope.request {
-        Request::Dial { node, port } => Some(network.dial(node, *port).await),
-        Request::Shell { node, terminal } => Some(network.shell(node, terminal.clone()).await),
-        _ => None,
-    };
-    if let Some(inside) = becomes_a_stream {
-        let mut inside = match inside {
-            Ok(inside) => inside,
+impl Answering {
+    /// Answers the one request of a connection.
+    async fn serve(&self, stream: UnixStream, slot: Slot) -> io::Result<()> {
+        if !is_ours(&stream) {
+            return Ok(());
+        }
+        let (read, mut write) = stream.into_split();
+        let mut read = BufReader::new(read);
+        let request = match timeout(REQUEST_TIMEOUT, read_request(&mut read)).await {
+            Ok(Ok(Some(envelope))) => envelope.request,
+            Ok(Ok(None)) | Err(_) => return Ok(()),
+            Ok(Err(error)) => return write_reply(&mut write, &Reply::Error(error)).await,
+        };
+        let _slot = match self.slot_for(&request, slot) {
+            Ok(slot) => slot,
             Err(error) => return write_reply(&mut write, &Reply::Error(error)).await,
         };
-        write_reply(&mut write, &Reply::Open).await?;
-        let mut outside = tokio::io::join(read, write);
-        return copy_bidirectional(&mut outside, &mut inside)
-            .await
-            .map(drop);
-    }
-    let (sender, mut replies) = mpsc::channel(ANSWERS_MAX);
-    let mut answering = network.answer(envelope.request, sender).boxed();
-    let mut byte = [0];
-    loop {
-        tokio::select! {
-            last = &mut answering => {
-                while let Ok(reply) = replies.try_recv() {
-                    write_reply(&mut write, &reply).await?;
-                }
-                return write_reply(&mut write, &last.unwrap_or_else(Reply::Error)).await;
+        let becomes_a_stream = match &request {
+            Request::Dial { node, port } => Some(self.network.dial(node, *port).await),
+            Request::Shell { node, terminal } => {
+                Some(self.network.shell(node, terminal.clone()).await)
             }
-            Some(reply) = replies.recv() => write_reply(&mut write, &reply).await?,
-            // Whoever asked has gone, as by Ctrl-C: what is done for the answer alone ends.
-            _ = read.read(&mut byte) => return Ok(()),
+            _ => None,
+        };
+        if let Some(inside) = becomes_a_stream {
+            let mut inside = match inside {
+                Ok(inside) => inside,
+                Err(error) => return write_reply(&mut write, &Reply::Error(error)).await,
+            };
+            write_reply(&mut write, &Reply::Open).await?;
+            let mut outside = tokio::io::join(read, write);
+            return copy_bidirectional(&mut outside, &mut inside)
+                .await
+                .map(drop);
         }
+        let (sender, mut replies) = mpsc::channel(ANSWERS_MAX);
+        let mut answering = self.network.answer(request, sender).boxed();
+        let mut byte = [0];
+        loop {
+            tokio::select! {
+                last = &mut answering => {
+                    while let Ok(reply) = replies.try_recv() {
+                        write_reply(&mut write, &reply).await?;
+                    }
+                    return write_reply(&mut write, &last.unwrap_or_else(Reply::Error)).await;
+                }
+                Some(reply) = replies.recv() => write_reply(&mut write, &reply).await?,
+                // Whoever asked has gone, as by Ctrl-C: what is done for the answer alone ends.
+                _ = read.read(&mut byte) => return Ok(()),
+            }
+        }
+    }
+
+    /// What a request has while it is answered: the slot that it came with, or one of those that last.
+    fn slot_for(&self, request: &Request, slot: Slot) -> Result<Slot> {
+        if !request.lasts() {
+            return Ok(slot);
+        }
+        self.lasting.clone().try_acquire_owned().map_err(|_| {
+            Error::environment(
+                "the network takes no more connections that last",
+                format!("{LASTING_MAX} connections are open already"),
+                LASTING_HINT,
+            )
+        })
     }
 }
 

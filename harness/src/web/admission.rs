@@ -1,16 +1,16 @@
 //! Who is let in: whoever knows the token that stands in the address. A page of somebody else's in the
 //! same browser cannot: it does not know the token, and neither its origin nor the name by which it
-//! reaches this port (which it may have pointed here, as DNS rebinding does) is ours.
+//! reaches this port is ours.
 
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
+use hyper::header::{CONTENT_TYPE, HeaderMap, ORIGIN};
 use hyper::{Method, Uri};
 use peerlab_core::error::{Explain as _, Result};
 use subtle::ConstantTimeEq as _;
 
+use crate::serve::{only, own_host};
+
 /// Bytes of the token: nobody guesses it.
 const TOKEN_BYTES: usize = 16;
-/// The names by which a browser on this machine reaches it.
-const HOSTS: [&str; 2] = ["127.0.0.1", "localhost"];
 /// What orders are written in. Another site's form cannot send this without asking first.
 const JSON: &str = "application/json";
 
@@ -32,8 +32,7 @@ pub enum Refusal {
 /// See the module.
 pub struct Admission {
     token: String,
-    /// The names with the port.
-    hosts: [String; 2],
+    port: u16,
 }
 
 impl Admission {
@@ -44,14 +43,13 @@ impl Admission {
     pub fn new(port: u16) -> Result<Admission> {
         Ok(Admission {
             token: random_hex()?,
-            hosts: HOSTS.map(|name| format!("{name}:{port}")),
+            port,
         })
     }
 
     /// Where the page is.
     pub fn address(&self) -> String {
-        let [host, _] = &self.hosts;
-        format!("http://{host}/{}/", self.token)
+        format!("http://127.0.0.1:{}/{}/", self.port, self.token)
     }
 
     /// What is asked for, behind the token.
@@ -64,12 +62,10 @@ impl Admission {
         uri: &'a Uri,
         headers: &HeaderMap,
     ) -> Result<&'a str, Refusal> {
-        let host = only(headers, HOST).ok_or(Refusal::Host)?;
-        // A whole address in the place of a path would be another host.
-        if uri.authority().is_some() || !self.hosts.iter().any(|ours| ours == host) {
-            return Err(Refusal::Host);
-        }
-        let is_ours = |origin: &str| origin.strip_prefix("http://") == Some(host);
+        let host = own_host(uri, headers)
+            .filter(|host| host.port_u16() == Some(self.port))
+            .ok_or(Refusal::Host)?;
+        let is_ours = |origin: &str| origin.strip_prefix("http://") == Some(host.as_str());
         match (headers.contains_key(ORIGIN), only(headers, ORIGIN)) {
             (false, _) if *method != Method::POST => {}
             (true, Some(origin)) if is_ours(origin) => {}
@@ -89,13 +85,6 @@ impl Admission {
     }
 }
 
-/// A header that is there once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    values.next().is_none().then(|| first.to_str().ok())?
-}
-
 /// A number that nobody guesses.
 ///
 /// # Errors
@@ -112,6 +101,8 @@ pub fn random_hex() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderName;
+
     use super::*;
 
     const PORT: u16 = 4_000;

@@ -10,13 +10,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use peerlab_core::error::{Explain as _, Result};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use super::routes::answer;
 use super::watcher::Watcher;
+use crate::serve::Connections;
 
 /// Connections at once; others wait.
 const CONNECTIONS_MAX: usize = 32;
@@ -60,42 +59,24 @@ impl WebServer {
 
     /// Answers until the network has ended, or that is asked for; tells whether it is the network.
     pub async fn serve(self, stop: &CancellationToken) -> bool {
-        let watcher = self.watcher.clone();
-        let ended = async {
-            watcher.watch().await;
-            tokio::time::sleep(LAST_LOOKS).await;
-        };
-        tokio::select! {
-            () = self.accept() => false,
-            () = ended => true,
-            () = stop.cancelled() => false,
-        }
-    }
-
-    /// Its connections end with it.
-    async fn accept(&self) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut connections = JoinSet::new();
-        loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else {
-                return;
-            };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of descriptors, say: others may be given back.
-                    tracing::warn!("cannot take a connection: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            while connections.try_join_next().is_some() {}
-            let (admission, watcher) = (self.admission.clone(), self.watcher.clone());
-            connections.spawn(async move {
+        let WebServer {
+            listener,
+            admission,
+            watcher,
+        } = self;
+        let watched = watcher.clone();
+        let _connections = Connections::take(listener, CONNECTIONS_MAX, move |stream, slot| {
+            let (admission, watcher) = (admission.clone(), watcher.clone());
+            async move {
                 converse(stream, admission, watcher).await;
                 drop(slot);
-            });
-        }
+            }
+        });
+        let ended = async {
+            watched.watch().await;
+            tokio::time::sleep(LAST_LOOKS).await;
+        };
+        stop.run_until_cancelled(ended).await.is_some()
     }
 }
 

@@ -198,6 +198,31 @@ fn packets_are_captured_by_hand() {
 }
 
 #[test]
+fn captures_that_go_on_are_whole_when_their_network_ends() {
+    let user = User::of("local");
+    user.up("2 --name net --out record");
+    let capture = || {
+        let mut command = user.command("capture peers-1 --for 1h");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let captures = [capture(), capture()];
+    let files = [1, 2].map(|number| user.path(&format!("record/capture-{number}/peers-1.pcapng")));
+    eventually(|| files.iter().all(|file| file.exists()).then_some(()));
+    user.says("down");
+    for capture in captures {
+        let output = capture.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    for file in files {
+        packets(&file);
+    }
+    let cleaned = user.says("clean --runs . --keep 0");
+    assert!(cleaned.contains("1 record of "), "{cleaned}");
+    assert!(!user.path("record").exists(), "{cleaned}");
+}
+
+#[test]
 fn the_simulator_has_neither_and_says_so() {
     let user = User::of("local");
     std::fs::write(user.path("pair.yaml"), EXPERIMENT).unwrap();

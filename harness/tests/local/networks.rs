@@ -1,6 +1,6 @@
 //! Networks that stay, on this machine.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -219,6 +219,34 @@ fn a_request_that_makes_no_sense_is_answered_and_the_network_goes_on() {
         "{answer}"
     );
     assert_eq!(user.says("ps").lines().count(), 3);
+    user.says("down");
+}
+
+/// Connections that last are as many as it says, and keep nobody else from being answered.
+#[test]
+fn a_network_is_asked_and_taken_down_while_others_keep_their_connections() {
+    let user = User::of("local");
+    user.up("2 --name net");
+    user.says("wait --until up>=2 --timeout 60s");
+    let socket = user.path("runtime/peerlab/net.sock");
+    let dial = || {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        let dial = "{\"version\":1,\"request\":{\"dial\":{\"node\":\"peers-0\",\"port\":18443}}}\n";
+        stream.write_all(dial.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(&stream).read_line(&mut answer).unwrap();
+        (stream, answer)
+    };
+    let all: Vec<(UnixStream, String)> = (0..64).map(|_| dial()).collect();
+    for (_, answer) in &all {
+        assert_eq!(answer, "\"open\"\n");
+    }
+    assert_eq!(user.says("ps").lines().count(), 3);
+    let refused = user.refused("forward peers-0:18443", 3);
+    assert!(
+        refused.contains("64 connections are open already"),
+        "{refused}"
+    );
     user.says("down");
 }
 

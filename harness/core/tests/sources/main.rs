@@ -76,7 +76,7 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         "harness",
         "lib.rs",
         &[
-            "probe disk ui",
+            "probe disk serve ui",
             "engine",
             "metrics network",
             "dashboard web",

@@ -7,19 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Network;
+use super::links_then::LinksThen;
 use crate::engine::drive::ask_for_connections;
 
 /// Least pause between two rounds of asking all nodes for their connections, and what it is for each
 /// node: a screen that shows them is to cost the network next to nothing.
 const PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_OF_NODE: Duration = Duration::from_millis(60);
-
-/// The connections of all nodes as they were when they were asked for.
-#[derive(Debug)]
-pub struct LinksThen {
-    asked: Instant,
-    pairs: Vec<(u32, u32)>,
-}
 
 impl Network {
     /// Who is connected to whom: who opened it, and to whom. Whoever asks meanwhile waits, and is given
@@ -53,6 +47,8 @@ impl Network {
             links.extend(others.map(|other| (node.0, *other)));
         }
         links.sort_unstable();
+        // Two nodes may have several.
+        links.dedup();
         links
     }
 

@@ -3,9 +3,8 @@
 use peerlab_core::conduct::Command;
 use peerlab_core::error::{Error, Result};
 use peerlab_link::NodeId;
-use tokio::sync::oneshot;
 
-use super::{Network, has_ended};
+use super::{Network, asked_with};
 use crate::engine::drive::HandRequest;
 use crate::network::request::{Did, Guest};
 
@@ -13,7 +12,7 @@ impl Network {
     /// Some nodes more of a group; they have been started once this is answered.
     pub(super) async fn add(&self, group: &str, count: u32) -> Result<Did> {
         let _turn = self.members.lock().await;
-        let permit = self.requests.reserve().await.map_err(|_| has_ended())?;
+        let permit = self.permit().await?;
         // From here to the order nothing is waited for: whoever asks may be gone at any time, and the run
         // must hear of every number that was given.
         let up = self.view().up();
@@ -23,10 +22,9 @@ impl Network {
             roster.grow(group, count, if up.is_empty() { &present } else { &up })?
         };
         let nodes: Vec<NodeId> = joined.iter().map(|it| it.node).collect();
-        let (answer, done) = oneshot::channel();
         let command = Command::Join(joined);
-        permit.send(HandRequest::Do { command, answer });
-        let done = done.await.map_err(|_| has_ended())?;
+        let asked = asked_with(permit, |answer| HandRequest::Do { command, answer });
+        let done = asked.await?;
         let failed: Vec<NodeId> = done.failures.iter().filter_map(|it| it.node).collect();
         self.roster().remove(&failed);
         let what = format!("join of {}", self.names_of(&nodes));
@@ -36,17 +34,13 @@ impl Network {
     /// A program of this machine is to come in.
     pub(super) async fn connect(&self) -> Result<Guest> {
         let _turn = self.members.lock().await;
-        let (answer, way) = oneshot::channel();
-        let asked = HandRequest::WayIn { answer };
-        self.requests.send(asked).await.map_err(|_| has_ended())?;
-        let way = way.await.map_err(|_| has_ended())??;
-        let permit = self.requests.reserve().await.map_err(|_| has_ended())?;
+        let way = self.asked(|answer| HandRequest::WayIn { answer }).await??;
+        let permit = self.permit().await?;
         // As in `add`: nothing is waited for until the order is given.
         let joined = self.roster().invite()?;
         let (node, name, ip) = (joined.node, joined.name.clone(), joined.link.ip);
-        let (answer, invited) = oneshot::channel();
-        permit.send(HandRequest::Invite { joined, answer });
-        let secret = invited.await.map_err(|_| has_ended())??;
+        let asked = asked_with(permit, |answer| HandRequest::Invite { joined, answer });
+        let secret = asked.await??;
         Ok(Guest {
             node,
             name,
@@ -60,7 +54,7 @@ impl Network {
     /// Nodes stop and are removed.
     pub(super) async fn remove(&self, nodes: &[String]) -> Result<Did> {
         let _turn = self.members.lock().await;
-        let permit = self.requests.reserve().await.map_err(|_| has_ended())?;
+        let permit = self.permit().await?;
         let nodes = self.nodes(nodes)?;
         {
             let mut roster = self.roster();
@@ -72,10 +66,9 @@ impl Network {
             roster.remove(&nodes);
         }
         let what = format!("removal of {}", self.names_of(&nodes));
-        let (answer, done) = oneshot::channel();
         let command = Command::Remove(nodes);
-        permit.send(HandRequest::Do { command, answer });
-        let done = done.await.map_err(|_| has_ended())?;
+        let asked = asked_with(permit, |answer| HandRequest::Do { command, answer });
+        let done = asked.await?;
         Ok(self.did(what, done))
     }
 }

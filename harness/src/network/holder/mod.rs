@@ -1,54 +1,55 @@
 //! What the process that holds a network answers with: the network as it is now, and the way to the task
-//! that owns its run. What is asked of single nodes is in `reach`, blocks and payments in `work`, who joins
-//! and leaves in `members`, who is connected to whom in `links`.
+//! that owns its run. What is asked of single nodes is in `reach`, their logs in `logs`, their packets in
+//! `capture`, faults in `faults`, blocks and payments in `work`, who joins and leaves in `members`, who is
+//! connected to whom in `links`, and waiting for something to hold in `wait`.
 
+mod capture;
+mod captures;
+mod faults;
 mod links;
+mod links_then;
+mod logs;
 mod members;
 mod reach;
+mod wait;
 mod work;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use peerlab_core::conduct::{Command, Done};
 use peerlab_core::error::{Error, Result};
-use peerlab_core::experiment::FaultKind;
 use peerlab_core::plan::{Plan, Roster, label_nodes};
-use peerlab_core::topology::by_hand::AskedFault;
-use peerlab_core::topology::written::{BadValue, Value as _};
-use peerlab_core::view::{NetworkView, Until, status_text};
-use peerlab_core::words;
-use peerlab_link::{Nanos, NodeId};
+use peerlab_core::topology::Topology;
+use peerlab_core::topology::written::BadValue;
+use peerlab_core::view::NetworkView;
+use peerlab_link::NodeId;
+use tokio::sync::mpsc::Permit;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, interval};
-
-pub use links::LinksThen;
 
 use super::request::{Description, Did, NodeFailure, Reply, Request};
 use crate::engine::drive::{HandRequest, Live};
+use captures::Captures;
+use links_then::LinksThen;
 
-/// Pause between two looks while somebody waits; where connections must be counted, between two counts.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-const COUNT_INTERVAL: Duration = Duration::from_millis(500);
 /// What to do about a node that cannot be asked.
 const NODE_HINT: &str = "`peerlab ps` shows which nodes are up";
 
-/// A network that is up.
-pub struct Network {
+/// What a network is made of.
+pub struct Parts<'a> {
     /// Its name.
     pub name: String,
     /// Where its record is.
-    pub dir: PathBuf,
+    pub dir: &'a Path,
     /// Where its nodes run.
     pub engine: String,
+    /// What its nodes are called by hand.
+    pub topology: &'a Topology,
     /// Its start.
-    pub plan: Arc<Plan>,
-    /// Its nodes as they are named by hand.
-    pub roster: Mutex<Roster>,
-    /// Held by whoever adds or removes nodes.
-    pub members: tokio::sync::Mutex<()>,
+    pub plan: &'a Plan,
+    /// The outputs that are left for payments by hand.
+    pub outputs: Range<u32>,
     /// As its events tell it.
     pub view: Arc<Mutex<NetworkView>>,
     /// Its nodes.
@@ -57,15 +58,54 @@ pub struct Network {
     pub requests: mpsc::Sender<HandRequest>,
     /// Where its metrics are.
     pub metrics: Option<String>,
-    /// The outputs that are left for payments by hand.
-    pub outputs: Mutex<Range<u32>>,
+}
+
+/// A network that is up.
+pub struct Network {
+    name: String,
+    dir: PathBuf,
+    engine: String,
+    /// Its nodes as they are named by hand.
+    roster: Mutex<Roster>,
+    /// Held by whoever adds or removes nodes.
+    members: tokio::sync::Mutex<()>,
+    view: Arc<Mutex<NetworkView>>,
+    live: Live,
+    requests: mpsc::Sender<HandRequest>,
+    metrics: Option<String>,
+    outputs: Mutex<Range<u32>>,
     /// Who was connected to whom when that was asked last.
-    pub links: tokio::sync::Mutex<Option<LinksThen>>,
+    links: tokio::sync::Mutex<Option<LinksThen>>,
+    captures: Captures,
     /// What it came to, once it has ended.
-    pub ended: watch::Receiver<Option<Result<()>>>,
+    ended: watch::Sender<Option<Result<()>>>,
 }
 
 impl Network {
+    /// A network whose nodes have been started.
+    pub fn new(parts: Parts<'_>) -> Network {
+        Network {
+            name: parts.name,
+            dir: std::path::absolute(parts.dir).unwrap_or_else(|_| parts.dir.to_owned()),
+            engine: parts.engine,
+            roster: Mutex::new(Roster::new(parts.topology, parts.plan)),
+            members: tokio::sync::Mutex::default(),
+            view: parts.view,
+            live: parts.live,
+            requests: parts.requests,
+            metrics: parts.metrics,
+            outputs: Mutex::new(parts.outputs),
+            links: tokio::sync::Mutex::default(),
+            captures: Captures::default(),
+            ended: watch::Sender::default(),
+        }
+    }
+
+    /// Tells all who wait for its end what it came to.
+    pub fn tell_end(&self, result: Result<()>) {
+        self.ended.send_replace(Some(result));
+    }
+
     /// Carries a request out. What goes before its last answer is sent to `progress`.
     ///
     /// # Errors
@@ -130,14 +170,6 @@ impl Network {
         self.roster().name(node)
     }
 
-    /// The plan with the nodes that joined.
-    fn plan_now(&self) -> Plan {
-        Plan {
-            nodes: self.roster().all().to_vec(),
-            ..(*self.plan).clone()
-        }
-    }
-
     fn names_of(&self, nodes: &[NodeId]) -> String {
         label_nodes(nodes, |node| self.name_of(node))
     }
@@ -168,86 +200,11 @@ impl Network {
         }
     }
 
-    async fn fault(&self, fault: &AskedFault, lasts: Option<Nanos>) -> Result<Did> {
-        let kind = self.roster().fault(fault)?;
-        let what = self.label(&kind);
-        let done = self.command(Command::Fault { kind, lasts }).await?;
-        if let Some(lasts) = lasts {
-            let mut view = self.view();
-            done.faults.iter().for_each(|it| view.lasts(*it, lasts));
-        }
-        let for_long = lasts.map(|lasts| format!(" for {}", words::duration(lasts)));
-        Ok(self.did(format!("{what}{}", for_long.unwrap_or_default()), done))
-    }
-
-    fn label(&self, kind: &FaultKind<Vec<NodeId>>) -> String {
-        kind.label(|nodes| self.names_of(nodes))
-    }
-
-    async fn heal(&self, all: bool) -> Result<Did> {
-        let done = self.command(Command::Heal { all }).await?;
-        let what = match done.faults.len() as u64 {
-            0 => "nothing was in force".into(),
-            count => format!("{} ended", words::count(count, "fault")),
-        };
-        Ok(self.did(what, done))
-    }
-
-    async fn start(&self, nodes: &[String]) -> Result<Did> {
-        let nodes = self.nodes(nodes)?;
-        let what = self.names_of(&nodes);
-        let done = self.command(Command::Start(nodes)).await?;
-        Ok(self.did(format!("start of {what}"), done))
-    }
-
-    fn up(&self) -> Result<Vec<NodeId>> {
-        let up = self.view().up();
-        if up.is_empty() {
-            return Err(nobody_is_up());
-        }
-        Ok(up)
-    }
-
-    async fn wait(&self, until: &str, timeout: Nanos) -> Result<Reply> {
-        let condition = Until::parse(until.trim())
-            .map_err(|bad| not_read(until, Until::WHAT, Until::FORM, bad))?;
-        let deadline = Instant::now() + Duration::from(timeout);
-        let mut look = interval(match condition {
-            Until::Peers(_) => COUNT_INTERVAL,
-            Until::Agreed | Until::Height(_) | Until::Up(_) => LOOK_INTERVAL,
-        });
-        let mut ended = self.ended.clone();
-        loop {
-            tokio::select! {
-                _ = look.tick() => {}
-                _ = ended.wait_for(Option::is_some) => return Err(has_ended()),
-            }
-            if matches!(condition, Until::Peers(_)) {
-                self.count_peers().await;
-            }
-            if condition.holds(&self.view()) {
-                return Ok(self.status());
-            }
-            if Instant::now() >= deadline {
-                let status = self.view().status(&self.name, self.live.clock.now());
-                let waited = words::duration(timeout);
-                return Err(
-                    Error::failed(format!("`{until}` did not hold within {waited}"))
-                        .because(format!(
-                            "the network now:\n{}",
-                            status_text(&status).trim_end()
-                        ))
-                        .hint("`--timeout` says how long to wait"),
-                );
-            }
-        }
-    }
-
     /// Ends the network, and answers once everything is removed.
     async fn down(&self, progress: &mpsc::Sender<Reply>) -> Result<Reply> {
         let description = self.description();
-        let mut ended = self.ended.clone();
-        // It may have been asked to end before.
+        self.captures.end().await;
+        // It may have been asked to end before; and what came of it is told by its end.
         let (answer, _) = oneshot::channel();
         let command = Command::Finish;
         let _ = self
@@ -256,20 +213,33 @@ impl Network {
             .await;
         let what = "asking the nodes for their state, and removing everything";
         let _ = progress.send(Reply::Progress(what.into())).await;
-        let result = match ended.wait_for(Option::is_some).await {
-            Ok(result) => result.clone().unwrap_or(Ok(())),
-            Err(_) => Err(has_ended()),
-        };
-        result.map(|()| Reply::Ended(description))
+        self.end().await.map(|()| Reply::Ended(description))
     }
 
-    /// Hands something to the run, and waits until it is done.
+    /// What it came to, once it has ended.
+    async fn end(&self) -> Result<()> {
+        let mut ended = self.ended.subscribe();
+        match ended.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Ok(())),
+            Err(_) => Err(has_ended()),
+        }
+    }
+
+    /// Hands a command to the run, and waits until it is done.
     async fn command(&self, command: Command) -> Result<Done> {
-        let (answer, done) = oneshot::channel();
-        let asked = HandRequest::Do { command, answer };
-        let sent = self.requests.send(asked).await;
-        sent.map_err(|_| has_ended())?;
-        done.await.map_err(|_| has_ended())
+        self.asked(|answer| HandRequest::Do { command, answer })
+            .await
+    }
+
+    /// Asks something of the run, and waits for the answer.
+    async fn asked<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> HandRequest) -> Result<T> {
+        let permit = self.permit().await?;
+        asked_with(permit, request).await
+    }
+
+    /// That the run can be asked something at once.
+    async fn permit(&self) -> Result<Permit<'_, HandRequest>> {
+        self.requests.reserve().await.map_err(|_| has_ended())
     }
 
     fn did(&self, what: String, done: Done) -> Did {
@@ -287,15 +257,21 @@ impl Network {
     }
 }
 
+/// Asks something of the run, which is handed over before anything is waited for.
+fn asked_with<T>(
+    permit: Permit<'_, HandRequest>,
+    request: impl FnOnce(oneshot::Sender<T>) -> HandRequest,
+) -> impl Future<Output = Result<T>> {
+    let (answer, answered) = oneshot::channel();
+    permit.send(request(answer));
+    async { answered.await.map_err(|_| has_ended()) }
+}
+
 /// That a text is not what was asked for.
 fn not_read(text: &str, what: &str, form: &str, bad: BadValue) -> Error {
     Error::input(format!("`{text}` is not {what}"))
         .because(bad.cause)
         .hint(bad.hint.unwrap_or_else(|| format!("write {form}")))
-}
-
-fn nobody_is_up() -> Error {
-    Error::environment("no node is up", "none answers", NODE_HINT)
 }
 
 /// That somebody asks who found the network up, and its run is over.

@@ -1,27 +1,18 @@
-//! What is asked of single nodes: their methods, logs and packets, programs beside their own, and ways into
-//! them.
+//! What is asked of single nodes: their methods, programs beside their own, and ways into them.
 
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
 use peerlab_core::error::{Error, Result};
 use peerlab_core::words;
 use peerlab_link::proto::{RAN_BYTES_MAX, Terminal};
-use peerlab_link::{Nanos, NodeId};
 use rustix::io::Errno;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
 
-use super::{NODE_HINT, Network, has_ended};
-use crate::disk::{CaptureFolder, next_capture};
-use crate::engine::drive::{HandRequest, MuxStream};
-use crate::network::request::{Did, NodeLog, RanText, Reply};
+use super::{NODE_HINT, Network};
+use crate::engine::drive::MuxStream;
+use crate::network::request::RanText;
 use crate::probe::{ProbeError, bounded};
 
-/// Nodes that are asked for their logs at once.
-const ASKED_AT_ONCE: usize = 16;
-/// Bytes of a node's log that are given at once.
-const LOG_BYTES_MAX: u32 = 1 << 20;
 /// How long a method of a node may take.
 const RPC_TIMEOUT: Duration = Duration::from_secs(60);
 /// Shells that images have, the best first.
@@ -32,22 +23,6 @@ const EXEC_HINT: &str = "a program may take 10 s, and is one of the node's image
 const DIAL_HINT: &str = "which ports does its program listen on, at 127.0.0.1? RPC's is 18443";
 
 impl Network {
-    async fn log_of(&self, node: NodeId, bytes_max: usize) -> Result<NodeLog> {
-        let (answer, log) = oneshot::channel();
-        let asked = HandRequest::Log {
-            node,
-            bytes_max,
-            answer,
-        };
-        self.requests.send(asked).await.map_err(|_| has_ended())?;
-        let log = log.await.map_err(|_| has_ended())??;
-        Ok(NodeLog {
-            node: self.name_of(node),
-            times: log.line_times(),
-            text: String::from_utf8_lossy(&log.into_bytes()).into_owned(),
-        })
-    }
-
     pub(super) async fn rpc(&self, node: &str, method: &str, params: Vec<Value>) -> Result<Value> {
         let id = self.node(node)?;
         let asked = async {
@@ -72,31 +47,6 @@ impl Network {
                 | ProbeError::TimedOut(_) => Error::environment(what(), cause, NODE_HINT),
             }
         })
-    }
-
-    /// Sends the log of each node that is chosen; of all, where none is named.
-    pub(super) async fn logs(
-        &self,
-        nodes: &[String],
-        bytes_max: u32,
-        progress: &mpsc::Sender<Reply>,
-    ) -> Result<Reply> {
-        let all = ["all".to_owned()];
-        let nodes = if nodes.is_empty() { &all[..] } else { nodes };
-        let nodes = self.nodes(nodes)?;
-        let bytes_max = bytes_max.min(LOG_BYTES_MAX) as usize;
-        let count = nodes.len() as u64;
-        let asked = nodes
-            .into_iter()
-            .map(|node| self.log_of(node, bytes_max).boxed());
-        let mut logs = futures::stream::iter(asked).buffered(ASKED_AT_ONCE);
-        while let Some(log) = logs.next().await {
-            let _ = progress.send(Reply::Log(log?)).await;
-        }
-        Ok(Reply::Did(Did {
-            what: words::count(count, "log"),
-            ..Did::default()
-        }))
     }
 
     pub(super) async fn exec(&self, node: &str, command: &[String]) -> Result<RanText> {
@@ -155,33 +105,6 @@ impl Network {
             .hint(format!(
                 "`peerlab rpc {node} METHOD` asks its program; our own image holds nothing but that"
             )))
-    }
-
-    /// Writes packets into the record. What came until then stays where whoever asked goes.
-    pub(super) async fn capture(
-        &self,
-        nodes: &[String],
-        lasts: Nanos,
-        progress: &mpsc::Sender<Reply>,
-    ) -> Result<Did> {
-        let nodes = self.nodes(nodes)?;
-        let folder = CaptureFolder::new(next_capture(&self.dir)?, &self.plan_now(), &nodes)?;
-        let stream = self.live.dialer.capture(folder.nodes()).await?;
-        let files = folder.begin(self.live.unix_nanos)?;
-        let what = format!("capturing for {}", words::duration(lasts));
-        let _ = progress.send(Reply::Progress(what)).await;
-        let mut ended = self.ended.clone();
-        let enough = async {
-            tokio::select! {
-                () = tokio::time::sleep(lasts.into()) => {}
-                _ = ended.wait_for(Option::is_some) => {}
-            }
-        };
-        let sums = stream.write(files, enough).await?;
-        Ok(Did {
-            what: sums.text(),
-            ..Did::default()
-        })
     }
 }
 

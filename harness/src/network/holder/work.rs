@@ -16,7 +16,7 @@ use peerlab_core::words;
 use peerlab_link::{Nanos, NodeId};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Network, nobody_is_up, not_read};
+use super::{NODE_HINT, Network, not_read};
 use crate::network::request::{Did, NodeFailure};
 
 /// Blocks or payments of one request: more would not be answered in time.
@@ -119,6 +119,14 @@ impl Network {
         Ok(payment(up[chance.below(up.len())], output))
     }
 
+    fn up(&self) -> Result<Vec<NodeId>> {
+        let up = self.view().up();
+        if up.is_empty() {
+            return Err(nobody_is_up());
+        }
+        Ok(up)
+    }
+
     fn take_outputs(&self, count: u32) -> Result<Range<u32>> {
         let mut left = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         if (left.len() as u32) < count {
@@ -133,6 +141,10 @@ impl Network {
         left.start += count;
         Ok(first..left.start)
     }
+}
+
+fn nobody_is_up() -> Error {
+    Error::environment("no node is up", "none answers", NODE_HINT)
 }
 
 fn payment(node: NodeId, output: u32) -> Work {

@@ -450,6 +450,13 @@ impl NetworkView {
         up.map(|(node, _)| node).collect()
     }
 
+    /// The nodes that are there no more.
+    pub fn removed(&self) -> Vec<NodeId> {
+        let rows = (0..).map(NodeId).zip(&self.rows);
+        let removed = rows.filter(|(_, row)| row.state == NodeState::Removed);
+        removed.map(|(node, _)| node).collect()
+    }
+
     /// How many nodes answer.
     pub fn up_count(&self) -> usize {
         self.rows.iter().filter(|row| row.state.is_up()).count()

@@ -25,8 +25,6 @@ impl Network {
         let command = Command::Join(joined);
         let asked = asked_with(permit, |answer| HandRequest::Do { command, answer });
         let done = asked.await?;
-        let failed: Vec<NodeId> = done.failures.iter().filter_map(|it| it.node).collect();
-        self.roster().remove(&failed);
         let what = format!("join of {}", self.names_of(&nodes));
         Ok(self.did(what, done))
     }

@@ -162,8 +162,12 @@ impl Network {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Events tell who could not join after all, whether or not somebody waited for it.
     fn roster(&self) -> MutexGuard<'_, Roster> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+        let removed = self.view().removed();
+        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        roster.remove(&removed);
+        roster
     }
 
     fn name_of(&self, node: NodeId) -> String {

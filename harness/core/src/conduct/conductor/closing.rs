@@ -34,7 +34,7 @@ impl Conductor<'_> {
         Some((total.saturating_sub(self.accounts_open), total))
     }
 
-    /// Writes the last lines: see [`super::ended`]. Nothing may be handled afterwards, unless the network
+    /// Writes the last lines: see [`crate::conduct::ended`]. Nothing may be handled afterwards, unless the network
     /// stays.
     pub fn finish(&mut self, t: Nanos, interrupted: Option<bool>) {
         self.sequencer.finish();

@@ -486,6 +486,15 @@ impl NetworkView {
         value.or(row.tip.as_ref().map(|tip| tip.hash.as_str()))
     }
 
+    /// Whether a node was seen to have this block in its chain.
+    pub fn has_block(&self, node: NodeId, block: &str) -> bool {
+        let tip = self.rows.get(node.index()).and_then(|row| row.tip.as_ref());
+        tip.is_some_and(|tip| {
+            let tip = tip.hash.as_str();
+            tip == block || self.ancestors(std::iter::once(tip)).contains(block)
+        })
+    }
+
     /// The nodes that answer, but for those that have no chain: a program of theirs says what they say.
     pub fn up_with_chain(&self) -> impl Iterator<Item = &NodeRow> {
         let up = (0..).map(NodeId).zip(&self.rows);

@@ -336,6 +336,9 @@ mod tests {
         // One that is not in force does not come to be.
         view.lasts(7, secs(60.0));
         assert!(!Until::Agreed.holds(&view) && Until::Up(3).holds(&view));
+        let has = |node, name| view.has_block(NodeId(node), &tip(name, 0).hash);
+        assert!(has(0, "2b") && has(0, "1a") && has(2, "1a"));
+        assert!(!has(0, "2c") && !has(2, "2b") && !has(9, "1a"));
         insta::assert_snapshot!(format!(
             "{}\n{}",
             nodes_text(view.rows()),

@@ -13,7 +13,7 @@ use super::{Network, has_ended, not_read};
 use crate::network::request::Reply;
 
 /// Pause between two looks; where connections must be counted, between two counts.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const COUNT_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Network {
@@ -52,7 +52,7 @@ impl Network {
 
 /// Whether something comes to hold in time. What it depends on is refreshed before each look; where that
 /// takes longer than there is time, as it was then counts.
-async fn held_within<F: Future<Output = ()>>(
+pub async fn held_within<F: Future<Output = ()>>(
     time: Duration,
     pause: Duration,
     refresh: impl Fn() -> F,

@@ -16,6 +16,7 @@ use peerlab_core::words;
 use peerlab_link::{Nanos, NodeId};
 use tokio::time::{Instant, sleep_until};
 
+use super::wait::{LOOK_INTERVAL, held_within};
 use super::{NODE_HINT, Network, not_read};
 use crate::network::request::{Did, NodeFailure};
 
@@ -23,6 +24,9 @@ use crate::network::request::{Did, NodeFailure};
 const WORK_MAX: u32 = 500;
 /// Between two payments, whatever the rate: longer than a network stays.
 const GAP_SECONDS_MAX: f64 = 1e9;
+/// How long a node that has mined a block may take to be seen with it. Another branch, or a fault, may come
+/// in between.
+const SEE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Payments of one request that nodes have not answered yet; further ones wait.
 const PAYMENTS_AT_ONCE: usize = 64;
 
@@ -37,9 +41,20 @@ impl Network {
         };
         let works = vec![Work::Mine { node }; count as usize];
         let done = self.command(Command::Act(works)).await?;
+        if let Some(last) = done.blocks.last() {
+            self.see(node, last).await;
+        }
         let blocks = words::count(done.blocks.len() as u64, "block");
         let what = format!("{blocks} by {}", self.name_of(node));
         Ok(self.did(what, done))
+    }
+
+    /// Waits until the view has a block that a node mined, so that whoever asks next finds it there:
+    /// before, the nodes may be said to agree on what was before it.
+    async fn see(&self, node: NodeId, block: &str) {
+        let seen = || self.view().has_block(node, block);
+        let refresh = || std::future::ready(());
+        held_within(SEE_TIMEOUT, LOOK_INTERVAL, refresh, seen).await;
     }
 
     /// A node that is up, drawn by hash power; where nobody has any, any.

@@ -10,6 +10,7 @@
 //! Called as `peerlab-gate starter` it is the local engine's starter instead, whose children
 //! become gates without an exec.
 
+mod archive;
 mod args;
 mod census;
 mod confine;

@@ -64,6 +64,11 @@ impl Roster {
         }
     }
 
+    /// How many nodes the network began with.
+    pub fn count_at_first(&self) -> usize {
+        self.written.node_count()
+    }
+
     /// The nodes that there are, by id.
     pub fn present(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|it| !self.gone.contains(&it.id))

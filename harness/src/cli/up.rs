@@ -277,16 +277,16 @@ async fn hold(
 ) -> Result<()> {
     let past = wanted.past();
     let Staying {
-        plan,
+        mut plan,
         workload,
         outputs_by_hand,
     } = stay_after(&wanted.topology, wanted.seed, &past)?;
-    let plan = Arc::new(plan);
     if let Some(snapshot) = &wanted.snapshot {
-        snapshot.check_plan(&plan)?;
+        snapshot.complete(&mut plan)?;
         // It reads all of it, which may take its time.
         tokio::task::block_in_place(|| snapshot.verify())?;
     }
+    let plan = Arc::new(plan);
     let taken = workload.outputs_taken();
     let capture = wanted.look.capture(Some(&wanted.topology), &plan, dir)?;
     let endpoint = wanted.look.endpoint().await?;

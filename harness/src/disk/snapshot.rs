@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use peerlab_core::error::hint::DISK;
 use peerlab_core::error::{Error, Explain, Result};
-use peerlab_core::event::Tip;
+use peerlab_core::event::{Joined, Tip};
 use peerlab_core::plan::{Past, Plan};
 use peerlab_core::topology::{self, Topology};
 use peerlab_link::proto::Archived;
@@ -60,6 +60,8 @@ pub struct Manifest {
     /// The best block of all nodes, where they had one.
     pub tip: Option<Tip>,
     pub groups: Vec<SavedGroup>,
+    /// Nodes that are not the experiment's, but joined by hand.
+    pub joined: Vec<Joined>,
     pub nodes: Vec<SavedNode>,
 }
 
@@ -111,6 +113,7 @@ pub struct Saved {
     pub past: Past,
     pub tip: Option<Tip>,
     pub groups: Vec<SavedGroup>,
+    pub joined: Vec<Joined>,
 }
 
 /// The folder of a snapshot: `snapshots/NAME` here; what has a folder is a path.
@@ -233,27 +236,33 @@ impl Snapshot {
         topology::parse(self.manifest.experiment.as_str(), &self.text)
     }
 
-    /// Whether this is the start of the network that was saved.
+    /// Makes of a plan the start of the network that was saved: with those that joined it.
     ///
     /// # Errors
     /// As bad input, when it is another's.
-    pub fn check_plan(&self, plan: &Plan) -> Result<()> {
+    pub fn complete(&self, plan: &mut Plan) -> Result<()> {
+        for joined in &self.manifest.joined {
+            plan.begin_with(joined);
+        }
+        plan.validate().map_err(|cause| self.of_another(cause))?;
         let saved = self.manifest.nodes.iter().map(|node| &node.name);
         let same = saved.eq(plan.nodes.iter().map(|node| &node.name));
         if same && plan.ledger.outputs == self.manifest.outputs {
             return Ok(());
         }
-        Err(
-            Error::input(format!("{} is of another network", self.dir.display()))
-                .because(format!(
-                    "the nodes or the first blocks of its {EXPERIMENT} are not those that were saved"
-                ))
-                .hint(format!(
-                    "leave its {EXPERIMENT} as it was; this is Peerlab {}, and it was written by {}",
-                    env!("CARGO_PKG_VERSION"),
-                    self.manifest.peerlab
-                )),
-        )
+        let cause =
+            format!("the nodes or first blocks of its {EXPERIMENT} are not those that were saved");
+        Err(self.of_another(cause))
+    }
+
+    fn of_another(&self, cause: String) -> Error {
+        Error::input(format!("{} is of another network", self.dir.display()))
+            .because(cause)
+            .hint(format!(
+                "leave its files as they were; this is Peerlab {}, and it was written by {}",
+                env!("CARGO_PKG_VERSION"),
+                self.manifest.peerlab
+            ))
     }
 
     /// The digests of its images, by their names.
@@ -373,6 +382,7 @@ impl SnapshotWriter {
             past: saved.past,
             tip: saved.tip,
             groups: saved.groups,
+            joined: saved.joined,
             nodes,
         };
         let folder = self.temporary.path();
@@ -479,10 +489,11 @@ mod tests {
             engine: "local".into(),
             seed: 3,
             experiment: "/elsewhere/x.yaml".into(),
-            outputs: 0,
+            outputs: 2_000,
             past: Past::default(),
             tip: None,
             groups: Vec::new(),
+            joined: Vec::new(),
         }
     }
 
@@ -519,15 +530,17 @@ mod tests {
         archive.read_to_string(&mut text).unwrap();
         assert_eq!(text, "a-1");
         let topology = snapshot.topology().unwrap();
-        let mut plan = peerlab_core::plan::stay(&topology, 3).unwrap().plan;
-        plan.ledger.outputs = 0;
-        snapshot.check_plan(&plan).unwrap();
-        plan.ledger.outputs = 1;
-        let told = snapshot.check_plan(&plan).unwrap_err().render();
+        let plan = peerlab_core::plan::stay(&topology, 3).unwrap().plan;
+        let complete = |change: fn(&mut Plan)| {
+            let mut plan = plan.clone();
+            change(&mut plan);
+            snapshot.complete(&mut plan).map_err(|error| error.render())
+        };
+        complete(|_| {}).unwrap();
+        let told = complete(|plan| plan.ledger.outputs += 1).unwrap_err();
         assert!(told.contains("another network"), "{told}");
-        plan.ledger.outputs = 0;
-        plan.nodes.pop();
-        snapshot.check_plan(&plan).unwrap_err();
+        complete(|plan| plan.nodes[0].name = "b-0".into()).unwrap_err();
+        complete(|plan| plan.nodes.swap(0, 1)).unwrap_err();
         // Nothing else is left, and it is not written over.
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
         let told = SnapshotWriter::begin(&dir).err().unwrap().render();

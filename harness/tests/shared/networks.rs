@@ -708,10 +708,6 @@ pub fn a_network_is_saved_and_brought_up_again(engine: &'static str) {
     assert!(refused.contains("is there already"), "{refused}");
     // What comes after it is none of its affair.
     user.says("mine --by peers-0");
-    user.says("start peers-3");
-    user.says("add peers 1");
-    let refused = user.refused("save two", 2);
-    assert!(refused.contains("peers-4 joined by hand"), "{refused}");
     user.says("down");
 
     user.up("--from one --name again --out record");
@@ -733,15 +729,32 @@ pub fn a_network_is_saved_and_brought_up_again(engine: &'static str) {
     };
     let refused: Vec<&str> = events.lines().filter(refused).collect();
     assert_eq!(refused, Vec::<&str>::new());
-    // Once more, with what was added to it, and by a path.
+    // Once more, with what was added to it, one node among it, and by a path.
+    user.says("add peers 1");
+    user.says("wait --until up>=5 --timeout 60s");
+    user.says("wait --until agreed --timeout 60s");
     user.says("save ./elsewhere/two");
+    user.says("remove peers-0");
+    let refused = user.refused("save three", 2);
+    assert!(refused.contains("nodes were removed from it"), "{refused}");
     user.says("down");
-    user.up("--from elsewhere/two");
-    user.says("wait --until up>=4 --timeout 60s");
+    let judged = user.run("report record");
+    assert!(matches!(judged.status.code(), Some(0 | 4)), "{judged:?}");
+    user.up("--from elsewhere/two --out second");
+    user.says("wait --until up>=5 --timeout 60s");
     user.says("wait --until agreed --timeout 60s");
     assert_eq!(height(&user), now);
-    user.says("pay 20");
+    one_tip(&user);
+    let count = user.says("rpc peers-4 getblockcount");
+    assert_eq!(count.trim(), now.to_string());
+    let paid = user.tells("pay 20 --json");
+    assert_eq!(paid["failures"], serde_json::json!([]));
+    user.says("mine --by peers-4");
+    let recorded = user.says("record");
+    assert!(recorded.contains("count: 5"), "{recorded}");
     user.says("down -n again");
+    let judged = user.run("report second");
+    assert!(matches!(judged.status.code(), Some(0 | 4)), "{judged:?}");
     assert_eq!(user.left(), Vec::<String>::new());
 }
 

@@ -10,7 +10,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use peerlab_core::conduct::Command;
 use peerlab_core::error::hint::{BUG, DISK};
 use peerlab_core::error::{Error, Explain as _, Result};
-use peerlab_core::event::Tip;
+use peerlab_core::event::{Joined, Tip};
 use peerlab_core::experiment::{Down, FaultKind};
 use peerlab_core::plan::spec::Node;
 use peerlab_core::plan::{OutputsTaken, Past};
@@ -78,7 +78,7 @@ impl Network {
         let _under_way = self.captures.one_more();
         let _turn = self.members.lock().await;
         let origin = self.origin.as_ref().ok_or_else(of_run)?;
-        let wanted = self.wanted()?;
+        let (wanted, joined) = self.wanted()?;
         let writer = SnapshotWriter::begin(&folder)?;
         let running: Vec<NodeId> = wanted
             .iter()
@@ -99,7 +99,7 @@ impl Network {
             }
             let nodes = self.archive_all(&writer, &wanted, progress).await?;
             let bytes = nodes.iter().map(|node| node.bytes).sum();
-            let told = self.manifest(origin, &wanted);
+            let told = self.manifest(origin, &wanted, joined);
             writer.finish(told, nodes, &origin.text)?;
             Ok(bytes)
         };
@@ -125,27 +125,14 @@ impl Network {
         })
     }
 
-    /// All its nodes, if they are those of its file and can be saved as they are.
-    fn wanted(&self) -> Result<Vec<Wanted>> {
+    /// All its nodes, if they can be saved as they are; and those among them that joined.
+    fn wanted(&self) -> Result<(Vec<Wanted>, Vec<Joined>)> {
         let rows = self.view().rows().to_vec();
         let roster = self.roster();
-        let of_file = roster.count_at_first();
-        let present: Vec<&Node> = roster.present().collect();
-        let joined = present.iter().filter(|node| node.id.index() >= of_file);
-        let joined: Vec<String> = joined.map(|node| node.name.clone()).collect();
-        if !joined.is_empty() {
-            return Err(
-                not_as_in_file(format!("{} joined by hand", words::names(&joined))).hint(
-                    "`peerlab remove` them before; a file with more nodes has them from the start",
-                ),
-            );
-        }
-        if present.len() < of_file {
-            return Err(not_as_in_file("nodes of its file were removed".into())
-                .hint("nodes that are down, as by `stop`, are saved as any other"));
-        }
-        let wanted = present.into_iter().zip(&rows);
-        wanted.map(|(node, row)| of(node, row)).collect()
+        let joined = roster.joined_without_gaps().ok_or_else(with_gaps)?;
+        let wanted = roster.present().zip(&rows);
+        let wanted: Result<Vec<Wanted>> = wanted.map(|(node, row)| of(node, row)).collect();
+        Ok((wanted?, joined))
     }
 
     /// Has nodes stop as by hand.
@@ -195,7 +182,7 @@ impl Network {
         saved.map_err(|error| error.because(NOT_SAVED))
     }
 
-    fn manifest(&self, origin: &Origin, wanted: &[Wanted]) -> disk::Saved {
+    fn manifest(&self, origin: &Origin, wanted: &[Wanted], joined: Vec<Joined>) -> disk::Saved {
         let images = self.view().images().clone();
         let outputs = self
             .outputs
@@ -214,6 +201,7 @@ impl Network {
             },
             tip: common(wanted),
             groups: with_digests(&origin.groups, &images),
+            joined,
         }
     }
 }
@@ -266,9 +254,10 @@ fn of_run() -> Error {
         .hint("bring one up to work with: `peerlab up FILE -d`")
 }
 
-fn not_as_in_file(cause: String) -> Error {
-    let cause = format!("it would be brought up again with the nodes of its file, and {cause}");
-    Error::input("the network cannot be saved").because(cause)
+fn with_gaps() -> Error {
+    Error::input("the network cannot be saved, since nodes were removed from it")
+        .because("those behind them would get other addresses when it is brought up again")
+        .hint("nodes that are down, as by `stop`, are saved as any other; so are those that joined")
 }
 
 /// That a node is in a state that no other could begin with.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::input::read;
+use super::write;
 
 /// Where snapshots are kept by name.
 const FOLDER: &str = "snapshots";
@@ -388,8 +389,8 @@ impl SnapshotWriter {
         let folder = self.temporary.path();
         let mut json = serde_json::to_string_pretty(&manifest).or_environment(what, DISK)?;
         json.push('\n');
-        super::write(&folder.join(EXPERIMENT), text)?;
-        super::write(&folder.join(MANIFEST), json)?;
+        write(&folder.join(EXPERIMENT), text)?;
+        write(&folder.join(MANIFEST), json)?;
         // Temporary folders are their user's alone.
         let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, readable).or_environment(what, DISK)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use peerlab_core::conduct::Command;
-use peerlab_core::error::hint::{BUG, DISK};
+use peerlab_core::error::hint::BUG;
 use peerlab_core::error::{Error, Explain as _, Result};
 use peerlab_core::event::{Joined, Tip};
 use peerlab_core::experiment::{Down, FaultKind};
@@ -26,6 +26,8 @@ use crate::network::request::{Did, NodeFailure, Reply, Saved};
 
 /// Nodes that are archived at once: each takes a core.
 const ARCHIVED_AT_ONCE: usize = 4;
+/// What to do about a node that cannot be archived.
+const SAVE_HINT: &str = "is the disk full, or the node lost? `peerlab ps` shows which nodes are";
 /// What became of a network that could not be saved.
 const NOT_SAVED: &str = "its nodes were started again, and nothing was left of the snapshot";
 
@@ -178,7 +180,7 @@ impl Network {
             archive.finish(it.name.clone(), it.tip.clone(), archived)
         };
         let what = || format!("{} could not be saved", it.name);
-        let saved: Result<SavedNode> = archive.await.or_environment(what, DISK);
+        let saved: Result<SavedNode> = archive.await.or_environment(what, SAVE_HINT);
         saved.map_err(|error| error.because(NOT_SAVED))
     }
 

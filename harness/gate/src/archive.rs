@@ -8,7 +8,7 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, lchown};
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
 use peerlab_link::framing::{Deframer, frame};

@@ -553,8 +553,8 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let archive = |dir: &Path| archive_file(dir, "a-1");
         let cases: [(&str, fn(&Path), &str); 5] = [
-            ("cut", |file| cut(file), "and has "),
-            ("changed", |file| change(file), "its checksum is another"),
+            ("cut", cut, "and has "),
+            ("changed", change, "its checksum is another"),
             (
                 "gone",
                 |file| fs::remove_file(file).unwrap(),

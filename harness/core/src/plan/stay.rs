@@ -154,7 +154,10 @@ expect:
 
     #[test]
     fn what_was_spent_and_listed_before_does_not_come_again() {
-        let listed = FILE.replace("0.5/s", "[5s peers-0, 9s peers-1]");
+        let listed = FILE.replace(
+            "0.5/s",
+            "[{ at: 5s, to: peers-0 }, { at: 9s, to: peers-1 }]",
+        );
         for (file, spent, first_at) in [(FILE, 7, None), (&listed, 1, Some(2))] {
             let topology = parse("x.yaml", file).unwrap();
             let before = stay(&topology, 1).unwrap();

@@ -285,7 +285,6 @@ fn not_stopped(failure: &NodeFailure) -> Error {
 }
 
 fn given_up(cause: &str) -> Error {
-    Error::interrupted("the network was not saved")
-        .because(cause)
-        .because(NOT_SAVED)
+    let hint = "once it is saved it can be taken down";
+    Error::environment("the network was not saved", cause, hint).because(NOT_SAVED)
 }

@@ -40,6 +40,8 @@ mod users;
 /// For fuzz targets.
 #[doc(hidden)]
 pub mod fuzz {
+    pub use crate::archive::restore;
+    pub use crate::disk::Disk;
     pub use crate::supervisor::{Census, Effect, Input, LookFor, StartError, Supervisor};
     pub use crate::users::Identity;
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use peerlab_fuzz::tar::repaired;
 use peerlab_gate::fuzz::{Disk, restore};
@@ -23,6 +23,7 @@ pub fn check(bytes: &[u8]) -> bool {
     fs::write(root.join("bin/sh"), "first").expect("room for it");
     symlink("..", root.join("up")).expect("room for it");
     fs::write(&beside, BESIDE).expect("room for it");
+    let before = fs::metadata(&beside).expect("it is there").mode();
     let disk = Disk::new(root, None).expect("it can be listed");
     let pieces = [
         ArchivePiece::Bytes(repaired(bytes)),
@@ -35,6 +36,8 @@ pub fn check(bytes: &[u8]) -> bool {
     restore(&disk, &mut socket).expect("somebody listens");
     let text = fs::read_to_string(&beside).expect("it is still there");
     assert_eq!(text, BESIDE);
+    let mode = fs::metadata(&beside).expect("it is still there").mode();
+    assert_eq!(mode, before, "of what lies beside");
     assert_eq!(fs::read_dir(temp.path()).expect("a folder").count(), 2);
     let mut said = Deframer::new();
     said.push(&socket.said);

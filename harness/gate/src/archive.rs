@@ -16,7 +16,7 @@ use peerlab_link::proto::{ARCHIVE_PIECE_BYTES_MAX, ArchivePiece, Archived};
 use rustix::process::{getegid, geteuid};
 use tar::{Archive, Builder, Entry, EntryType, Header, HeaderMode};
 
-use crate::disk::{Disk, remove};
+use crate::disk::{Disk, is_folder, remove};
 
 /// What an archive may hold, in either direction: what the local engine unpacks of an image at most.
 const LIMITS: Archived = Archived {
@@ -134,10 +134,13 @@ fn read_tar<S: Read>(disk: &Disk, pieces: &mut Pieces<S>) -> Result<Archived, St
         unpack(disk, &mut entry, &mut folders)?;
     }
     // What is in a folder comes after it, and could not be made in one that is read only.
-    for (place, folder) in folders.into_iter().rev() {
-        folder
-            .apply(&place)
-            .map_err(|e| format!("cannot make {}: {e}", place.display()))?;
+    for (path, folder) in folders.into_iter().rev() {
+        let place = disk.place(&path)?;
+        // Something else may have taken its place since.
+        if is_folder(&place) {
+            let applied = folder.apply(&place);
+            applied.map_err(|e| format!("cannot make {}: {e}", path.display()))?;
+        }
     }
     io::copy(pieces, &mut io::sink()).map_err(broken)?;
     if pieces.end != Some(sums) {
@@ -192,7 +195,9 @@ fn unpack<S: Read>(
     let place = disk.place(&path)?;
     let unpacked = match removed_name(&path) {
         Some(name) => remove_what_is_there(&place.with_file_name(name)),
-        None => unpack_at(entry, &place, folders),
+        None => unpack_at(entry, &place).map(|folder| {
+            folders.extend(folder.map(|folder| (path.clone(), folder)));
+        }),
     };
     unpacked.map_err(|e| format!("cannot unpack {}: {e}", path.display()))
 }
@@ -206,11 +211,8 @@ fn removed_name(path: &Path) -> Option<std::ffi::OsString> {
     plain.then(|| std::ffi::OsStr::from_bytes(name).to_owned())
 }
 
-fn unpack_at<S: Read>(
-    entry: &mut Entry<'_, S>,
-    place: &Path,
-    folders: &mut Vec<(PathBuf, Folder)>,
-) -> io::Result<()> {
+/// Makes of a place what an entry says; of a folder, what is to be set later.
+fn unpack_at<S: Read>(entry: &mut Entry<'_, S>, place: &Path) -> io::Result<Option<Folder>> {
     let header = entry.header();
     let owner = Owner {
         uid: header.uid()? as u32,
@@ -223,18 +225,18 @@ fn unpack_at<S: Read>(
                 mtime: header.mtime()?,
                 owner,
             };
-            if !fs::symlink_metadata(place).is_ok_and(|there| there.is_dir()) {
+            if !is_folder(place) {
                 remove_what_is_there(place)?;
                 fs::create_dir(place)?;
             }
-            folders.push((place.to_owned(), folder));
-            Ok(())
+            Ok(Some(folder))
         }
         EntryType::Regular | EntryType::GNUSparse | EntryType::Symlink => {
             remove_what_is_there(place)?;
             entry.set_preserve_permissions(true);
             entry.unpack(place)?;
-            owner.apply(place)
+            owner.apply(place)?;
+            Ok(None)
         }
         other => Err(io::Error::new(
             ErrorKind::InvalidData,
@@ -516,26 +518,34 @@ mod tests {
 
     /// An archive of one entry, whatever its name.
     fn hostile(name: &str, kind: EntryType, content: &[u8]) -> Vec<u8> {
-        let mut header = Header::new_ustar();
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.set_entry_type(kind);
-        header.set_size(content.len() as u64);
-        header.set_mode(0o777);
-        for number in [Header::set_uid, Header::set_gid, Header::set_mtime] {
-            number(&mut header, 0);
-        }
-        if matches!(kind, EntryType::Link | EntryType::Symlink) {
-            header.set_link_name("../beside").unwrap();
-        }
-        header.set_cksum();
+        hostiles(&[(name, kind)], content)
+    }
+
+    /// The same of several with the same content.
+    fn hostiles(entries: &[(&str, EntryType)], content: &[u8]) -> Vec<u8> {
         let mut tar = Builder::new(Vec::new());
-        tar.append(&header, content).unwrap();
+        for (name, kind) in entries {
+            let mut header = Header::new_ustar();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_size(content.len() as u64);
+            header.set_mode(0o777);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            if matches!(kind, EntryType::Link | EntryType::Symlink) {
+                header.set_link_name("../beside").unwrap();
+            }
+            header.set_cksum();
+            tar.append(&header, content).unwrap();
+        }
+        let count = entries.len() as u64;
+        let end = ArchivePiece::End(Ok(Archived {
+            entries: count,
+            bytes: count * content.len() as u64,
+        }));
         let bytes = ArchivePiece::Bytes(tar.into_inner().unwrap());
-        let end = Archived {
-            entries: 1,
-            bytes: content.len() as u64,
-        };
-        [frame(&bytes), frame(&ArchivePiece::End(Ok(end)))].concat()
+        [frame(&bytes), frame(&end)].concat()
     }
 
     #[test]
@@ -570,6 +580,13 @@ mod tests {
         assert_eq!(fs::read_to_string(image.at("new")).unwrap(), "x");
         restored(&disk, &hostile(".wh...", file, b"")).unwrap();
         assert_eq!(fs::read_to_string(image.beside()).unwrap(), "beside");
+        // What a folder is to be is nothing that a link in its place hands on.
+        let mode = || fs::metadata(image.beside()).unwrap().mode() & 0o777;
+        let was = mode();
+        let kinds = [("late", EntryType::Directory), ("late", EntryType::Symlink)];
+        restored(&disk, &hostiles(&kinds, b"")).unwrap();
+        assert_eq!(mode(), was);
+        assert_ne!(was, 0o777);
         restored(&disk, &hostile(".wh.motd", file, b"")).unwrap();
         assert!(!image.at("motd").exists());
     }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -374,7 +375,8 @@ impl SnapshotWriter {
         let manifest = Manifest {
             format: FORMAT,
             peerlab: env!("CARGO_PKG_VERSION").into(),
-            taken: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            taken: DateTime::<Utc>::from(SystemTime::now())
+                .to_rfc3339_opts(SecondsFormat::Secs, true),
             network: saved.network,
             engine: saved.engine,
             seed: saved.seed,

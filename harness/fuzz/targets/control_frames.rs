@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use peerlab_link::framing::{Deframer, frame};
 use peerlab_link::proto::{
-    Action, FromCapture, FromFabric, Ran, StreamAnswer, StreamOpen, ToFabric,
+    Action, ArchivePiece, FromCapture, FromFabric, Ran, StreamAnswer, StreamOpen, ToFabric,
 };
 use peerlab_link::starter::{FromStarter, ToStarter};
 use peerlab_link::{Change, LinkModel, Nanos, NodeId, Passage};
@@ -27,6 +27,7 @@ pub fn check(bytes: &[u8]) -> bool {
         b'O' => !read::<StreamOpen>(bytes).is_empty(),
         b'A' => !read::<StreamAnswer>(bytes).is_empty(),
         b'P' => !read::<FromCapture>(bytes).is_empty(),
+        b'C' => !read::<ArchivePiece>(bytes).is_empty(),
         b'R' => !read::<Ran>(bytes).is_empty(),
         b'S' => !read::<ToStarter>(bytes).is_empty(),
         _ => !read::<FromStarter>(bytes).is_empty(),

@@ -82,6 +82,7 @@ fn find(request: &Request) {
         | Request::Connect
         | Request::Pay { .. }
         | Request::PayAt { .. }
+        | Request::Save { .. }
         | Request::Down => {}
     }
 }

@@ -43,6 +43,7 @@ targets! {
     layers
     network_requests
     node_answers
+    node_archives
     packets
     peer_messages
     plans

@@ -1,13 +1,13 @@
-//! Every place where the node can write, and how all of it becomes again what it was before the
-//! program first ran: what is new is removed, and what was changed of an image is copied anew where
-//! its files are at hand.
+//! Every place where the node can write: what it has written there, and how all of it becomes again what it
+//! was before the program first ran: what is new is removed, and what was changed of an image is copied anew
+//! where its files are at hand. How that is carried elsewhere is `archive`'s affair.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -76,6 +76,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Where all of it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Makes all of it as it was, and gives the number of files and folders that were removed. To
     /// be called with the program's identity, so that it removes what the program can, and nothing else.
     ///
@@ -104,11 +109,70 @@ impl Disk {
         }
         // Parents come before what is in them.
         for path in self.original.keys() {
-            if fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            if is_gone(path) {
                 self.restore(path, None)?;
             }
         }
         Ok(removed)
+    }
+
+    /// Shows all that the node has written, by its path below the root: what is new or changed, a folder
+    /// before what is in it; and then, without metadata, what was removed of an image.
+    ///
+    /// # Errors
+    /// What cannot be listed, or what `visit` says.
+    pub fn written(
+        &self,
+        mut visit: impl FnMut(&Path, Option<&Metadata>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let below = |path: &Path| path.strip_prefix(&self.root).unwrap_or(path).to_owned();
+        self.walk(|path, metadata| {
+            let now = Original::of(metadata);
+            if self.original.get(path) != Some(&now) {
+                visit(&below(path), Some(metadata))?;
+            }
+            Ok(now == Original::Folder)
+        })?;
+        for path in self.original.keys() {
+            // What was in a folder that is gone, or is none any more, went with it.
+            let is_left = path.parent().is_some_and(is_folder);
+            if is_left && is_gone(path) {
+                visit(&below(path), None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of a relative path, to which the way is made where it is not there.
+    ///
+    /// # Errors
+    /// When it is none that the node can write to: it leads out of the root, over a link, or into a mount of
+    /// the kernel's.
+    pub fn place(&self, path: &Path) -> Result<PathBuf, String> {
+        let named = path.display();
+        let mut place = self.root.clone();
+        let mut left = path.components().peekable();
+        if left.peek().is_none() {
+            return Err("a path is empty".into());
+        }
+        while let Some(component) = left.next() {
+            let Component::Normal(name) = component else {
+                return Err(format!("the path {named} is not a plain one"));
+            };
+            place.push(name);
+            if self.foreign.contains(&place) {
+                return Err(format!("the path {named} is not the node's to write"));
+            }
+            if left.peek().is_some() {
+                match fs::symlink_metadata(&place) {
+                    Ok(metadata) if metadata.is_dir() => {}
+                    Ok(_) => return Err(format!("the path {named} does not lead over folders")),
+                    Err(_) => fs::create_dir(&place)
+                        .map_err(|e| format!("cannot make {}: {e}", place.display()))?,
+                }
+            }
+        }
+        Ok(place)
     }
 
     /// Shows every file and folder that the node can reach; of the folders those that are wanted.
@@ -170,6 +234,15 @@ fn copy(from: &Path, metadata: &Metadata, path: &Path) -> io::Result<()> {
     }
 }
 
+fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
+/// Whether a folder is there, and no link to one.
+pub fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 /// Whether a folder belongs to this process' user.
 fn is_own(folder: &Path) -> bool {
     let owner = fs::symlink_metadata(folder).map(|metadata| metadata.uid());
@@ -177,7 +250,7 @@ fn is_own(folder: &Path) -> bool {
 }
 
 /// Removes a file, or a folder with all that is in it, without following links: how many they were.
-fn remove(path: &Path, metadata: &Metadata) -> io::Result<u64> {
+pub fn remove(path: &Path, metadata: &Metadata) -> io::Result<u64> {
     if !metadata.is_dir() {
         fs::remove_file(path)?;
         return Ok(1);

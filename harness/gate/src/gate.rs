@@ -4,6 +4,7 @@
 use std::io::{PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::chown;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,13 @@ use crate::disk::Disk;
 use crate::ended::{self, exit_code};
 use crate::fabric_link::{FabricLink, Read, packet_buffer};
 use crate::privileges::{self, ProgramRights};
-use crate::program::{self, Program};
+use crate::program::{self, Carry, Program};
 use crate::runs::Runs;
 use crate::signals::Signals;
 use crate::supervisor::{Effect, Input, Supervisor};
 use crate::usage::Meter;
 use crate::users::Identity;
-use crate::{census, device, hosts};
+use crate::{archive, census, device, hosts};
 
 /// How long the gate waits for its secret. Engines send it before they start the gate, but one that starts
 /// hundreds may be slow to hand it on.
@@ -445,6 +446,8 @@ impl Gate {
                 };
                 self.answer_dial(dialed)?;
             }
+            (ToGate::Archive { id }, _) => self.carry(now, id, Carry::Out)?,
+            (ToGate::Restore { id }, _) => self.carry(now, id, Carry::In)?,
             (ToGate::Usage { memory }, _) => {
                 let helper = self.supervisor.helper();
                 let meter = &mut self.meter;
@@ -461,6 +464,31 @@ impl Gate {
             }
         }
         Ok(())
+    }
+
+    /// Has what the node has written carried out or in; where that cannot be, the socket says why.
+    fn carry(&mut self, now: Instant, id: u32, carry: Carry) -> Result<()> {
+        let dialed = match self.start_carrying(now, carry) {
+            Ok(socket) => Ok(OwnedFd::from(socket)),
+            Err(reason) => UnixStream::pair()
+                .and_then(|(ours, mut theirs)| {
+                    theirs.write_all(&archive::refused(&reason))?;
+                    Ok(ours.into())
+                })
+                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)),
+        };
+        self.answer_dial((id, dialed))
+    }
+
+    fn start_carrying(&mut self, now: Instant, carry: Carry) -> Result<UnixStream, String> {
+        self.supervisor.lends_disk()?;
+        let (Some(disk), Some(rights)) = (&self.disk, &self.rights) else {
+            return Err("the gate is not open".into());
+        };
+        let started = program::start_carrying(carry, disk, rights);
+        let (pid, socket) = started.map_err(|e| format!("cannot make a process: {e}"))?;
+        self.supervisor.handle(now, Input::DiskLent(pid));
+        Ok(socket)
     }
 
     fn answer_dial(&mut self, (id, result): Dialed) -> Result<()> {

@@ -164,7 +164,11 @@ impl Guest {
                 let result = Err("a guest is nobody's to control".into());
                 self.link.send(&FromGate::Done { tag, result }, None)
             }
-            ToGate::Dial { id, .. } | ToGate::Run { id, .. } | ToGate::Talk { id, .. } => {
+            ToGate::Dial { id, .. }
+            | ToGate::Run { id, .. }
+            | ToGate::Talk { id, .. }
+            | ToGate::Archive { id }
+            | ToGate::Restore { id } => {
                 let errno = Errno::CONNREFUSED.raw_os_error();
                 self.link.send(&FromGate::Dialed { id, errno }, None)
             }

@@ -10,6 +10,7 @@
 //! Called as `peerlab-gate starter` it is the local engine's starter instead, whose children
 //! become gates without an exec.
 
+mod archive;
 mod args;
 mod census;
 mod confine;
@@ -39,6 +40,8 @@ mod users;
 /// For fuzz targets.
 #[doc(hidden)]
 pub mod fuzz {
+    pub use crate::archive::restore;
+    pub use crate::disk::Disk;
     pub use crate::supervisor::{Census, Effect, Input, LookFor, StartError, Supervisor};
     pub use crate::users::Identity;
 }

@@ -1,5 +1,5 @@
-//! How the node's program is started, and how its disk is emptied: in a child of the gate, with the
-//! program's identity and rights. When that happens is the supervisor's business.
+//! How the node's program is started, and how its disk is emptied, archived and restored: in a child of the
+//! gate, with the program's identity and rights. When that happens is the supervisor's business.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use peerlab_link::framing::frame;
 use peerlab_link::proto::{RAN_BYTES_MAX, Ran, Terminal, decode, encode};
 
+use crate::archive;
 use crate::disk::Disk;
 use crate::ended;
 use crate::privileges::{ProgramRights, become_program};
@@ -192,6 +193,40 @@ pub fn emptied(status: i32, mut told: PipeReader) -> Result<u64, String> {
             "what was to empty the disk ended with status {status}"
         )),
     }
+}
+
+/// Which way what a node has written goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carry {
+    /// Out of the socket.
+    Out,
+    /// Into the socket.
+    In,
+}
+
+/// Starts a process that carries what the node has written, as the program's user, so that it reads and writes
+/// what the program can, and nothing else.
+///
+/// # Errors
+/// When no process can be made.
+pub fn start_carrying(
+    carry: Carry,
+    disk: &Disk,
+    rights: &ProgramRights,
+) -> io::Result<(Pid, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let pid = fork(rights, || {
+        leave_the_gate()?;
+        rustix::stdio::dup2_stdout(&theirs)?;
+        // Among them the gate's end, without which a socket whose other end is gone would not be told.
+        close_inherited();
+        let mut socket = UnixStream::from(rustix::stdio::stdout().try_clone_to_owned()?);
+        match carry {
+            Carry::Out => archive::save(disk, &mut socket),
+            Carry::In => archive::restore(disk, &mut socket),
+        }
+    })?;
+    Ok((pid, ours))
 }
 
 /// Makes a process that does this work with the program's identity and rights. Its exit code is an

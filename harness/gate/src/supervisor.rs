@@ -56,6 +56,8 @@ pub enum Input {
     Wiped(Result<u64, String>),
     /// Answer to [`Effect::Look`].
     Looked(LookFor, Census),
+    /// A process of the gate's own has begun to work on the disk, as [`Supervisor::lends_disk`] allows.
+    DiskLent(Pid),
     /// Another child ended and was reaped.
     Reaped {
         pid: Pid,
@@ -142,6 +144,21 @@ enum State {
         pid: Option<Pid>,
         tag: u32,
     },
+    /// A process of the gate's own has the disk to itself.
+    Lent {
+        pid: Pid,
+        after: AfterLent,
+    },
+}
+
+/// What comes when the disk is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterLent {
+    /// The barrier still stands.
+    Closed,
+    Down,
+    /// The program is started: the barrier fell meanwhile.
+    Start,
 }
 
 /// A slow program runs and stands still by turns.
@@ -227,7 +244,25 @@ impl Supervisor {
     pub fn helper(&self) -> Option<Pid> {
         match self.state {
             State::Wiping { pid, .. } => pid,
+            State::Lent { pid, .. } => Some(pid),
             _ => None,
+        }
+    }
+
+    /// Whether a process of the gate's own may have the disk to itself now. Until that has ended the program
+    /// does not start.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn lends_disk(&self) -> Result<(), &'static str> {
+        match self.state {
+            _ if self.terminating => Err("the gate is ending"),
+            _ if !self.has_disk => Err("the node has no disk that is known"),
+            State::Closed | State::Down => Ok(()),
+            State::Wiping { .. } | State::Lent { .. } => Err("its disk is in use"),
+            State::Starting(_) | State::Up { .. } | State::Ending { .. } => {
+                Err("its program is running")
+            }
         }
     }
 
@@ -239,6 +274,7 @@ impl Supervisor {
             Input::Started(result) => self.started(result),
             Input::WipeStarted(result) => self.wipe_started(result),
             Input::Wiped(result) => self.wiped(result),
+            Input::DiskLent(pid) => self.disk_lent(pid),
             Input::Looked(LookFor::Freeze, census) => self.looked(now, census),
             Input::Looked(LookFor::Slow, census) => self.looked_while_slow(now, census),
             Input::Reaped { pid, status } => self.reaped(pid, status),
@@ -250,7 +286,35 @@ impl Supervisor {
         self.take_turns(now);
     }
 
+    fn disk_lent(&mut self, pid: Pid) {
+        let after = match self.state {
+            State::Closed => AfterLent::Closed,
+            _ => AfterLent::Down,
+        };
+        self.state = State::Lent { pid, after };
+    }
+
+    fn given_back(&mut self, after: AfterLent) {
+        self.state = match after {
+            AfterLent::Closed => State::Closed,
+            AfterLent::Start if !self.terminating => {
+                self.emit(Effect::Start);
+                State::Starting(None)
+            }
+            AfterLent::Down | AfterLent::Start => State::Down,
+        };
+    }
+
     fn went(&mut self, run: bool) {
+        // What has the disk has told that it is done before it has ended.
+        if let State::Lent { after, .. } = &mut self.state {
+            *after = if run {
+                AfterLent::Start
+            } else {
+                AfterLent::Down
+            };
+            return;
+        }
         self.state = State::Down;
         if run {
             self.state = State::Starting(None);
@@ -259,7 +323,15 @@ impl Supervisor {
     }
 
     fn ordered(&mut self, now: Instant, tag: u32, op: ProcessOp) {
-        if matches!(self.state, State::Closed) {
+        let is_closed = matches!(
+            self.state,
+            State::Closed
+                | State::Lent {
+                    after: AfterLent::Closed,
+                    ..
+                }
+        );
+        if is_closed {
             return self.done(tag, Err("the node has not been let go yet".to_owned()));
         }
         if self.terminating {
@@ -424,6 +496,10 @@ impl Supervisor {
                 let asked = *asked;
                 self.program_ended(status, asked);
             }
+            State::Lent { pid, after } if *pid == dead => {
+                let after = *after;
+                self.given_back(after);
+            }
             _ => {}
         }
     }
@@ -512,8 +588,11 @@ impl Supervisor {
         for (tag, _) in std::mem::take(&mut self.orders) {
             self.done(tag, ends());
         }
-        if let State::Up { pid, frozen } = self.state {
-            self.stop(now, pid, frozen, false, Vec::new());
+        match self.state {
+            State::Up { pid, frozen } => self.stop(now, pid, frozen, false, Vec::new()),
+            // Whoever it works for may never let it end.
+            State::Lent { .. } => self.emit(Effect::SignalAll(libc::SIGKILL)),
+            _ => {}
         }
     }
 
@@ -539,7 +618,9 @@ impl Supervisor {
                 break;
             }
             let obeyed = match self.state {
-                State::Closed | State::Starting(_) | State::Wiping { .. } => false,
+                State::Closed | State::Starting(_) | State::Wiping { .. } | State::Lent { .. } => {
+                    false
+                }
                 State::Down => {
                     self.order_while_down(tag, op);
                     true

@@ -441,3 +441,45 @@ fn a_slow_program_that_cannot_be_frozen_takes_its_turns_again() {
     let expected = [(10, vec![STOP_ALL]), (90, vec![CONTINUE_ALL])];
     assert_eq!(turns(&mut story, 2), expected);
 }
+
+#[test]
+fn a_disk_that_is_lent_keeps_the_program_from_starting() {
+    let mut story = Story::new();
+    assert_eq!(story.supervisor.lends_disk(), Ok(()));
+    assert_eq!(story.input(Input::DiskLent(7)), []);
+    assert_eq!(story.supervisor.helper(), Some(7));
+    story.supervisor.lends_disk().unwrap_err();
+    let early = story.order(1, Start);
+    assert_eq!(early, [refused(1, "the node has not been let go yet")]);
+    // The barrier falls before what has the disk has ended.
+    assert_eq!(story.input(Input::Go { run: true }), []);
+    assert_eq!(story.order(2, Stop), []);
+    let (pid, status) = (8, 0);
+    assert_eq!(story.input(Input::Reaped { pid, status }), []);
+    let (pid, status) = (7, 0);
+    let begun = story.input(Input::Reaped { pid, status });
+    assert_eq!(begun[0], Effect::Start);
+    assert_eq!(story.supervisor.lends_disk(), Err("its program is running"));
+    story.dies(0);
+    // While it is down, orders wait until the disk is given back.
+    assert_eq!(story.input(Input::DiskLent(7)), []);
+    assert_eq!(story.order(3, Start), []);
+    assert_eq!(
+        story.input(Input::Reaped { pid, status }),
+        [Effect::Start, up(3)]
+    );
+}
+
+#[test]
+fn what_has_the_disk_ends_with_the_gate() {
+    let mut story = Story::new();
+    story.input(Input::DiskLent(7));
+    story.input(Input::Go { run: true });
+    assert_eq!(story.input(Input::Terminate), [KILL_ALL]);
+    let (pid, status) = (7, -libc::SIGKILL);
+    let last = story.input(Input::Reaped { pid, status });
+    assert!(matches!(last[..], [Effect::Exit(_)]), "{last:?}");
+    let mut without = Supervisor::new(false);
+    without.handle(story.now, Input::Go { run: false });
+    without.lends_disk().unwrap_err();
+}

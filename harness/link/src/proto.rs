@@ -471,6 +471,40 @@ pub enum StreamOpen {
         /// What it is to find at its streams; `None` is no terminal.
         terminal: Option<Terminal>,
     },
+    /// All that a node has written, as long as its program is down: [`ArchivePiece`]s, the last of which is
+    /// an end.
+    Archive {
+        /// Whose.
+        node: NodeId,
+    },
+    /// The same the other way, before `Go` or as long as the node's program is down: pieces and an end,
+    /// answered by an end, which tells what was unpacked.
+    Restore {
+        /// Whose.
+        node: NodeId,
+    },
+}
+
+/// Bytes of one [`ArchivePiece::Bytes`].
+pub const ARCHIVE_PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// On the stream of an archive, in either direction. One that ends without an [`ArchivePiece::End`] has
+/// broken off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ArchivePiece {
+    /// A piece of the archive: a tar of paths below the node's root.
+    Bytes(Vec<u8>),
+    /// The last: what was in it, or why it is no whole archive.
+    End(Result<Archived, String>),
+}
+
+/// What an archive holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archived {
+    /// Files, folders, links, and what was removed of an image.
+    pub entries: u64,
+    /// Of all files together.
+    pub bytes: u64,
 }
 
 /// A terminal that somebody sits at.
@@ -549,7 +583,8 @@ pub enum FromGate {
     Tun,
     /// The gate could not open, and ends.
     Failed { reason: String },
-    /// Answer to [`ToGate::Dial`], [`ToGate::Run`] and [`ToGate::Talk`]; on success the socket is beside this packet.
+    /// Answer to [`ToGate::Dial`], [`ToGate::Run`], [`ToGate::Talk`], [`ToGate::Archive`] and
+    /// [`ToGate::Restore`]; on success the socket is beside this packet.
     Dialed {
         id: u32,
         /// `errno`, or zero.
@@ -621,6 +656,17 @@ pub enum ToGate {
         command: Vec<String>,
         /// As in [`StreamOpen::Talk`].
         terminal: Option<Terminal>,
+    },
+    /// Pass a socket from which all comes that the node has written, as on the harness' stream; answered by
+    /// [`FromGate::Dialed`].
+    Archive {
+        /// Echoed there.
+        id: u32,
+    },
+    /// Likewise, a socket to which all goes that the node is to begin with.
+    Restore {
+        /// Echoed there.
+        id: u32,
     },
 }
 

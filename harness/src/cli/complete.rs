@@ -1,5 +1,5 @@
 //! Completion of command lines: the script that a shell is given once, and what that script asks this program
-//! while somebody types, with the names of networks that are up and of their nodes.
+//! while somebody types, with the names of networks that are up, of their nodes, and of snapshots.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use peerlab_core::view::{NodeRow, NodeState};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use crate::disk::load_plan;
+use crate::disk::{load_plan, snapshot_names as kept_here};
 use crate::network::{networks, snapshot};
 use crate::ui::Ui;
 
@@ -80,6 +80,14 @@ pub fn network_names() -> Vec<CompletionCandidate> {
         Ok(names.collect::<Vec<String>>())
     });
     names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The names of snapshots that are kept here.
+pub fn snapshot_names() -> Vec<CompletionCandidate> {
+    kept_here()
+        .into_iter()
+        .map(CompletionCandidate::new)
+        .collect()
 }
 
 /// The names of nodes and groups of all networks that are up.

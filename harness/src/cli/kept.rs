@@ -284,6 +284,8 @@ impl Holding<'_> {
             live,
             requests,
             metrics: self.endpoint.map(Endpoint::url),
+            // Its chain is that of its plan's payments.
+            origin: None,
         });
         let told = async {
             // Where the run has ended meanwhile, it tells why.

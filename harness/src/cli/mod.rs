@@ -38,6 +38,7 @@ mod rpc;
 mod run;
 mod run_board;
 mod run_set;
+mod save;
 mod screen;
 mod shell;
 mod status;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use super::{
     baseline, capture, check, clean, compare, complete, connect, doctor, down, exec, explore,
     faults, forward, guard, images, job, ledger, logs, members, plan, ps, recorded, replay, report,
-    rpc, run, shell, status, up, wait, watch,
+    rpc, run, save, shell, status, up, wait, watch,
 };
 use crate::ui::{Format, Ui};
 use peerlab_core::error::{Explain, Result};
@@ -92,6 +92,8 @@ enum Command {
     Pay(ledger::PayArgs),
     /// Wait until a network agrees, or has so many blocks or peers
     Wait(wait::Args),
+    /// Keep what the nodes of a network have written, for `up --from`; they are down meanwhile
+    Save(save::Args),
     /// Print what was done to a network by hand, as an experiment file
     Record(recorded::Args),
     /// End a network, and remove all of it but its record
@@ -161,6 +163,7 @@ impl Command {
             | Command::Mine(_)
             | Command::Pay(_)
             | Command::Wait(_)
+            | Command::Save(_)
             | Command::Record(_)
             | Command::Down(_)
             | Command::Report(_)
@@ -219,6 +222,7 @@ fn carry_out(command: &Command, ui: &Ui) -> Result<ExitCode> {
         Command::Mine(args) => wait_for(ledger::mine(args, ui)),
         Command::Pay(args) => wait_for(ledger::pay(args, ui)),
         Command::Wait(args) => wait_for(wait::wait(args, ui)),
+        Command::Save(args) => wait_for(save::save(args, ui)),
         Command::Record(args) => wait_for(recorded::recorded(args, ui)),
         Command::Down(args) => wait_for(down::down(args, ui)),
         Command::Replay(args) => wait_for(replay::replay(args, ui)),

@@ -126,7 +126,7 @@ impl Observer for Screen {
     fn stage(&self, stage: Stage) {
         if let Some(board) = &self.board {
             match stage {
-                Stage::Preparing(_) | Stage::BringUp { .. } => {}
+                Stage::Preparing(_) | Stage::BringUp { .. } | Stage::Restoring { .. } => {}
                 Stage::Running => board.begin(),
                 Stage::Collecting { .. } | Stage::Recorded | Stage::Removing => board.end(),
             }
@@ -153,6 +153,10 @@ impl Observer for Screen {
                 self.show(format!(
                     "starting nodes: {started} of {total} started, {open} ready"
                 ));
+            }
+            Stage::Restoring { done, total } => {
+                self.note(&mut state, format!("restoring {total} nodes"));
+                self.show(format!("restoring nodes: {done} of {total}"));
             }
             Stage::Running => self.show("running"),
             Stage::Collecting { done, total } => {

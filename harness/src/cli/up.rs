@@ -1,5 +1,5 @@
-//! `peerlab up FILE|COUNT`: brings a network up and keeps it, in the foreground or (`-d`) held by a
-//! process without a terminal. The other commands for networks talk to the process that holds it.
+//! `peerlab up FILE|COUNT|--from NAME`: brings a network up and keeps it, in the foreground or (`-d`) held by
+//! a process without a terminal. The other commands for networks talk to the process that holds it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use clap_complete::engine::ArgValueCandidates;
 use peerlab_core::error::{Error, Kind, Result};
-use peerlab_core::plan::{Staying, stay};
+use peerlab_core::plan::spec::Group;
+use peerlab_core::plan::{Past, Staying, stay_after};
 use peerlab_core::topology::{self, Topology};
 use peerlab_core::view::{NetworkView, NodeState};
 use peerlab_core::words;
@@ -20,6 +22,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Left, show};
+use super::complete::snapshot_names;
 use super::look::Look;
 use super::networks::json;
 use super::place::{EngineChoice, Place};
@@ -28,13 +31,13 @@ use super::record::{Recording, Watching, record};
 use super::screen::Screen;
 use super::{interrupt, plan};
 use crate::dashboard::{FullScreen, Purpose};
-use crate::disk;
+use crate::disk::{self, SavedGroup, Snapshot, snapshot_folder};
 use crate::engine::drive::{FromStart, Stay};
 use crate::engine::{docker::timeouts, or_stop};
 use crate::metrics::Endpoint;
 use crate::network::{
-    Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Parts, Reply, Request, Server, ask,
-    check_name, detach, log,
+    Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Origin, Parts, Reply, Request,
+    Server, ask, check_name, detach, log,
 };
 use crate::ui::Ui;
 
@@ -48,12 +51,17 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub struct Args {
     /// An experiment file, of which the nodes, the network and the ledger are taken; or how many of our
     /// own nodes, over the world, with a block every 10 s
-    #[arg(value_name = "FILE|COUNT")]
-    what: String,
+    #[arg(value_name = "FILE|COUNT", required_unless_present = "from")]
+    what: Option<String>,
+    /// Go on with a network that was saved: its ledgers and address books, its nodes, its seed. NAME is in the
+    /// folder `snapshots` here; with a `/` it is a path
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["what", "seed"])]
+    #[arg(add = ArgValueCandidates::new(snapshot_names))]
+    from: Option<PathBuf>,
     /// Return as soon as it is up; a process without a terminal holds it
     #[arg(short, long)]
     detach: bool,
-    /// The network's name [default: the file's, or net-COUNT]
+    /// The network's name [default: the file's, or net-COUNT; with --from, what it was called]
     #[arg(long)]
     name: Option<String>,
     /// Where the nodes run
@@ -82,10 +90,13 @@ pub struct Args {
 struct Wanted {
     topology: Topology,
     text: String,
+    /// The file that the text is from.
+    experiment: PathBuf,
     name: String,
     seed: u64,
     engine: EngineChoice,
     look: Look,
+    snapshot: Option<Snapshot>,
 }
 
 /// Brings a network up.
@@ -204,7 +215,10 @@ fn arguments(args: &Args, wanted: &Wanted, dir: &Path, verbosity: u8) -> Vec<OsS
     let timeout = timeouts::answer().as_secs().to_string();
     say("engine-timeout", timeout.as_ref());
     say("name", wanted.name.as_ref());
-    say("seed", wanted.seed.to_string().as_ref());
+    match &wanted.snapshot {
+        Some(snapshot) => say("from", snapshot.dir().as_ref()),
+        None => say("seed", wanted.seed.to_string().as_ref()),
+    }
     say("engine", wanted.engine.name().as_ref());
     say("held", dir.as_ref());
     if let Some(port) = wanted.look.metrics {
@@ -213,7 +227,9 @@ fn arguments(args: &Args, wanted: &Wanted, dir: &Path, verbosity: u8) -> Vec<OsS
     for nodes in &wanted.look.capture {
         say("capture", nodes.as_ref());
     }
-    all.extend(["--".into(), args.what.clone().into()]);
+    if let Some(what) = &args.what {
+        all.extend(["--".into(), what.into()]);
+    }
     all
 }
 
@@ -259,12 +275,19 @@ async fn hold(
     stop: CancellationToken,
     tell: impl AsyncFnOnce(Description) -> Result<()>,
 ) -> Result<()> {
+    let past = wanted.past();
     let Staying {
-        plan,
+        mut plan,
         workload,
         outputs_by_hand,
-    } = stay(&wanted.topology, wanted.seed)?;
+    } = stay_after(&wanted.topology, wanted.seed, &past)?;
+    if let Some(snapshot) = &wanted.snapshot {
+        snapshot.complete(&mut plan)?;
+        // It reads all of it, which may take its time.
+        tokio::task::block_in_place(|| snapshot.verify())?;
+    }
     let plan = Arc::new(plan);
+    let taken = workload.outputs_taken();
     let capture = wanted.look.capture(Some(&wanted.topology), &plan, dir)?;
     let endpoint = wanted.look.endpoint().await?;
     let place = or_stop(&stop, Place::find(wanted.engine, &plan, ui)).await?;
@@ -280,6 +303,7 @@ async fn hold(
         stay: Some(Stay::FromStart(FromStart {
             workload,
             requests: asked,
+            snapshot: wanted.snapshot.clone().map(Arc::new),
         })),
         watching: Watching {
             view: Some(view.clone()),
@@ -290,8 +314,12 @@ async fn hold(
     let watched = endpoint.as_ref().map(|it| it.watch(&wanted.name, &view));
     let source = PlanSource {
         plan: plan.clone(),
-        topology: Some(wanted.text),
-        images: std::collections::BTreeMap::new(),
+        topology: Some(wanted.text.clone()),
+        images: wanted
+            .snapshot
+            .as_ref()
+            .map(Snapshot::images)
+            .unwrap_or_default(),
         places: Vec::new(),
     };
     let running = record(&source, place, dir, recording);
@@ -318,6 +346,15 @@ async fn hold(
         live,
         requests,
         metrics: endpoint.as_ref().map(Endpoint::url),
+        origin: Some(Origin {
+            text: wanted.text,
+            experiment: wanted.experiment,
+            seed: wanted.seed,
+            groups: plan.groups.iter().map(saved_group).collect(),
+            outputs: plan.ledger.outputs,
+            taken,
+            up_before: past.up_for_ns,
+        }),
     });
     let description = network.description();
     let up = async {
@@ -389,27 +426,78 @@ impl Wanted {
             EngineChoice::Auto => EngineChoice::Real,
             other => other,
         };
-        let (topology, text) = if args.what.bytes().all(|byte| byte.is_ascii_digit()) {
-            let text = of_count(&args.what);
-            (topology::parse(format!("up {}", args.what), &text)?, text)
-        } else {
-            match plan::Experiment::read(Path::new(&args.what))? {
-                plan::Experiment::Topology(topology, text) => (topology, text),
-                plan::Experiment::Plan(_) => {
-                    return Err(Error::input("a plan cannot stay")
-                        .because("all that happens in it has been drawn already, to its end")
-                        .hint("give the experiment file that it was drawn from"));
+        let wanted = match (&args.from, &args.what) {
+            (Some(snapshot), _) => Wanted::saved(snapshot, args, engine)?,
+            (None, what) => {
+                let (topology, text, experiment) = read_what(what.as_deref().unwrap_or_default())?;
+                Wanted {
+                    name: network_name(args.name.as_deref(), &topology)?,
+                    seed: args.seed.unwrap_or(topology.seed),
+                    topology,
+                    text,
+                    experiment,
+                    engine,
+                    look: args.look.clone(),
+                    snapshot: None,
                 }
             }
         };
+        Ok(wanted)
+    }
+
+    /// What was saved before.
+    fn saved(name: &Path, args: &Args, engine: EngineChoice) -> Result<Wanted> {
+        let snapshot = Snapshot::load(&snapshot_folder(name, check_name)?)?;
+        let manifest = &snapshot.manifest;
+        let name = args
+            .name
+            .clone()
+            .unwrap_or_else(|| manifest.network.clone());
+        check_name(&name)?;
         Ok(Wanted {
-            name: network_name(args.name.as_deref(), &topology)?,
-            seed: args.seed.unwrap_or(topology.seed),
-            topology,
-            text,
+            topology: snapshot.topology()?,
+            text: snapshot.text.clone(),
+            experiment: manifest.experiment.clone().into(),
+            name,
+            seed: manifest.seed,
             engine,
             look: args.look.clone(),
+            snapshot: Some(snapshot),
         })
+    }
+
+    /// What it has behind it.
+    fn past(&self) -> Past {
+        let snapshot = self.snapshot.as_ref();
+        snapshot.map(|it| it.manifest.past).unwrap_or_default()
+    }
+}
+
+/// An experiment, its text, and the file that it is from.
+fn read_what(what: &str) -> Result<(Topology, String, PathBuf)> {
+    if what.bytes().all(|byte| byte.is_ascii_digit()) {
+        let text = of_count(what);
+        let file = format!("up {what}");
+        return Ok((topology::parse(&file, &text)?, text, file.into()));
+    }
+    let file = Path::new(what);
+    match plan::Experiment::read(file)? {
+        plan::Experiment::Topology(topology, text) => {
+            let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+            Ok((topology, text, whole))
+        }
+        plan::Experiment::Plan(_) => Err(Error::input("a plan cannot stay")
+            .because("all that happens in it has been drawn already, to its end")
+            .hint("give the experiment file that it was drawn from")),
+    }
+}
+
+/// What a snapshot says of a group.
+fn saved_group(group: &Group) -> SavedGroup {
+    SavedGroup {
+        name: group.name.clone(),
+        image: group.image.reference(),
+        digest: None,
     }
 }
 
@@ -460,7 +548,8 @@ mod tests {
 
     fn of(what: &str) -> Args {
         Args {
-            what: what.into(),
+            what: Some(what.into()),
+            from: None,
             detach: false,
             name: None,
             engine: EngineChoice::Real,
@@ -479,7 +568,9 @@ mod tests {
             let wanted = Wanted::read(&of(&count.to_string())).unwrap();
             assert_eq!(wanted.name, format!("net-{count}"));
             assert_eq!(wanted.topology.node_count(), count);
-            let plan = stay(&wanted.topology, wanted.seed).unwrap().plan;
+            let plan = stay_after(&wanted.topology, wanted.seed, &wanted.past())
+                .unwrap()
+                .plan;
             assert!(plan.stays());
             assert_eq!(plan.network.regions.len(), 6);
             assert_eq!(

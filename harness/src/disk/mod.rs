@@ -10,6 +10,7 @@ mod records;
 mod run_dir;
 mod run_report;
 mod run_set;
+mod snapshot;
 mod tries;
 
 pub use baseline::{baseline_file, load_baseline, save_baseline};
@@ -21,5 +22,9 @@ pub use run_dir::{new_run_directory, plain_name, write};
 pub use run_report::{judge_run_directory, recorded_images, whole_plan, write_report};
 pub use run_set::{
     begin_run_set, is_run, judge_one, judge_run_set, one_run, runs_at, write_run_set,
+};
+pub use snapshot::{
+    NodeArchive, Saved, SavedGroup, SavedNode, Snapshot, SnapshotWriter, check_free,
+    snapshot_folder, snapshot_names,
 };
 pub use tries::keep_try;

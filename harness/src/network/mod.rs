@@ -20,10 +20,10 @@ pub use client::{Answers, ask, ask_for_all, find, networks, unexpected};
 pub use detach::{Held, detach, have_run};
 pub use did_text::did_text;
 pub use folder::{Claim, Folder};
-pub use holder::{Network, Parts, has_ended};
+pub use holder::{Network, Origin, Parts, has_ended};
 pub use order::{Order, have_done, snapshot};
 pub use request::{
     Description, Did, Envelope, Guest, NAME_CHARS_MAX, NodeFailure, NodeLog, RanText, Reply,
-    Request, check_name,
+    Request, Saved, check_name,
 };
 pub use server::Server;

@@ -149,6 +149,12 @@ pub enum Request {
         nodes: Vec<String>,
         lasts: Nanos,
     },
+    /// What its nodes have written is kept in a folder, from which it can be brought up again. They are down
+    /// meanwhile.
+    Save {
+        /// Where: a whole path, at which nothing is.
+        folder: PathBuf,
+    },
     /// It ends.
     Down,
 }
@@ -163,6 +169,7 @@ impl Request {
                 | Request::PayAt { .. }
                 | Request::Wait { .. }
                 | Request::Capture { .. }
+                | Request::Save { .. }
         )
     }
 }
@@ -195,6 +202,8 @@ pub enum Reply {
     Invited(Box<Guest>),
     /// To whatever does something.
     Did(Did),
+    /// To [`Request::Save`].
+    Saved(Saved),
     /// To [`Request::Down`]: everything is removed.
     Ended(Description),
     /// To whoever had a run carried out: it has a verdict, with this exit code, and its network stays.
@@ -269,6 +278,22 @@ pub struct Did {
     /// Ids.
     pub transactions: Vec<String>,
     /// What had no effect.
+    pub failures: Vec<NodeFailure>,
+}
+
+/// A network that was saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Where.
+    pub folder: PathBuf,
+    pub nodes: usize,
+    /// Of all archives.
+    pub bytes: u64,
+    /// Its highest block, as far as it was known.
+    pub height: Option<u32>,
+    /// How long its nodes were down for it.
+    pub down_for_ns: Nanos,
+    /// Nodes that did not start again.
     pub failures: Vec<NodeFailure>,
 }
 

@@ -35,8 +35,8 @@ const ANSWERS_MAX: usize = 16;
 /// What to do where the socket cannot be made.
 const SOCKET_HINT: &str = "is XDG_RUNTIME_DIR a very long path? A socket's may have 100 bytes";
 /// What to do where there are too many that last.
-const LASTING_HINT: &str = "end some: each stream through `forward`, and each `shell`, `wait`, `capture` and \
-                            `pay` at a rate is one";
+const LASTING_HINT: &str = "end some: each stream through `forward`, and each `shell`, `wait`, `capture`, `save` \
+                            and `pay` at a rate is one";
 
 /// A network that can be asked. It listens until [`Server::close`].
 pub struct Server {

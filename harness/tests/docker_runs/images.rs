@@ -91,6 +91,14 @@ fn an_archives_image_runs_on_the_engine_and_an_engines_image_without_it() {
 }
 
 #[test]
+fn a_network_of_a_foreign_image_is_saved() {
+    let _alone = ONE_ARCHIVE.lock();
+    let engine = Engine::new();
+    crate::networks_of::a_network_of_a_foreign_image_is_saved("docker");
+    let _image = LoadedImage::find(&engine);
+}
+
+#[test]
 fn an_image_that_says_nothing_to_run_is_the_files_mistake() {
     let _alone = ONE_ARCHIVE.lock();
     let folder = tempfile::tempdir().unwrap();

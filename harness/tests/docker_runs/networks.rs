@@ -21,6 +21,11 @@ fn a_node_without_a_shell_offers_its_rpc() {
 }
 
 #[test]
+fn a_network_is_saved_and_brought_up_again() {
+    networks_of::a_network_is_saved_and_brought_up_again("docker");
+}
+
+#[test]
 fn no_program_of_the_host_comes_into_containers() {
     let user = User::of("docker");
     user.up("2 --name net");

@@ -85,6 +85,21 @@ fn a_program_of_the_host_comes_in_and_leaves() {
 }
 
 #[test]
+fn a_network_is_saved_and_brought_up_again() {
+    networks_of::a_network_is_saved_and_brought_up_again("local");
+}
+
+#[test]
+fn a_snapshot_that_is_not_whole_is_refused() {
+    networks_of::a_snapshot_that_is_not_whole_is_refused("local");
+}
+
+#[test]
+fn a_network_of_a_foreign_image_is_saved() {
+    networks_of::a_network_of_a_foreign_image_is_saved("local");
+}
+
+#[test]
 fn mistakes_are_told() {
     networks_of::mistakes_are_told("local");
 }

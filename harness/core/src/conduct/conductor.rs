@@ -33,7 +33,7 @@ use super::readiness::Readiness;
 use super::replacements::{Reading, Replacements};
 use super::sequencer::Sequencer;
 use crate::error::Error;
-use crate::event::{FORMAT, FORMAT_BY_HAND, HostFacts, RunEvent, Started, What};
+use crate::event::{FORMAT, FORMAT_BY_HAND, HostFacts, RunEvent, Started, Tip, What};
 use crate::ledger::Premined;
 use crate::plan::Plan;
 use crate::plan::spec::WorkloadAction;
@@ -55,6 +55,8 @@ pub struct Setup<'a> {
     pub count_interval: Nanos,
     /// Whether nodes can be measured from inside.
     pub measures_usage: bool,
+    /// The best block of a history that the nodes have from before: of blocks up to it nobody is asked.
+    pub history: Option<Tip>,
 }
 
 impl<'a> Setup<'a> {
@@ -67,6 +69,7 @@ impl<'a> Setup<'a> {
             end: Some(plan.end()),
             count_interval,
             measures_usage: false,
+            history: None,
         }
     }
 }
@@ -143,7 +146,7 @@ impl<'a> Conductor<'a> {
         Conductor {
             nodes: Nodes::new(setup.plan.nodes.len()),
             readiness: Readiness::default(),
-            sequencer: Sequencer::new(&setup.premined),
+            sequencer: Sequencer::new(&setup.premined).after(setup.history.as_ref()),
             markers: phase_markers(setup.plan).into_iter().peekable(),
             next_action: setup.workload.next(),
             replacements: Replacements::of(setup.plan),
@@ -174,7 +177,10 @@ impl<'a> Conductor<'a> {
             version: env!("CARGO_PKG_VERSION").into(),
             unix_nanos: venue.unix_nanos,
             bring_up: venue.bring_up,
-            base: self.setup.premined.tip.clone(),
+            base: match &self.setup.history {
+                Some(history) => history.clone(),
+                None => self.setup.premined.tip.clone(),
+            },
         };
         self.sequencer.event(Nanos::ZERO, What::Started(started));
         self.sequencer.event(Nanos::ZERO, What::Host(venue.host));

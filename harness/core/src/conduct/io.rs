@@ -195,6 +195,8 @@ pub enum Command {
         /// Nodes that are down or frozen come back as well.
         all: bool,
     },
+    /// These faults by hand end, now; a node that another holds down stays so.
+    End(Vec<u32>),
     /// Nodes that are down or frozen, by hand or by themselves, come back.
     Start(Vec<NodeId>),
     /// A network that stays comes to its end.

@@ -29,6 +29,13 @@ pub enum Stage {
         /// Nodes in all.
         total: usize,
     },
+    /// Nodes get what they had when their network was saved; none runs yet.
+    Restoring {
+        /// Nodes that have it.
+        done: usize,
+        /// Nodes in all.
+        total: usize,
+    },
     /// The plan is carried out.
     Running,
     /// The plan is over; states and logs are fetched.

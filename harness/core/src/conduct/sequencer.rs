@@ -73,6 +73,15 @@ impl Sequencer {
         sequencer
     }
 
+    /// The same where nodes have a history besides, which ends with this block.
+    #[must_use]
+    pub fn after(self, history: Option<&Tip>) -> Sequencer {
+        if let Some(tip) = history {
+            self.known.insert(tip.hash.clone());
+        }
+        self
+    }
+
     /// The next line that is ready.
     pub fn poll_event(&mut self) -> Option<RunEvent> {
         self.ready.pop_front()

@@ -11,6 +11,8 @@
 
 use std::iter::Peekable;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use peerlab_link::{Nanos, NodeId};
 
@@ -219,11 +221,33 @@ pub struct Endless {
     blocks: Draws,
     payments: Draws,
     outputs: Range<u32>,
+    taken: OutputsTaken,
+}
+
+/// How far payments have come that are drawn elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct OutputsTaken(Arc<AtomicU32>);
+
+impl OutputsTaken {
+    /// The first output that no payment that was drawn spends.
+    pub fn next(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, next: u32) {
+        self.0.store(next, Ordering::Relaxed);
+    }
 }
 
 impl Endless {
-    /// Of an experiment's ledger and its nodes; payments spend these outputs.
-    pub fn new(placement: &Placement<'_>, nodes: &[Node], outputs: Range<u32>) -> Endless {
+    /// Of an experiment's ledger and its nodes; payments spend these outputs. Of what the file lists that is left
+    /// out which came before `past`, and the rest comes that much earlier.
+    pub fn new(
+        placement: &Placement<'_>,
+        nodes: &[Node],
+        outputs: Range<u32>,
+        past: Nanos,
+    ) -> Endless {
         let topology = placement.topology;
         let endless = |label: &str, mean_ns: f64, among: Weighted| -> Draws {
             let mut times = placement.chance(&format!("{label}/endless"));
@@ -236,8 +260,10 @@ impl Endless {
             boxed(draws)
         };
         let listed = |moments: &[topology::Moment]| {
-            let draws: Vec<(Nanos, NodeId)> =
-                moments.iter().map(|it| (it.at, NodeId(it.node))).collect();
+            let left = moments.iter().filter(|it| it.at >= past);
+            let draws: Vec<(Nanos, NodeId)> = left
+                .map(|it| (it.at.saturating_sub(past), NodeId(it.node)))
+                .collect();
             boxed(draws.into_iter())
         };
         let blocks = match &topology.ledger.blocks {
@@ -256,11 +282,19 @@ impl Endless {
             }
             Transactions::PerSecond(_) => boxed(std::iter::empty()),
         };
+        let taken = OutputsTaken::default();
+        taken.set(outputs.start);
         Endless {
             blocks,
             payments,
             outputs,
+            taken,
         }
+    }
+
+    /// How far its payments have come, also once it was handed over.
+    pub fn outputs_taken(&self) -> OutputsTaken {
+        self.taken.clone()
     }
 }
 
@@ -283,9 +317,11 @@ impl Iterator for Endless {
             return Some(WorkloadAction { at, work });
         }
         let (at, node) = self.payments.next()?;
+        let output = self.outputs.next()?;
+        self.taken.set(self.outputs.start);
         let work = Work::Transaction {
             node,
-            output: self.outputs.next()?,
+            output,
             variant: 0,
         };
         Some(WorkloadAction { at, work })

@@ -39,13 +39,16 @@ pub struct Roster {
     nodes: Vec<Node>,
     /// By their number in the words of the file.
     ids: Vec<NodeId>,
+    /// Those that are not the file's; no program of the host.
+    joined: Vec<Joined>,
     gone: BTreeSet<NodeId>,
     /// How often something was drawn.
     draws: u64,
 }
 
 impl Roster {
-    /// The nodes of a network that has just come up.
+    /// The nodes of a network that has just come up. Of those of its plan that are not its file's each is one more
+    /// of its group, as if it had joined before.
     pub fn new(topology: &Topology, plan: &Plan) -> Roster {
         let mut grown = topology.clone();
         let mut links = plan.network.nodes.iter();
@@ -53,15 +56,43 @@ impl Roster {
             let own = links.by_ref().take(group.count as usize);
             group.regions = Places::Each(own.map(|link| link.region).collect());
         }
-        Roster {
+        let of_file = plan.nodes.iter().take(topology.node_count());
+        let mut roster = Roster {
             written: topology.clone(),
             grown,
             seed: plan.seed,
-            nodes: plan.nodes.clone(),
-            ids: plan.nodes.iter().map(|node| node.id).collect(),
+            ids: of_file.clone().map(|node| node.id).collect(),
+            nodes: of_file.cloned().collect(),
+            joined: Vec::new(),
             gone: BTreeSet::new(),
             draws: 0,
+        };
+        let all = plan.nodes.iter().zip(&plan.network.nodes);
+        for (node, link) in all.skip(topology.node_count()) {
+            roster.take_in(Joined {
+                node: node.id,
+                name: node.name.clone(),
+                group: node.group,
+                peers: node.peers.clone(),
+                args: node.args.clone(),
+                link: link.clone(),
+                guest: false,
+            });
         }
+        roster
+    }
+
+    /// Those that joined and were not removed, if all that there are have the numbers that a network of as many
+    /// nodes begins with.
+    pub fn joined_without_gaps(&self) -> Option<Vec<Joined>> {
+        let present = self.present().map(|node| node.id.index());
+        let numbered = present.eq(0..self.present().count());
+        let is_whole = numbered && self.present().count() >= self.written.node_count();
+        let here = self
+            .joined
+            .iter()
+            .filter(|it| !self.gone.contains(&it.node));
+        is_whole.then(|| here.cloned().collect())
     }
 
     /// The nodes that there are, by id.
@@ -230,15 +261,23 @@ impl Roster {
             },
             guest: false,
         };
+        self.take_in(joined.clone());
+        joined
+    }
+
+    /// There is one node more, the last of its group.
+    fn take_in(&mut self, joined: Joined) {
+        let group = joined.group as usize;
+        let index = self.grown.groups[group].count;
         let number = self.grown.first_of(group) + index as usize;
-        self.ids.insert(number, id);
+        self.ids.insert(number, joined.node);
         self.nodes.push(Node::of(&joined));
         let grown = &mut self.grown.groups[group];
         grown.count += 1;
         if let Places::Each(regions) = &mut grown.regions {
-            regions.push(region);
+            regions.push(joined.link.region);
         }
-        joined
+        self.joined.push(joined);
     }
 
     /// Whom one more knows at first. It opens as many connections as a node of the graph has; nobody that is
@@ -407,6 +446,39 @@ ledger: { block_interval: 2s }
             plan.join(one);
         }
         plan.validate().unwrap();
+    }
+
+    #[test]
+    fn a_network_that_begins_with_those_that_joined_names_them_as_before() {
+        let (mut roster, mut plan) = roster(FILE);
+        let up: Vec<NodeId> = (0..5).map(NodeId).collect();
+        roster.grow("peers", 2, &up).unwrap();
+        roster.grow("miners", 1, &up).unwrap();
+        // The last may go, and a program of the host; no other.
+        roster.invite().unwrap();
+        roster.grow("peers", 1, &up).unwrap();
+        assert_eq!(roster.joined_without_gaps(), None);
+        roster.remove(&[NodeId(9)]);
+        let joined = roster.joined_without_gaps().unwrap();
+        assert_eq!(joined.len(), 3);
+        for one in &joined {
+            plan.begin_with(one);
+        }
+        plan.validate().unwrap();
+        assert!(plan.nodes.iter().all(|node| node.starts_up));
+        let topology = parse("x.yaml", FILE).unwrap();
+        let mut again = Roster::new(&topology, &plan);
+        assert_eq!(again.joined_without_gaps().unwrap(), joined);
+        for choice in ["peers", "miners", "region:europe", "peers 2-4"] {
+            assert_eq!(names(&mut again, choice), names(&mut roster, choice));
+        }
+        let next = again.grow("peers", 1, &up).unwrap();
+        assert_eq!(
+            (next[0].node, next[0].name.as_str()),
+            (NodeId(8), "peers-5")
+        );
+        roster.remove(&[NodeId(0)]);
+        assert_eq!(roster.joined_without_gaps(), None);
     }
 
     #[test]

@@ -87,6 +87,14 @@ impl Plan {
         self.nodes.push(Node::of(joined));
     }
 
+    /// There is one node more from the start, which joined before.
+    pub fn begin_with(&mut self, joined: &Joined) {
+        self.join(joined);
+        if let Some(node) = self.nodes.last_mut() {
+            node.starts_up = true;
+        }
+    }
+
     /// The name of a node, or its number where the plan has no such node.
     pub fn node_name(&self, id: NodeId) -> String {
         let node = self.nodes.get(id.index());

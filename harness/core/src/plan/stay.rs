@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use peerlab_link::Nanos;
+use serde::{Deserialize, Serialize};
 
 use super::compile::compile;
 use super::lottery::Endless;
@@ -33,11 +34,31 @@ pub struct Staying {
     pub outputs_by_hand: Range<u32>,
 }
 
+/// What a network has behind it that is brought up with ledgers that it had before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The first output that none of the ledger's own payments has spent.
+    pub next_output: u32,
+    /// The first of those for payments by hand that none has spent.
+    pub next_output_by_hand: u32,
+    /// How long it was up, in all.
+    pub up_for_ns: Nanos,
+}
+
 /// Draws the start of a network that stays.
 ///
 /// # Errors
 /// Choices of nodes that cannot be met, with their place in the file.
 pub fn stay(topology: &Topology, seed: u64) -> Result<Staying> {
+    stay_after(topology, seed, &Past::default())
+}
+
+/// The same of one with a past: no payment spends what one has spent then, and what the file lists goes on
+/// where it was.
+///
+/// # Errors
+/// As [`stay`].
+pub fn stay_after(topology: &Topology, seed: u64, past: &Past) -> Result<Staying> {
     let mut plan = compile(&topology.undisturbed(), seed)?;
     let drawn = drawn_outputs(topology);
     let has_ledger = |group: &crate::topology::Group| group.probe.ability() >= Ability::Ledger;
@@ -56,11 +77,13 @@ pub fn stay(topology: &Topology, seed: u64) -> Result<Staying> {
     }];
     plan.fault_schedule.clear();
     plan.workload.clear();
-    let workload = Endless::new(&Placement::new(topology, seed), &plan.nodes, 0..drawn);
+    let placement = Placement::new(topology, seed);
+    let own = past.next_output.min(drawn)..drawn;
+    let workload = Endless::new(&placement, &plan.nodes, own, past.up_for_ns);
     Ok(Staying {
         plan,
         workload,
-        outputs_by_hand: drawn..outputs,
+        outputs_by_hand: past.next_output_by_hand.clamp(drawn, outputs)..outputs,
     })
 }
 
@@ -127,5 +150,39 @@ expect:
         let hours = actions[actions.len() - 1].at.as_secs_f64() / 3_600.0;
         let per_hour = blocks as f64 / hours;
         assert!((per_hour - 1_800.0).abs() < 120.0, "{per_hour}");
+    }
+
+    #[test]
+    fn what_was_spent_and_listed_before_does_not_come_again() {
+        let listed = FILE.replace(
+            "0.5/s",
+            "[{ at: 5s, to: peers-0 }, { at: 9s, to: peers-1 }]",
+        );
+        for (file, spent, first_at) in [(FILE, 7, None), (&listed, 1, Some(2))] {
+            let topology = parse("x.yaml", file).unwrap();
+            let before = stay(&topology, 1).unwrap();
+            let past = Past {
+                next_output: spent,
+                next_output_by_hand: before.outputs_by_hand.start + 3,
+                up_for_ns: Nanos::from_secs(7),
+            };
+            let after = stay_after(&topology, 1, &past).unwrap();
+            assert_eq!(after.plan, before.plan);
+            let by_hand = after.outputs_by_hand;
+            assert_eq!(
+                by_hand,
+                past.next_output_by_hand..before.outputs_by_hand.end
+            );
+            let taken = after.workload.outputs_taken();
+            assert_eq!(taken.next(), spent);
+            let mut payments = after.workload.filter_map(|action| match action.work {
+                Work::Transaction { output, .. } => Some((action.at, output)),
+                Work::Mine { .. } | Work::DoubleSpend { .. } => None,
+            });
+            let (at, output) = payments.next().unwrap();
+            assert_eq!(output, spent);
+            assert!(first_at.is_none_or(|first| at == Nanos::from_secs(first)));
+            assert_eq!(taken.next(), spent + 1);
+        }
     }
 }

@@ -214,6 +214,8 @@ pub struct NetworkView {
     /// What nodes say whose probe is a program of theirs.
     values: BTreeMap<NodeId, String>,
     engine: String,
+    /// Digests of images that are not ours.
+    images: BTreeMap<String, String>,
     /// Parents of the latest blocks, and these in the order in which they were told.
     parents: BTreeMap<String, String>,
     latest: VecDeque<String>,
@@ -254,6 +256,7 @@ impl NetworkView {
             deliveries: Deliveries::default(),
             values: BTreeMap::new(),
             engine: String::new(),
+            images: BTreeMap::new(),
             parents: BTreeMap::new(),
             latest: VecDeque::new(),
             built_on: BTreeSet::new(),
@@ -379,8 +382,8 @@ impl NetworkView {
                     cpu_pressure: *cpu_pressure,
                 });
             }
-            What::Host(_)
-            | What::Phase { .. }
+            What::Host(host) => self.images.clone_from(&host.images),
+            What::Phase { .. }
             | What::Replaced { .. }
             | What::MineMissed { .. }
             | What::Usage { .. }
@@ -398,6 +401,11 @@ impl NetworkView {
         {
             row.peers = Some(peers);
         }
+    }
+
+    /// The digests of images that are not ours, by what the plan calls them.
+    pub fn images(&self) -> &BTreeMap<String, String> {
+        &self.images
     }
 
     /// All that there is to show: guests that have gone are left out.

@@ -267,6 +267,14 @@ impl Session {
                 let dialed = table.dial(node, talk).await;
                 dial::serve(stream, dialed, &early).await;
             }
+            StreamOpen::Archive { node } => {
+                let dialed = table.dial(node, |id| ToGate::Archive { id }).await;
+                dial::serve(stream, dialed, &early).await;
+            }
+            StreamOpen::Restore { node } => {
+                let dialed = table.dial(node, |id| ToGate::Restore { id }).await;
+                dial::serve(stream, dialed, &early).await;
+            }
             StreamOpen::Capture { nodes, bytes_max } => {
                 capture::serve(stream, gates, nodes, bytes_max).await;
             }

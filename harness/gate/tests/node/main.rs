@@ -7,6 +7,7 @@ mod fabric;
 #[path = "../shared/processes.rs"]
 mod processes;
 
+mod archives;
 mod control;
 mod device;
 mod ending;

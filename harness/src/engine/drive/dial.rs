@@ -1,13 +1,16 @@
 //! Connections into a node's namespaces, through fabric and gate.
 
+use std::io::Read;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::{Ran, StreamAnswer, StreamOpen, Terminal};
+use peerlab_link::proto::{Archived, Ran, StreamAnswer, StreamOpen, Terminal};
 
+use super::archive;
 use super::capture::CaptureStream;
 use super::mux::{Mux, MuxStream, read_message, write_message};
+use crate::disk::NodeArchive;
 use crate::probe::{self, Answer, Probe, ProbeError, Reach, bounded};
 use peerlab_core::experiment;
 use peerlab_core::plan::Plan;
@@ -90,6 +93,29 @@ impl Dialer {
             terminal,
         };
         self.reach(node).open(talk).await
+    }
+
+    /// All that a node has written, which must be down.
+    ///
+    /// # Errors
+    /// When its program runs, it is lost, or the archive cannot be written.
+    pub async fn archive(&self, node: NodeId, to: &mut NodeArchive) -> std::io::Result<Archived> {
+        let stream = self.reach(node).open(StreamOpen::Archive { node }).await;
+        archive::take(stream.map_err(std::io::Error::other)?, to).await
+    }
+
+    /// Gives a node, which must be down or not let go yet, what one had written.
+    ///
+    /// # Errors
+    /// When its program runs, it is lost, or it does not take the archive.
+    pub async fn restore(
+        &self,
+        node: NodeId,
+        from: impl Read,
+        archived: Archived,
+    ) -> std::io::Result<()> {
+        let stream = self.reach(node).open(StreamOpen::Restore { node }).await;
+        archive::give(stream.map_err(std::io::Error::other)?, from, archived).await
     }
 
     fn probe_of(&self, node: NodeId) -> Option<&experiment::Probe> {

@@ -6,6 +6,7 @@
 //! actions, questions) is a task of its own that reports to it, and is bounded in number and in
 //! time.
 
+mod archive;
 mod ask;
 mod capture;
 mod clock;

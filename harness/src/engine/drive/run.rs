@@ -136,7 +136,16 @@ impl<E: Engine> Drive<'_, E> {
         } = lent;
         let nodes = capture.as_ref().map(CaptureFolder::nodes);
         let premined = Arc::new(Premined::mine(self.plan.ledger.outputs));
-        let network = start::start(self.engine, self.plan, &premined, nodes, self.observer);
+        let snapshot = match &stay {
+            Some(Stay::FromStart(staying)) => staying.snapshot.clone(),
+            Some(Stay::AfterRun(_)) | None => None,
+        };
+        let beginning = start::Beginning {
+            premined: &premined,
+            snapshot: snapshot.as_deref(),
+            captured: nodes,
+        };
+        let network = start::start(self.engine, self.plan, beginning, self.observer);
         let mut network = or_stop(&self.stop, network).await?;
         *open = Some(network.mux.clone());
         let capturing = match network.capture.take().zip(capture) {
@@ -254,6 +263,7 @@ impl<'a, E: Engine> Run<'a, E> {
                 setup.end = None;
                 setup.count_interval = COUNT_INTERVAL_OF_STAYING;
                 setup.workload = Box::new(staying.workload);
+                setup.history = staying.snapshot.and_then(|it| it.manifest.tip.clone());
                 Requests::from(staying.requests)
             }
         };

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use peerlab_link::proto::{FILE_PIECE_BYTES_MAX, FromFabric, SECRET_BYTES, Secret, ToFabric};
 use peerlab_link::{Nanos, NodeId};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -12,7 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::capture::CaptureStream;
 use super::clock::RunClock;
 use super::control::Control;
+use super::dial::Dialer;
 use super::mux::Mux;
+use crate::disk::Snapshot;
 use crate::engine::Engine;
 use peerlab_core::conduct::{Observer, Stage};
 use peerlab_core::error::{Error, Explain, Result};
@@ -27,6 +30,11 @@ pub const PREMINED_NAME: &str = "premined.dat";
 const FABRIC_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long bring-up may go without a gate opening or a node being started.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Nodes that are restored at once: unpacking takes a core each.
+const RESTORED_AT_ONCE: usize = 8;
+/// What to do about a node that does not take what it had.
+const RESTORE_HINT: &str = "what nodes may write on another engine or by another image may differ; and `memory:` of \
+                            its group bounds how much there is";
 /// Bytes of a node's log that an error message quotes.
 const LOG_TAIL_BYTES: usize = 2_000;
 
@@ -47,14 +55,27 @@ pub struct Network {
     pub capture: Option<CaptureStream>,
 }
 
+/// What a network has from its start, beside its plan.
+pub struct Beginning<'a> {
+    pub premined: &'a Premined,
+    /// What nodes had written before.
+    pub snapshot: Option<&'a Snapshot>,
+    /// Whose packets are captured.
+    pub captured: Option<Vec<NodeId>>,
+}
+
 /// Brings the network of a plan up, and has nodes captured. It can be given up at any time.
 pub async fn start<E: Engine>(
     engine: &E,
     plan: &Plan,
-    premined: &Premined,
-    captured: Option<Vec<NodeId>>,
+    beginning: Beginning<'_>,
     observer: &dyn Observer,
 ) -> Result<Network> {
+    let Beginning {
+        premined,
+        snapshot,
+        captured,
+    } = beginning;
     let began = Instant::now();
     let total = plan.nodes.len();
     observer.stage(Stage::BringUp {
@@ -66,6 +87,9 @@ pub async fn start<E: Engine>(
     let (mux, mut control) = open_fabric(engine, plan, premined, &secrets).await?;
     open_gates(engine, plan, &secrets, &mut control, observer).await?;
     let bring_up = Nanos(began.elapsed().as_nanos() as u64);
+    if let Some(snapshot) = snapshot {
+        restore(snapshot, plan, &Dialer::new(mux.clone(), plan), observer).await?;
+    }
     // Before the first packet.
     let capture = match captured {
         Some(nodes) => Some(CaptureStream::open(&mux, nodes).await?),
@@ -211,6 +235,35 @@ async fn open_gates<E: Engine>(
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Gives every node what it had when its network was saved.
+async fn restore(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    dialer: &Dialer,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let total = plan.nodes.len();
+    observer.stage(Stage::Restoring { done: 0, total });
+    let nodes = plan.nodes.iter().zip(&snapshot.manifest.nodes);
+    let restoring = nodes.map(async |(node, saved)| {
+        let archive = async {
+            dialer
+                .restore(node.id, snapshot.open(saved)?, saved.archived())
+                .await
+        };
+        let what = || format!("node {} could not be restored", node.name);
+        archive.await.or_environment(what, RESTORE_HINT)
+    });
+    let mut restoring = futures::stream::iter(restoring).buffer_unordered(RESTORED_AT_ONCE);
+    let mut done = 0;
+    while let Some(restored) = restoring.next().await {
+        restored?;
+        done += 1;
+        observer.stage(Stage::Restoring { done, total });
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::sync::Arc;
 
 use peerlab_link::NodeId;
 use peerlab_link::proto::Secret;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::RunClock;
 use super::dial::Dialer;
+use crate::disk::Snapshot;
 use crate::engine::{NodeLog, WayIn};
 use peerlab_core::conduct::{Command, Done, Ticket};
 use peerlab_core::error::Result;
@@ -30,6 +32,8 @@ pub struct FromStart {
     pub workload: Endless,
     /// What is asked by hand. The channel bounds how much may wait.
     pub requests: mpsc::Receiver<HandRequest>,
+    /// What its nodes begin with, where they have a past.
+    pub snapshot: Option<Arc<Snapshot>>,
 }
 
 /// A run whose network may stay.

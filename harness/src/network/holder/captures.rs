@@ -1,4 +1,4 @@
-//! Captures under way: they are ended together, and waited for.
+//! Captures under way, and whatever else writes files: they are ended together, and waited for.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

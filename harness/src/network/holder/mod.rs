@@ -1,7 +1,7 @@
 //! What the process that holds a network answers with: the network as it is now, and the way to the task
 //! that owns its run. What is asked of single nodes is in `reach`, their logs in `logs`, their packets in
 //! `capture`, faults in `faults`, blocks and payments in `work`, who joins and leaves in `members`, who is
-//! connected to whom in `links`, and waiting for something to hold in `wait`.
+//! connected to whom in `links`, waiting for something to hold in `wait`, and what is kept of it in `save`.
 
 mod capture;
 mod captures;
@@ -11,6 +11,7 @@ mod links_then;
 mod logs;
 mod members;
 mod reach;
+mod save;
 mod wait;
 mod work;
 
@@ -32,6 +33,7 @@ use super::request::{Description, Did, NodeFailure, Reply, Request};
 use crate::engine::drive::{HandRequest, Live};
 use captures::Captures;
 use links_then::LinksThen;
+pub use save::Origin;
 
 /// What to do about a node that cannot be asked.
 const NODE_HINT: &str = "`peerlab ps` shows which nodes are up";
@@ -58,6 +60,8 @@ pub struct Parts<'a> {
     pub requests: mpsc::Sender<HandRequest>,
     /// Where its metrics are.
     pub metrics: Option<String>,
+    /// What it could be brought up from again, if it can be.
+    pub origin: Option<Origin>,
 }
 
 /// A network that is up.
@@ -77,6 +81,7 @@ pub struct Network {
     /// Who was connected to whom when that was asked last.
     links: tokio::sync::Mutex<Option<LinksThen>>,
     captures: Captures,
+    origin: Option<Origin>,
     /// What it came to, once it has ended.
     ended: watch::Sender<Option<Result<()>>>,
 }
@@ -97,6 +102,7 @@ impl Network {
             outputs: Mutex::new(parts.outputs),
             links: tokio::sync::Mutex::default(),
             captures: Captures::default(),
+            origin: parts.origin,
             ended: watch::Sender::default(),
         }
     }
@@ -110,7 +116,11 @@ impl Network {
     ///
     /// # Errors
     /// Whatever goes wrong with it.
-    pub async fn answer(&self, request: Request, progress: mpsc::Sender<Reply>) -> Result<Reply> {
+    pub async fn answer(
+        self: &Arc<Self>,
+        request: Request,
+        progress: mpsc::Sender<Reply>,
+    ) -> Result<Reply> {
         match request {
             Request::Describe => Ok(Reply::Description(self.description())),
             Request::Nodes => {
@@ -141,6 +151,7 @@ impl Network {
             Request::Capture { nodes, lasts } => {
                 self.capture(&nodes, lasts, &progress).await.map(Reply::Did)
             }
+            Request::Save { folder } => self.save(folder, progress).await.map(Reply::Saved),
             Request::Down => self.down(&progress).await,
         }
     }

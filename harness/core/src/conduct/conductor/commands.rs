@@ -35,14 +35,9 @@ impl Conductor<'_> {
                 } else {
                     self.hand_faults.of_links_and_cpu()
                 };
-                for fault in &faults {
-                    let steps = self.hand_faults.end(now, *fault, Some(ticket));
-                    self.take_steps(steps, Some(ticket));
-                }
-                if let Some(done) = self.by_hand.done_of(Some(ticket)) {
-                    done.faults = faults;
-                }
+                self.end_faults(ticket, faults);
             }
+            Command::End(faults) => self.end_faults(ticket, faults),
             Command::Start(nodes) => {
                 for node in nodes {
                     self.start(ticket, node);
@@ -68,6 +63,16 @@ impl Conductor<'_> {
         self.take_steps(steps, ticket);
         if let Some(done) = self.by_hand.done_of(ticket) {
             done.faults.push(fault);
+        }
+    }
+
+    fn end_faults(&mut self, ticket: Ticket, faults: Vec<u32>) {
+        for fault in &faults {
+            let steps = self.hand_faults.end(self.now, *fault, Some(ticket));
+            self.take_steps(steps, Some(ticket));
+        }
+        if let Some(done) = self.by_hand.done_of(Some(ticket)) {
+            done.faults = faults;
         }
     }
 

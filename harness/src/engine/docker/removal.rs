@@ -424,6 +424,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_the_engine_has_left_of_containers_that_it_removed_itself_goes() {
+        let run = RunId::random();
+        let volume = r#"{ "Name": "left", "Driver": "local", "Mountpoint": "/left", "Labels": {},
+                          "Scope": "local", "Options": {} }"#;
+        let fake = Fake::start(move |method, path, count| match method {
+            "GET" if !path.contains("/volumes") => (200, "[]".into()),
+            "GET" => (200, format!("{{ \"Volumes\": [{volume}] }}")),
+            _ if count == 0 => (500, "device busy".into()),
+            _ => (204, String::new()),
+        });
+        remove_run(&fake.client(), &run).await.unwrap();
+        assert_eq!(fake.asked("DELETE"), 2);
+        assert!(fake.last_path().contains("/volumes/left"));
+    }
+
+    #[tokio::test]
     async fn an_engine_that_locks_itself_up_is_told_so() {
         let run = RunId::random();
         let node = |name: &str| container(name, &run.node_labels(peerlab_link::NodeId(0), name));

@@ -53,17 +53,15 @@ impl LastWord {
 
     /// How and when the network of this name ended, in words.
     fn how(&self, name: &str) -> String {
+        let Some(at) = self.at else {
+            return format!("`{name}` ended with the process that held it");
+        };
         let how = match self.error.kind {
             Kind::Interrupted => format!("a signal ended `{name}`"),
             _ => format!("`{name}` ended by itself"),
         };
-        match self.at {
-            Some(at) => {
-                let ago = now().saturating_sub(Duration::from_secs(at));
-                format!("{how} {} ago", words::long(Nanos::from_secs(ago.as_secs())))
-            }
-            None => how,
-        }
+        let ago = now().saturating_sub(Duration::from_secs(at));
+        format!("{how} {} ago", words::long(Nanos::from_secs(ago.as_secs())))
     }
 
     /// The same in one line, with the reason.
@@ -149,9 +147,25 @@ mod tests {
             "`net` ended by itself 2 h 0 min ago: cannot record the run: no space left"
         );
         let no = || Error::input("no network `net` is up");
-        insta::assert_snapshot!(word.explain("net", no()).render(), @"");
+        insta::assert_snapshot!(word.explain("net", no()).render(), @r"
+        Error: no network `net` is up
+        Caused by: `net` ended by itself 2 h 0 min ago
+        Hint: its record is in /runs/net; `peerlab down -n net` removes this notice
+
+        Error: cannot record the run
+        Caused by: no space left
+        Hint: make room
+        ");
         let killed = LastWord::killed(Path::new("/runs/net"));
-        insta::assert_snapshot!(killed.explain("net", no()).render(), @"");
+        insta::assert_snapshot!(killed.explain("net", no()).render(), @r"
+        Error: no network `net` is up
+        Caused by: `net` ended with the process that held it
+        Hint: its record is in /runs/net; `peerlab down -n net` removes this notice
+
+        Error: the process that held it was killed
+        Caused by: it ended without a word, as by SIGKILL, or where this machine has no memory left
+        Hint: its nodes have ended with it; `peerlab clean` removes what else is left
+        ");
     }
 
     #[test]

@@ -137,6 +137,15 @@ impl Drop for OwnEngine {
             signal(pid, "TERM");
             all_gone(&[pid]);
         }
+        // What one that was killed had mounted, innermost last.
+        let folder = self.folder.path().display().to_string();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let mounted = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        let ours: Vec<&str> = mounted.filter(|path| path.starts_with(&folder)).collect();
+        for path in ours.iter().rev() {
+            let unmounted = Command::new("umount").arg(path).status();
+            assert!(unmounted.unwrap().success(), "{path}");
+        }
     }
 }
 

@@ -177,8 +177,6 @@ fn a_full_disk_ends_a_network_and_whoever_asks_next_is_told() {
     let user = User::of("local");
     let runtime = user.path("runtime");
     std::fs::create_dir(user.path("disk")).unwrap();
-    std::fs::remove_dir(&runtime).unwrap();
-    symlink("disk/runtime", &runtime).unwrap();
     let up = on_small_disk(&user, "1m", "up 3 --name net -d --json --out disk/record");
     let said = String::from_utf8_lossy(&up.stdout).into_owned();
     let errors = String::from_utf8_lossy(&up.stderr);
@@ -189,7 +187,7 @@ fn a_full_disk_ends_a_network_and_whoever_asks_next_is_told() {
     let inside = format!("/proc/{holder}/root{}", user.path("disk").display());
     let disk = File::open(inside).unwrap();
     let here = format!("/proc/{}/fd/{}", std::process::id(), disk.as_raw_fd());
-    std::fs::remove_file(&runtime).unwrap();
+    std::fs::remove_dir(&runtime).unwrap();
     symlink(format!("{here}/runtime"), &runtime).unwrap();
     assert_eq!(user.says("ps").lines().count(), 4);
     let all = family(holder);
@@ -229,7 +227,10 @@ fn on_small_disk(user: &User, size: &str, words: &str) -> Output {
     inside
         .args(["--user", "--map-root-user", "--mount", "sh", "-ec"])
         .args([&script, "sh"]);
-    through(inside, &command).output().unwrap()
+    let mut inside = through(inside, &command);
+    // A way to it that leads there from inside, whatever `runtime` means here.
+    inside.env("XDG_RUNTIME_DIR", user.path("disk/runtime"));
+    inside.output().unwrap()
 }
 
 /// A command that another one is to start, whose arguments come last.

@@ -1,4 +1,4 @@
-//! `peerlab clean`: removes what runs have left that are over: containers, or (`--runs`) old records.
+//! `peerlab clean`: removes what runs have left that are over: containers and volumes, or (`--runs`) old records.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -57,14 +57,19 @@ async fn clean_engine(args: &Args) -> Result<String> {
     let removed = remove_dead_runs(&docker).await?;
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = match removed.runs.len() {
-        0 => writeln!(text, "no run has left anything"),
-        runs => writeln!(
+    let _ = match (removed.runs.len(), removed.volumes) {
+        (0, 0) => writeln!(text, "no run has left anything"),
+        (0, _) => Ok(()),
+        (runs, _) => writeln!(
             text,
             "removed {} containers of {runs} runs",
             removed.containers
         ),
     };
+    if removed.volumes > 0 {
+        let volumes = words::count(removed.volumes as u64, "volume");
+        let _ = writeln!(text, "removed {volumes} without a container");
+    }
     if !removed.starting.is_empty() {
         let seconds = timeouts::answer().as_secs();
         let _ = writeln!(

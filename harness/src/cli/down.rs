@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use peerlab_core::error::Result;
 
 use super::networks::Which;
-use crate::network::{Reply, Request, ask_for_all, unexpected};
+use crate::network::{Reply, Request, ask_for_all, forget_ended, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.
@@ -20,9 +20,13 @@ pub struct Args {
 /// # Errors
 /// When there is no such network, or something of it is left.
 pub async fn down(args: &Args, ui: &Ui) -> Result<ExitCode> {
-    let mut answers = ask_for_all(args.which.network.as_deref(), Request::Down).await?;
+    // Whoever is told here why it ended needs no notice of it.
+    let name = args.which.network.as_deref();
+    let asked = ask_for_all(name, Request::Down).await;
+    let mut answers = asked.inspect_err(|_| forget_ended(name))?;
     loop {
-        match answers.next().await? {
+        let next = answers.next().await;
+        match next.inspect_err(|_| forget_ended(Some(answers.name())))? {
             Reply::Progress(what) => ui.note(&what),
             Reply::Ended(ended) => {
                 let text = || {

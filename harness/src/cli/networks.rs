@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::complete::network_names;
-use crate::network::{Reply, Request, ask, did_text, find, unexpected};
+use crate::network::{Reply, Request, ask, did_text, find, unexpected, why_ended};
 use crate::ui::Ui;
 
 /// Pause between two looks at whether a network is still up.
@@ -88,7 +88,8 @@ async fn is_up(name: &str) -> bool {
 
 /// Says that a network has ended, which is no failure of a command that goes on as long as it is up.
 pub fn has_ended(name: &str, ui: &Ui) -> ExitCode {
-    ui.note(&format!("{name} has ended"));
+    let why = why_ended(name).map(|why| format!(": {}", words::visible(&why)));
+    ui.note(&format!("{name} has ended{}", why.unwrap_or_default()));
     ExitCode::SUCCESS
 }
 

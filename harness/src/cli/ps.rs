@@ -7,7 +7,7 @@ use peerlab_core::view::nodes_text;
 use peerlab_core::words;
 
 use super::networks::Which;
-use crate::network::{Description, Reply, Request, networks, unexpected};
+use crate::network::{Description, Reply, Request, ended, networks, unexpected};
 use crate::ui::Ui;
 
 /// Arguments.
@@ -28,6 +28,9 @@ pub async fn ps(args: &Args, ui: &Ui) -> Result<ExitCode> {
     if args.all {
         let found = networks().await?;
         args.which.show(ui, &found, || networks_text(&found))?;
+        for line in ended()? {
+            ui.note(&words::visible(&line));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     match args.which.ask(Request::Nodes).await? {

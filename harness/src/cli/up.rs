@@ -37,7 +37,7 @@ use crate::engine::{docker::timeouts, or_stop};
 use crate::metrics::Endpoint;
 use crate::network::{
     Claim, Description, Folder, Held, NAME_CHARS_MAX, Network, Origin, Parts, Reply, Request,
-    Server, ask, check_name, detach, log,
+    Server, ask, check_name, detach, forget_ended, log,
 };
 use crate::ui::Ui;
 
@@ -137,10 +137,15 @@ pub async fn up(args: &Args, ui: &Ui) -> Result<ExitCode> {
         }
         Ok(())
     };
+    let name = wanted.name.clone();
     let result = hold(wanted, claim, &dir, ui, stop.clone(), tell).await;
     if let Some(screen) = screen {
         // It ends with the network that it shows.
         let _ = screen.await;
+    }
+    if result.is_err() {
+        // It is told here.
+        forget_ended(Some(&name));
     }
     result?;
     ui.result(&format!("its record is in {}\n", dir.display()));
@@ -387,15 +392,17 @@ pub async fn serve(
             };
         }
     };
-    let result = tokio::select! {
-        result = &mut running => result,
-        () = up => running.await,
+    // One that never came up is told by whoever brings it up.
+    let (is_up, result) = tokio::select! {
+        result = &mut running => (false, result),
+        () = up => (true, running.await),
     };
     // Whoever waits for the end is answered once nothing is left of it.
     if let Some(endpoint) = endpoint {
         endpoint.close().await;
     }
-    let unanswered = server.close().await;
+    let ended_by = result.as_ref().err().filter(|_| is_up);
+    let unanswered = server.close(ended_by.cloned()).await;
     network.tell_end(result.clone());
     unanswered.read().await;
     result

@@ -16,8 +16,8 @@ pub const NO_ARCHIVE: &str = "correct its path in the experiment; of a record fr
 pub const MACHINE: &str =
     "`peerlab doctor` says what this machine lacks, and fewer nodes need less of it";
 /// The fabric or a gate, which the engine runs.
-pub const FABRIC: &str = "was it killed, for want of memory say (`dmesg`)? fewer nodes need less; if not, \
-                          please report it, with what `RUST_LOG=debug` prints";
+pub const FABRIC: &str = "did the engine end or restart, or was it killed, for want of memory say (`dmesg`)? \
+                          fewer nodes need less; if not, please report it, with what `RUST_LOG=debug` prints";
 /// Our own programs.
 pub const PROGRAMS: &str =
     "build them by hand to see why: `cargo build --release --workspace --bins`";

@@ -11,10 +11,14 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::folder::Folder;
+use super::last_word::LastWord;
 use super::request::{Description, Envelope, REPLY_BYTES_MAX, Reply, Request, VERSION, check_name};
 
 /// What to do where no network answers.
 const NONE_HINT: &str = "bring one up: `peerlab up 20 -d`";
+/// What to do where several ended that nobody took down.
+const SEVERAL_ENDED_HINT: &str =
+    "`peerlab status -n NAME` tells more of one, `peerlab down` removes these notices";
 /// What to do where the process that holds a network is not what it should be.
 const HOLDER_HINT: &str = "its folder has the log of the process that held it, `network.log`; \
                            `peerlab ps --all` lists the networks that are up";
@@ -29,6 +33,11 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Which network it is that answers.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The connection itself, after [`Reply::Open`].
     pub fn into_stream(self) -> BufReader<UnixStream> {
         self.stream
@@ -126,6 +135,45 @@ pub async fn networks() -> Result<Vec<Description>> {
     Ok(found)
 }
 
+/// How the networks ended that nobody took down, a line for each.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn ended() -> Result<Vec<String>> {
+    let words = Folder::of_user()?.last_words()?;
+    Ok(in_short(&words).collect())
+}
+
+fn in_short(words: &[(String, LastWord)]) -> impl Iterator<Item = String> {
+    words.iter().map(|(name, word)| word.in_short(name))
+}
+
+/// Why the network of this name ended, if nobody took it down.
+pub fn why_ended(name: &str) -> Option<String> {
+    let word = Folder::of_user().ok()?.last_word(name)?;
+    Some(word.why())
+}
+
+/// Forgets why a network ended that is up no more, which its user has been told; without a name all of them,
+/// where none is up.
+pub fn forget_ended(name: Option<&str>) {
+    let forget = || {
+        let folder = Folder::of_user()?;
+        match name {
+            Some(name) => folder.forget(name),
+            None if folder.names()?.is_empty() => {
+                let words = folder.last_words()?.into_iter();
+                words.for_each(|(name, _)| folder.forget(&name));
+            }
+            None => {}
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = forget() {
+        tracing::debug!("{error}");
+    }
+}
+
 /// The name of the only network that is up.
 async fn the_only(folder: &Folder) -> Result<String> {
     let mut names = Vec::new();
@@ -138,12 +186,21 @@ async fn the_only(folder: &Folder) -> Result<String> {
     }
     match names.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Error::input("no network is up")
-            .because("none of this user's answers")
-            .hint(NONE_HINT)),
+        [] => Err(none_is_up(folder)),
         several => Err(Error::input("several networks are up")
             .because(words::names(several))
             .hint("say which: `-n NAME`")),
+    }
+}
+
+fn none_is_up(folder: &Folder) -> Error {
+    let error = Error::input("no network is up");
+    match folder.last_words().unwrap_or_default().as_slice() {
+        [] => error.because("none of this user's answers").hint(NONE_HINT),
+        [(name, word)] => word.explain(name, error),
+        several => in_short(several)
+            .fold(error, Error::because)
+            .hint(SEVERAL_ENDED_HINT),
     }
 }
 
@@ -153,7 +210,7 @@ fn clear(folder: &Folder, name: &str, error: &io::Error) {
     if error.kind() != io::ErrorKind::ConnectionRefused {
         return;
     }
-    if let Err(error) = folder.claim(name) {
+    if let Err(error) = folder.bury(name) {
         tracing::debug!("{error}");
     }
 }
@@ -195,6 +252,9 @@ fn is_gone(error: &io::Error) -> bool {
 
 fn unknown(folder: &Folder, name: &str) -> Error {
     let error = Error::input(format!("no network `{name}` is up"));
+    if let Some(word) = folder.last_word(name) {
+        return word.explain(name, error);
+    }
     match folder.names().unwrap_or_default().as_slice() {
         [] => error.because("none of this user's answers").hint(NONE_HINT),
         others => error

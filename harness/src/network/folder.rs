@@ -1,6 +1,7 @@
 //! Where a user's networks are found: a folder of theirs alone, in it a socket for each network, and a
 //! lock by which a name is held once. Who holds a lock is alive, so that what others left is told from
-//! what is in use.
+//! what is in use. Of a network that nobody took down its last word stays there; a lock's file has the room
+//! for it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -11,11 +12,13 @@ use peerlab_core::error::{Error, Explain, Result};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
 
+use super::last_word::LastWord;
 use super::request::check_name;
 
 /// Endings of the files of a network.
 const SOCKET: &str = "sock";
 const LOCK: &str = "lock";
+const WORD: &str = "ended";
 /// The folder within the one that the system gives each user.
 const NAME: &str = "peerlab";
 /// What is the matter with a folder that others could write to.
@@ -86,18 +89,64 @@ impl Folder {
         self.0.join(format!("{name}.{LOCK}"))
     }
 
+    fn word(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.{WORD}"))
+    }
+
+    /// Why a network of this name is up no more, where nobody took it down.
+    pub fn last_word(&self, name: &str) -> Option<LastWord> {
+        LastWord::read(&self.word(name))
+    }
+
+    /// The same of all names.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn last_words(&self) -> Result<Vec<(String, LastWord)>> {
+        let word = |name: String| {
+            let word = self.last_word(&name)?;
+            Some((name, word))
+        };
+        Ok(self
+            .names_with(WORD)?
+            .into_iter()
+            .filter_map(word)
+            .collect())
+    }
+
+    /// Removes the last word of a network, which has been told.
+    pub fn forget(&self, name: &str) {
+        remove(&self.word(name));
+    }
+
+    /// Removes what a dead holder of a name left, but for its last word.
+    ///
+    /// # Errors
+    /// When somebody holds the name.
+    pub fn bury(&self, name: &str) -> Result<()> {
+        let claim = self.claim(name)?;
+        if LastWord::read(&claim.path).is_some() {
+            claim.keep_word();
+        }
+        Ok(())
+    }
+
     /// Names of the networks that have a socket; whoever held one may have died.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>> {
+        self.names_with(SOCKET)
+    }
+
+    fn names_with(&self, wanted: &str) -> Result<Vec<String>> {
         let cannot = || format!("cannot read {}", self.0.display());
         let entries = std::fs::read_dir(&self.0).or_environment(cannot, FOLDER_HINT)?;
         let name = |entry: io::Result<std::fs::DirEntry>| {
             let path = entry.ok()?.path();
-            let is_socket = path.extension().is_some_and(|ending| ending == SOCKET);
+            let is_wanted = path.extension().is_some_and(|ending| ending == wanted);
             let name = path.file_stem()?.to_str()?.to_owned();
-            (is_socket && check_name(&name).is_ok()).then_some(name)
+            (is_wanted && check_name(&name).is_ok()).then_some(name)
         };
         let mut names: Vec<String> = entries.filter_map(name).collect();
         names.sort();
@@ -131,7 +180,9 @@ impl Folder {
                 return Ok(Claim {
                     socket,
                     path,
-                    _lock: lock,
+                    word: self.word(name),
+                    lock,
+                    leaves_word: false,
                 });
             }
             // Its last holder has removed it since it was opened.
@@ -165,11 +216,45 @@ pub struct Claim {
     /// Where the network is to listen.
     pub socket: PathBuf,
     path: PathBuf,
-    _lock: File,
+    word: PathBuf,
+    lock: File,
+    leaves_word: bool,
+}
+
+impl Claim {
+    /// Takes the room for a last word, which is this one for as long as no other is left. That of the network
+    /// before it goes.
+    pub fn begin(&self, word: &LastWord) {
+        remove(&self.word);
+        if let Err(error) = word.write(&self.lock) {
+            tracing::warn!("{}: {error}", self.path.display());
+        }
+    }
+
+    /// Gives the name back, and leaves a last word.
+    pub fn leave(self, word: &LastWord) {
+        match word.write(&self.lock) {
+            Ok(()) => self.keep_word(),
+            Err(error) => tracing::warn!("{}: {error}", self.path.display()),
+        }
+    }
+
+    /// Gives the name back; what is in the lock's file is the last word.
+    fn keep_word(mut self) {
+        remove(&self.socket);
+        match std::fs::rename(&self.path, &self.word) {
+            // There may be another's lock in its place.
+            Ok(()) => self.leaves_word = true,
+            Err(error) => tracing::warn!("{}: {error}", self.word.display()),
+        }
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if self.leaves_word {
+            return;
+        }
         remove(&self.socket);
         // While the lock is held: nobody else removes a file that is not theirs.
         remove(&self.path);
@@ -236,6 +321,34 @@ mod tests {
         std::fs::write(folder.lock("net"), "").unwrap();
         let claim = folder.claim("net").unwrap();
         assert!(!claim.socket.exists());
+    }
+
+    #[test]
+    fn a_last_word_stays_until_the_next_of_its_name_is_up() {
+        let (_dir, folder) = folder();
+        let of = |what: &str| LastWord::of(Path::new("/runs"), Error::failed(what));
+        let claim = folder.claim("net").unwrap();
+        let killed = LastWord::killed(Path::new("/runs"));
+        claim.begin(&killed);
+        assert_eq!(folder.last_words().unwrap(), []);
+        claim.leave(&of("one"));
+        assert_eq!(folder.last_word("net"), Some(of("one")));
+        // One that never came up changes nothing.
+        folder.claim("net").unwrap();
+        assert_eq!(folder.last_words().unwrap().len(), 1);
+        let claim = folder.claim("net").unwrap();
+        claim.begin(&killed);
+        assert_eq!(folder.last_word("net"), None);
+        // Killed: nobody holds the lock, which is there still.
+        let path = claim.path.clone();
+        std::fs::rename(&path, path.with_extension("kept")).unwrap();
+        drop(claim);
+        std::fs::rename(path.with_extension("kept"), &path).unwrap();
+        folder.bury("net").unwrap();
+        assert_eq!(folder.last_word("net"), Some(killed));
+        assert!(folder.names().unwrap().is_empty() && !path.exists());
+        folder.forget("net");
+        assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0);
     }
 
     #[test]

@@ -3,20 +3,23 @@
 //!
 //! `folder` is where networks are found, `request` what is said on a socket, `client` and `server` its
 //! two ends, `order` what a key or a button asks, `holder` what the holding process answers with, `detach`
-//! how that process goes on without the terminal that it came from, `log` where its words go then. No
-//! request is carried out here: the engine's run task does that.
+//! how that process goes on without the terminal that it came from, `log` where its words go then,
+//! `last_word` why one ended that nobody took down. No request is carried out here: the engine's run task does that.
 
 mod client;
 mod detach;
 mod did_text;
 mod folder;
 mod holder;
+mod last_word;
 pub mod log;
 mod order;
 mod request;
 mod server;
 
-pub use client::{Answers, ask, ask_for_all, find, networks, unexpected};
+pub use client::{
+    Answers, ask, ask_for_all, ended, find, forget_ended, networks, unexpected, why_ended,
+};
 pub use detach::{Held, detach, have_run};
 pub use did_text::did_text;
 pub use folder::{Claim, Folder};

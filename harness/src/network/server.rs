@@ -3,6 +3,7 @@
 //! still be asked, and taken down.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 
 use super::folder::Claim;
 use super::holder::Network;
+use super::last_word::LastWord;
 use super::request::{Envelope, REQUEST_BYTES_MAX, Reply, Request, not_understood};
 use crate::serve::{Connections, Slot};
 
@@ -42,6 +44,8 @@ const LASTING_HINT: &str = "end some: each stream through `forward`, and each `s
 pub struct Server {
     connections: Connections,
     claim: Claim,
+    /// Where the network's record is.
+    dir: PathBuf,
 }
 
 impl Server {
@@ -54,6 +58,8 @@ impl Server {
             || format!("cannot listen on {}", claim.socket.display()),
             SOCKET_HINT,
         )?;
+        let dir = network.dir().to_owned();
+        claim.begin(&LastWord::killed(&dir));
         let lasting = Arc::new(Semaphore::new(LASTING_MAX));
         let answering = Arc::new(Answering { network, lasting });
         let connections = Connections::take(listener, CONNECTIONS_MAX, move |stream, slot| {
@@ -64,14 +70,21 @@ impl Server {
                 }
             }
         });
-        Ok(Server { connections, claim })
+        Ok(Server {
+            connections,
+            claim,
+            dir,
+        })
     }
 
     /// Takes no more connections, and gives the name back: whoever is told then that the network has ended
-    /// finds nothing of it any more.
-    pub async fn close(self) -> Unanswered {
+    /// finds nothing of it any more, but for its last word, where something has ended it.
+    pub async fn close(self, ended_by: Option<Error>) -> Unanswered {
         let open = self.connections.close().await;
-        drop(self.claim);
+        match ended_by {
+            Some(error) => self.claim.leave(&LastWord::of(&self.dir, error)),
+            None => drop(self.claim),
+        }
         Unanswered(open)
     }
 }

@@ -1,8 +1,11 @@
 //! Networks that stay, on this machine.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::command::programs_for_everybody;
 use crate::networks_of::{self, User};
@@ -158,33 +161,115 @@ fn a_killed_holder_leaves_nothing_and_its_name_is_free() {
     signal(holder, "KILL");
     all_gone(&all);
     // What is left of it is cleared by whoever comes next.
-    let said = user.refused("status -n net", 2);
-    assert!(said.contains("no network `net` is up"), "{said}");
-    assert_eq!(user.left(), Vec::<String>::new());
+    for words in ["status -n net", "status"] {
+        let said = user.refused(words, 2);
+        assert!(said.contains("is up"), "{said}");
+        assert!(said.contains("was killed"), "{said}");
+    }
+    assert_eq!(user.left(), ["net.ended"]);
     let next = user.up("3 --name net");
     assert_eq!(user.says("ps").lines().count(), 4);
     // The record of the first can be read still.
     let all = family(next);
     assert!(all.len() > 3 * 2, "{all:?}");
+    assert!(!user.left().contains(&"net.ended".to_owned()));
     signal(next, "TERM");
     all_gone(&all);
-    eventually(|| user.left().is_empty().then_some(()));
+    eventually(|| (user.left() == ["net.ended"]).then_some(()));
+    let all = user.run("ps --all");
+    assert_eq!(all.stdout, b"no network is up\n");
+    let said = String::from_utf8(all.stderr).unwrap();
+    assert!(said.starts_with("a signal ended `net` "), "{said}");
+    // Whoever wanted it down is told, and it is forgotten.
+    let said = user.refused("down", 2);
+    assert!(said.contains("a signal ended `net` "), "{said}");
+    assert_eq!(user.left(), Vec::<String>::new());
+}
+
+/// All that a network writes lies on one disk, with the folder of networks, and there is no room on it.
+#[test]
+fn a_full_disk_ends_a_network_and_whoever_asks_next_is_told() {
+    let user = User::of("local");
+    let runtime = user.path("runtime");
+    std::fs::create_dir(user.path("disk")).unwrap();
+    let up = on_small_disk(&user, "1m", "up 3 --name net -d --json --out disk/record");
+    let said = String::from_utf8_lossy(&up.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&up.stderr);
+    assert!(up.status.success(), "{said}{errors}");
+    let up: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let holder = up["pid"].as_u64().unwrap() as u32;
+    // It is in the network's own view of files, and stays as long as it is open here.
+    let inside = format!("/proc/{holder}/root{}", user.path("disk").display());
+    let disk = File::open(inside).unwrap();
+    let here = format!("/proc/{}/fd/{}", std::process::id(), disk.as_raw_fd());
+    std::fs::remove_dir(&runtime).unwrap();
+    symlink(format!("{here}/runtime"), &runtime).unwrap();
+    assert_eq!(user.says("ps").lines().count(), 4);
+    let all = family(holder);
+    assert!(all.len() > 3 * 2, "{all:?}");
+    let mut filler = File::create(format!("{here}/filler")).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    all_gone(&all);
+    eventually(|| (user.left() == ["net.ended"]).then_some(()));
+    for words in ["status -n net", "ps", "down"] {
+        let said = user.refused(words, 2);
+        assert!(said.contains("`net` ended by itself"), "{said}");
+        assert!(said.contains("cannot record the run"), "{said}");
+        assert!(said.contains("No space left on device"), "{said}");
+    }
+    assert_eq!(user.left(), Vec::<String>::new());
+    let judged = user.run(&format!("report {here}/record"));
+    assert_eq!(judged.status.code(), Some(3), "{judged:?}");
+}
+
+#[test]
+fn a_network_does_not_come_up_on_a_full_disk() {
+    let user = User::of("local");
+    std::fs::create_dir(user.path("disk")).unwrap();
+    let up = on_small_disk(&user, "4k", "up 3 --name net -d --out disk/record");
+    let said = String::from_utf8_lossy(&up.stderr).into_owned();
+    assert_eq!(up.status.code(), Some(3), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(user.left(), Vec::<String>::new());
+}
+
+/// Runs a command with a disk of its own at `disk`, of this size.
+fn on_small_disk(user: &User, size: &str, words: &str) -> Output {
+    let command = user.command(&format!("{words} --engine local"));
+    let script =
+        format!("mount -t tmpfs -o size={size} none disk; mkdir -m 700 disk/runtime; exec \"$@\"");
+    let mut inside = Command::new("unshare");
+    inside
+        .args(["--user", "--map-root-user", "--mount", "sh", "-ec"])
+        .args([&script, "sh"]);
+    let mut inside = through(inside, &command);
+    // A way to it that leads there from inside, whatever `runtime` means here.
+    inside.env("XDG_RUNTIME_DIR", user.path("disk/runtime"));
+    inside.output().unwrap()
+}
+
+/// A command that another one is to start, whose arguments come last.
+fn through(mut outer: Command, inner: &Command) -> Command {
+    outer
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .envs(
+            inner
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        )
+        .current_dir(inner.get_current_dir().unwrap())
+        .stdin(Stdio::null());
+    outer
 }
 
 #[test]
 fn a_holder_does_not_end_with_the_session_that_it_came_from() {
     let user = User::of("local");
     let mut shell = Command::new("setsid");
+    shell.args(["/bin/sh", "-c", "\"$@\"; kill -HUP -$$", "sh"]);
     let up = user.command("up 2 --name net -d --engine local");
-    shell
-        .arg("/bin/sh")
-        .args(["-c", "\"$@\"; kill -HUP -$$", "sh"])
-        .arg(up.get_program())
-        .args(up.get_args())
-        .envs(up.get_envs().filter_map(|(key, value)| Some((key, value?))))
-        .current_dir(up.get_current_dir().unwrap())
-        .stdin(Stdio::null());
-    shell.output().unwrap();
+    through(shell, &up).output().unwrap();
     assert_eq!(user.says("ps").lines().count(), 3);
     user.says("down");
 }

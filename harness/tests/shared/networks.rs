@@ -20,6 +20,8 @@ use crate::processes::eventually;
 pub struct User {
     engine: &'static str,
     folder: tempfile::TempDir,
+    /// Set for each command.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl User {
@@ -32,7 +34,17 @@ impl User {
             .mode(0o700)
             .create(runtime)
             .unwrap();
-        User { engine, folder }
+        User {
+            engine,
+            folder,
+            variables: Vec::new(),
+        }
+    }
+
+    /// The same whose commands have a variable in their environment.
+    pub fn with(mut self, name: &'static str, value: &str) -> User {
+        self.variables.push((name, value.to_owned()));
+        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -56,6 +68,7 @@ impl User {
             .env("XDG_RUNTIME_DIR", self.path("runtime"))
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env_remove("RUST_LOG")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command
@@ -254,9 +267,14 @@ pub fn a_network_is_worked_with_and_becomes_an_experiment(engine: &'static str) 
     assert_eq!(report["figures"]["partitions"].as_array().unwrap().len(), 1);
     let again = user.refused("replay record", 2);
     assert!(again.contains("never ends"), "{again}");
-    // And done again: in virtual time at once.
+    is_done_again(&user, &recorded);
+}
+
+/// What was recorded as `recorded.yaml` is done again, in virtual time and on the same engine, and holds.
+fn is_done_again(user: &User, recorded: &str) {
     let again = user.says("run recorded.yaml --engine sim --out sim");
     assert!(again.contains("PASSED"), "{recorded}\n{again}");
+    let engine = user.engine;
     let again = user.run(&format!("run recorded.yaml --engine {engine} --out again"));
     let said = String::from_utf8_lossy(&again.stdout);
     // A host that is too busy makes it inconclusive, though every expectation held.
@@ -341,8 +359,7 @@ pub fn nodes_join_and_leave(engine: &'static str) {
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["figures"]["without_effect"], serde_json::json!([]));
     assert_eq!(report["figures"]["deaths"], serde_json::json!([]));
-    let again = user.says("run recorded.yaml --engine sim --out sim");
-    assert!(again.contains("PASSED"), "{recorded}\n{again}");
+    is_done_again(&user, &recorded);
 }
 
 /// What goes on until it is ended stays with the network that it began with, and ends with that.

@@ -1,4 +1,4 @@
-//! Removing containers, and making sure that they are gone.
+//! Removing containers with what they share, and making sure that they are gone.
 
 use crate::engine::hint;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,8 +8,8 @@ use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptions,
-    RemoveContainerOptionsBuilder, RemoveImageOptions,
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveContainerOptions, RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptions,
 };
 use futures::TryStreamExt;
 use tokio::sync::Mutex;
@@ -44,17 +44,24 @@ pub struct Removed {
     /// Runs that had left something.
     pub runs: Vec<String>,
     pub containers: usize,
+    /// Volumes without a container.
+    pub volumes: usize,
     /// Runs that were left alone although they do not run: they may be starting.
     pub starting: Vec<String>,
+}
+
+/// What is of a run, or of any.
+fn filter(run: Option<&RunId>) -> HashMap<String, Vec<String>> {
+    run.map_or_else(
+        || HashMap::from([("label".into(), vec![label::RUN.to_owned()])]),
+        RunId::filter,
+    )
 }
 
 /// The containers of a run, or of all runs. Podman has a state for a container that is just ending which
 /// the client does not know: then it is asked again.
 pub async fn list(docker: &Docker, run: Option<&RunId>) -> Result<Vec<ContainerSummary>> {
-    let filter = run.map_or_else(
-        || HashMap::from([("label".into(), vec![label::RUN.to_owned()])]),
-        RunId::filter,
-    );
+    let filter = filter(run);
     let options = ListContainersOptionsBuilder::default()
         .all(true)
         .filters(&filter)
@@ -76,7 +83,8 @@ pub async fn list(docker: &Docker, run: Option<&RunId>) -> Result<Vec<ContainerS
     }
 }
 
-/// Removes every container of a run with its anonymous volume, until none is left.
+/// Removes every container of a run with its anonymous volume, until none is left. Where the engine has
+/// removed them, as one does that restarts, it may have left the volume.
 ///
 /// # Errors
 /// When some are left at the end, or the engine does not answer any more then.
@@ -115,10 +123,22 @@ async fn remove_within(docker: &Docker, run: &RunId, limit: Duration) -> Result<
     let began = Instant::now();
     let (mut deadline, mut heard) = (began + limit, began);
     let mut last = not_removed("the", run, "there was no time");
+    let mut has_removed = false;
     while Instant::now() < deadline && heard.elapsed() < limit {
         match timeout(one, list(docker, Some(run))).await {
-            Ok(Ok(left)) if left.is_empty() => return Ok(()),
+            Ok(Ok(left)) if left.is_empty() && has_removed => return Ok(()),
+            Ok(Ok(left)) if left.is_empty() => {
+                match timeout(one, remove_volumes(docker, Some(run))).await {
+                    Ok(Ok(_)) => return Ok(()),
+                    Ok(Err(error)) => {
+                        heard = Instant::now();
+                        last = error;
+                    }
+                    Err(_) => {}
+                }
+            }
             Ok(Ok(left)) => {
+                has_removed = true;
                 deadline = deadline.max(began + limit + LIMIT_SHARE * left.len() as u32);
                 last = still_there(run, &left);
                 let round = remove_next(docker, &left, one).await;
@@ -129,7 +149,7 @@ async fn remove_within(docker: &Docker, run: &RunId, limit: Duration) -> Result<
             }
             Ok(Err(error)) => {
                 heard = Instant::now();
-                last = error.hint(TRY_AGAIN);
+                last = explained(not_removed("the", run, error.to_string()), error);
             }
             Err(_) => {}
         }
@@ -153,6 +173,12 @@ fn by_force() -> RemoveContainerOptions {
 fn not_removed(which: &str, run: &RunId, cause: impl Into<String>) -> Error {
     let what = format!("{which} containers of run {run} could not be removed");
     Error::environment(what, cause.into(), TRY_AGAIN)
+}
+
+/// An error with the causes of the one that led to it.
+fn explained(error: Error, by: Error) -> Error {
+    let causes = by.reports.into_iter().flat_map(|report| report.causes);
+    causes.fold(error, Error::because)
 }
 
 fn still_there(run: &RunId, left: &[ContainerSummary]) -> Error {
@@ -213,6 +239,38 @@ async fn remove_each(docker: &Docker, containers: &[&ContainerSummary], one: Dur
     round.into_inner()
 }
 
+/// Removes the volumes of a run, or of all runs, that no container uses any more; gives how many.
+///
+/// # Errors
+/// When the engine fails, or does not remove one.
+async fn remove_volumes(docker: &Docker, run: Option<&RunId>) -> Result<usize> {
+    let cannot = || "cannot list the engine's volumes".to_owned();
+    let mut filter = filter(run);
+    filter.insert("dangling".into(), vec!["true".into()]);
+    let options = ListVolumesOptionsBuilder::default()
+        .filters(&filter)
+        .build();
+    let listed = docker.list_volumes(Some(options)).await;
+    let listed = listed.or_environment(cannot, TRY_AGAIN)?;
+    let mut count = 0;
+    for volume in listed.volumes.into_iter().flatten() {
+        let options = None::<RemoveVolumeOptions>;
+        match docker.remove_volume(&volume.name, options).await {
+            Ok(()) => count += 1,
+            // Somebody else has removed it, or it has come into use.
+            Err(DockerError::DockerResponseServerError {
+                status_code: 404 | 409,
+                ..
+            }) => {}
+            Err(error) => {
+                let cannot = || format!("volume {} could not be removed", volume.name);
+                return Err(error).or_environment(cannot, TRY_AGAIN);
+            }
+        }
+    }
+    Ok(count)
+}
+
 /// Removes what runs have left behind that are over: those whose fabric is gone.
 ///
 /// # Errors
@@ -226,6 +284,8 @@ pub async fn remove_dead_runs(docker: &Docker) -> Result<Removed> {
     }
     let mut removed = Removed::default();
     let mut failed = None;
+    // Those of runs that have containers are not: they are in use.
+    removed.volumes = remove_volumes(docker, None).await?;
     for (run, containers) in runs {
         if containers.iter().any(is_running_fabric) {
             continue;
@@ -361,6 +421,22 @@ mod tests {
             .render();
         assert!(said.contains("still there: left"), "{said}");
         assert!(said.contains("device busy"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_has_left_of_containers_that_it_removed_itself_goes() {
+        let run = RunId::random();
+        let volume = r#"{ "Name": "left", "Driver": "local", "Mountpoint": "/left", "Labels": {},
+                          "Scope": "local", "Options": {} }"#;
+        let fake = Fake::start(move |method, path, count| match method {
+            "GET" if !path.contains("/volumes") => (200, "[]".into()),
+            "GET" => (200, format!("{{ \"Volumes\": [{volume}] }}")),
+            _ if count == 0 => (500, "device busy".into()),
+            _ => (204, String::new()),
+        });
+        remove_run(&fake.client(), &run).await.unwrap();
+        assert_eq!(fake.asked("DELETE"), 2);
+        assert!(fake.last_path().contains("/volumes/left"));
     }
 
     #[tokio::test]

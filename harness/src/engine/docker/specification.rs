@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig, ImageConfig,
+    Mount, MountType, MountVolumeOptions,
 };
 use peerlab_link::proto::{
     GATE_NAME, HOSTS_FILE, NODE_OOM_SCORE, NODE_SHARED_MEMORY_MAX, NODE_TASKS_MAX, SHARED_DIR,
@@ -63,9 +64,24 @@ pub fn fabric(run: &RunId, images: &Images) -> ContainerCreateBody {
             init: Some(false),
             cpu_shares: Some(FABRIC_CPU_SHARES),
             log_config: Some(log_config("none", &[])),
+            mounts: Some(vec![shared_volume(run)]),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
+    }
+}
+
+/// The volume that the fabric shares with the nodes, as its image declares it, with the run's label: an engine
+/// that restarts removes the containers, and may leave it.
+fn shared_volume(run: &RunId) -> Mount {
+    Mount {
+        target: Some(SHARED_DIR.into()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(run.fabric_labels()),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
     }
 }
 

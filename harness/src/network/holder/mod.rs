@@ -107,6 +107,11 @@ impl Network {
         }
     }
 
+    /// Where its record is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Tells all who wait for its end what it came to.
     pub fn tell_end(&self, result: Result<()>) {
         self.ended.send_replace(Some(result));
@@ -293,7 +298,8 @@ fn not_read(text: &str, what: &str, form: &str, bad: BadValue) -> Error {
 pub fn has_ended() -> Error {
     Error::environment(
         "the network has ended",
-        "it was taken down, or its engine failed",
-        "its folder has the log of the process that held it, `network.log`",
+        "it was taken down, or something failed",
+        "once everything is removed `peerlab ps` tells what; the log of the process that held it, `network.log`, is \
+         in its folder",
     )
 }

@@ -554,7 +554,8 @@ mod tests {
     fn what_is_not_whole_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let archive = |dir: &Path| archive_file(dir, "a-1");
-        let cases: [(&str, fn(&Path), &str); 5] = [
+        type Damage = fn(&Path);
+        let cases: [(&str, Damage, &str); 5] = [
             ("cut", cut, "and has "),
             ("changed", change, "its checksum is another"),
             (

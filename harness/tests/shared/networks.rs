@@ -676,15 +676,25 @@ fn height(user: &User) -> u64 {
     user.tells("status --json")["height"].as_u64().unwrap()
 }
 
+/// Waits until all nodes have a block of this height, and one tip.
+fn all_at(user: &User, height: u64) {
+    user.says(&format!("wait --until height>={height} --timeout 60s"));
+    // Until they tell of the block, they agree on the one before.
+    user.says("wait --until agreed --timeout 60s");
+}
+
 /// Works on the ledger until it has some blocks and payments, and all nodes agree.
 fn make_history(user: &User) {
     user.says("wait --until up>=4 --timeout 60s");
     user.says("wait --until peers>=1 --timeout 60s");
+    user.says("wait --until agreed --timeout 60s");
+    let begun = height(user);
     user.says("mine 3 --by peers-0");
+    all_at(user, begun + 3);
     let paid = user.tells("pay 5 --json");
     assert_eq!(paid["transactions"].as_array().unwrap().len(), 5);
     user.says("mine 2 --by peers-1");
-    user.says("wait --until agreed --timeout 60s");
+    all_at(user, begun + 5);
 }
 
 /// A network is saved, goes on, ends, and is brought up again as it was: no node has forgotten a block, and no
@@ -736,8 +746,7 @@ pub fn a_network_is_saved_and_brought_up_again(engine: &'static str) {
     assert_eq!(paid["failures"], serde_json::json!([]));
     user.says("mine 2 --by peers-3");
     let now = then + 2;
-    user.says(&format!("wait --until height>={now} --timeout 60s"));
-    user.says("wait --until agreed --timeout 60s");
+    all_at(&user, now);
     one_tip(&user);
     // Its own payments go on as well.
     let events = std::fs::read_to_string(user.path("record/events.jsonl")).unwrap();
@@ -749,7 +758,7 @@ pub fn a_network_is_saved_and_brought_up_again(engine: &'static str) {
     // Once more, with what was added to it, one node among it, and by a path.
     user.says("add peers 1");
     user.says("wait --until up>=5 --timeout 60s");
-    user.says("wait --until agreed --timeout 60s");
+    all_at(&user, now);
     user.says("save ./elsewhere/two");
     user.says("remove peers-0");
     let refused = user.refused("save three", 2);

@@ -47,7 +47,7 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         &[
             "ended",
             "args confine dial disk fabric_link hosts netlink signals supervisor talk user_namespace users",
-            "device privileges proc",
+            "archive device privileges proc",
             "census usage program",
             "runs",
             "gate",

@@ -20,7 +20,7 @@ use peerlab_link::{Nanos, NodeId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Network;
+use super::{NODE_HINT, Network};
 use crate::disk::{self, SavedGroup, SavedNode, SnapshotWriter};
 use crate::network::request::{Did, NodeFailure, Reply, Saved};
 
@@ -279,7 +279,7 @@ fn not_stopped(failure: &NodeFailure) -> Error {
     Error::environment(
         format!("the network could not be saved: {node} did not stop"),
         cause,
-        super::NODE_HINT,
+        NODE_HINT,
     )
     .because(NOT_SAVED)
 }

@@ -3,12 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
-#[expect(
-    dead_code,
-    reason = "images of other tests: stories of networks use a part"
-)]
-#[path = "shared/foreign_image.rs"]
-mod foreign_image;
 #[path = "shared/networks.rs"]
 mod networks_of;
 #[path = "../gate/tests/shared/processes.rs"]

@@ -94,7 +94,9 @@ fn an_archives_image_runs_on_the_engine_and_an_engines_image_without_it() {
 fn a_network_of_a_foreign_image_is_saved() {
     let _alone = ONE_ARCHIVE.lock();
     let engine = Engine::new();
-    crate::networks_of::a_network_of_a_foreign_image_is_saved("docker");
+    let write = |file: &Path| saved_image(file, RUN_CONFIG);
+    let command = COMMAND.replace("/data", FOLDER);
+    crate::networks_of::a_network_of_a_foreign_image_is_saved("docker", write, &command);
     let _image = LoadedImage::find(&engine);
 }
 

@@ -5,9 +5,11 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::command::programs_for_everybody;
+use crate::foreign_image::{COMMAND, FOLDER, RUN_CONFIG, saved_image};
 use crate::networks_of::{self, User};
 use crate::processes::{all_gone, eventually, family, signal};
 
@@ -97,9 +99,12 @@ fn a_snapshot_that_is_not_whole_is_refused() {
     networks_of::a_snapshot_that_is_not_whole_is_refused("local");
 }
 
+/// Its data lie in a folder of the image, in a file of its own.
 #[test]
 fn a_network_of_a_foreign_image_is_saved() {
-    networks_of::a_network_of_a_foreign_image_is_saved("local");
+    let write = |file: &Path| saved_image(file, RUN_CONFIG);
+    let command = COMMAND.replace("/data", FOLDER);
+    networks_of::a_network_of_a_foreign_image_is_saved("local", write, &command);
 }
 
 #[test]

@@ -8,12 +8,11 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::foreign_image::{COMMAND, FOLDER, RUN_CONFIG, saved_image};
 use crate::processes::eventually;
 
 /// A user with a folder for networks and one for records, and an engine.
@@ -492,7 +491,7 @@ pub fn names_are_completed(engine: &'static str) {
              $f peerlab \"${{COMP_WORDS[COMP_CWORD]}}\" x; printf '%s\\n' \"${{COMPREPLY[@]}}\""
         );
         let peerlab = user.command("");
-        let program = std::path::Path::new(peerlab.get_program());
+        let program = Path::new(peerlab.get_program());
         let others = std::env::var("PATH").unwrap();
         let output = Command::new("bash")
             .args(["--norc", "-c", &script])
@@ -825,11 +824,14 @@ pub fn a_snapshot_that_is_not_whole_is_refused(engine: &'static str) {
     user.says("down");
 }
 
-/// The same of somebody else's image, whose data lie in a folder of it, in a file of its own.
-pub fn a_network_of_a_foreign_image_is_saved(engine: &'static str) {
+/// The same of somebody else's image, which is written to a path and run with a command.
+pub fn a_network_of_a_foreign_image_is_saved(
+    engine: &'static str,
+    write_image: impl FnOnce(&Path),
+    command: &str,
+) {
     let user = User::of(engine);
-    saved_image(&user.path("ledger.tar"), RUN_CONFIG);
-    let command = COMMAND.replace("/data", FOLDER);
+    write_image(&user.path("ledger.tar"));
     let peers = format!(", image: 'oci:ledger.tar', command: {command}");
     std::fs::write(user.path("four.yaml"), four(&peers)).unwrap();
     user.up("four.yaml --name lab");

@@ -81,6 +81,7 @@ fn answer(path: &str) -> (u16, &'static str) {
             r#"{"NCPU":2,"MemTotal":99999999999,"ServerVersion":"0"}"#,
         ),
         path if path.starts_with("/containers/json") => (200, "[]"),
+        path if path.starts_with("/volumes") => (200, r#"{"Volumes":[]}"#),
         path if path.starts_with("/images/peerlab/") => (200, "{}"),
         _ => (404, "nothing is here"),
     }

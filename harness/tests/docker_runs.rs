@@ -15,6 +15,8 @@ mod networks_of;
 mod processes;
 #[path = "shared/running.rs"]
 mod running;
+#[path = "shared/saved_networks.rs"]
+mod saved_networks;
 #[path = "shared/shipped.rs"]
 mod shipped;
 #[path = "docker_runs/signals.rs"]

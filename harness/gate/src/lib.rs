@@ -28,6 +28,7 @@ mod proc;
 mod program;
 mod runs;
 mod signals;
+mod slowness;
 mod starter;
 mod supervisor;
 #[cfg(test)]

@@ -8,17 +8,18 @@
 //!
 //! Orders are obeyed in the order they came; one that must wait (a start while the program is
 //! still stopping) is queued. A kill hastens whatever is ending even where it is queued itself.
-//! How slow the program is to be is no state of it, and is obeyed at once.
+//! How slow the program is to be ([`Slowness`]) is no state of it, and is obeyed at once.
 //!
 //! An order is answered when it was seen to have taken effect: no process is left, all of them stand
 //! still, nothing is left on the disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use peerlab_link::proto::{FromGate, ProcessOp, SLOW_PERIOD, STOP_GRACE, Seen};
+use peerlab_link::proto::{FromGate, ProcessOp, STOP_GRACE, Seen};
 
 use crate::ended::exit_code;
+use crate::slowness::{Answers, Slowness};
 
 /// Orders that may wait for the program's end; the plan never comes near it, and more than this
 /// is a fabric gone mad.
@@ -27,8 +28,6 @@ pub const ORDERS_QUEUED_MAX: usize = 256;
 /// How long processes may take to obey a signal. One that gets no CPU, or waits for a disk, does not
 /// obey at once.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
-/// All of a core, in thousandths.
-const WHOLE: u32 = 1000;
 /// Pause between two looks at whether they have.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -161,13 +160,6 @@ enum AfterLent {
     Start,
 }
 
-/// A slow program runs and stands still by turns.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    stopped: bool,
-    until: Instant,
-}
-
 /// An order that is answered once all processes have obeyed it.
 #[derive(Clone, Copy, Debug)]
 struct Looking {
@@ -182,12 +174,7 @@ struct Looking {
 pub struct Supervisor {
     state: State,
     looking: Option<Looking>,
-    /// What the program gets of a core, in thousandths, by the order that says so.
-    slow: BTreeMap<u32, u32>,
-    /// The turn, while the program is slow and runs.
-    turn: Option<Turn>,
-    /// Orders to be slow that are not answered: each with when it is at the latest.
-    slowing: Vec<(u32, Instant)>,
+    slowness: Slowness,
     has_disk: bool,
     orders: VecDeque<(u32, ProcessOp)>,
     effects: VecDeque<Effect>,
@@ -203,9 +190,7 @@ impl Supervisor {
         Supervisor {
             state: State::Closed,
             looking: None,
-            slow: BTreeMap::new(),
-            turn: None,
-            slowing: Vec::new(),
+            slowness: Slowness::default(),
             has_disk,
             orders: VecDeque::new(),
             effects: VecDeque::new(),
@@ -224,7 +209,7 @@ impl Supervisor {
         match self.state {
             State::Ending { kill_at, .. } => kill_at,
             _ => {
-                let turn = self.turn.map(|turn| turn.until);
+                let turn = self.slowness.next_timer();
                 let look = self.looking.map(|looking| looking.next);
                 turn.into_iter().chain(look).min()
             }
@@ -342,12 +327,12 @@ impl Supervisor {
         }
         match op {
             ProcessOp::Slow { id, cpu_millis } => {
-                self.slow.insert(id, cpu_millis);
                 // Answered when it is seen.
-                return self.slowing.push((tag, now + LOOK_TIMEOUT));
+                let until = now + LOOK_TIMEOUT;
+                return self.slowness.begin(id, cpu_millis, tag, until);
             }
             ProcessOp::Unslow { id } => {
-                self.slow.remove(&id);
+                self.slowness.end(id);
                 return self.done(tag, Ok(self.runs()));
             }
             ProcessOp::Kill => {
@@ -449,20 +434,8 @@ impl Supervisor {
             0 => Ok(Seen::Slowed),
             moving => Err(disobeyed(moving)),
         };
-        for (tag, until) in std::mem::take(&mut self.slowing) {
-            if seen.is_ok() || until <= now {
-                self.done(tag, seen.clone());
-            } else {
-                self.slowing.push((tag, until));
-            }
-        }
-    }
-
-    /// Answers all orders to be slow.
-    fn slowing_seen(&mut self, result: &Result<Seen, String>) {
-        for (tag, _) in std::mem::take(&mut self.slowing) {
-            self.done(tag, result.clone());
-        }
+        let answers = self.slowness.looked(now, &seen);
+        self.all_done(answers);
     }
 
     /// Whether the program runs.
@@ -538,36 +511,18 @@ impl Supervisor {
     /// while it ends, it has all its time.
     fn take_turns(&mut self, now: Instant) {
         let runs = matches!(self.state, State::Up { frozen: false, .. });
-        let part = self.slow.values().min().filter(|_| runs);
-        let stopped = self.turn.is_some_and(|turn| turn.stopped);
-        let Some(part) = part else {
-            if self.turn.take().is_some() && stopped && runs {
-                self.emit(Effect::SignalAll(libc::SIGCONT));
-            }
-            // There is nothing that could be slowed now; it is as soon as there is.
-            return self.slowing_seen(&Ok(self.runs()));
-        };
-        let stop = match self.turn {
-            Some(turn) if now < turn.until => return,
-            Some(turn) => !turn.stopped,
-            None => false,
-        };
-        let run = Duration::from(SLOW_PERIOD) * (*part).min(WHOLE) / WHOLE;
-        let lasts = if stop {
-            Duration::from(SLOW_PERIOD).saturating_sub(run)
-        } else {
-            run
-        };
-        self.turn = Some(Turn {
-            stopped: stop,
-            until: now + lasts,
-        });
-        if stopped && !self.slowing.is_empty() {
+        let turn = self.slowness.take_turn(now, runs);
+        if turn.look {
             self.emit(Effect::Look(LookFor::Slow));
         }
-        if stop != stopped {
+        if let Some(stop) = turn.stop {
             let signal = if stop { libc::SIGSTOP } else { libc::SIGCONT };
             self.emit(Effect::SignalAll(signal));
+        }
+        if !self.slowness.has_turns() {
+            // There is nothing that could be slowed now; it is as soon as there is.
+            let answers = self.slowness.answer_all(&Ok(self.runs()));
+            self.all_done(answers);
         }
     }
 
@@ -584,7 +539,8 @@ impl Supervisor {
         self.terminating = true;
         let ends = || Err("the gate is ending".to_owned());
         self.look_no_longer(ends());
-        self.slowing_seen(&ends());
+        let answers = self.slowness.answer_all(&ends());
+        self.all_done(answers);
         for (tag, _) in std::mem::take(&mut self.orders) {
             self.done(tag, ends());
         }
@@ -599,7 +555,7 @@ impl Supervisor {
     /// SIGTERM now, SIGKILL later.
     fn stop(&mut self, now: Instant, pid: Pid, frozen: bool, asked: bool, waiters: Vec<u32>) {
         self.emit(Effect::SignalProgram(pid, libc::SIGTERM));
-        if frozen || self.turn.is_some_and(|turn| turn.stopped) {
+        if frozen || self.slowness.stands_still() {
             // Processes that stand still cannot stop politely.
             self.emit(Effect::SignalAll(libc::SIGCONT));
         }
@@ -703,6 +659,12 @@ impl Supervisor {
             }
             ProcessOp::Wipe => self.done(tag, Err("the program is running".to_owned())),
             ProcessOp::Slow { .. } | ProcessOp::Unslow { .. } => {}
+        }
+    }
+
+    fn all_done(&mut self, answers: Answers) {
+        for (tag, result) in answers {
+            self.done(tag, result);
         }
     }
 

@@ -459,14 +459,14 @@ impl Wanted {
         let name = args
             .name
             .clone()
-            .unwrap_or_else(|| manifest.network.clone());
+            .unwrap_or_else(|| manifest.network.name.clone());
         check_name(&name)?;
         Ok(Wanted {
             topology: snapshot.topology()?,
             text: snapshot.text.clone(),
-            experiment: manifest.experiment.clone().into(),
+            experiment: manifest.network.experiment.clone().into(),
             name,
-            seed: manifest.seed,
+            seed: manifest.network.seed,
             engine,
             look: args.look.clone(),
             snapshot: Some(snapshot),
@@ -476,7 +476,9 @@ impl Wanted {
     /// What it has behind it.
     fn past(&self) -> Past {
         let snapshot = self.snapshot.as_ref();
-        snapshot.map(|it| it.manifest.past).unwrap_or_default()
+        snapshot
+            .map(|it| it.manifest.network.past)
+            .unwrap_or_default()
     }
 }
 

@@ -24,7 +24,7 @@ pub use run_set::{
     begin_run_set, is_run, judge_one, judge_run_set, one_run, runs_at, write_run_set,
 };
 pub use snapshot::{
-    NodeArchive, Saved, SavedGroup, SavedNode, Snapshot, SnapshotWriter, check_free,
+    NodeArchive, SavedGroup, SavedNetwork, SavedNode, Snapshot, SnapshotWriter, check_free,
     snapshot_folder, snapshot_names,
 };
 pub use tries::keep_try;

@@ -48,22 +48,7 @@ pub struct Manifest {
     peerlab: String,
     /// When it was taken.
     taken: String,
-    /// What the network was called.
-    pub network: String,
-    /// Where its nodes ran. Any engine of real nodes can go on with it.
-    pub engine: String,
-    pub seed: u64,
-    /// The experiment file; images in archives are named from there.
-    pub experiment: String,
-    /// Outputs that the chain of its start has: another start would be another chain.
-    pub outputs: u32,
-    /// What its payments have spent.
-    pub past: Past,
-    /// The best block of all nodes, where they had one.
-    pub tip: Option<Tip>,
-    pub groups: Vec<SavedGroup>,
-    /// Nodes that are not the experiment's, but joined by hand.
-    pub joined: Vec<Joined>,
+    pub network: SavedNetwork,
     pub nodes: Vec<SavedNode>,
 }
 
@@ -105,16 +90,25 @@ impl SavedNode {
     }
 }
 
-/// What is told of a network when it is saved.
-pub struct Saved {
-    pub network: String,
+/// What is known of a network that is saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedNetwork {
+    /// What it was called.
+    pub name: String,
+    /// Where its nodes ran. Any engine of real nodes can go on with it.
     pub engine: String,
     pub seed: u64,
+    /// The experiment file; images in archives are named from there.
     pub experiment: String,
+    /// Outputs that the chain of its start has: another start would be another chain.
     pub outputs: u32,
+    /// What its payments have spent.
     pub past: Past,
+    /// The best block of all nodes, where they had one.
     pub tip: Option<Tip>,
     pub groups: Vec<SavedGroup>,
+    /// Nodes that are not the experiment's, but joined by hand.
     pub joined: Vec<Joined>,
 }
 
@@ -235,7 +229,7 @@ impl Snapshot {
     /// # Errors
     /// As bad input, when this Peerlab does not understand it.
     pub fn topology(&self) -> Result<Topology> {
-        topology::parse(self.manifest.experiment.as_str(), &self.text)
+        topology::parse(self.manifest.network.experiment.as_str(), &self.text)
     }
 
     /// Makes of a plan the start of the network that was saved: with those that joined it.
@@ -243,13 +237,13 @@ impl Snapshot {
     /// # Errors
     /// As bad input, when it is another's.
     pub fn complete(&self, plan: &mut Plan) -> Result<()> {
-        for joined in &self.manifest.joined {
+        for joined in &self.manifest.network.joined {
             plan.begin_with(joined);
         }
         plan.validate().map_err(|cause| self.of_another(cause))?;
         let saved = self.manifest.nodes.iter().map(|node| &node.name);
         let same = saved.eq(plan.nodes.iter().map(|node| &node.name));
-        if same && plan.ledger.outputs == self.manifest.outputs {
+        if same && plan.ledger.outputs == self.manifest.network.outputs {
             return Ok(());
         }
         let cause =
@@ -269,7 +263,7 @@ impl Snapshot {
 
     /// The digests of its images, by their names.
     pub fn images(&self) -> BTreeMap<String, String> {
-        let groups = self.manifest.groups.iter();
+        let groups = self.manifest.network.groups.iter();
         let known = groups.filter_map(|it| Some((it.image.clone()?, it.digest.clone()?)));
         known.collect()
     }
@@ -370,22 +364,14 @@ impl SnapshotWriter {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(self, saved: Saved, nodes: Vec<SavedNode>, text: &str) -> Result<()> {
+    pub fn finish(self, network: SavedNetwork, nodes: Vec<SavedNode>, text: &str) -> Result<()> {
         let what = || format!("cannot write the snapshot {}", self.dir.display());
         let manifest = Manifest {
             format: FORMAT,
             peerlab: env!("CARGO_PKG_VERSION").into(),
             taken: DateTime::<Utc>::from(SystemTime::now())
                 .to_rfc3339_opts(SecondsFormat::Secs, true),
-            network: saved.network,
-            engine: saved.engine,
-            seed: saved.seed,
-            experiment: saved.experiment,
-            outputs: saved.outputs,
-            past: saved.past,
-            tip: saved.tip,
-            groups: saved.groups,
-            joined: saved.joined,
+            network,
             nodes,
         };
         let folder = self.temporary.path();
@@ -486,9 +472,9 @@ mod tests {
     const TEXT: &str =
         "name: x\nseed: 3\nphases: { warmup: 4s, settle: 6s }\nnodes: { a: { count: 2 } }\n";
 
-    fn saved() -> Saved {
-        Saved {
-            network: "lab".into(),
+    fn saved() -> SavedNetwork {
+        SavedNetwork {
+            name: "lab".into(),
             engine: "local".into(),
             seed: 3,
             experiment: "/elsewhere/x.yaml".into(),

@@ -99,18 +99,12 @@ mod tests {
     use super::*;
 
     fn nodes(count: usize) -> Vec<NodeRow> {
-        let row = |number| NodeRow {
-            node: format!("peers-{number}"),
-            ip: Ipv4Addr::LOCALHOST,
-            region: String::new(),
+        let named = (0..count).map(|number| format!("peers-{number}"));
+        let row = |name| NodeRow {
             state: NodeState::Up,
-            tip: None,
-            peers: None,
-            sent_bytes: None,
-            received_bytes: None,
-            restarts: 0,
+            ..NodeRow::new(name, Ipv4Addr::LOCALHOST, String::new())
         };
-        (0..count).map(row).collect()
+        named.map(row).collect()
     }
 
     fn sides(nodes: &[NodeRow]) -> Vec<Vec<String>> {

@@ -196,23 +196,11 @@ impl Seen {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use peerlab_core::view::NodeState;
-
     use super::*;
 
     #[test]
     fn a_link_to_a_node_that_has_no_place_yet_is_left_out() {
-        let row = NodeRow {
-            node: "peers-0".into(),
-            ip: Ipv4Addr::LOCALHOST,
-            region: String::new(),
-            state: NodeState::Up,
-            tip: None,
-            peers: None,
-            sent_bytes: None,
-            received_bytes: None,
-            restarts: 0,
-        };
+        let row = NodeRow::new("peers-0".into(), Ipv4Addr::LOCALHOST, String::new());
         let rows = [row.clone(), row];
         let graph = Graph::of(&rows, vec![(0, 1), (0, 2), (2, 1)]);
         assert_eq!(graph.placement.nodes.len(), 2);

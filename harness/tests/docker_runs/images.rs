@@ -96,7 +96,7 @@ fn a_network_of_a_foreign_image_is_saved() {
     let engine = Engine::new();
     let write = |file: &Path| saved_image(file, RUN_CONFIG);
     let command = COMMAND.replace("/data", FOLDER);
-    crate::networks_of::a_network_of_a_foreign_image_is_saved("docker", write, &command);
+    crate::saved_networks::a_network_of_a_foreign_image_is_saved("docker", write, &command);
     let _image = LoadedImage::find(&engine);
 }
 

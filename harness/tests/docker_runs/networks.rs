@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::networks_of::{self, User};
+use crate::saved_networks;
 use crate::support::{Engine, GONE_WITHIN};
 
 #[test]
@@ -22,7 +23,7 @@ fn a_node_without_a_shell_offers_its_rpc() {
 
 #[test]
 fn a_network_is_saved_and_brought_up_again() {
-    networks_of::a_network_is_saved_and_brought_up_again("docker");
+    saved_networks::a_network_is_saved_and_brought_up_again("docker");
 }
 
 #[test]

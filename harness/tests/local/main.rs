@@ -15,6 +15,8 @@ mod networks_of;
 mod page;
 #[path = "../../gate/tests/shared/processes.rs"]
 mod processes;
+#[path = "../shared/saved_networks.rs"]
+mod saved_networks;
 mod screen;
 #[path = "../shared/shipped.rs"]
 mod shipped;

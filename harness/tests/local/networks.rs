@@ -12,6 +12,7 @@ use crate::command::programs_for_everybody;
 use crate::foreign_image::{COMMAND, FOLDER, RUN_CONFIG, saved_image};
 use crate::networks_of::{self, User};
 use crate::processes::{all_gone, eventually, family, signal};
+use crate::saved_networks;
 
 const SMALL: &str = include_str!("../experiments/small.yaml");
 
@@ -91,12 +92,12 @@ fn a_program_of_the_host_comes_in_and_leaves() {
 
 #[test]
 fn a_network_is_saved_and_brought_up_again() {
-    networks_of::a_network_is_saved_and_brought_up_again("local");
+    saved_networks::a_network_is_saved_and_brought_up_again("local");
 }
 
 #[test]
 fn a_snapshot_that_is_not_whole_is_refused() {
-    networks_of::a_snapshot_that_is_not_whole_is_refused("local");
+    saved_networks::a_snapshot_that_is_not_whole_is_refused("local");
 }
 
 /// Its data lie in a folder of the image, in a file of its own.
@@ -104,7 +105,7 @@ fn a_snapshot_that_is_not_whole_is_refused() {
 fn a_network_of_a_foreign_image_is_saved() {
     let write = |file: &Path| saved_image(file, RUN_CONFIG);
     let command = COMMAND.replace("/data", FOLDER);
-    networks_of::a_network_of_a_foreign_image_is_saved("local", write, &command);
+    saved_networks::a_network_of_a_foreign_image_is_saved("local", write, &command);
 }
 
 #[test]

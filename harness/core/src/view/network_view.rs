@@ -87,12 +87,11 @@ pub struct NodeRow {
 
 impl NodeRow {
     /// A node of which nothing was heard yet.
-    fn new(name: &str, link: &NodeLink, regions: &[String]) -> NodeRow {
-        let region = regions.get(usize::from(link.region));
+    pub fn new(node: String, ip: std::net::Ipv4Addr, region: String) -> NodeRow {
         NodeRow {
-            node: name.to_owned(),
-            ip: link.ip,
-            region: region.cloned().unwrap_or_default(),
+            node,
+            ip,
+            region,
             state: NodeState::Starting,
             tip: None,
             peers: None,
@@ -100,6 +99,16 @@ impl NodeRow {
             received_bytes: None,
             restarts: 0,
         }
+    }
+
+    /// The same, of the node at a link.
+    fn of(name: &str, link: &NodeLink, regions: &[String]) -> NodeRow {
+        let region = regions.get(usize::from(link.region));
+        NodeRow::new(
+            name.to_owned(),
+            link.ip,
+            region.cloned().unwrap_or_default(),
+        )
     }
 }
 
@@ -248,7 +257,7 @@ impl NetworkView {
         let lasts = |fault: &Fault| Some(fault.end?.saturating_sub(fault.start));
         NetworkView {
             rows: nodes
-                .map(|(node, link)| NodeRow::new(&node.name, link, &regions))
+                .map(|(node, link)| NodeRow::of(&node.name, link, &regions))
                 .collect(),
             regions,
             guests_gone: BTreeSet::new(),
@@ -345,7 +354,7 @@ impl NetworkView {
             }
             What::Ordered { line, action } => self.ordered(*line, action),
             What::Joined(joined) => {
-                let mut row = NodeRow::new(&joined.name, &joined.link, &self.regions);
+                let mut row = NodeRow::of(&joined.name, &joined.link, &self.regions);
                 if joined.guest {
                     row.state = NodeState::Guest;
                 }

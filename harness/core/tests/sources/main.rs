@@ -45,7 +45,7 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         "harness/gate",
         "lib.rs",
         &[
-            "ended",
+            "ended slowness",
             "args confine dial disk fabric_link hosts netlink signals supervisor talk user_namespace users",
             "archive device privileges proc",
             "census usage program",

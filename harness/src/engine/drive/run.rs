@@ -263,7 +263,9 @@ impl<'a, E: Engine> Run<'a, E> {
                 setup.end = None;
                 setup.count_interval = COUNT_INTERVAL_OF_STAYING;
                 setup.workload = Box::new(staying.workload);
-                setup.history = staying.snapshot.and_then(|it| it.manifest.tip.clone());
+                setup.history = staying
+                    .snapshot
+                    .and_then(|it| it.manifest.network.tip.clone());
                 Requests::from(staying.requests)
             }
         };

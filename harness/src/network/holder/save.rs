@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{NODE_HINT, Network};
-use crate::disk::{self, SavedGroup, SavedNode, SnapshotWriter};
+use crate::disk::{SavedGroup, SavedNetwork, SavedNode, SnapshotWriter};
 use crate::network::request::{Did, NodeFailure, Reply, Saved};
 
 /// Nodes that are archived at once: each takes a core.
@@ -101,7 +101,7 @@ impl Network {
             }
             let nodes = self.archive_all(&writer, &wanted, progress).await?;
             let bytes = nodes.iter().map(|node| node.bytes).sum();
-            let told = self.manifest(origin, &wanted, joined);
+            let told = self.described(origin, &wanted, joined);
             writer.finish(told, nodes, &origin.text)?;
             Ok(bytes)
         };
@@ -184,14 +184,14 @@ impl Network {
         saved.map_err(|error| error.because(NOT_SAVED))
     }
 
-    fn manifest(&self, origin: &Origin, wanted: &[Wanted], joined: Vec<Joined>) -> disk::Saved {
+    fn described(&self, origin: &Origin, wanted: &[Wanted], joined: Vec<Joined>) -> SavedNetwork {
         let images = self.view().images().clone();
         let outputs = self
             .outputs
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        disk::Saved {
-            network: self.name.clone(),
+        SavedNetwork {
+            name: self.name.clone(),
             engine: self.engine.clone(),
             seed: origin.seed,
             experiment: origin.experiment.display().to_string(),

@@ -32,8 +32,10 @@ pub const HARNESS_SILENCE_MAX: Nanos = Nanos::from_secs(60);
 pub const FILE_PIECE_BYTES_MAX: usize = 256 << 10;
 /// The folder that fabric and gates share: the gate's binary, the socket, and shared files.
 pub const SHARED_DIR: &str = "/peerlab";
-/// Where programs look for the name `localhost`.
+/// Where programs look for the names of nodes, and for `localhost`.
 pub const HOSTS_FILE: &str = "/etc/hosts";
+/// The names of all nodes, in [`SHARED_DIR`].
+pub const HOSTS_NAME: &str = "hosts";
 /// The gates' socket, in [`SHARED_DIR`].
 pub const SOCKET_NAME: &str = "fabric.sock";
 /// The gate's binary, in [`SHARED_DIR`].
@@ -171,8 +173,57 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// From the harness, on the control stream. Order: one `Setup`, any `File`s, one `Go`, then the
-/// rest; a `Heartbeat` at any time. The end of the stream ends the fabric, and with it every node, and
+/// A file that a node has before its program starts, and again when the node is emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFile {
+    /// Absolute; folders on the way are made.
+    pub path: String,
+    /// Permissions.
+    pub mode: u16,
+    /// Whose it is, as `user`, `user:group` or numbers; `None` is the program's user.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// What is in it.
+    #[serde(with = "content")]
+    pub bytes: Vec<u8>,
+}
+
+/// Bytes in JSON: text, or a list of bytes where they are no text.
+mod content {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if serializer.is_human_readable() => text.serialize(serializer),
+            _ => bytes.serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Vec::deserialize(deserializer);
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Text(text) => text.into_bytes(),
+            Written::Bytes(bytes) => bytes,
+        })
+    }
+}
+
+/// Bytes of all files of one node.
+pub const NODE_FILES_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one [`ToGate::File`] piece.
+pub const GATE_PIECE_BYTES_MAX: usize = 32 << 10;
+
+/// From the harness, on the control stream. Order: any `NodeFiles`, one `Setup`, any `File`s, one `Go`, then
+/// the rest; a `Heartbeat` at any time. The end of the stream ends the fabric, and with it every node, and
 /// so does silence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToFabric {
@@ -181,6 +232,12 @@ pub enum ToFabric {
         network: Box<Network>,
         /// Of each node's gate.
         secrets: Vec<Secret>,
+    },
+    /// What a node has before its program starts: before the `Setup`, or the `Join`, that names the node.
+    NodeFiles {
+        node: NodeId,
+        /// At most [`NODE_FILES_BYTES_MAX`].
+        files: Vec<NodeFile>,
     },
     /// A piece of a file that nodes may read as `SHARED_DIR/name`; pieces are appended in order.
     File {
@@ -609,7 +666,14 @@ pub enum FromGate {
 /// From the fabric to a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToGate {
-    /// Answer to `Hello`: open the device with this address.
+    /// After `Hello`, before `Configure`: a piece of a file that is to be there before the program.
+    File {
+        /// The file that begins, without its bytes; `None` goes on with the one before.
+        head: Option<NodeFile>,
+        /// At most [`GATE_PIECE_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// Answer to `Hello`, after all files: open the device with this address.
     Configure {
         /// The node's address.
         ip: std::net::Ipv4Addr,

@@ -8,6 +8,8 @@ mod bad_nodes;
 mod command;
 #[path = "../shared/foreign_image.rs"]
 mod foreign_image;
+#[path = "../shared/launched.rs"]
+mod launched;
 mod look;
 mod networks;
 #[path = "../shared/networks.rs"]

@@ -13,7 +13,7 @@ use super::{Judgement, Verdict, judge};
 use crate::event::{
     Block, HostCpu, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What,
 };
-use crate::experiment::{Disturbance, Down, Expectation, FaultKind, Image, Probe};
+use crate::experiment::{Disturbance, Down, Expectation, FaultKind, Image, Launch, Probe};
 use crate::plan::Plan;
 use crate::plan::spec::{
     Cause, Fault, Group, Ledger, Node, Outage, Peers, Phase, Work, WorkloadAction,
@@ -545,6 +545,7 @@ fn plan(nodes: u32) -> Plan {
                 starts_up: true,
                 peers: Peers::Fixed(Vec::new()),
                 args: Vec::new(),
+                launch: Launch::default(),
             })
             .collect(),
         network: Network {

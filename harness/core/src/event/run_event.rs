@@ -8,7 +8,7 @@ use peerlab_link::{Nanos, NodeId, NodeLink};
 use serde::{Deserialize, Serialize};
 
 use super::Reason;
-use crate::experiment::{Down, FaultKind, Nodes, Peers};
+use crate::experiment::{Down, FaultKind, Launch, Nodes, Peers};
 
 /// The format of records that is written. What it has more than the first, lines on the values of
 /// nodes, on why they gave no answer and on what they wrote last, and further counters, and more than
@@ -254,6 +254,9 @@ pub struct Joined {
     pub peers: Peers,
     /// Whole argument list of the image's entrypoint.
     pub args: Vec<String>,
+    /// How its program is started otherwise than the image says.
+    #[serde(default, skip_serializing_if = "Launch::is_usual")]
+    pub launch: Launch,
     /// Its place in the network, and its access link.
     pub link: NodeLink,
     /// It is no node, but a program of the host that has come in by itself: it is never meant to be up.

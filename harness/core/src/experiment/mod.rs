@@ -12,4 +12,4 @@ pub use down::{Down, PERIOD_MIN};
 pub use expectation::{Disturbance, Expectation, NodeQuantile, in_phase};
 pub use fault::{FaultKey, FaultKind, Nodes};
 pub use peers::Peers;
-pub use program::{Ability, Image, Probe};
+pub use program::{Ability, Image, Launch, Probe};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use peerlab_link::proto::NodeFile;
 use serde::{Deserialize, Serialize};
 
 /// What a node runs.
@@ -54,6 +55,34 @@ impl Image {
             Image::Named(name) => Some(name.clone()),
             Image::Archive(path) => Some(path.display().to_string()),
         }
+    }
+}
+
+/// How a node's program is started otherwise than its image says, beside its arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// In place of the image's entrypoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment variables, beside the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<(String, String)>,
+    /// Files that are there before it starts, and again when the node is emptied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<NodeFile>,
+    /// Its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Its working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+}
+
+impl Launch {
+    /// Whether all is as the image says.
+    pub fn is_usual(&self) -> bool {
+        *self == Launch::default()
     }
 }
 

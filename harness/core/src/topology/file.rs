@@ -13,8 +13,8 @@ use super::expect::Expect;
 use super::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use super::network_values::{Framing, Graph, Mode};
 use super::units::{Rate, Share, Size};
-use super::words::Until;
-use super::written::{WordOr, Written};
+use super::words::{FileMode, Until};
+use super::written::{Text, WordOr, Written};
 use crate::experiment::{Down, FaultKey, FaultKind, Nodes, Probe};
 
 /// A Peerlab experiment: a network of ledger nodes, what is done to it, and what must hold.
@@ -94,12 +94,28 @@ pub struct NodeGroup {
     /// experiment.
     pub ready: Option<Written<Nanos>>,
     /// Arguments for the image's entrypoint. For `peerlab` they are added to those that it gets
-    /// anyway. In them `{{ name }}`, `{{ index }}` (in the group), `{{ ip }}`, `{{ premined }}`
-    /// (a file of blocks for `-loadblock`) and `{{ bootstrap[0] }}` (address of the first peer
-    /// that discovery gives the node) are replaced; an argument with `{{ peer }}` is repeated for
-    /// each such peer. Default: none.
+    /// anyway. They, and all that is said of the program below, may hold templates in the language of
+    /// Jinja: `{{ name }}`, `{{ index }}` (in the group), `{{ count }}` (of the group), `{{ group }}`, `{{ ip }}`,
+    /// `{{ region }}`, `{{ data }}` (a folder for data, `/data`), `{{ seed }}` (64 hex digits, drawn for each
+    /// node), `{{ premined }}` (a file of blocks for `-loadblock`), `{{ peers }}` (the addresses of the peers that
+    /// discovery gives the node) and `{{ bootstrap[0] }}` (the first of them; beyond the last it is the last);
+    /// and of other nodes `{{ nodes['seeds-0'].ip }}` and `{% for node in groups['seeds'] %}`. An argument with
+    /// `{{ peer }}` is repeated for each peer. Default: none, or those of the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// What the image runs, in place of its own entrypoint. Default: the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment variables, beside those of the image. Default: none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: IndexMap<String, Text>,
+    /// Files that nodes have before their program starts, and again when they are replaced, by path: the text,
+    /// or `{ from: genesis.json, mode: "0600", owner: etcd }`. Default: none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub files: IndexMap<String, WordOr<FileSource>>,
+    /// Whose identity the program takes, as `name`, `name:group` or numbers. Default: the image's.
+    pub user: Option<Text>,
+    /// The program's working directory. Default: the image's.
+    pub workdir: Option<String>,
     /// The group's part in the mining lottery against other groups, divided evenly among its
     /// nodes. Default: 0, does not mine.
     pub hashpower: Option<Written<f64>>,
@@ -117,6 +133,25 @@ pub struct NodeGroup {
     pub memory: Option<Written<Size>>,
     /// Loss on everything these nodes send. Default: the network's `loss`.
     pub loss: Option<Written<Loss>>,
+}
+
+/// Where a file of a node's comes from, and whose it is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of a file: text, from, mode, owner, template"
+)]
+pub struct FileSource {
+    /// What is in it. Either this or `from`.
+    pub text: Option<String>,
+    /// A file to copy, its path counted from the folder of this one.
+    pub from: Option<String>,
+    /// Its permissions, as `chmod` takes them, in quotes: `"0600"`. Default: `"0644"`.
+    pub mode: Option<Written<FileMode>>,
+    /// Whose it is, as in `user`. Default: the program's user.
+    pub owner: Option<Text>,
+    /// Whether templates in it are filled in. Default: true for text, false for a file that is no UTF-8.
+    pub template: Option<Written<bool>>,
 }
 
 /// Where the nodes of a group are: a word, one region for each node, or shares of the regions.

@@ -60,6 +60,32 @@ impl ToText for Down {
     }
 }
 
+/// Permissions of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileMode(pub u16);
+
+impl Value for FileMode {
+    const WHAT: &'static str = "permissions";
+    const FORM: &'static str = "four octal digits in quotes, as `\"0600\"`";
+    const EXAMPLES: &'static [&'static str] = &["0644", "0600", "0755"];
+
+    fn parse(text: &str) -> Result<FileMode, BadValue> {
+        const DIGITS: usize = 4;
+        let read = u16::from_str_radix(text, 8).ok();
+        // Without its zero in front YAML would have read a decimal number.
+        match read.filter(|_| text.len() == DIGITS && text.bytes().all(|it| it.is_ascii_digit())) {
+            Some(mode) => Ok(FileMode(mode)),
+            None => Err(BadValue::new("it is not four octal digits")),
+        }
+    }
+}
+
+impl ToText for FileMode {
+    fn to_text(&self) -> String {
+        format!("{:04o}", self.0)
+    }
+}
+
 /// The RPC port of Bitcoin Core's regtest, and of our node.
 pub const RPC_PORT: u16 = 18443;
 

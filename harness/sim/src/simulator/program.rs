@@ -76,6 +76,14 @@ impl Programs {
                 ))
                 .hint("take --engine docker or --engine local for it"));
             }
+            if !node.launch.is_usual() {
+                return Err(Error::input(format!(
+                    "group {} starts its program in its own way, and the simulator starts none",
+                    group.name
+                ))
+                .because("it has an entrypoint, variables, files, a user or a working directory")
+                .hint("take --engine docker or --engine local for it"));
+            }
             match group.probe {
                 Probe::BitcoinRpc { .. } => {}
                 Probe::Exec { .. } => {

@@ -521,6 +521,10 @@ impl<'a, E: Engine> Run<'a, E> {
             }
         };
         let link = joined.link.clone();
+        start::provide(&mut self.control, &node).await;
+        if !joined.guest {
+            start::introduce(&mut self.control, std::slice::from_ref(&node)).await;
+        }
         // Also where nobody will come: the fabric numbers those that join as they are told to it.
         self.control.order(ToFabric::Join { link, secret }).await;
         let engine = self.drive.engine;

@@ -7,6 +7,7 @@ mod churn;
 mod expect;
 mod faults;
 mod known;
+mod launch;
 mod ledger;
 mod network;
 mod nodes;

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use peerlab_link::{Loss, Nanos};
 
+use super::launch::resolve_launch;
 use super::problems::At;
 use super::regions::{Regions, check_name};
 use crate::experiment::{Image, Probe};
@@ -10,7 +11,6 @@ use crate::topology::file::{self, NodeGroup};
 use crate::topology::listed::ListOr;
 use crate::topology::preset;
 use crate::topology::resolved::{Access, AccessRates, Group, Places};
-use crate::topology::template;
 use crate::topology::units::{Rate, Share, Size};
 use crate::topology::words::RPC_PORT;
 use crate::topology::written::{WordOr, Written};
@@ -90,6 +90,7 @@ fn resolve_group(
     regions: &Regions,
     network_loss: Option<Loss>,
 ) -> Group {
+    let launch = resolve_launch(at, &group);
     let count = at.key("count").value(group.count);
     if count == Some(0) {
         at.key("count").add(
@@ -97,14 +98,6 @@ fn resolve_group(
             "its count is 0",
             "write at least 1, or remove the group",
         );
-    }
-    for (index, argument) in group.command.iter().enumerate() {
-        if let Err(bad) = template::check(argument) {
-            let general = || "a template reads `{{ ip }}`".into();
-            let what = format!("bad template in `{argument}`");
-            let at = at.key("command").item(index);
-            at.add(what, bad.cause, bad.hint.unwrap_or_else(general));
-        }
     }
     let probe = at.key("probe").optional(group.probe);
     let loss = at.key("loss").optional(group.loss);
@@ -114,7 +107,7 @@ fn resolve_group(
         image: resolve_image(&at.key("image"), group.image),
         probe: probe.unwrap_or(Probe::BitcoinRpc { port: RPC_PORT }),
         ready: resolve_ready(&at.key("ready"), group.ready),
-        command: group.command,
+        launch,
         hash_power: at.key("hashpower").optional(group.hashpower).unwrap_or(0.0),
         regions: resolve_places(&at.key("regions"), group.regions, count, regions),
         access: resolve_access(&at.key("access"), group.access, regions),

@@ -20,8 +20,10 @@ const PEERS: &str = "/etc/witness/peers";
 )]
 fn main() -> ExitCode {
     let said = match std::env::args().nth(1).as_deref() {
-        Some("run") => check().map(|()| loop {
-            std::thread::sleep(Duration::from_secs(3600));
+        Some("run") => check().map(|()| {
+            loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
         }),
         _ => tell(),
     };

@@ -1,9 +1,6 @@
 //! Programs that are started as an experiment says: the same story on every engine of real nodes.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "what goes wrong here fails the test"
-)]
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -11,7 +8,8 @@ use std::process::{Command, Output};
 use crate::foreign_image::save_image;
 
 /// What it says of its image, which it is to be told otherwise in all.
-const RUN_CONFIG: &str = r#"{"Entrypoint":["/bin/missing"],"Cmd":["tell"],"Env":["GROUP=of-the-image"],"User":"65532"}"#;
+const RUN_CONFIG: &str =
+    r#"{"Entrypoint":["/bin/missing"],"Cmd":["tell"],"Env":["GROUP=of-the-image"],"User":"65532"}"#;
 
 /// Three nodes that agree on what they were given, also where one is replaced.
 const EXPERIMENT: &str = r#"
@@ -41,8 +39,7 @@ expect:
   - nodes_up: { min: 100% }
 "#;
 /// What each node is to say.
-const SAID: &str =
-    "witnesses witnesses-0=10.0.0.1 witnesses-1=10.0.0.2 witnesses-2=10.0.0.3 64";
+const SAID: &str = "witnesses witnesses-0=10.0.0.1 witnesses-1=10.0.0.2 witnesses-2=10.0.0.3 64";
 
 fn run(folder: &Path, engine: &str, text: &str) -> Output {
     std::fs::write(folder.join("launched.yaml"), text).unwrap();

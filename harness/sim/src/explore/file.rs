@@ -15,8 +15,8 @@ use peerlab_core::topology::units::{Rate, Size};
 use peerlab_core::topology::words::{FileMode, Until};
 use peerlab_core::topology::written::{Text, WordOr, Written};
 use peerlab_core::topology::{
-    Access, Content, ETHERNET_FRAMING_BYTES, FILE_VERSION, Group, INTERNET_2019, LaunchFile, MTU_DEFAULT, Phases,
-    QUEUE_BYTES_DEFAULT, REGION_DEFAULT, RPC_PORT, is_internet_2019,
+    Access, Content, ETHERNET_FRAMING_BYTES, FILE_VERSION, Group, INTERNET_2019, LaunchFile,
+    MTU_DEFAULT, Phases, QUEUE_BYTES_DEFAULT, REGION_DEFAULT, RPC_PORT, is_internet_2019,
 };
 
 /// Runs of nodes from this length on are written as a range.

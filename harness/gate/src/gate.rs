@@ -446,6 +446,15 @@ impl Gate {
                 };
                 self.answer_dial(dialed)?;
             }
+            (ToGate::Digest { id, path, unless }, _) => {
+                let dialed = match (&self.rights, self.supervisor.program()) {
+                    (Some(rights), Some(_)) => {
+                        self.runs.begin_digest(now, id, path, unless, rights)
+                    }
+                    _ => (id, Err(Errno::CONNREFUSED)),
+                };
+                self.answer_dial(dialed)?;
+            }
             (ToGate::Archive { id }, _) => self.carry(now, id, Carry::Out)?,
             (ToGate::Restore { id }, _) => self.carry(now, id, Carry::In)?,
             (ToGate::Usage { memory }, _) => {

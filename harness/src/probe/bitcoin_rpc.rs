@@ -254,7 +254,7 @@ impl Probe for BitcoinRpc {
         Box::pin(async move {
             let tip = match known {
                 Said::Tip(known) => self.best_block_after(known, timeout).await?,
-                Said::Value(_) => self.best_block().await?,
+                Said::Value(_) | Said::Nothing => self.best_block().await?,
             };
             Ok(Said::Tip(tip))
         })

@@ -123,7 +123,8 @@ pub enum What {
         /// The best block.
         tip: Tip,
     },
-    /// What a node says changed (or is first known), of one that has no chain to tell of.
+    /// What a node says changed (or is first known), of one that has no chain to tell of; the empty text
+    /// is that it says nothing any more.
     Value { node: NodeId, value: String },
     /// A transaction was to be submitted.
     Transaction {

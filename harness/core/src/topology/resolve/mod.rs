@@ -10,6 +10,7 @@ mod known;
 mod ledger;
 mod network;
 mod nodes;
+mod probe;
 mod problems;
 mod regions;
 mod selection;

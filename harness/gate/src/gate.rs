@@ -396,6 +396,7 @@ impl Gate {
         match (message, self.stage) {
             (ToGate::Configure { ip, prefix, mtu }, Stage::Greeted) => {
                 let tun = device::open(ip, prefix, mtu)?;
+                self.dials.has_address(ip);
                 let identity = self.identity.take();
                 self.rights = Some(privileges::reduce(
                     self.drop_all_caps,

@@ -438,7 +438,8 @@ pub struct NodeUsage {
 /// First message of a further stream, from the harness.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StreamOpen {
-    /// A TCP connection to 127.0.0.1:`port` in a node's namespace.
+    /// A TCP connection to 127.0.0.1:`port` in a node's namespace, or to its address where nobody listens
+    /// there.
     Dial {
         /// Whose namespace.
         node: NodeId,
@@ -667,7 +668,7 @@ pub enum ToGate {
         tag: u32,
         op: ProcessOp,
     },
-    /// Connect to 127.0.0.1:`port` and pass the socket.
+    /// Connect to 127.0.0.1:`port`, or to the node's address where that is refused, and pass the socket.
     Dial {
         /// Echoed in [`FromGate::Dialed`].
         id: u32,

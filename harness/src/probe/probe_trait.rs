@@ -87,7 +87,7 @@ pub trait Reach: Send + Sync + 'static {
     /// One duplex byte stream.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// A TCP connection to 127.0.0.1:`port` there.
+    /// A TCP connection to 127.0.0.1:`port` there, or to the node's address.
     fn dial(&self, port: u16) -> Answer<'_, Self::Stream>;
 
     /// What comes of a program that is run there, beside the node's own.

@@ -13,18 +13,18 @@ use crate::experiment::{HttpProbe, HttpValue, Probe};
 pub type WrittenProbe = WordOr<ProbeMap>;
 
 /// A probe by its kind.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a probe as a map: `http`")]
 pub struct ProbeMap {
-    /// A request over HTTP/1.1 to 127.0.0.1 in each node, about twice a second.
+    /// A request over HTTP/1.1 to a port of each node, about twice a second.
     pub http: Http,
 }
 
 /// A request, and what of its answer the node says.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "the keys of `http`")]
 pub struct Http {
-    /// TCP port.
+    /// TCP port, at 127.0.0.1 or the node's address.
     pub port: Written<Port>,
     /// The path, with its query. Default: `/`.
     pub path: Option<String>,
@@ -94,11 +94,5 @@ impl From<&HttpProbe> for Http {
             json,
             regex,
         }
-    }
-}
-
-impl Default for Port {
-    fn default() -> Port {
-        Port(RPC_PORT)
     }
 }

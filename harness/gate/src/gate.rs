@@ -2,6 +2,7 @@
 //! fabric is gone. One thread, no waiting anywhere else.
 
 use std::io::{PipeReader, Read as _, Write as _};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
@@ -167,7 +168,7 @@ fn serve(
         disk: opened.disk,
         emptying: None,
         rights: opened.rights,
-        dials: Dials::default(),
+        dials: Dials::new(opened.ip),
         runs: Runs::default(),
         meter: Meter::default(),
         stage: Stage::Open,
@@ -187,6 +188,7 @@ fn serve(
 
 /// What a gate has once its device is handed over.
 struct Opened {
+    ip: Ipv4Addr,
     program: Program,
     disk: Option<Disk>,
     rights: ProgramRights,
@@ -241,6 +243,7 @@ fn open(
     let rights = privileges::reduce(args.drop_all_caps, args.confine, identity)?;
     link.send(&FromGate::Tun, Some(tun))?;
     Ok(Opening::Open(Box::new(Opened {
+        ip,
         program,
         disk,
         rights,
@@ -498,6 +501,13 @@ impl Gate {
                         self.runs
                             .begin_talk(id, command, terminal.as_ref(), program, rights)
                     }
+                    None => (id, Err(Errno::CONNREFUSED)),
+                };
+                self.answer_dial(dialed)?;
+            }
+            (ToGate::Digest { id, path, unless }, _) => {
+                let dialed = match self.supervisor.program() {
+                    Some(_) => self.runs.begin_digest(now, id, path, unless, &self.rights),
                     None => (id, Err(Errno::CONNREFUSED)),
                 };
                 self.answer_dial(dialed)?;

@@ -170,7 +170,8 @@ impl Guest {
             | ToGate::Run { id, .. }
             | ToGate::Talk { id, .. }
             | ToGate::Archive { id }
-            | ToGate::Restore { id } => {
+            | ToGate::Restore { id }
+            | ToGate::Digest { id, .. } => {
                 let errno = Errno::CONNREFUSED.raw_os_error();
                 self.link.send(&FromGate::Dialed { id, errno }, None)
             }

@@ -16,6 +16,7 @@ mod census;
 mod confine;
 mod device;
 mod dial;
+mod digest;
 mod disk;
 mod ended;
 mod fabric_link;

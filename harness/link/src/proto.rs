@@ -495,7 +495,8 @@ pub struct NodeUsage {
 /// First message of a further stream, from the harness.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StreamOpen {
-    /// A TCP connection to 127.0.0.1:`port` in a node's namespace.
+    /// A TCP connection to 127.0.0.1:`port` in a node's namespace, or to its address where nobody listens
+    /// there.
     Dial {
         /// Whose namespace.
         node: NodeId,
@@ -540,6 +541,44 @@ pub enum StreamOpen {
         /// Whose.
         node: NodeId,
     },
+    /// The digest of a file of a node, as its program's user reads it, while its program runs: one
+    /// [`Digested`], or nothing where it took too long.
+    Digest {
+        /// Whose.
+        node: NodeId,
+        /// From the node's root on.
+        path: String,
+        /// How the file was when its digest was last made, if that is known.
+        unless: Option<FileStamp>,
+    },
+}
+
+/// Longest file of which a digest is made, bytes: a core is busy with it for some half a second.
+pub const DIGESTED_BYTES_MAX: u64 = 256 << 20;
+
+/// By which it is known that a file was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStamp {
+    pub inode: u64,
+    pub bytes: u64,
+    /// When the file or what is known of it was last changed: seconds and nanoseconds.
+    pub changed: (i64, i64),
+}
+
+/// What came of making the digest of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Digested {
+    /// There is no such file.
+    Absent,
+    /// It is as it was.
+    Unchanged,
+    Digest {
+        sha256: [u8; 32],
+        /// `None` where it was changed so lately that the next change might not show by it.
+        stamp: Option<FileStamp>,
+    },
+    /// Why there is none, for people.
+    Refused(String),
 }
 
 /// Bytes of one [`ArchivePiece::Bytes`].
@@ -640,8 +679,8 @@ pub enum FromGate {
     Tun,
     /// The gate could not open, and ends.
     Failed { reason: String },
-    /// Answer to [`ToGate::Dial`], [`ToGate::Run`], [`ToGate::Talk`], [`ToGate::Archive`] and
-    /// [`ToGate::Restore`]; on success the socket is beside this packet.
+    /// Answer to [`ToGate::Dial`], [`ToGate::Run`], [`ToGate::Talk`], [`ToGate::Archive`],
+    /// [`ToGate::Restore`] and [`ToGate::Digest`]; on success the socket is beside this packet.
     Dialed {
         id: u32,
         /// `errno`, or zero.
@@ -693,7 +732,7 @@ pub enum ToGate {
         tag: u32,
         op: ProcessOp,
     },
-    /// Connect to 127.0.0.1:`port` and pass the socket.
+    /// Connect to 127.0.0.1:`port`, or to the node's address where that is refused, and pass the socket.
     Dial {
         /// Echoed in [`FromGate::Dialed`].
         id: u32,
@@ -731,6 +770,15 @@ pub enum ToGate {
     Restore {
         /// Echoed there.
         id: u32,
+    },
+    /// Likewise, a socket from which one [`Digested`] comes, as on the harness' stream.
+    Digest {
+        /// Echoed there.
+        id: u32,
+        /// As in [`StreamOpen::Digest`].
+        path: String,
+        /// Likewise.
+        unless: Option<FileStamp>,
     },
 }
 

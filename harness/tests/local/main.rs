@@ -15,6 +15,7 @@ mod networks;
 #[path = "../shared/networks.rs"]
 mod networks_of;
 mod page;
+mod probes;
 #[path = "../../gate/tests/shared/processes.rs"]
 mod processes;
 #[path = "../shared/saved_networks.rs"]

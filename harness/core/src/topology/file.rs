@@ -12,10 +12,11 @@ use super::distribution::Distribution;
 use super::expect::Expect;
 use super::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use super::network_values::{Framing, Graph, Mode};
+use super::probe::WrittenProbe;
 use super::units::{Rate, Share, Size};
 use super::words::{FileMode, Until};
 use super::written::{Text, WordOr, Written};
-use crate::experiment::{Down, FaultKey, FaultKind, Nodes, Probe};
+use crate::experiment::{Down, FaultKey, FaultKind, Nodes};
 
 /// A Peerlab experiment: a network of ledger nodes, what is done to it, and what must hold.
 ///
@@ -83,11 +84,17 @@ pub struct NodeGroup {
     /// `oci:PATH`, an image in a file (an OCI layout, or what `docker save` writes), its path
     /// counted from the folder of this file. Default: `peerlab`.
     pub image: Option<String>,
-    /// How they are asked: `bitcoin-rpc` (JSON-RPC as Bitcoin Core answers it, user and password
-    /// `peerlab`), with another port as `bitcoin-rpc(port 18443)`; or `exec(PROGRAM ARGUMENTS)`, a
-    /// program of the image that is run beside each node about twice a second and as its user:
-    /// what it prints is what the node says (see `agree`). Default: `bitcoin-rpc`.
-    pub probe: Option<Written<Probe>>,
+    /// How they are asked whether they are up, and what they say (see `agree`). `bitcoin-rpc`: JSON-RPC
+    /// as Bitcoin Core answers it, user and password `peerlab`, with another port as
+    /// `bitcoin-rpc(port 18443)`. `exec(PROGRAM ARGUMENTS)`: a program of the image that is run beside
+    /// each node about twice a second and as its user; what it prints is what the node says.
+    /// `tcp(port 2380)`: up when it takes a connection; with `greeting` behind the port the first line
+    /// that the server says. `log(PATTERN)`: up once a line that its program has written matches the
+    /// regular expression; what the last such line has in its first group, or the whole match.
+    /// `file(/PATH)`: the SHA-256 digest of a file of the node of at most 256 MiB, to which no link leads;
+    /// nothing as long as there is none. A map `{ http: { port: 8080, path: /status, json: /height } }`:
+    /// a request, and what of the answer is the value. Default: `bitcoin-rpc`.
+    pub probe: Option<WrittenProbe>,
     /// How long each of them may take, from its first start until it answers its probe for the first
     /// time. The run ends with exit code 3 where one takes longer, or its program ends before; what
     /// becomes of a node later is judged. Default: `60s`, and 100 ms more for each node of the

@@ -286,6 +286,11 @@ impl Session {
                 let dialed = table.dial(node, |id| ToGate::Restore { id }).await;
                 dial::serve(stream, dialed, &early).await;
             }
+            StreamOpen::Digest { node, path, unless } => {
+                let digest = |id| ToGate::Digest { id, path, unless };
+                let dialed = table.dial(node, digest).await;
+                dial::serve(stream, dialed, &early).await;
+            }
             StreamOpen::Capture { nodes, bytes_max } => {
                 capture::serve(stream, gates, nodes, bytes_max).await;
             }

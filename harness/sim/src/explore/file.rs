@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
                 Image::Archive(path) => Some(format!("oci:{}", path.display())),
             },
             probe: (group.probe != Probe::BitcoinRpc { port: RPC_PORT })
-                .then(|| Written::of(group.probe.clone())),
+                .then(|| (&group.probe).into()),
             ready: group.ready.map(Written::of),
             command: launch.command.clone(),
             entrypoint: launch.entrypoint.clone(),

@@ -93,6 +93,14 @@ impl Programs {
                     ))
                     .hint("take --engine docker or --engine local for it"));
                 }
+                Probe::Tcp { .. } | Probe::Http(_) | Probe::Log { .. } | Probe::File { .. } => {
+                    return Err(Error::input(format!(
+                        "group {} is asked by `{}`, which the simulator's nodes do not answer",
+                        group.name,
+                        group.probe.word()
+                    ))
+                    .hint("take --engine docker or --engine local for it"));
+                }
             }
             let settings = settings(&node.args)
                 .map_err(|error| error.because(format!("command line of {}", node.name)))?;

@@ -11,6 +11,7 @@ mod launch;
 mod ledger;
 mod network;
 mod nodes;
+mod probe;
 mod problems;
 mod regions;
 mod selection;

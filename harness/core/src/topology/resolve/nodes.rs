@@ -4,15 +4,15 @@ use indexmap::IndexMap;
 use peerlab_link::{Loss, Nanos};
 
 use super::launch::resolve_launch;
+use super::probe::resolve_probe;
 use super::problems::At;
 use super::regions::{Regions, check_name};
-use crate::experiment::{Image, Probe};
+use crate::experiment::Image;
 use crate::topology::file::{self, NodeGroup};
 use crate::topology::listed::ListOr;
 use crate::topology::preset;
 use crate::topology::resolved::{Access, AccessRates, Group, Places};
 use crate::topology::units::{Rate, Share, Size};
-use crate::topology::words::RPC_PORT;
 use crate::topology::written::{WordOr, Written};
 
 /// Most nodes of an experiment. Addresses come from 10.0.0.0/8, which would hold 16,777,214; but
@@ -99,13 +99,12 @@ fn resolve_group(
             "write at least 1, or remove the group",
         );
     }
-    let probe = at.key("probe").optional(group.probe);
     let loss = at.key("loss").optional(group.loss);
     Group {
         name,
         count: count.unwrap_or(1).max(1),
         image: resolve_image(&at.key("image"), group.image),
-        probe: probe.unwrap_or(Probe::BitcoinRpc { port: RPC_PORT }),
+        probe: resolve_probe(&at.key("probe"), group.probe),
         ready: resolve_ready(&at.key("ready"), group.ready),
         launch,
         hash_power: at.key("hashpower").optional(group.hashpower).unwrap_or(0.0),

@@ -148,7 +148,10 @@ mod tests {
             "/",
         ] {
             let digested = digest_of(folder.path(), path);
-            assert!(matches!(digested, Digested::Refused(_)), "{path}: {digested:?}");
+            assert!(
+                matches!(digested, Digested::Refused(_)),
+                "{path}: {digested:?}"
+            );
         }
     }
 

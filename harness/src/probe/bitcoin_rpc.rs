@@ -526,11 +526,7 @@ mod tests {
             ("[\"muhash\"]", 500, unknown("muhash")),
             ("[\"hash_serialized_3\"]", 200, set("hash_serialized_3")),
             ("[\"muhash\"]", 500, unknown("muhash")),
-            (
-                "[\"hash_serialized_3\"]",
-                500,
-                unknown("hash_serialized_3"),
-            ),
+            ("[\"hash_serialized_3\"]", 500, unknown("hash_serialized_3")),
             ("[\"hash_serialized_2\"]", 200, set("hash_serialized_2")),
         ])
         .await;

@@ -29,7 +29,9 @@ impl<R: Reach> File<R> {
             Digested::Absent => Ok(Said::Nothing),
             Digested::Unchanged => match &self.known {
                 Some((_, said)) => Ok(said.clone()),
-                None => Err(ProbeError::Malformed("nothing was known of the file".into())),
+                None => Err(ProbeError::Malformed(
+                    "nothing was known of the file".into(),
+                )),
             },
             Digested::Digest { sha256, stamp } => {
                 let hex = sha256.iter().map(|byte| format!("{byte:02x}"));

@@ -202,7 +202,10 @@ mod tests {
         assert_eq!(said(&regex(r#""b":(\d+)"#), &body).await, value("7"));
         for (probe, told) in [
             (json("/b"), "answer not understood: it has no /b"),
-            (regex("c+"), "answer not understood: nothing in it matches c+"),
+            (
+                regex("c+"),
+                "answer not understood: nothing in it matches c+",
+            ),
         ] {
             let error = said(&probe, &body).await.unwrap_err();
             assert_eq!(error.to_string(), told);

@@ -4,9 +4,7 @@ use std::io::Read;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use peerlab_link::proto::{
-    Archived, Digested, FileStamp, Ran, StreamAnswer, StreamOpen, Terminal,
-};
+use peerlab_link::proto::{Archived, Digested, FileStamp, Ran, StreamAnswer, StreamOpen, Terminal};
 use peerlab_link::{Nanos, NodeId};
 use tokio::sync::{mpsc, oneshot};
 

@@ -88,7 +88,13 @@ pub async fn start<E: Engine>(
     open_gates(engine, plan, &secrets, &mut control, observer).await?;
     let bring_up = Nanos(began.elapsed().as_nanos() as u64);
     if let Some(snapshot) = snapshot {
-        restore(snapshot, plan, &Dialer::new(mux.clone(), None, plan), observer).await?;
+        restore(
+            snapshot,
+            plan,
+            &Dialer::new(mux.clone(), None, plan),
+            observer,
+        )
+        .await?;
     }
     // Before the first packet.
     let capture = match captured {

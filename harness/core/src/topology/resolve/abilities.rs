@@ -37,9 +37,14 @@ pub fn require(at: &At, ability: Ability, groups: &[Group]) {
         Ability::Ledger => "a ledger that can be worked on",
     };
     let probe = group.probe.word();
-    let more = group.probe.could_say().filter(|_| ability == Ability::Value);
+    let more = group
+        .probe
+        .could_say()
+        .filter(|_| ability == Ability::Value);
     let cause = match more {
-        Some(_) => format!("it needs {needs}, and their probe, `{probe}`, tells only whether they are up"),
+        Some(_) => {
+            format!("it needs {needs}, and their probe, `{probe}`, tells only whether they are up")
+        }
         None => format!("it needs {needs}, and their probe is `{probe}`"),
     };
     at.add(

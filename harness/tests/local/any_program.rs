@@ -38,7 +38,11 @@ fn main() {
             request.push_str(&line);
         }
         let body = format!("{{\"state\":[{{\"value\":\"{value}\"}}]}}");
-        let status = if request.starts_with("GET /state ") { 200 } else { 404 };
+        let status = if request.starts_with("GET /state ") {
+            200
+        } else {
+            404
+        };
         let length = body.len();
         let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}");
         let _ = (&connection).write_all(text.as_bytes());

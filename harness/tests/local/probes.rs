@@ -1,7 +1,7 @@
 //! Nodes of a program that nobody knows, asked by each kind of probe: those that have one value agree, and
 //! those that have each their own do not.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Output};
 
 use peerlab::disk::EventReader;
@@ -20,15 +20,32 @@ const PROBES: [&str; 5] = [
     "{ http: { port: 7001, path: /state, regex: '\"value\":\"(.*)\"', status: 200 } }",
 ];
 
-/// Begins to run nodes that are asked in this way, of which all that the file says follows.
-fn begin(folder: &Path, group: &str, more: &str) -> Child {
-    save_program("any_program.rs", &folder.join("any.tar"));
-    let text = format!(
-        "name: any-program\nseed: 1\nnodes:\n  any: {{ image: 'oci:any.tar', {group} }}\n\
-         network: {{ latency: 5ms }}\n{more}\n"
-    );
-    std::fs::write(folder.join("small.yaml"), text).unwrap();
-    run(folder).spawn().unwrap()
+/// An image of `any_program.rs`.
+struct Image(tempfile::TempDir);
+
+impl Image {
+    fn new() -> Image {
+        let image = Image(tempfile::tempdir().unwrap());
+        save_program("any_program.rs", &image.file());
+        image
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("any.tar")
+    }
+
+    /// Begins to run nodes of it, of which all else that the file says follows.
+    fn begin(&self, group: &str, more: &str) -> (Child, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let image = self.file();
+        let text = format!(
+            "name: any-program\nseed: 1\nnodes:\n  any: {{ image: 'oci:{}', {group} }}\n\
+             network: {{ latency: 5ms }}\n{more}\n",
+            image.display()
+        );
+        std::fs::write(folder.path().join("small.yaml"), text).unwrap();
+        (run(folder.path()).spawn().unwrap(), folder)
+    }
 }
 
 fn said(output: &Output) -> String {
@@ -37,19 +54,18 @@ fn said(output: &Output) -> String {
 }
 
 /// Runs nodes with these values for each probe, all at once, and gives each probe's exit code.
-fn exit_codes(value: &str) -> Vec<(&'static str, Option<i32>, String)> {
+fn exit_codes(image: &Image, value: &str) -> Vec<(&'static str, Option<i32>, String)> {
     let runs: Vec<_> = PROBES
         .into_iter()
         .map(|probe| {
-            let folder = tempfile::tempdir().unwrap();
             let group = format!("count: 3, command: ['{value}', '0'], probe: {probe}");
             let more = "phases: { warmup: 3s, settle: 8s }\n\
                         expect: [{ agree: { within: 4s, hold: 2s } }, { nodes_up: { min: 3 } }]";
-            (probe, begin(folder.path(), &group, more), folder)
+            (probe, image.begin(&group, more))
         })
         .collect();
     runs.into_iter()
-        .map(|(probe, run, _folder)| {
+        .map(|(probe, (run, _folder))| {
             let output = run.wait_with_output().unwrap();
             (probe, output.status.code(), said(&output))
         })
@@ -58,11 +74,12 @@ fn exit_codes(value: &str) -> Vec<(&'static str, Option<i32>, String)> {
 
 #[test]
 fn nodes_with_one_value_agree_by_every_probe_and_others_do_not() {
-    for (probe, code, said) in exit_codes("same") {
+    let image = Image::new();
+    for (probe, code, said) in exit_codes(&image, "same") {
         assert!(matches!(code, Some(0 | 4)), "{probe}: {said}");
         assert_eq!(said.matches("\n  ok ").count(), 2, "{probe}: {said}");
     }
-    for (probe, code, said) in exit_codes("v{{ index }}") {
+    for (probe, code, said) in exit_codes(&image, "v{{ index }}") {
         assert_eq!(code, Some(1), "{probe}: {said}");
         // All are up nevertheless.
         assert_eq!(said.matches("\n  ok ").count(), 1, "{probe}: {said}");
@@ -87,20 +104,20 @@ fn who_is_not_what_the_probe_looks_for_never_becomes_ready() {
             "it has no /height",
         ),
     ];
+    let image = Image::new();
     let begun: Vec<_> = cases
         .iter()
         .map(|(probe, _)| {
-            let folder = tempfile::tempdir().unwrap();
-            let group = format!("count: 1, ready: 4s, command: [x, '0'], probe: {probe}");
+            let group = format!("count: 2, ready: 4s, command: [x, '0'], probe: {probe}");
             let more = "phases: { warmup: 60s, settle: 60s }\nexpect: [{ nodes_up: { min: 1 } }]";
-            (begin(folder.path(), &group, more), folder)
+            image.begin(&group, more)
         })
         .collect();
     for ((run, _folder), (probe, reason)) in begun.into_iter().zip(cases) {
         let output = run.wait_with_output().unwrap();
         let said = said(&output);
         assert_eq!(output.status.code(), Some(3), "{probe}: {said}");
-        for words in ["any-0 never became ready", reason] {
+        for words in ["never became ready", reason] {
             assert!(said.contains(words), "{probe}: {words} is not in {said}");
         }
     }
@@ -111,7 +128,6 @@ const TAKES: Nanos = Nanos::from_millis(2_500);
 
 #[test]
 fn a_log_counts_from_the_start_of_a_program_and_goes_on_when_it_was_frozen() {
-    let folder = tempfile::tempdir().unwrap();
     let probe = "probe: log(ready with value (.*))";
     let takes = TAKES.0 / 1_000_000;
     let group = format!("count: 2, command: [x, '{takes}'], {probe}");
@@ -119,9 +135,8 @@ fn a_log_counts_from_the_start_of_a_program_and_goes_on_when_it_was_frozen() {
                 faults:\n  - { at: 4500ms, for: 2s, kill: any-0 }\n  \
                 - { at: 4500ms, for: 2s, freeze: any-1 }\n\
                 expect: [{ nodes_up: { min: 2 } }]";
-    let output = begin(folder.path(), &group, more)
-        .wait_with_output()
-        .unwrap();
+    let (run, folder) = Image::new().begin(&group, more);
+    let output = run.wait_with_output().unwrap();
     assert!(
         matches!(output.status.code(), Some(0 | 4)),
         "{}",

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::words::{Port, RPC_PORT};
-use super::written::{ToText, WordOr, Written};
+use super::written::{WordOr, Written};
 use crate::experiment::{HttpProbe, HttpValue, Probe};
 
 /// How nodes are asked: a phrase, or a map.
@@ -93,6 +93,56 @@ impl From<&HttpProbe> for Http {
             status: probe.status.map(|status| Written::of(u32::from(status))),
             json,
             regex,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology;
+
+    #[test]
+    fn what_is_written_back_is_read_as_it_was() {
+        let http = |value| HttpProbe {
+            port: 8080,
+            method: "PUT".into(),
+            path: "/a?b=c".into(),
+            headers: vec![("Accept".into(), "text/plain".into())],
+            body: Some("{ 'x': \"y\" }".into()),
+            user: Some("u".into()),
+            password: None,
+            status: Some(404),
+            value,
+        };
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let tcp = |greeting| Probe::Tcp { port: 25, greeting };
+        for probe in [
+            Probe::BitcoinRpc { port: RPC_PORT },
+            Probe::BitcoinRpc { port: 8332 },
+            Probe::Exec {
+                command: words(&["/bin/tell", "it"]),
+            },
+            tcp(false),
+            tcp(true),
+            Probe::Log {
+                pattern: r#"a "b" \((\d+)\) #c"#.into(),
+            },
+            Probe::File {
+                path: "/data/f g.bin".into(),
+            },
+            Probe::Http(Box::new(http(None))),
+            Probe::Http(Box::new(http(Some(HttpValue::Json("/a/0".into()))))),
+            Probe::Http(Box::new(http(Some(HttpValue::Regex("(b+)".into()))))),
+        ] {
+            let written = serde_json::to_string(&WrittenProbe::from(&probe)).unwrap();
+            let text = format!(
+                "name: x\nphases: {{ warmup: 4s, settle: 9s }}\n\
+                 nodes: {{ a: {{ count: 2, probe: {written} }} }}\n"
+            );
+            let read =
+                topology::parse("x.yaml", &text).unwrap_or_else(|e| panic!("{written}: {e}"));
+            assert_eq!(read.groups[0].probe, probe, "{written}");
         }
     }
 }

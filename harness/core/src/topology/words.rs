@@ -142,7 +142,7 @@ impl Value for Port {
 
     fn parse(text: &str) -> Result<Port, BadValue> {
         let port = text.parse().ok().filter(|port| *port > 0);
-        let port = port.ok_or_else(|| BadValue::new("a port lies between 1 and 65535"))?;
+        let port = port.ok_or_else(|| BadValue::new("it is no number between 1 and 65535"))?;
         Ok(Port(port))
     }
 }

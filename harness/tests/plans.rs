@@ -18,8 +18,8 @@ use proptest::test_runner::FileFailurePersistence;
 fn shipped() -> Vec<PathBuf> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies");
     let mut files = Vec::new();
-    for folder in [top.clone(), top.join("negative"), top.join("published")] {
-        let entries = std::fs::read_dir(folder)
+    for folder in ["", "negative", "published", "systems", "systems/broken"] {
+        let entries = std::fs::read_dir(top.join(folder))
             .unwrap()
             .map(|entry| entry.unwrap().path());
         files

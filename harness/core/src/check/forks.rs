@@ -52,6 +52,13 @@ pub struct Forks {
     pub reorgs: u32,
 }
 
+impl Forks {
+    /// Whether any node told of one.
+    pub fn tells_of_a_chain(&self) -> bool {
+        self.deepest_reorg.is_some()
+    }
+}
+
 /// A reorganisation of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reorg {

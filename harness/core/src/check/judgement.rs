@@ -200,7 +200,8 @@ pub struct PartitionStory {
     pub healed_ns: Option<Nanos>,
     /// From then to agreement that lasted; `None` when that never came.
     pub agreed_after_ns: Option<Nanos>,
-    /// Branches that the nodes were on at most at one time; 1 when they never forked.
+    /// Branches that the nodes were on at most at one time; 1 when they never forked, 0
+    /// where nobody tells of a chain.
     pub branches: u32,
     /// Blocks of the longest losing branch.
     pub depth: u32,
@@ -253,7 +254,7 @@ fn figures(
     };
     let heals = agreement(Disturbance::Heal);
     let (waiting, worst_waiting) = waiting::measure(run);
-    let story = |p| partition_story(p, &heals, &forks.episodes);
+    let story = |p| partition_story(p, &heals, forks);
     let named = plan.phases.iter().map(|p| Some(p.name.as_str()));
     let phases: Vec<Option<&str>> = std::iter::once(None).chain(named).collect();
     let connections = record
@@ -399,13 +400,10 @@ fn node_count(plan: &Plan) -> u32 {
     plan.nodes.len().saturating_sub(never) as u32
 }
 
-fn partition_story(
-    partition: &Partition,
-    heals: &[Convergence],
-    episodes: &[Episode],
-) -> PartitionStory {
+fn partition_story(partition: &Partition, heals: &[Convergence], forks: &Forks) -> PartitionStory {
     let fault = Some(partition.fault);
-    let mine = || episodes.iter().filter(|e| e.partition == fault);
+    let unforked = u32::from(forks.tells_of_a_chain());
+    let mine = || forks.episodes.iter().filter(|e| e.partition == fault);
     PartitionStory {
         fault: partition.fault,
         label: partition.label.clone(),
@@ -416,7 +414,7 @@ fn partition_story(
             .iter()
             .find(|h| h.fault == fault)
             .and_then(|h| h.time_ns),
-        branches: mine().map(|e| e.branches).max().unwrap_or(1),
+        branches: mine().map(|e| e.branches).max().unwrap_or(unforked),
         depth: mine().map(|e| e.depth).max().unwrap_or(0),
         stale_blocks: mine().map(|e| e.stale_blocks).sum(),
     }

@@ -4,8 +4,8 @@
 use peerlab_link::Nanos;
 
 use crate::check::{
-    Bandwidth, DoubleSpend, EarlierTry, Figures, HeldFigure, Judgement, MissedKind, PartitionStory,
-    PhaseCosts, Propagation, SpendSide, Unit, Verdict, Waiting, missed_story,
+    Bandwidth, DoubleSpend, EarlierTry, Figures, Forks, HeldFigure, Judgement, MissedKind,
+    PartitionStory, PhaseCosts, Propagation, SpendSide, Unit, Verdict, Waiting, missed_story,
 };
 use crate::words;
 
@@ -50,19 +50,21 @@ pub fn cost_cells((phase, propagation, bandwidth, waiting): PhaseCosts<'_>) -> [
 pub fn partition_story(p: &PartitionStory) -> String {
     let sides: Vec<String> = p.sides.iter().map(usize::to_string).collect();
     let mut story = format!(
-        "partition at {} split {} nodes: ",
+        "partition at {} split {} nodes",
         words::instant(p.from_ns),
         sides.join("|")
     );
     story.push_str(&match p.branches {
-        ..=1 => "no fork".to_owned(),
+        0 => String::new(),
+        1 => ": no fork".to_owned(),
         n => format!(
-            "{n} branches, {} deep",
+            ": {n} branches, {} deep",
             words::count(u64::from(p.depth), "block")
         ),
     });
     story.push_str(&match (p.healed_ns, p.agreed_after_ns) {
         (None, _) => "; never healed".to_owned(),
+        (Some(t), _) if p.branches == 0 => format!("; healed at {}", words::instant(t)),
         (Some(t), None) => format!("; healed at {}, never agreed again", words::instant(t)),
         (Some(t), Some(after)) => format!(
             "; healed at {}, agreed {} later",
@@ -83,10 +85,28 @@ pub fn partition_story(p: &PartitionStory) -> String {
 pub fn block_sums(judgement: &Judgement) -> String {
     let figures = &judgement.figures;
     let forks = &figures.forks;
-    let mut text = format!(
-        "{} mined",
-        words::count(u64::from(forks.mined_blocks), "block")
-    );
+    let mut text = if forks.tells_of_a_chain() {
+        chain_sums(forks)
+    } else {
+        "no node tells of a chain".to_owned()
+    };
+    let not_taken = u32::try_from(figures.transactions_refused).unwrap_or(u32::MAX);
+    for (action, total) in [
+        (MissedKind::Block, figures.mine_missed),
+        (MissedKind::Transaction, not_taken),
+    ] {
+        if let Some(missed) = missed_story(&figures.missed, action, total) {
+            text.push_str("; ");
+            text.push_str(&missed);
+        }
+    }
+    text
+}
+
+/// Blocks mined and lost, and the deepest reorganisation.
+fn chain_sums(forks: &Forks) -> String {
+    let mined = words::count(u64::from(forks.mined_blocks), "block");
+    let mut text = format!("{mined} mined");
     if let Some(rate) = forks.stale_rate {
         text.push_str(&format!(
             ", {} stale ({})",
@@ -100,16 +120,6 @@ pub fn block_sums(judgement: &Judgement) -> String {
             words::count(u64::from(reorg.depth), "block")
         )),
         _ => text.push_str("; no reorganisation"),
-    }
-    let not_taken = u32::try_from(figures.transactions_refused).unwrap_or(u32::MAX);
-    for (action, total) in [
-        (MissedKind::Block, figures.mine_missed),
-        (MissedKind::Transaction, not_taken),
-    ] {
-        if let Some(missed) = missed_story(&figures.missed, action, total) {
-            text.push_str("; ");
-            text.push_str(&missed);
-        }
     }
     text
 }

@@ -80,7 +80,12 @@ fn nodes_with_one_value_agree_by_every_probe_and_others_do_not() {
         assert_eq!(said.matches("\n  ok ").count(), 2, "{probe}: {said}");
     }
     for (probe, code, said) in exit_codes(&image, "v{{ index }}") {
-        assert_eq!(code, Some(1), "{probe}: {said}");
+        // A host that is too busy makes it inconclusive, though the checks say the same.
+        assert!(matches!(code, Some(1 | 4)), "{probe}: {said}");
+        assert!(
+            said.contains("FAILED  one value after settle"),
+            "{probe}: {said}"
+        );
         // All are up nevertheless.
         assert_eq!(said.matches("\n  ok ").count(), 1, "{probe}: {said}");
     }
@@ -135,7 +140,8 @@ fn a_log_counts_from_the_start_of_a_program_and_goes_on_when_it_was_frozen() {
                 faults:\n  - { at: 4500ms, for: 2s, kill: any-0 }\n  \
                 - { at: 4500ms, for: 2s, freeze: any-1 }\n\
                 expect: [{ nodes_up: { min: 2 } }]";
-    let (run, folder) = Image::new().begin(&group, more);
+    let image = Image::new();
+    let (run, folder) = image.begin(&group, more);
     let output = run.wait_with_output().unwrap();
     assert!(
         matches!(output.status.code(), Some(0 | 4)),

@@ -1,12 +1,12 @@
 //! What the conductor does, told in the language of `story.rs`.
 
 use peerlab_link::NodeId;
-use peerlab_link::proto::{NodeCounters, NodeUsage, ProcessOp};
+use peerlab_link::proto::{NodeCounters, NodeUsage, ProcessOp, Seen};
 
 use super::story::{
     A, B, C, Scene, b_restarts, facts, mine, names, process, scene, scene_up, scene_with, tip,
 };
-use super::{Input, Observation, Said};
+use super::{Input, Observation, Order, Said};
 use crate::check::story::{Story, secs};
 use crate::event::{LedgerState, What};
 use crate::ledger::{Payment, Premined};
@@ -186,6 +186,31 @@ fn what_is_seen_of_a_former_incarnation_counts_for_nothing() {
     };
     assert_eq!(scene.see(8.6, says(1)), [""; 0]);
     assert_eq!(scene.see(8.6, says(2)), ["8.6: value"]);
+}
+
+#[test]
+fn a_programs_life_begins_with_its_start_and_not_when_it_thaws() {
+    let mut scene = scene_up(|plan| {
+        plan.fault_schedule = vec![
+            process(5.0, B, ProcessOp::Freeze),
+            process(6.0, B, ProcessOp::Thaw),
+            process(7.0, B, ProcessOp::Kill),
+            process(8.0, B, ProcessOp::Start),
+            process(9.0, B, ProcessOp::Freeze),
+            process(10.0, B, ProcessOp::Thaw),
+        ];
+    });
+    let mut began = Vec::new();
+    for (tag, t) in (0..).zip([5.0, 6.0, 7.0, 8.1, 9.0, 10.0]) {
+        let result = Ok(Seen::Running);
+        scene.0.handle(secs(t), Input::Applied { tag, result });
+        while let Some(order) = scene.0.poll_order() {
+            if let Order::Follow { began: t, .. } = order {
+                began.push(t.as_secs_f64());
+            }
+        }
+    }
+    assert_eq!(began, [0.0, 8.1, 8.1]);
 }
 
 #[test]

@@ -20,7 +20,8 @@ const SHELLS: [&str; 2] = ["bash", "sh"];
 /// What to do about a program that does not run in a node, and a port that takes no connection.
 const EXEC_HINT: &str = "a program may take 10 s, and is one of the node's image: our own has no other than \
                          `peerlab-node` (`peerlab rpc` asks that)";
-const DIAL_HINT: &str = "which ports does its program listen on, at 127.0.0.1? RPC's is 18443";
+const DIAL_HINT: &str =
+    "which ports does its program listen on, at 127.0.0.1 or its node's address? RPC's is 18443";
 
 impl Network {
     pub(super) async fn rpc(&self, node: &str, method: &str, params: Vec<Value>) -> Result<Value> {

@@ -7,6 +7,8 @@
 mod foreign_image;
 #[path = "docker_runs/images.rs"]
 mod images;
+#[path = "shared/launched.rs"]
+mod launched;
 #[path = "docker_runs/networks.rs"]
 mod networks;
 #[path = "shared/networks.rs"]

@@ -1,15 +1,16 @@
 //! What a node that is not ours answers to the harness' questions, as whole HTTP answers, one after the
-//! other; and what a program prints that is run to ask it.
+//! other; what a program prints that is run to ask it; and what a server says first, and a program writes.
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use peerlab::probe::{Answer, BitcoinRpc, Chain as _, Exec, Ledger as _, Probe as _, Reach};
+use peerlab::probe::{self, Answer, BitcoinRpc, Chain as _, Ledger as _, Probe as _, Reach};
+use peerlab_core::experiment::{HttpProbe, HttpValue, Probe};
 use peerlab_core::ledger::{Payment, Premined};
 use peerlab_fuzz::{parts, scripted};
 use peerlab_link::NodeId;
-use peerlab_link::proto::Ran;
+use peerlab_link::proto::{Digested, FileStamp, Ran};
 use tokio::io::DuplexStream;
 
 /// Bytes that may wait to be read.
@@ -27,7 +28,13 @@ pub fn check(bytes: &[u8]) -> bool {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         tokio::spawn(scripted::answer(theirs, answers));
         let asked = tokio::time::timeout(PATIENCE, ask(ours)).await;
-        let _ = Exec::new(Printed(bytes.to_vec()), Vec::new()).said().await;
+        for kind in others() {
+            let others = async {
+                let mut probe = probe::open(&kind, Made(bytes.to_vec())).await?;
+                probe.said().await
+            };
+            let _ = tokio::time::timeout(PATIENCE, others).await;
+        }
         asked == Ok(true)
     })
 }
@@ -55,14 +62,55 @@ fn payment() -> &'static Payment {
     PAYMENT.get_or_init(|| Payment::new(&Premined::mine(1), 0, 0).expect("there is one output"))
 }
 
-/// A program that prints this.
-struct Printed(Vec<u8>);
+/// Probes of other kinds.
+fn others() -> Vec<Probe> {
+    let http = |value| {
+        Probe::Http(Box::new(HttpProbe {
+            port: 1,
+            method: "GET".into(),
+            path: "/".into(),
+            headers: Vec::new(),
+            body: None,
+            user: None,
+            password: None,
+            status: None,
+            value: Some(value),
+        }))
+    };
+    let pattern = || "(.*)".to_owned();
+    vec![
+        Probe::Exec {
+            command: Vec::new(),
+        },
+        Probe::Tcp {
+            port: 1,
+            greeting: true,
+        },
+        Probe::Log { pattern: pattern() },
+        http(HttpValue::Json("/result".into())),
+        http(HttpValue::Regex(pattern())),
+    ]
+}
 
-impl Reach for Printed {
+/// A node of which everything says this.
+struct Made(Vec<u8>);
+
+impl Reach for Made {
     type Stream = DuplexStream;
 
     fn dial(&self, _: u16) -> Answer<'_, DuplexStream> {
-        unreachable!("nothing is dialled")
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        tokio::spawn(scripted::answer(theirs, vec![self.0.clone()]));
+        Box::pin(async { Ok(ours) })
+    }
+
+    fn written(&self) -> Answer<'_, String> {
+        let text = String::from_utf8_lossy(&self.0).into_owned();
+        Box::pin(async { Ok(text) })
+    }
+
+    fn digest<'a>(&'a self, _: &'a str, _: Option<FileStamp>) -> Answer<'a, Digested> {
+        Box::pin(async { Ok(Digested::Absent) })
     }
 
     fn run<'a>(&'a self, _: &'a [String]) -> Answer<'a, Ran> {

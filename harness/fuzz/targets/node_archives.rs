@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use peerlab_fuzz::tar::repaired;
-use peerlab_gate::fuzz::{Disk, restore};
+use peerlab_gate::fuzz::{Disk, Provided, restore};
 use peerlab_link::framing::{Deframer, frame};
 use peerlab_link::proto::{ArchivePiece, Archived};
 
@@ -24,7 +24,7 @@ pub fn check(bytes: &[u8]) -> bool {
     symlink("..", root.join("up")).expect("room for it");
     fs::write(&beside, BESIDE).expect("room for it");
     let before = fs::metadata(&beside).expect("it is there").mode();
-    let disk = Disk::new(root, None).expect("it can be listed");
+    let disk = Disk::new(root, None, Provided::default()).expect("it can be listed");
     let pieces = [
         ArchivePiece::Bytes(repaired(bytes)),
         ArchivePiece::End(Ok(Archived::default())),

@@ -369,7 +369,7 @@ mod tests {
         }
 
         fn disk(&self) -> Disk {
-            Disk::new(self.root(), None).unwrap()
+            Disk::new(self.root(), None, crate::provided::Provided::default()).unwrap()
         }
     }
 

@@ -31,9 +31,12 @@ pub struct Args {
     /// A folder that the program's user is to own
     #[arg(long, requires = "user")]
     pub own: Option<PathBuf>,
-    /// A file that is to name loopback, unless something is in it
+    /// A file that is to name the nodes, unless something is in it
     #[arg(long)]
     pub hosts: Option<PathBuf>,
+    /// There is no other user than the gate's own, to whom files could belong
+    #[arg(long)]
+    pub one_user: bool,
     /// Take every capability from the program, rather than NET_ADMIN alone
     #[arg(long)]
     pub drop_all_caps: bool,
@@ -78,6 +81,7 @@ mod tests {
                 user: Some("app:staff".into()),
                 own: Some("/data".into()),
                 hosts: Some("/etc/hosts".into()),
+                one_user: false,
                 drop_all_caps: true,
                 confine: true,
                 workdir: Some("/w".into()),

@@ -11,6 +11,8 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::provided::{self, Provided};
+
 /// The mounts that this process sees.
 const MOUNTS: &str = "/proc/self/mountinfo";
 /// File systems in which the kernel shows itself: nothing of a node's stays there.
@@ -25,6 +27,8 @@ pub struct Disk {
     original: BTreeMap<PathBuf, Original>,
     /// The root's files where the node's own lie over them.
     image: Option<OwnedFd>,
+    /// What the experiment gave the node, which is there by now.
+    provided: Provided,
 }
 
 /// What was there at first.
@@ -55,7 +59,7 @@ impl Disk {
     ///
     /// # Errors
     /// When it cannot be listed.
-    pub fn new(root: PathBuf, image: Option<OwnedFd>) -> Result<Disk> {
+    pub fn new(root: PathBuf, image: Option<OwnedFd>, provided: Provided) -> Result<Disk> {
         let mounts = fs::read_to_string(MOUNTS).context("cannot read the mounts")?;
         let below = |mount: &PathBuf| *mount != root && mount.starts_with(&root);
         let foreign = mounts.lines().filter_map(foreign_mount).filter(below);
@@ -63,6 +67,7 @@ impl Disk {
             foreign: foreign.collect(),
             original: BTreeMap::new(),
             image,
+            provided,
             root,
         };
         let mut original = BTreeMap::new();
@@ -203,19 +208,22 @@ impl Disk {
         Ok(())
     }
 
-    /// Puts one file, link or folder (without what is in it) of the image in the place of what the
-    /// program has made of it.
+    /// Puts one file, link or folder (without what is in it) of the image, or a file of the experiment's, in the
+    /// place of what the program has made of it.
     fn restore(&self, path: &Path, changed: Option<&Metadata>) -> Result<(), String> {
         let place = path.display();
+        let gone = || changed.map_or(Ok(0), |changed| remove(path, changed));
+        if let Some(file) = self.provided.at(path) {
+            let restored = gone().and_then(|_| provided::write(file, path));
+            return restored.map_err(|e| format!("cannot restore {place}: {e}"));
+        }
         let image = self.image.as_ref().ok_or_else(|| {
             format!("cannot restore {place}, which is the image's and was changed or removed")
         })?;
         let from = Path::new("/proc/self/fd").join(image.as_raw_fd().to_string());
         let from = from.join(path.strip_prefix(&self.root).unwrap_or(path));
         let restored = fs::symlink_metadata(&from).and_then(|metadata| {
-            if let Some(changed) = changed {
-                remove(path, changed)?;
-            }
+            gone()?;
             copy(&from, &metadata, path)
         });
         restored.map_err(|e| format!("cannot restore {place}: {e}"))
@@ -292,7 +300,7 @@ mod tests {
 
     fn disk(folder: &Path, image: Option<&Path>) -> Disk {
         let image = image.map(|image| fs::File::open(image).unwrap().into());
-        Disk::new(folder.to_owned(), image).unwrap()
+        Disk::new(folder.to_owned(), image, Provided::default()).unwrap()
     }
 
     /// All paths in it, with what files hold.
@@ -347,6 +355,31 @@ mod tests {
         let error = alone.renew().unwrap_err();
         assert!(error.starts_with("cannot restore "), "{error}");
         assert!(error.contains("the image's"), "{error}");
+    }
+
+    #[test]
+    fn what_the_experiment_gave_comes_again() {
+        let folder = folder();
+        let path = folder.path().join("etc/given/key");
+        let mut provided = Provided::default();
+        let head = peerlab_link::proto::NodeFile {
+            path: path.to_str().unwrap().into(),
+            mode: 0o600,
+            owner: None,
+            bytes: Vec::new(),
+        };
+        provided.add(Some(head), b"secret".to_vec()).unwrap();
+        provided.place(None, true).unwrap();
+        let before = content(folder.path());
+        let image = self::folder();
+        let image = fs::File::open(image.path()).unwrap().into();
+        let disk = Disk::new(folder.path().to_owned(), Some(image), provided).unwrap();
+        fs::write(&path, "changed").unwrap();
+        disk.renew().unwrap();
+        assert_eq!(content(folder.path()), before);
+        fs::remove_file(&path).unwrap();
+        disk.renew().unwrap();
+        assert_eq!(content(folder.path()), before);
     }
 
     #[test]

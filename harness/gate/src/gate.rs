@@ -1,7 +1,8 @@
-//! The gate's life: connect, open the device, wait for the barrier, serve until the fabric is
-//! gone. One thread, one loop, no waiting anywhere else.
+//! The gate's life: connect, hear what the node is to be, open the device, wait for the barrier, serve until the
+//! fabric is gone. One thread, no waiting anywhere else.
 
 use std::io::{PipeReader, Read as _, Write as _};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
@@ -20,6 +21,7 @@ use crate::ended::{self, exit_code};
 use crate::fabric_link::{FabricLink, Read, packet_buffer};
 use crate::privileges::{self, ProgramRights};
 use crate::program::{self, Carry, Program};
+use crate::provided::Provided;
 use crate::runs::Runs;
 use crate::signals::Signals;
 use crate::supervisor::{Effect, Input, Supervisor};
@@ -36,14 +38,14 @@ const FABRIC_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the gate tries to tell the fabric why it ends.
 const FAREWELL_WAIT: Duration = Duration::from_secs(1);
+/// Said on the log where the run ends before it began.
+const CLOSED_EARLY: &str = "the fabric closed the connection before the start";
 /// Exit code of a gate that could not do its work.
 const EXIT_FAILED: i32 = 1;
 
-/// Where the gate is in its life.
+/// Where an open gate is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Said hello; the fabric has not said what to open.
-    Greeted,
     /// The device is open and handed over; the barrier stands.
     Open,
     Going,
@@ -150,30 +152,27 @@ fn serve(
 ) -> Result<i32> {
     let node = args.node;
     link.send(&FromGate::Hello { node, secret }, None)?;
-    let (drop_all_caps, confine) = (args.drop_all_caps, args.confine);
-    let prepared = prepare(args, image);
-    let mut gate = match prepared {
-        Ok((program, disk, identity)) => Gate {
-            signals,
-            link,
-            supervisor: Supervisor::new(disk.is_some()),
-            program,
-            disk,
-            emptying: None,
-            identity,
-            drop_all_caps,
-            confine,
-            rights: None,
-            dials: Dials::default(),
-            runs: Runs::default(),
-            meter: Meter::default(),
-            stage: Stage::Greeted,
-            buffer: packet_buffer(),
-        },
+    let opened = match open(args, image, &mut link, &signals) {
+        Ok(Opening::Open(opened)) => *opened,
+        Ok(Opening::End(code)) => return Ok(code),
         Err(error) => {
             farewell(&mut link, &error);
             return Err(error);
         }
+    };
+    let mut gate = Gate {
+        signals,
+        link,
+        supervisor: Supervisor::new(opened.disk.is_some()),
+        program: opened.program,
+        disk: opened.disk,
+        emptying: None,
+        rights: opened.rights,
+        dials: Dials::new(opened.ip),
+        runs: Runs::default(),
+        meter: Meter::default(),
+        stage: Stage::Open,
+        buffer: packet_buffer(),
     };
     loop {
         match gate.turn() {
@@ -187,22 +186,96 @@ fn serve(
     }
 }
 
-/// What can be known to be wrong before the fabric answers.
-fn prepare(
+/// What a gate has once its device is handed over.
+struct Opened {
+    ip: Ipv4Addr,
+    program: Program,
+    disk: Option<Disk>,
+    rights: ProgramRights,
+}
+
+/// What came of the fabric's answer to hello.
+enum Opening {
+    Open(Box<Opened>),
+    /// The gate ends with this exit code before it is open.
+    End(i32),
+}
+
+/// Hears what the node is to be, makes it so, and hands its device over.
+fn open(
     args: Args,
     image: Option<OwnedFd>,
-) -> Result<(Program, Option<Disk>, Option<Identity>)> {
+    link: &mut FabricLink,
+    signals: &Signals,
+) -> Result<Opening> {
+    let mut provided = Provided::default();
+    let mut buffer = packet_buffer();
+    let (ip, prefix, mtu) = loop {
+        match next_message(link, signals, &mut buffer)? {
+            Heard::Message(ToGate::File { head, bytes }) => provided.add(head, bytes)?,
+            Heard::Message(ToGate::Configure { ip, prefix, mtu }) => break (ip, prefix, mtu),
+            Heard::Message(message) => {
+                bail!("the fabric sent {message:?} before it said what to be")
+            }
+            Heard::Closed => {
+                log(CLOSED_EARLY);
+                return Ok(Opening::End(EXIT_FAILED));
+            }
+            Heard::Terminate => return Ok(Opening::End(exit_code(-libc::SIGTERM))),
+        }
+    };
     let identity = args.user.as_deref().map(Identity::resolve).transpose()?;
+    // As long as its folder is the gate's own.
+    provided.place(identity.as_ref(), args.one_user)?;
     if let (Some(folder), Some(identity)) = (&args.own, &identity) {
         chown(folder, Some(identity.uid), Some(identity.gid))
             .with_context(|| format!("cannot give {} to the program's user", folder.display()))?;
     }
     if let Some(file) = &args.hosts {
-        hosts::name_loopback(file);
+        hosts::name_nodes(file);
     }
     let program = Program::find(args.command, args.workdir)?;
-    let disk = args.disk.map(|root| Disk::new(root, image)).transpose()?;
-    Ok((program, disk, identity))
+    let disk = args
+        .disk
+        .map(|root| Disk::new(root, image, provided))
+        .transpose()?;
+    let tun = device::open(ip, prefix, mtu)?;
+    let rights = privileges::reduce(args.drop_all_caps, args.confine, identity)?;
+    link.send(&FromGate::Tun, Some(tun))?;
+    Ok(Opening::Open(Box::new(Opened {
+        ip,
+        program,
+        disk,
+        rights,
+    })))
+}
+
+/// What a gate hears that is not open yet.
+enum Heard {
+    Message(ToGate),
+    Closed,
+    /// Whoever started the gate wants it to end.
+    Terminate,
+}
+
+fn next_message(link: &mut FabricLink, signals: &Signals, buffer: &mut [u8]) -> Result<Heard> {
+    loop {
+        match link.read(buffer)? {
+            Read::Message(message) => return Ok(Heard::Message(message)),
+            Read::Closed => return Ok(Heard::Closed),
+            Read::Nothing => {}
+        }
+        let mut sources = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN),
+        ];
+        wait(&mut sources, None)?;
+        while let Some(signal) = signals.next() {
+            if signal == libc::SIGTERM || signal == libc::SIGINT {
+                return Ok(Heard::Terminate);
+            }
+        }
+    }
 }
 
 /// Tells the fabric why the gate ends, if it still listens.
@@ -237,11 +310,7 @@ struct Gate {
     disk: Option<Disk>,
     /// What comes of emptying it, while it is being emptied.
     emptying: Option<PipeReader>,
-    identity: Option<Identity>,
-    drop_all_caps: bool,
-    confine: bool,
-    /// Known once the device is open.
-    rights: Option<ProgramRights>,
+    rights: ProgramRights,
     dials: Dials,
     runs: Runs,
     meter: Meter,
@@ -386,7 +455,7 @@ impl Gate {
         if self.stage == Stage::Going {
             End::Exit(0)
         } else {
-            log("the fabric closed the connection before the start");
+            log(CLOSED_EARLY);
             End::Exit(EXIT_FAILED)
         }
     }
@@ -394,17 +463,6 @@ impl Gate {
     fn receive(&mut self, message: ToGate) -> Result<()> {
         let now = Instant::now();
         match (message, self.stage) {
-            (ToGate::Configure { ip, prefix, mtu }, Stage::Greeted) => {
-                let tun = device::open(ip, prefix, mtu)?;
-                let identity = self.identity.take();
-                self.rights = Some(privileges::reduce(
-                    self.drop_all_caps,
-                    self.confine,
-                    identity,
-                )?);
-                self.stage = Stage::Open;
-                self.link.send(&FromGate::Tun, Some(tun))?;
-            }
             (ToGate::Go { run }, Stage::Open) => {
                 self.stage = Stage::Going;
                 self.meter.go();
@@ -419,12 +477,13 @@ impl Gate {
                 }
             }
             (ToGate::Run { id, command }, _) => {
-                let dialed = match (&self.rights, self.supervisor.program()) {
-                    (Some(rights), Some(_)) => {
-                        self.runs.begin(now, id, command, &self.program, rights)
+                let dialed = match self.supervisor.program() {
+                    Some(_) => {
+                        let (program, rights) = (&self.program, &self.rights);
+                        self.runs.begin(now, id, command, program, rights)
                     }
                     // There is nothing to ask.
-                    _ => (id, Err(Errno::CONNREFUSED)),
+                    None => (id, Err(Errno::CONNREFUSED)),
                 };
                 self.answer_dial(dialed)?;
             }
@@ -436,13 +495,20 @@ impl Gate {
                 },
                 _,
             ) => {
-                let dialed = match (&self.rights, self.supervisor.program()) {
-                    (Some(rights), Some(_)) => {
-                        let program = &self.program;
+                let dialed = match self.supervisor.program() {
+                    Some(_) => {
+                        let (program, rights) = (&self.program, &self.rights);
                         self.runs
                             .begin_talk(id, command, terminal.as_ref(), program, rights)
                     }
-                    _ => (id, Err(Errno::CONNREFUSED)),
+                    None => (id, Err(Errno::CONNREFUSED)),
+                };
+                self.answer_dial(dialed)?;
+            }
+            (ToGate::Digest { id, path, unless }, _) => {
+                let dialed = match self.supervisor.program() {
+                    Some(_) => self.runs.begin_digest(now, id, path, unless, &self.rights),
+                    None => (id, Err(Errno::CONNREFUSED)),
                 };
                 self.answer_dial(dialed)?;
             }
@@ -451,15 +517,14 @@ impl Gate {
             (ToGate::Usage { memory }, _) => {
                 let helper = self.supervisor.helper();
                 let meter = &mut self.meter;
-                let usage = match &self.rights {
-                    Some(rights) => {
-                        privileges::with_program_view(rights, || meter.measure(helper, memory))
-                    }
-                    None => meter.measure(helper, memory),
-                };
+                let usage =
+                    privileges::with_program_view(&self.rights, || meter.measure(helper, memory));
                 self.link.send(&FromGate::Usage(usage), None)?;
             }
-            (message @ (ToGate::Configure { .. } | ToGate::Go { .. }), stage) => {
+            (
+                message @ (ToGate::File { .. } | ToGate::Configure { .. } | ToGate::Go { .. }),
+                stage,
+            ) => {
                 bail!("the fabric sent {message:?} out of turn ({stage:?})");
             }
         }
@@ -482,10 +547,8 @@ impl Gate {
 
     fn start_carrying(&mut self, now: Instant, carry: Carry) -> Result<UnixStream, String> {
         self.supervisor.lends_disk()?;
-        let (Some(disk), Some(rights)) = (&self.disk, &self.rights) else {
-            return Err("the gate is not open".into());
-        };
-        let started = program::start_carrying(carry, disk, rights);
+        let disk = self.disk.as_ref().ok_or("it has no disk to lend")?;
+        let started = program::start_carrying(carry, disk, &self.rights);
         let (pid, socket) = started.map_err(|e| format!("cannot make a process: {e}"))?;
         self.supervisor.handle(now, Input::DiskLent(pid));
         Ok(socket)
@@ -505,14 +568,12 @@ impl Gate {
             let now = Instant::now();
             match effect {
                 Effect::Start => {
-                    let rights = self.rights.as_ref().context("no rights yet")?;
-                    let started = self.program.start(rights);
+                    let started = self.program.start(&self.rights);
                     self.supervisor.handle(now, Input::Started(started));
                 }
                 Effect::Wipe => {
-                    let rights = self.rights.as_ref().context("no rights yet")?;
                     let disk = self.disk.as_ref().context("no disk")?;
-                    let started = program::start_emptying(disk, rights);
+                    let started = program::start_emptying(disk, &self.rights);
                     let started = started.map(|(pid, told)| {
                         self.emptying = Some(told);
                         pid

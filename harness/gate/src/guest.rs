@@ -158,6 +158,8 @@ impl Guest {
                 self.rights = Some(privileges::reduce(true, false, None)?);
                 self.link.send(&FromGate::Tun, Some(tun))
             }
+            // It has the host's.
+            ToGate::File { .. } => Ok(()),
             ToGate::Go { .. } => self.start(),
             // It is no node: nobody does anything to it, or asks it anything.
             ToGate::Process { tag, .. } => {
@@ -168,7 +170,8 @@ impl Guest {
             | ToGate::Run { id, .. }
             | ToGate::Talk { id, .. }
             | ToGate::Archive { id }
-            | ToGate::Restore { id } => {
+            | ToGate::Restore { id }
+            | ToGate::Digest { id, .. } => {
                 let errno = Errno::CONNREFUSED.raw_os_error();
                 self.link.send(&FromGate::Dialed { id, errno }, None)
             }

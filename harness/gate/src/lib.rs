@@ -16,6 +16,7 @@ mod census;
 mod confine;
 mod device;
 mod dial;
+mod digest;
 mod disk;
 mod ended;
 mod fabric_link;
@@ -26,6 +27,7 @@ mod netlink;
 mod privileges;
 mod proc;
 mod program;
+mod provided;
 mod runs;
 mod signals;
 mod slowness;
@@ -43,6 +45,7 @@ mod users;
 pub mod fuzz {
     pub use crate::archive::restore;
     pub use crate::disk::Disk;
+    pub use crate::provided::Provided;
     pub use crate::supervisor::{Census, Effect, Input, LookFor, StartError, Supervisor};
     pub use crate::users::Identity;
 }

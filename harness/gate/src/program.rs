@@ -14,9 +14,10 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use peerlab_link::framing::frame;
-use peerlab_link::proto::{RAN_BYTES_MAX, Ran, Terminal, decode, encode};
+use peerlab_link::proto::{FileStamp, RAN_BYTES_MAX, Ran, Terminal, decode, encode};
 
 use crate::archive;
+use crate::digest;
 use crate::disk::Disk;
 use crate::ended;
 use crate::privileges::{ProgramRights, become_program};
@@ -35,6 +36,8 @@ const STATUS_NOT_RUNNABLE: i32 = 126;
 /// the greatest niceness adds up: five hundred nodes that have something to do then weigh seven
 /// times what the fabric does.) Between nodes it changes nothing.
 const POLICY: libc::c_int = libc::SCHED_IDLE;
+/// The node's root, which is the gate's as well.
+const ROOT: &str = "/";
 /// `HOME` of the container's root, which engines set when the image says nothing.
 const HOME_OF_ROOT: &str = "/root";
 
@@ -225,6 +228,27 @@ pub fn start_carrying(
             Carry::Out => archive::save(disk, &mut socket),
             Carry::In => archive::restore(disk, &mut socket),
         }
+    })?;
+    Ok((pid, ours))
+}
+
+/// Starts a process that makes the digest of a file, as the program's user; it comes out of the socket.
+///
+/// # Errors
+/// When no process can be made.
+pub fn start_digest(
+    path: String,
+    unless: Option<FileStamp>,
+    rights: &ProgramRights,
+) -> io::Result<(Pid, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let pid = fork(rights, || {
+        leave_the_gate()?;
+        rustix::stdio::dup2_stdout(&theirs)?;
+        close_inherited();
+        let digested = digest::digest(Path::new(ROOT), Path::new(&path), unless);
+        io::stdout().write_all(&frame(&digested))?;
+        io::stdout().flush()
     })?;
     Ok((pid, ours))
 }

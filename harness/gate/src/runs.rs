@@ -1,17 +1,19 @@
-//! Programs that are run beside the node's own, few at once: to ask it something, which takes not long, or for
-//! somebody to talk to, as long as they do.
+//! Programs that are run beside the node's own, few at once: to ask it something, which takes not long (the gate
+//! itself does, where that is the digest of a file), or for somebody to talk to, as long as they do.
 //! What comes of them goes to whoever asked; the gate only starts them, and ends what takes too long.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use peerlab_link::proto::Terminal;
+use peerlab_link::proto::{FileStamp, Terminal};
 use rustix::io::Errno;
 
 use crate::dial::Dialed;
 use crate::privileges::ProgramRights;
-use crate::program::Program;
+use crate::program::{self, Program};
 use crate::supervisor::Pid;
 
 /// Programs that may run at once: a probe's, one that it gave up and that ends by itself, and room.
@@ -38,11 +40,32 @@ impl Runs {
         program: &Program,
         rights: &ProgramRights,
     ) -> Dialed {
+        let command = words(command);
+        self.begin_answering(now, id, || program.run(&command, rights))
+    }
+
+    /// Begins to make the digest of a file, likewise.
+    pub fn begin_digest(
+        &mut self,
+        now: Instant,
+        id: u32,
+        path: String,
+        unless: Option<FileStamp>,
+        rights: &ProgramRights,
+    ) -> Dialed {
+        self.begin_answering(now, id, || program::start_digest(path, unless, rights))
+    }
+
+    fn begin_answering(
+        &mut self,
+        now: Instant,
+        id: u32,
+        start: impl FnOnce() -> io::Result<(Pid, UnixStream)>,
+    ) -> Dialed {
         if self.running.len() >= RUNS_MAX {
             return (id, Err(Errno::AGAIN));
         }
-        let command = words(command);
-        let started = program.run(&command, rights).map(|(pid, output)| {
+        let started = start().map(|(pid, output)| {
             self.running.push((pid, now + RUN_TIMEOUT));
             OwnedFd::from(output)
         });
@@ -103,6 +126,6 @@ fn words(command: Vec<String>) -> Vec<OsString> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn errno(error: std::io::Error) -> Errno {
+fn errno(error: io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }

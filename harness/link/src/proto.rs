@@ -32,8 +32,10 @@ pub const HARNESS_SILENCE_MAX: Nanos = Nanos::from_secs(60);
 pub const FILE_PIECE_BYTES_MAX: usize = 256 << 10;
 /// The folder that fabric and gates share: the gate's binary, the socket, and shared files.
 pub const SHARED_DIR: &str = "/peerlab";
-/// Where programs look for the name `localhost`.
+/// Where programs look for the names of nodes, and for `localhost`.
 pub const HOSTS_FILE: &str = "/etc/hosts";
+/// The names of all nodes, in [`SHARED_DIR`].
+pub const HOSTS_NAME: &str = "hosts";
 /// The gates' socket, in [`SHARED_DIR`].
 pub const SOCKET_NAME: &str = "fabric.sock";
 /// The gate's binary, in [`SHARED_DIR`].
@@ -171,8 +173,57 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// From the harness, on the control stream. Order: one `Setup`, any `File`s, one `Go`, then the
-/// rest; a `Heartbeat` at any time. The end of the stream ends the fabric, and with it every node, and
+/// A file that a node has before its program starts, and again when the node is emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFile {
+    /// Absolute; folders on the way are made.
+    pub path: String,
+    /// Permissions.
+    pub mode: u16,
+    /// Whose it is, as `user`, `user:group` or numbers; `None` is the program's user.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// What is in it.
+    #[serde(with = "content")]
+    pub bytes: Vec<u8>,
+}
+
+/// Bytes in JSON: text, or a list of bytes where they are no text.
+mod content {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if serializer.is_human_readable() => text.serialize(serializer),
+            _ => bytes.serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Vec::deserialize(deserializer);
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Text(text) => text.into_bytes(),
+            Written::Bytes(bytes) => bytes,
+        })
+    }
+}
+
+/// Bytes of all files of one node.
+pub const NODE_FILES_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one [`ToGate::File`] piece.
+pub const GATE_PIECE_BYTES_MAX: usize = 32 << 10;
+
+/// From the harness, on the control stream. Order: any `NodeFiles`, one `Setup`, any `File`s, one `Go`, then
+/// the rest; a `Heartbeat` at any time. The end of the stream ends the fabric, and with it every node, and
 /// so does silence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToFabric {
@@ -181,6 +232,12 @@ pub enum ToFabric {
         network: Box<Network>,
         /// Of each node's gate.
         secrets: Vec<Secret>,
+    },
+    /// What a node has before its program starts: before the `Setup`, or the `Join`, that names the node.
+    NodeFiles {
+        node: NodeId,
+        /// At most [`NODE_FILES_BYTES_MAX`].
+        files: Vec<NodeFile>,
     },
     /// A piece of a file that nodes may read as `SHARED_DIR/name`; pieces are appended in order.
     File {
@@ -438,7 +495,8 @@ pub struct NodeUsage {
 /// First message of a further stream, from the harness.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StreamOpen {
-    /// A TCP connection to 127.0.0.1:`port` in a node's namespace.
+    /// A TCP connection to 127.0.0.1:`port` in a node's namespace, or to its address where nobody listens
+    /// there.
     Dial {
         /// Whose namespace.
         node: NodeId,
@@ -483,6 +541,44 @@ pub enum StreamOpen {
         /// Whose.
         node: NodeId,
     },
+    /// The digest of a file of a node, as its program's user reads it, while its program runs: one
+    /// [`Digested`], or nothing where it took too long.
+    Digest {
+        /// Whose.
+        node: NodeId,
+        /// From the node's root on.
+        path: String,
+        /// How the file was when its digest was last made, if that is known.
+        unless: Option<FileStamp>,
+    },
+}
+
+/// Longest file of which a digest is made, bytes: a core is busy with it for some half a second.
+pub const DIGESTED_BYTES_MAX: u64 = 256 << 20;
+
+/// By which it is known that a file was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStamp {
+    pub inode: u64,
+    pub bytes: u64,
+    /// When the file or what is known of it was last changed: seconds and nanoseconds.
+    pub changed: (i64, i64),
+}
+
+/// What came of making the digest of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Digested {
+    /// There is no such file.
+    Absent,
+    /// It is as it was.
+    Unchanged,
+    Digest {
+        sha256: [u8; 32],
+        /// `None` where it was changed so lately that the next change might not show by it.
+        stamp: Option<FileStamp>,
+    },
+    /// Why there is none, for people.
+    Refused(String),
 }
 
 /// Bytes of one [`ArchivePiece::Bytes`].
@@ -583,8 +679,8 @@ pub enum FromGate {
     Tun,
     /// The gate could not open, and ends.
     Failed { reason: String },
-    /// Answer to [`ToGate::Dial`], [`ToGate::Run`], [`ToGate::Talk`], [`ToGate::Archive`] and
-    /// [`ToGate::Restore`]; on success the socket is beside this packet.
+    /// Answer to [`ToGate::Dial`], [`ToGate::Run`], [`ToGate::Talk`], [`ToGate::Archive`],
+    /// [`ToGate::Restore`] and [`ToGate::Digest`]; on success the socket is beside this packet.
     Dialed {
         id: u32,
         /// `errno`, or zero.
@@ -609,7 +705,14 @@ pub enum FromGate {
 /// From the fabric to a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToGate {
-    /// Answer to `Hello`: open the device with this address.
+    /// After `Hello`, before `Configure`: a piece of a file that is to be there before the program.
+    File {
+        /// The file that begins, without its bytes; `None` goes on with the one before.
+        head: Option<NodeFile>,
+        /// At most [`GATE_PIECE_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
+    /// Answer to `Hello`, after all files: open the device with this address.
     Configure {
         /// The node's address.
         ip: std::net::Ipv4Addr,
@@ -629,7 +732,7 @@ pub enum ToGate {
         tag: u32,
         op: ProcessOp,
     },
-    /// Connect to 127.0.0.1:`port` and pass the socket.
+    /// Connect to 127.0.0.1:`port`, or to the node's address where that is refused, and pass the socket.
     Dial {
         /// Echoed in [`FromGate::Dialed`].
         id: u32,
@@ -667,6 +770,15 @@ pub enum ToGate {
     Restore {
         /// Echoed there.
         id: u32,
+    },
+    /// Likewise, a socket from which one [`Digested`] comes, as on the harness' stream.
+    Digest {
+        /// Echoed there.
+        id: u32,
+        /// As in [`StreamOpen::Digest`].
+        path: String,
+        /// Likewise.
+        unless: Option<FileStamp>,
     },
 }
 

@@ -10,6 +10,7 @@ use peerlab_core::experiment::Image;
 use peerlab_core::plan::Plan;
 use peerlab_core::report::files;
 use peerlab_core::topology::{self, Topology};
+use peerlab_link::proto::NODE_FILES_BYTES_MAX;
 
 /// Longest plan file, bytes: ten thousand nodes with churn take some tens of millions.
 const PLAN_BYTES_MAX: u64 = 1 << 30;
@@ -22,7 +23,27 @@ const PLAN_BYTES_MAX: u64 = 1 << 30;
 pub fn load_topology(path: &Path) -> Result<(Topology, String)> {
     let text = read(path, topology::FILE_BYTES_MAX as u64, "an experiment")
         .map_err(|error| error.hint("the experiments that ship are in topologies/"))?;
-    Ok((topology::parse(path, &text)?, text))
+    let mut topology = topology::parse(path, &text)?;
+    fill_in(&mut topology)?;
+    Ok((topology, text))
+}
+
+/// Reads the files that nodes of an experiment get a copy of.
+///
+/// # Errors
+/// As bad input, at the place of one that cannot be read.
+pub fn fill_in(topology: &mut Topology) -> Result<()> {
+    topology.fill_in(|path| {
+        let max = NODE_FILES_BYTES_MAX as u64;
+        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        let mut bytes = Vec::new();
+        let read = file.take(max + 1).read_to_end(&mut bytes);
+        read.map_err(|e| e.to_string())?;
+        if bytes.len() as u64 > max {
+            return Err(format!("it is larger than {} MiB", max >> 20));
+        }
+        Ok(bytes)
+    })
 }
 
 /// Reads and checks a plan.

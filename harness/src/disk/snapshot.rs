@@ -22,7 +22,7 @@ use peerlab_link::proto::Archived;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::input::read;
+use super::input::{self, read};
 use super::write;
 
 /// Where snapshots are kept by name.
@@ -229,7 +229,9 @@ impl Snapshot {
     /// # Errors
     /// As bad input, when this Peerlab does not understand it.
     pub fn topology(&self) -> Result<Topology> {
-        topology::parse(self.manifest.network.experiment.as_str(), &self.text)
+        let mut topology = topology::parse(self.manifest.network.experiment.as_str(), &self.text)?;
+        input::fill_in(&mut topology)?;
+        Ok(topology)
     }
 
     /// Makes of a plan the start of the network that was saved: with those that joined it.

@@ -43,6 +43,26 @@ impl NodeLog {
         times
     }
 
+    /// The whole lines of it that were read at this instant or later, in milliseconds since the Unix epoch; all
+    /// where the engine cannot tell.
+    pub fn lines_since(&self, unix_ms: u64) -> String {
+        let first = self.read.iter().find(|piece| piece.unix_ms >= unix_ms);
+        let begin = match first {
+            Some(piece) => piece.at as usize,
+            None if self.read.is_empty() => 0,
+            None => self.bytes.len(),
+        };
+        let mut lines = self.bytes.get(begin..).unwrap_or_default();
+        if begin == 0 && self.left_out > 0 {
+            // The first may have been cut.
+            let end = lines.iter().position(|it| *it == b'\n');
+            lines = end.map_or(&[][..], |end| &lines[end + 1..]);
+        }
+        let end = lines.iter().rposition(|it| *it == b'\n');
+        let whole = end.map_or(&[][..], |end| &lines[..=end]);
+        String::from_utf8_lossy(whole).into_owned()
+    }
+
     fn head(&self) -> Option<Vec<u8>> {
         let left_out = self.left_out;
         (left_out > 0)
@@ -70,6 +90,28 @@ mod tests {
         let log = log(0, "one\ntwo\nthree\nfour\n", &[(0, 10), (6, 20), (14, 30)]);
         assert_eq!(log.line_times(), [(0, 10), (2, 20), (3, 30)]);
         assert_eq!(log.into_bytes(), b"one\ntwo\nthree\nfour\n");
+    }
+
+    #[test]
+    fn whole_lines_are_told_from_an_instant_on() {
+        let log = |left_out, text| log(left_out, text, &[(0, 10), (4, 20), (8, 30)]);
+        let whole = log(0, "one\ntwo\nthree\nfo");
+        for (since, lines) in [
+            (0, "one\ntwo\nthree\n"),
+            (10, "one\ntwo\nthree\n"),
+            (11, "two\nthree\n"),
+            (30, "three\n"),
+            (31, ""),
+        ] {
+            assert_eq!(whole.lines_since(since), lines, "{since}");
+        }
+        assert_eq!(log(9, "ne\ntwo\n").lines_since(0), "two\n");
+        assert_eq!(log(9, "neverending").lines_since(0), "");
+        let unread = NodeLog {
+            bytes: "one\n".into(),
+            ..NodeLog::default()
+        };
+        assert_eq!(unread.lines_since(50), "one\n");
     }
 
     #[test]

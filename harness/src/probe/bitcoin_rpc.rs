@@ -21,8 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Answer, Chain, Connection, Ledger, Methods, Probe, ProbeError, Said};
 use peerlab_core::conduct::BlockFacts;
 use peerlab_core::event::Tip;
-use peerlab_core::event::{CompactSums, LedgerState, PeerSums};
-use peerlab_core::ledger::{self, Payment};
+use peerlab_core::event::{CompactSums, LedgerState, PeerSums, StateDigest};
+use peerlab_core::ledger::{self, AddressForm, Payment};
 
 /// User and password of every node's RPC ([`peerlab_core::plan::RPC_AUTH`], twice), as the header has it.
 const AUTHORIZATION_VALUE: &str = "Basic cGVlcmxhYjpwZWVybGFi";
@@ -32,6 +32,12 @@ const HASH_DIGITS: usize = 64;
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// Bitcoin Core's code for a wrong number of parameters (its help text as the message).
 const CODE_MISC: i64 = -1;
+/// Its code for an address that is none, or another chain's.
+const CODE_INVALID_ADDRESS: i64 = -5;
+/// Its code for a parameter that it does not know.
+const CODE_INVALID_PARAMETER: i64 = -8;
+/// The digests of the ledger's state for which a node is asked, until it knows one.
+const DIGESTS: [&str; 3] = ["muhash", "hash_serialized_3", "hash_serialized_2"];
 /// Longest wait of a node that cannot be told which tip is known.
 const BLIND_WAIT: Duration = Duration::from_secs(2);
 
@@ -42,6 +48,8 @@ pub struct BitcoinRpc {
     _connection: AbortOnDropHandle<()>,
     /// Whether `waitfornewblock` takes the known tip (Bitcoin Core 29 and our node do).
     waits_from_tip: bool,
+    /// Which addresses `generatetoaddress` takes, as far as is known.
+    pays_to: AddressForm,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +75,8 @@ struct ChainInfo {
 struct UtxoSet {
     height: u32,
     bestblock: String,
-    muhash: Option<String>,
+    #[serde(flatten)]
+    digest: Option<StateDigest>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +134,7 @@ impl BitcoinRpc {
             sender,
             _connection: AbortOnDropHandle::new(connection),
             waits_from_tip: true,
+            pays_to: AddressForm::Bech32,
         })
     }
 
@@ -162,6 +172,39 @@ impl BitcoinRpc {
             }
             other => other,
         }
+    }
+
+    /// The hashes of what was mined: one block.
+    async fn generate(&mut self, miner: NodeId) -> Result<Vec<String>, ProbeError> {
+        let pay = |form| json!([1, ledger::payout_address(miner, form)]);
+        let mined = self.call("generatetoaddress", pay(self.pays_to)).await;
+        if !is_refused(&mined, CODE_INVALID_ADDRESS) || self.pays_to == AddressForm::Base58 {
+            return mined;
+        }
+        let again = self
+            .call("generatetoaddress", pay(AddressForm::Base58))
+            .await;
+        if is_refused(&again, CODE_INVALID_ADDRESS) {
+            return mined;
+        }
+        self.pays_to = AddressForm::Base58;
+        again
+    }
+
+    /// The set of unspent outputs, with the first digest that the node knows.
+    async fn utxo_set(&mut self) -> Result<UtxoSet, ProbeError> {
+        let [first, others @ ..] = DIGESTS;
+        let told = self.call("gettxoutsetinfo", json!([first])).await;
+        if !is_refused(&told, CODE_INVALID_PARAMETER) {
+            return told;
+        }
+        for digest in others {
+            let again = self.call("gettxoutsetinfo", json!([digest])).await;
+            if !is_refused(&again, CODE_INVALID_PARAMETER) {
+                return again;
+            }
+        }
+        told
     }
 
     async fn call<T: DeserializeOwned>(
@@ -211,7 +254,7 @@ impl Probe for BitcoinRpc {
         Box::pin(async move {
             let tip = match known {
                 Said::Tip(known) => self.best_block_after(known, timeout).await?,
-                Said::Value(_) => self.best_block().await?,
+                Said::Value(_) | Said::Nothing => self.best_block().await?,
             };
             Ok(Said::Tip(tip))
         })
@@ -269,9 +312,7 @@ impl Chain for BitcoinRpc {
 impl Ledger for BitcoinRpc {
     fn mine(&mut self, miner: NodeId) -> Answer<'_, String> {
         Box::pin(async move {
-            let address = ledger::payout_address(miner);
-            let hashes: Vec<String> = self.call("generatetoaddress", json!([1, address])).await?;
-            let first = hashes.into_iter().next();
+            let first = self.generate(miner).await?.into_iter().next();
             let first = first.ok_or_else(|| ProbeError::Malformed("no block was mined".into()))?;
             // People are shown it.
             if first.len() != HASH_DIGITS || !first.bytes().all(|it| it.is_ascii_hexdigit()) {
@@ -291,16 +332,21 @@ impl Ledger for BitcoinRpc {
 
     fn state(&mut self) -> Answer<'_, LedgerState> {
         Box::pin(async {
-            let set: UtxoSet = self.call("gettxoutsetinfo", json!(["muhash"])).await?;
+            let set = self.utxo_set().await?;
             Ok(LedgerState {
                 tip: Tip {
                     hash: set.bestblock,
                     height: set.height,
                 },
-                muhash: set.muhash,
+                digest: set.digest,
             })
         })
     }
+}
+
+/// Whether the node answered with an error of this code.
+fn is_refused<T>(answer: &Result<T, ProbeError>, of: i64) -> bool {
+    matches!(answer, Err(ProbeError::Refused { code, .. }) if *code == of)
 }
 
 fn sum_up(peers: Vec<Peer>) -> PeerSums {
@@ -426,6 +472,89 @@ mod tests {
         let payment = Payment::new(&ledger::Premined::mine(1), 0, 0).unwrap();
         let error = rpc.submit(&payment).await.unwrap_err();
         assert_eq!(error.to_string(), "txn-mempool-conflict (code -26)");
+    }
+
+    fn refusal(code: i64, message: &str) -> String {
+        json!({ "result": null, "error": { "code": code, "message": message } }).to_string()
+    }
+
+    #[tokio::test]
+    async fn who_does_not_take_bitcoins_address_is_asked_by_another_and_then_by_that() {
+        let hash = "ab".repeat(HASH_DIGITS / 2);
+        let mut rpc = probe(vec![
+            (
+                "bcrt1q",
+                500,
+                refusal(CODE_INVALID_ADDRESS, "Error: Invalid address"),
+            ),
+            ("[1,\"m", 200, ok(json!([hash]))),
+            ("[1,\"m", 200, ok(json!([hash]))),
+        ])
+        .await;
+        for _ in 0..2 {
+            assert_eq!(rpc.mine(NodeId(0)).await.as_ref(), Ok(&hash));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_address_or_does_not_mine_says_so_in_its_first_words() {
+        let mut rpc = probe(vec![
+            (
+                "bcrt1q",
+                500,
+                refusal(CODE_INVALID_ADDRESS, "no such address"),
+            ),
+            ("[1,\"m", 500, refusal(CODE_INVALID_ADDRESS, "nor this")),
+            ("bcrt1q", 500, refusal(-32601, "Method not found")),
+        ])
+        .await;
+        let error = rpc.mine(NodeId(0)).await.unwrap_err();
+        assert_eq!(error.to_string(), "no such address (code -5)");
+        let error = rpc.mine(NodeId(0)).await.unwrap_err();
+        assert_eq!(error.to_string(), "Method not found (code -32601)");
+    }
+
+    #[tokio::test]
+    async fn the_state_is_told_by_the_first_digest_that_the_node_knows() {
+        let set = |digest: &str| ok(json!({ "height": 4, "bestblock": "dd", digest: "ff" }));
+        let unknown = |digest: &str| {
+            let words = format!("{digest} is not a valid hash_type");
+            refusal(CODE_INVALID_PARAMETER, &words)
+        };
+        let mut rpc = probe(vec![
+            ("[\"muhash\"]", 200, set("muhash")),
+            ("[\"muhash\"]", 500, unknown("muhash")),
+            ("[\"hash_serialized_3\"]", 200, set("hash_serialized_3")),
+            ("[\"muhash\"]", 500, unknown("muhash")),
+            ("[\"hash_serialized_3\"]", 500, unknown("hash_serialized_3")),
+            ("[\"hash_serialized_2\"]", 200, set("hash_serialized_2")),
+        ])
+        .await;
+        for digest in [
+            StateDigest::Muhash("ff".into()),
+            StateDigest::HashSerialized3("ff".into()),
+            StateDigest::HashSerialized2("ff".into()),
+        ] {
+            let state = rpc.state().await.unwrap();
+            assert_eq!((state.tip.height, state.digest), (4, Some(digest)));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_knows_no_digest_says_so_in_its_first_words() {
+        let refused = |wants, words| (wants, 500, refusal(CODE_INVALID_PARAMETER, words));
+        let mut rpc = probe(vec![
+            refused("\"muhash\"", "no muhash"),
+            refused("hash_serialized_3", "no third"),
+            refused("hash_serialized_2", "no second"),
+            ("\"muhash\"", 500, refusal(-28, "Loading block index")),
+        ])
+        .await;
+        let error = rpc.state().await.unwrap_err();
+        assert_eq!(error.to_string(), "no muhash (code -8)");
+        // Another refusal says nothing of digests.
+        let error = rpc.state().await.unwrap_err();
+        assert_eq!(error.to_string(), "Loading block index (code -28)");
     }
 
     #[tokio::test]

@@ -30,6 +30,17 @@ pub enum ProbeError {
     /// The node answered something that is not what the protocol says.
     #[error("answer not understood: {0}")]
     Malformed(String),
+    /// No line that the program has written matches the pattern.
+    #[error("no line of its log matches {0} yet")]
+    Unmatched(String),
+    /// A file of the node cannot be read.
+    #[error("{path}: {reason}")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// No answer within the time allowed.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),

@@ -1,16 +1,8 @@
 //! A probe for any program: another program is run beside it, in the node's own namespaces and as
 //! its user, and what that one prints is what the node says. It is asked again and again.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
-
-use super::{Answer, Probe, ProbeError, Reach, Said};
-
-/// Pause between two runs.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Longest output that is taken for a value.
-const VALUE_BYTES_MAX: usize = 4 << 10;
+use super::polled::{Ask, VALUE_BYTES_MAX};
+use super::{Answer, ProbeError, Reach, Said};
 
 pub struct Exec<R> {
     reach: R,
@@ -46,22 +38,9 @@ impl<R: Reach> Exec<R> {
     }
 }
 
-impl<R: Reach> Probe for Exec<R> {
-    fn said(&mut self) -> Answer<'_, Said> {
+impl<R: Reach> Ask for Exec<R> {
+    fn ask(&mut self) -> Answer<'_, Said> {
         Box::pin(self.run())
-    }
-
-    fn said_after<'a>(&'a mut self, known: &'a Said, timeout: Duration) -> Answer<'a, Said> {
-        let deadline = Instant::now() + timeout;
-        Box::pin(async move {
-            loop {
-                sleep(POLL_INTERVAL).await;
-                let said = self.run().await?;
-                if said != *known || Instant::now() >= deadline {
-                    return Ok(said);
-                }
-            }
-        })
     }
 }
 
@@ -69,11 +48,13 @@ impl<R: Reach> Probe for Exec<R> {
 mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
+    use std::time::Duration;
 
-    use peerlab_link::proto::Ran;
+    use peerlab_link::proto::{Digested, FileStamp, Ran};
     use tokio::io::DuplexStream;
 
     use super::*;
+    use crate::probe::{Polled, Probe as _};
 
     /// What comes of the program, run after run.
     struct Runs(Mutex<VecDeque<Ran>>);
@@ -90,11 +71,19 @@ mod tests {
             let ran = self.0.lock().unwrap().pop_front();
             Box::pin(async move { ran.ok_or(ProbeError::Transport("down".into())) })
         }
+
+        fn written(&self) -> Answer<'_, String> {
+            unreachable!("nothing is read")
+        }
+
+        fn digest<'a>(&'a self, _: &'a str, _: Option<FileStamp>) -> Answer<'a, Digested> {
+            unreachable!("nothing is read")
+        }
     }
 
-    fn probe(runs: impl IntoIterator<Item = Ran>) -> Exec<Runs> {
+    fn probe(runs: impl IntoIterator<Item = Ran>) -> Polled<Exec<Runs>> {
         let runs = Runs(Mutex::new(runs.into_iter().collect()));
-        Exec::new(runs, vec!["/bin/tell".into()])
+        Polled(Exec::new(runs, vec!["/bin/tell".into()]))
     }
 
     fn printed(text: &str) -> Ran {

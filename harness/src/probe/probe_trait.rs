@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use peerlab_link::NodeId;
-use peerlab_link::proto::Ran;
+use peerlab_link::proto::{Digested, FileStamp, Ran};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -87,9 +87,15 @@ pub trait Reach: Send + Sync + 'static {
     /// One duplex byte stream.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// A TCP connection to 127.0.0.1:`port` there.
+    /// A TCP connection to 127.0.0.1:`port` there, or to the node's address.
     fn dial(&self, port: u16) -> Answer<'_, Self::Stream>;
 
     /// What comes of a program that is run there, beside the node's own.
     fn run<'a>(&'a self, command: &'a [String]) -> Answer<'a, Ran>;
+
+    /// The last whole lines that the node's program has written since it was started.
+    fn written(&self) -> Answer<'_, String>;
+
+    /// The digest of a file there, unless the file is still as it was.
+    fn digest<'a>(&'a self, path: &'a str, unless: Option<FileStamp>) -> Answer<'a, Digested>;
 }

@@ -71,6 +71,14 @@ impl Drop for LoadedImage<'_> {
 }
 
 #[test]
+fn programs_start_as_the_experiment_says() {
+    let _alone = ONE_ARCHIVE.lock();
+    crate::launched::programs_start_as_the_experiment_says("docker");
+    let engine = Engine::new();
+    drop(LoadedImage::find(&engine));
+}
+
+#[test]
 fn an_archives_image_runs_on_the_engine_and_an_engines_image_without_it() {
     let _alone = ONE_ARCHIVE.lock();
     let folder = tempfile::tempdir().unwrap();

@@ -13,11 +13,12 @@ use peerlab_link::NodeId;
 use crate::command::run;
 use crate::foreign_image::{RUN_CONFIG, save_image};
 
-/// An image with the program of `bad_node.rs`.
-fn saved_bad_image(file: &Path) {
+/// An image with the program of a file beside this one.
+pub fn save_program(source: &str, file: &Path) {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("bad");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/local/bad_node.rs");
+    let program = folder.path().join("program");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/local");
+    let source = beside.join(source);
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let compiled = Command::new(rustc)
         .args(["--edition=2024", "-Ctarget-feature=+crt-static"])
@@ -37,7 +38,7 @@ fn saved_bad_image(file: &Path) {
 /// Runs three miners and a group `bad`, of which all that the file says follows its count.
 fn run_with(bad: &str, settle: u32, expect: &str) -> (tempfile::TempDir, Output) {
     let folder = tempfile::tempdir().unwrap();
-    saved_bad_image(&folder.path().join("bad.tar"));
+    save_program("bad_node.rs", &folder.path().join("bad.tar"));
     let text = format!(
         "name: bad-nodes\nseed: 1\nphases: {{ warmup: 4s, settle: {settle}s }}\n\
          nodes:\n  ours: {{ count: 3, hashpower: 1 }}\n  \

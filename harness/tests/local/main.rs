@@ -8,11 +8,14 @@ mod bad_nodes;
 mod command;
 #[path = "../shared/foreign_image.rs"]
 mod foreign_image;
+#[path = "../shared/launched.rs"]
+mod launched;
 mod look;
 mod networks;
 #[path = "../shared/networks.rs"]
 mod networks_of;
 mod page;
+mod probes;
 #[path = "../../gate/tests/shared/processes.rs"]
 mod processes;
 #[path = "../shared/saved_networks.rs"]

@@ -269,6 +269,11 @@ fn an_engine_is_tried_before_it_is_chosen_and_real_never_means_the_simulator() {
 }
 
 #[test]
+fn programs_start_as_the_experiment_says() {
+    crate::launched::programs_start_as_the_experiment_says("local");
+}
+
+#[test]
 fn somebody_elses_image_runs_beside_our_node() {
     let folder = experiment(16);
     saved_image(&folder.path().join("ledger.tar"), RUN_CONFIG);

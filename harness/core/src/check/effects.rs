@@ -74,7 +74,7 @@ fn kept(run: &Run<'_>) -> Vec<WithoutEffect> {
         let later = moves.get(node.index())?.iter().filter(|m| m.t >= t);
         let first = later.filter_map(|m| match m.kind {
             MoveKind::Tip(tip) => Some(tip),
-            MoveKind::Up | MoveKind::Down { .. } | MoveKind::Meant(_) => None,
+            MoveKind::Up | MoveKind::Down { .. } | MoveKind::Untold | MoveKind::Meant(_) => None,
         });
         let tip = first.take(1).next()?;
         let mined = tree.downwards(tip).map_while(|block| tree.described(block));

@@ -165,7 +165,7 @@ fn reorgs(run: &Run<'_>) -> (Option<Reorg>, u32) {
                     count += u32::from(depth > 0);
                     note_reorg(&mut deepest, depth, m.t, &node.name);
                 }
-                MoveKind::Up | MoveKind::Meant(_) => {}
+                MoveKind::Up | MoveKind::Untold | MoveKind::Meant(_) => {}
             }
         }
     }

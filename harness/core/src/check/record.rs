@@ -96,6 +96,8 @@ pub enum MoveKind {
     },
     /// The best block changed.
     Tip(BlockId),
+    /// The node says nothing any more.
+    Untold,
     /// The plan wants the program to run, or not.
     Meant(bool),
 }
@@ -339,8 +341,12 @@ impl Record {
 
     fn said(&mut self, t: Nanos, node: NodeId, value: String) {
         if self.keeps_values {
-            let (hash, height) = (value, 0);
-            let kind = MoveKind::Tip(self.values.name(&Tip { hash, height }));
+            let kind = if value.is_empty() {
+                MoveKind::Untold
+            } else {
+                let (hash, height) = (value, 0);
+                MoveKind::Tip(self.values.name(&Tip { hash, height }))
+            };
             self.said.push(Move { t, node, kind });
         }
     }

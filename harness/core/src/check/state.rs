@@ -1,6 +1,7 @@
 //! Whether the live nodes hold the same ledger at the end: the same tip and the same set of
 //! unspent outputs. Two nodes with one tip and different states is the worst that a ledger can
-//! do, and no slow host can cause it.
+//! do, and no slow host can cause it. Nodes that tell their states by different kinds of digest are
+//! compared with those of their own kind.
 
 use std::collections::BTreeMap;
 
@@ -17,20 +18,24 @@ pub enum Flaw {
     OtherTip,
     /// Others have their tip, and most of those another state.
     OtherState,
+    /// Each is the only one that tells its kind of digest.
+    Incomparable,
 }
 
 /// Compares the live nodes' ledgers; `None` when they are all the same.
 pub fn flaw(record: &Record, live: &[NodeId]) -> Option<(Flaw, Vec<NodeId>)> {
-    let mut states = BTreeMap::<&str, Vec<(NodeId, &str)>>::new();
+    // By tip and kind of digest.
+    let mut states = BTreeMap::<(&str, &str), Vec<(NodeId, &str)>>::new();
     let mut tips = Vec::new();
     let mut unread = Vec::new();
     for &node in live {
         let told = record.ledgers.get(&node);
-        match told.and_then(|state| Some((&state.tip.hash, state.muhash.as_deref()?))) {
+        match told.and_then(|state| Some((&state.tip.hash, state.digest.as_ref()?.parts()))) {
             None => unread.push(node),
-            Some((tip, state)) => {
+            Some((tip, (kind, digest))) => {
                 tips.push((node, tip.as_str()));
-                states.entry(tip).or_default().push((node, state));
+                let same = states.entry((tip, kind)).or_default();
+                same.push((node, digest));
             }
         }
     }
@@ -38,8 +43,15 @@ pub fn flaw(record: &Record, live: &[NodeId]) -> Option<(Flaw, Vec<NodeId>)> {
     let contradictions = states
         .values()
         .map(|same_tip| (Flaw::OtherState, minority(same_tip)));
+    // It comes last: by then all have one tip.
+    let alone = states.values().filter(|same| same.len() == 1).flatten();
+    let alone = alone.map(|(node, _)| *node).collect();
     contradictions
-        .chain([(Flaw::Unread, unread), (Flaw::OtherTip, minority(&tips))])
+        .chain([
+            (Flaw::Unread, unread),
+            (Flaw::OtherTip, minority(&tips)),
+            (Flaw::Incomparable, alone),
+        ])
         .find(|(_, nodes)| !nodes.is_empty())
 }
 

@@ -11,9 +11,9 @@ use peerlab_link::{Loss, Nanos, Network, NodeId, NodeLink, PathDelay};
 
 use super::{Judgement, Verdict, judge};
 use crate::event::{
-    Block, HostCpu, HostFacts, LedgerState, PeerSums, RunEvent, Started, Tip, What,
+    Block, HostCpu, HostFacts, LedgerState, PeerSums, RunEvent, Started, StateDigest, Tip, What,
 };
-use crate::experiment::{Disturbance, Down, Expectation, FaultKind, Image, Probe};
+use crate::experiment::{Disturbance, Down, Expectation, FaultKind, Image, Launch, Probe};
 use crate::plan::Plan;
 use crate::plan::spec::{
     Cause, Fault, Group, Ledger, Node, Outage, Peers, Phase, Work, WorkloadAction,
@@ -40,7 +40,7 @@ pub struct Story {
     /// Which block every node holds in the end; `None` when it is down.
     tips: Vec<Option<String>>,
     /// Nodes that say nothing, or something else, when ledgers are read.
-    ledgers: BTreeMap<u32, Option<String>>,
+    ledgers: BTreeMap<u32, Option<StateDigest>>,
     lateness: Nanos,
     cpu_pressure: Option<f64>,
     fidelity_told: bool,
@@ -308,8 +308,8 @@ impl Story {
     }
 
     /// When ledgers are read the node tells this state, or nothing.
-    pub fn ledger(&mut self, node: u32, muhash: Option<&str>) {
-        self.ledgers.insert(node, muhash.map(str::to_owned));
+    pub fn ledger(&mut self, node: u32, digest: Option<StateDigest>) {
+        self.ledgers.insert(node, digest);
     }
 
     pub fn late_host(&mut self, lateness: f64) {
@@ -408,14 +408,14 @@ impl Story {
                 let Some(tip) = &self.tips[node as usize] else {
                     continue;
                 };
-                let muhash = match self.ledgers.get(&node) {
+                let digest = match self.ledgers.get(&node) {
                     Some(None) => continue,
                     Some(Some(other)) => other.clone(),
-                    None => format!("state of {tip}"),
+                    None => StateDigest::Muhash(format!("state of {tip}")),
                 };
                 let (node, tip) = (NodeId(node), self.tip_of(tip));
-                let muhash = Some(muhash);
-                let state = LedgerState { tip, muhash };
+                let digest = Some(digest);
+                let state = LedgerState { tip, digest };
                 at(secs(90.1), What::Ledger { node, state });
             }
             let sent = BTreeMap::from([("block".to_owned(), 6000), ("inv".to_owned(), 2000)]);
@@ -545,6 +545,7 @@ fn plan(nodes: u32) -> Plan {
                 starts_up: true,
                 peers: Peers::Fixed(Vec::new()),
                 args: Vec::new(),
+                launch: Launch::default(),
             })
             .collect(),
         network: Network {

@@ -62,6 +62,7 @@ impl NodeState {
                 self.tip = None;
             }
             MoveKind::Tip(block) => self.tip = Some(block),
+            MoveKind::Untold => self.tip = None,
             MoveKind::Meant(meant) => self.meant = meant,
         }
     }

@@ -185,7 +185,7 @@ impl<'a> Conductor<'a> {
         self.sequencer.event(Nanos::ZERO, What::Started(started));
         self.sequencer.event(Nanos::ZERO, What::Host(venue.host));
         for node in self.setup.plan.nodes.iter().filter(|node| node.starts_up) {
-            self.started(node.id);
+            self.started(node.id, Some(Nanos::ZERO));
         }
     }
 

@@ -153,6 +153,8 @@ pub enum Said {
     Tip(Tip),
     /// Whatever its probe makes out, of one that has no chain to tell of.
     Value(String),
+    /// It answers, and says nothing on which nodes could agree, or nothing any more.
+    Nothing,
 }
 
 /// What is told about a block.
@@ -213,6 +215,8 @@ pub enum Order {
         node: NodeId,
         /// The node's how many-th start or thaw this is.
         incarnation: u32,
+        /// When its program was started, which a thaw is not.
+        began: Nanos,
     },
     /// A node is down or frozen: leave it alone.
     Leave {

@@ -7,7 +7,7 @@ use super::story::{A, B, Scene, scene_up, scene_with};
 use super::{Command, Input, Setup};
 use crate::check::story::secs;
 use crate::event::Joined;
-use crate::experiment::{Down, FaultKind, Peers};
+use crate::experiment::{Down, FaultKind, Launch, Peers};
 use crate::plan::spec::Work;
 
 /// The one that joins three.
@@ -24,6 +24,7 @@ fn comes(scene: &mut Scene, t: f64, guest: bool) -> Vec<String> {
         group: 0,
         peers: Peers::Bootstrap(vec![A]),
         args: Vec::new(),
+        launch: Launch::default(),
         link: crate::check::story::Story::of(4).plan.network.nodes[3].clone(),
         guest,
     };

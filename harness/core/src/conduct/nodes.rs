@@ -1,7 +1,7 @@
 //! Which nodes are up, as far as the conductor knows, and in which incarnation: each start of a
 //! program, and each thaw, begins one. What was seen of a former incarnation counts for nothing.
 
-use peerlab_link::NodeId;
+use peerlab_link::{Nanos, NodeId};
 
 use crate::event::Reason;
 
@@ -28,6 +28,8 @@ enum State {
 struct Node {
     state: State,
     incarnation: u32,
+    /// When its program was started last.
+    began: Nanos,
     /// Whether it ended without having been asked to.
     abnormal: bool,
     /// Why it does not answer, where that was heard.
@@ -62,6 +64,16 @@ impl Nodes {
             node.why = None;
             node.incarnation
         })
+    }
+
+    /// The program's present life began.
+    pub fn began(&mut self, node: NodeId, t: Nanos) {
+        self.nodes[node.index()].began = t;
+    }
+
+    /// When it did.
+    pub fn beginning(&self, node: NodeId) -> Nanos {
+        self.nodes[node.index()].began
     }
 
     /// The program is down or frozen. Says whether that is news.

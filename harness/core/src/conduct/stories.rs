@@ -412,7 +412,7 @@ fn the_end_waits_for_every_account() {
     for node in [A, C] {
         let state = LedgerState {
             tip: tip("new"),
-            muhash: None,
+            digest: None,
         };
         assert!(!scene.0.is_over());
         let ledger = Observation::Recorded(What::Ledger { node, state });

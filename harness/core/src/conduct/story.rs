@@ -145,7 +145,11 @@ impl Scene {
 
 fn order_in_words(order: &Order) -> String {
     match order {
-        Order::Follow { node, incarnation } => format!("follow {node} ({incarnation})"),
+        Order::Follow {
+            node,
+            incarnation,
+            began: _,
+        } => format!("follow {node} ({incarnation})"),
         Order::Leave { node } => format!("leave {node}"),
         Order::Apply { tag, .. } => format!("apply {}", tag - APPLY_TAG_MIN),
         Order::Join(joined) => format!("join {}", joined.node),

@@ -8,5 +8,5 @@ mod run_event;
 pub use reason::Reason;
 pub use run_event::{
     Block, CompactSums, FORMAT, FORMAT_BY_HAND, FORMAT_WITH_EFFECTS, HostCpu, HostFacts, Joined,
-    LedgerState, PeerSums, RunEvent, Started, Tip, What,
+    LedgerState, PeerSums, RunEvent, Started, StateDigest, Tip, What,
 };

@@ -8,7 +8,7 @@ use peerlab_link::{Nanos, NodeId, NodeLink};
 use serde::{Deserialize, Serialize};
 
 use super::Reason;
-use crate::experiment::{Down, FaultKind, Nodes, Peers};
+use crate::experiment::{Down, FaultKind, Launch, Nodes, Peers};
 
 /// The format of records that is written. What it has more than the first, lines on the values of
 /// nodes, on why they gave no answer and on what they wrote last, and further counters, and more than
@@ -123,7 +123,8 @@ pub enum What {
         /// The best block.
         tip: Tip,
     },
-    /// What a node says changed (or is first known), of one that has no chain to tell of.
+    /// What a node says changed (or is first known), of one that has no chain to tell of; the empty text
+    /// is that it says nothing any more.
     Value { node: NodeId, value: String },
     /// A transaction was to be submitted.
     Transaction {
@@ -254,6 +255,9 @@ pub struct Joined {
     pub peers: Peers,
     /// Whole argument list of the image's entrypoint.
     pub args: Vec<String>,
+    /// How its program is started otherwise than the image says.
+    #[serde(default, skip_serializing_if = "Launch::is_usual")]
+    pub launch: Launch,
     /// Its place in the network, and its access link.
     pub link: NodeLink,
     /// It is no node, but a program of the host that has come in by itself: it is never meant to be up.
@@ -352,8 +356,31 @@ pub struct CompactSums {
 pub struct LedgerState {
     /// The best block that the state belongs to.
     pub tip: Tip,
-    /// Hash of the set of unspent outputs (`gettxoutsetinfo muhash`), where the probe can tell.
-    pub muhash: Option<String>,
+    /// Of the set of unspent outputs, where the probe can tell. Its key in JSON is its kind.
+    #[serde(flatten)]
+    pub digest: Option<StateDigest>,
+}
+
+/// A digest of the set of unspent outputs (`gettxoutsetinfo`). Those of different kinds do not compare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateDigest {
+    Muhash(String),
+    #[serde(rename = "hash_serialized_3")]
+    HashSerialized3(String),
+    #[serde(rename = "hash_serialized_2")]
+    HashSerialized2(String),
+}
+
+impl StateDigest {
+    /// Its kind, as `gettxoutsetinfo` names it, and the digest itself.
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            StateDigest::Muhash(digest) => ("muhash", digest),
+            StateDigest::HashSerialized3(digest) => ("hash_serialized_3", digest),
+            StateDigest::HashSerialized2(digest) => ("hash_serialized_2", digest),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -379,5 +406,28 @@ mod tests {
             panic!("{event:?}");
         };
         assert_eq!((usage.tx_dropped, usage.memory_bytes), (0, Some(3)));
+    }
+
+    #[test]
+    fn a_ledgers_digest_is_read_whatever_its_kind_and_as_older_records_have_it() {
+        let muhash = StateDigest::Muhash("ff".into());
+        let serialized = StateDigest::HashSerialized2("ee".into());
+        for (digest, told) in [
+            (r#","muhash":"ff""#, Some(muhash)),
+            (r#","hash_serialized_2":"ee""#, Some(serialized)),
+            (r#","muhash":null"#, None),
+            ("", None),
+        ] {
+            let line = format!(
+                r#"{{"t":5,"event":"ledger","node":1,"tip":{{"hash":"aa","height":3}}{digest}}}"#
+            );
+            let event: RunEvent = serde_json::from_str(&line).unwrap();
+            let What::Ledger { state, .. } = &event.what else {
+                panic!("{event:?}");
+            };
+            assert_eq!(state.digest, told);
+            let written = serde_json::to_string(&event).unwrap();
+            assert_eq!(written == line, !digest.ends_with("null"), "{written}");
+        }
     }
 }

@@ -32,7 +32,7 @@ pub enum Expectation {
         /// How long agreement must last.
         hold: Nanos,
     },
-    /// At the end all live nodes have the same tip and the same ledger state (muhash).
+    /// At the end all live nodes have the same tip and the same ledger state.
     SameLedger,
     /// Of every double spend exactly this many of the two transactions are in the final chain.
     DoubleSpend {

@@ -5,6 +5,7 @@
 mod down;
 mod expectation;
 mod fault;
+pub mod pattern;
 mod peers;
 mod program;
 
@@ -12,4 +13,4 @@ pub use down::{Down, PERIOD_MIN};
 pub use expectation::{Disturbance, Expectation, NodeQuantile, in_phase};
 pub use fault::{FaultKey, FaultKind, Nodes};
 pub use peers::Peers;
-pub use program::{Ability, Image, Probe};
+pub use program::{Ability, HttpProbe, HttpValue, Image, Launch, Probe};

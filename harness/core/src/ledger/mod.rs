@@ -8,4 +8,4 @@ mod wallet;
 
 pub use payment::Payment;
 pub use premined::{Premined, block_count};
-pub use wallet::payout_address;
+pub use wallet::{AddressForm, payout_address};

@@ -7,8 +7,8 @@ use bitcoin::secp256k1::{Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::transaction::Version;
 use bitcoin::{
-    Address, Amount, CompressedPublicKey, Network, OutPoint, PrivateKey, ScriptBuf, Sequence,
-    Transaction, TxIn, TxOut, WPubkeyHash, Witness, WitnessProgram, ecdsa,
+    Address, Amount, CompressedPublicKey, Network, OutPoint, PrivateKey, PubkeyHash, ScriptBuf,
+    Sequence, Transaction, TxIn, TxOut, WPubkeyHash, Witness, WitnessProgram, ecdsa,
 };
 use peerlab_link::NodeId;
 
@@ -33,14 +33,33 @@ pub(super) fn pay(coin: Coin, label: &[u8]) -> Option<Transaction> {
     Some(spend(coin, vec![paid]))
 }
 
+/// How an address is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressForm {
+    /// As `bcrt1..`, which only the regtest of Bitcoin itself takes.
+    Bech32,
+    /// With the version byte 111, which the regtests of Bitcoin, Litecoin and Dogecoin have in common.
+    Base58,
+}
+
 /// Where the blocks of a node pay to. Nobody can spend it; each node has its own.
-pub fn payout_address(node: NodeId) -> String {
+pub fn payout_address(node: NodeId, form: AddressForm) -> String {
     let mut label = *b"peerlab payout 0000";
     label[15..19].copy_from_slice(&node.0.to_le_bytes());
-    match WitnessProgram::new(bitcoin::WitnessVersion::V0, nobody(&label).as_byte_array()) {
-        Ok(program) => Address::from_witness_program(program, Network::Regtest).to_string(),
-        Err(_) => unreachable!("20 bytes are a witness program of version 0"),
-    }
+    let hash = nobody(&label);
+    let address = match form {
+        AddressForm::Base58 => {
+            let hash = PubkeyHash::from_byte_array(hash.to_byte_array());
+            Address::p2pkh(hash, Network::Regtest)
+        }
+        AddressForm::Bech32 => {
+            match WitnessProgram::new(bitcoin::WitnessVersion::V0, hash.as_byte_array()) {
+                Ok(program) => Address::from_witness_program(program, Network::Regtest),
+                Err(_) => unreachable!("20 bytes are a witness program of version 0"),
+            }
+        }
+    };
+    address.to_string()
 }
 
 /// What a pre-mined output pays to.
@@ -127,8 +146,24 @@ mod tests {
 
     #[test]
     fn every_node_has_its_own_regtest_address() {
-        let a = payout_address(NodeId(0));
-        assert!(a.starts_with("bcrt1q"), "{a}");
-        assert_ne!(a, payout_address(NodeId(1)));
+        for (form, beginnings) in [
+            (AddressForm::Bech32, &["bcrt1q"][..]),
+            (AddressForm::Base58, &["m", "n"]),
+        ] {
+            let a = payout_address(NodeId(0), form);
+            assert!(beginnings.iter().any(|it| a.starts_with(it)), "{a}");
+            assert_ne!(a, payout_address(NodeId(1), form));
+        }
+    }
+
+    #[test]
+    fn both_forms_pay_to_the_same_key_hash() {
+        let scripts = [AddressForm::Bech32, AddressForm::Base58].map(|form| {
+            let address: Address<_> = payout_address(NodeId(7), form).parse().unwrap();
+            address.assume_checked().script_pubkey()
+        });
+        let [witness, p2pkh] = &scripts;
+        // After `0 PUSH20`, and after `DUP HASH160 PUSH20`.
+        assert_eq!(witness.as_bytes()[2..], p2pkh.as_bytes()[3..23]);
     }
 }

@@ -1,19 +1,15 @@
-//! Command lines: what our own node gets, and what a group's templates become.
+//! The command line of our own node.
 
 use std::net::Ipv4Addr;
 
 use peerlab_link::NodeId;
 
-use super::place::address;
 use super::spec::Peers;
-use crate::experiment::Image;
-use crate::topology::template::{PREMINED_PATH, Values, fill};
+use crate::topology::template::{DATA_PATH, PREMINED_PATH};
 use crate::topology::{Group, RPC_PORT};
 
 /// The P2P port of Bitcoin Core's regtest, and of our node.
 pub const P2P_PORT: u16 = 18444;
-/// Where our node's image keeps its data.
-const DATA_DIR: &str = "/data";
 /// User and password of every node's RPC. It listens inside the node only.
 pub const RPC_AUTH: &str = "peerlab";
 /// Bitcoin Core's default of `-maxconnections`, and ours.
@@ -27,45 +23,25 @@ pub struct Subject<'a> {
     pub group: &'a Group,
     /// Who.
     pub node: NodeId,
-    /// Its name.
-    pub name: &'a str,
-    /// Its index in the group.
-    pub index: u32,
     /// Its first peers.
     pub peers: &'a Peers,
     /// How many other nodes name it among their first peers.
     pub named_by: u32,
 }
 
-/// The whole argument list of a node's entrypoint.
-pub fn arguments(subject: &Subject<'_>) -> Vec<String> {
-    let known = subject.peers.known().iter();
-    let addresses: Vec<Ipv4Addr> = known.map(|node| address(*node)).collect();
-    let values = Values {
-        name: subject.name,
-        index: subject.index,
-        ip: address(subject.node),
-        peers: &addresses,
-    };
-    let own = fill(&subject.group.command, values);
-    match subject.group.image {
-        Image::Named(_) | Image::Archive(_) => own,
-        Image::Peerlab => {
-            let mut arguments = base(address(subject.node));
-            arguments.extend(peer_flags(subject.peers, &addresses));
-            if subject.named_by + CONNECTIONS_SPARE > CONNECTIONS_DEFAULT {
-                let most = (subject.named_by + CONNECTIONS_SPARE).min(u32::from(u16::MAX));
-                arguments.push(format!("-maxconnections={most}"));
-            }
-            arguments.extend(own);
-            arguments
-        }
+impl Subject<'_> {
+    /// What our own node is told where others would find all its connections taken.
+    pub fn most_connections(&self) -> Option<String> {
+        let wanted = self.named_by + CONNECTIONS_SPARE;
+        let most = wanted.min(u32::from(u16::MAX));
+        (wanted > CONNECTIONS_DEFAULT).then(|| format!("-maxconnections={most}"))
     }
 }
 
-fn base(ip: Ipv4Addr) -> Vec<String> {
+/// What our own node is told of itself.
+pub fn base(ip: Ipv4Addr) -> Vec<String> {
     vec![
-        format!("-datadir={DATA_DIR}"),
+        format!("-datadir={DATA_PATH}"),
         format!("-port={P2P_PORT}"),
         format!("-rpcport={RPC_PORT}"),
         format!("-rpcuser={RPC_AUTH}"),
@@ -75,7 +51,8 @@ fn base(ip: Ipv4Addr) -> Vec<String> {
     ]
 }
 
-fn peer_flags(peers: &Peers, addresses: &[Ipv4Addr]) -> Vec<String> {
+/// What our own node is told of its first peers.
+pub fn peer_flags(peers: &Peers, addresses: &[Ipv4Addr]) -> Vec<String> {
     let flag = |name: &str| {
         addresses
             .iter()

@@ -3,10 +3,11 @@
 
 use peerlab_link::{Nanos, Network, NodeId, NodeLink};
 
-use super::arguments::{Subject, arguments};
+use super::arguments::Subject;
 use super::discover::discover;
 use super::disturb::disturb;
 use super::down::Downtime;
+use super::launch::{Launcher, known};
 use super::lottery::workload;
 use super::place::{Placement, address};
 use super::spec::{Group, Ledger, Node, Peers, Phase, Plan};
@@ -24,7 +25,7 @@ pub fn compile(topology: &Topology, seed: u64) -> Result<Plan> {
     let disturbances = disturb(&placement)?;
     let peers = discover(&placement, &disturbances.churns)?;
     let downtime = Downtime::new(&disturbances.outages);
-    let nodes = nodes(&placement, peers, &downtime);
+    let nodes = nodes(&placement, seed, peers, &downtime)?;
     let (workload, outputs) = workload(&placement, &nodes, &disturbances.faults, &downtime);
     Ok(Plan {
         version: Plan::VERSION,
@@ -78,7 +79,7 @@ fn group(group: &crate::topology::Group) -> Group {
     Group {
         name: group.name.clone(),
         image: group.image.clone(),
-        command: group.command.clone(),
+        command: group.launch.command.clone(),
         probe: group.probe.clone(),
         ready: group.ready,
         cpu_millis: group.cpu_millis,
@@ -86,35 +87,52 @@ fn group(group: &crate::topology::Group) -> Group {
     }
 }
 
-fn nodes(placement: &Placement<'_>, peers: Vec<Peers>, downtime: &Downtime) -> Vec<Node> {
+fn nodes(
+    placement: &Placement<'_>,
+    seed: u64,
+    peers: Vec<Peers>,
+    downtime: &Downtime,
+) -> Result<Vec<Node>> {
     let mut named_by = vec![0u32; placement.count()];
     for node in peers.iter().flat_map(Peers::known) {
         named_by[node.index()] += 1;
     }
+    let known = |id: NodeId| {
+        known(
+            placement.topology,
+            placement.group[id.index()],
+            &placement.name(id),
+            placement.index_in_group(id) as u32,
+            id,
+            placement.region[id.index()],
+        )
+    };
+    let all = placement.all();
+    let mut launcher = Launcher::new(placement.topology, seed, all.iter().copied().map(known));
     let node = |(id, peers): (NodeId, Peers)| {
         let group_index = placement.group[id.index()];
         let group = &placement.topology.groups[group_index as usize];
-        let name = placement.name(id);
         let subject = Subject {
             group,
             node: id,
-            name: &name,
-            index: placement.index_in_group(id) as u32,
             peers: &peers,
             named_by: named_by[id.index()],
         };
-        Node {
-            args: arguments(&subject),
+        let own = known(id);
+        let (args, launch) = launcher.launch(&subject, &own)?;
+        Ok(Node {
+            args,
+            launch,
             id,
             group: group_index,
-            ip: address(id),
+            ip: own.ip,
             hash_power: group.hash_power / f64::from(group.count),
             starts_up: downtime.is_up(id, Nanos::ZERO),
             peers,
-            name,
-        }
+            name: own.name,
+        })
     };
-    placement.all().into_iter().zip(peers).map(node).collect()
+    all.into_iter().zip(peers).map(node).collect()
 }
 
 fn network(placement: &Placement<'_>) -> Network {

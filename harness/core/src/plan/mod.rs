@@ -13,6 +13,7 @@ mod discover;
 mod disturb;
 mod down;
 mod graph;
+mod launch;
 mod lottery;
 mod place;
 mod roster;

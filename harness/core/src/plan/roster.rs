@@ -8,15 +8,17 @@ use std::collections::BTreeSet;
 
 use peerlab_link::{Loss, NodeId, NodeLink};
 
-use super::arguments::{Subject, arguments};
+use super::arguments::Subject;
 use super::chance::Chance;
 use super::disturb::draw_kind;
+use super::launch::{Launcher, known};
 use super::place::{Chooser, Placement, address};
 use super::spec::{Node, Peers, Plan};
 use crate::error::{Error, Result};
 use crate::event::Joined;
-use crate::experiment::{FaultKind, Nodes};
+use crate::experiment::{FaultKind, Launch, Nodes};
 use crate::topology::by_hand::{AskedFault, choose, without_places};
+use crate::topology::template::Known;
 use crate::topology::{Bootstrap, Discovery, Graph, Path, Places, QUEUE_BYTES_DEFAULT, Topology};
 use crate::words;
 
@@ -75,6 +77,7 @@ impl Roster {
                 group: node.group,
                 peers: node.peers.clone(),
                 args: node.args.clone(),
+                launch: node.launch.clone(),
                 link: link.clone(),
                 guest: false,
             });
@@ -160,9 +163,9 @@ impl Roster {
         })?;
         self.room(count)?;
         let mut chance = self.chance();
-        Ok((0..count)
+        (0..count)
             .map(|_| self.one_more(index, reachable, &mut chance))
-            .collect())
+            .collect()
     }
 
     /// A program of the host comes in, in the first region and behind a link without limits. It has a number and
@@ -179,6 +182,7 @@ impl Roster {
             group: 0,
             peers: Peers::Fixed(Vec::new()),
             args: Vec::new(),
+            launch: Launch::default(),
             link: NodeLink {
                 ip: address(id),
                 region: 0,
@@ -225,7 +229,12 @@ impl Roster {
         self.gone.extend(nodes);
     }
 
-    fn one_more(&mut self, group: usize, reachable: &[NodeId], chance: &mut Chance) -> Joined {
+    fn one_more(
+        &mut self,
+        group: usize,
+        reachable: &[NodeId],
+        chance: &mut Chance,
+    ) -> Result<Joined> {
         let id = NodeId(self.nodes.len() as u32);
         let region = draw_region(&self.written.groups[group].regions, chance);
         let peers = self.draw_peers(reachable, chance);
@@ -238,16 +247,11 @@ impl Roster {
             .get(usize::from(region))
             .copied()
             .unwrap_or_default();
+        let (args, launch) = self.launch(id, group, &name, index, region, &peers)?;
         let joined = Joined {
             node: id,
-            args: arguments(&Subject {
-                group: own,
-                node: id,
-                name: &name,
-                index,
-                peers: &peers,
-                named_by: 0,
-            }),
+            args,
+            launch,
             name,
             group: group as u32,
             peers,
@@ -262,7 +266,39 @@ impl Roster {
             guest: false,
         };
         self.take_in(joined.clone());
-        joined
+        Ok(joined)
+    }
+
+    /// What one more is started with.
+    fn launch(
+        &self,
+        node: NodeId,
+        group: usize,
+        name: &str,
+        index: u32,
+        region: u16,
+        peers: &Peers,
+    ) -> Result<(Vec<String>, Launch)> {
+        let topology = &self.grown;
+        let own = known(topology, group as u32, name, index, node, region);
+        let others = self.ids.iter().zip(0..).map(|(id, number)| {
+            let group = self.nodes[id.index()].group;
+            let index = number - topology.first_of(group as usize) as u32;
+            let region = match &topology.groups[group as usize].regions {
+                Places::Each(regions) => regions.get(index as usize).copied(),
+                Places::Shares(_) => None,
+            };
+            let name = &self.nodes[id.index()].name;
+            known(topology, group, name, index, *id, region.unwrap_or(0))
+        });
+        let all: Vec<Known> = others.chain([own.clone()]).collect();
+        let subject = Subject {
+            group: &topology.groups[group],
+            node,
+            peers,
+            named_by: 0,
+        };
+        Launcher::new(topology, self.seed, all).launch(&subject, &own)
     }
 
     /// There is one node more, the last of its group.

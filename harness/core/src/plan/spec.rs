@@ -8,7 +8,7 @@ use peerlab_link::{Nanos, Network, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Joined;
-use crate::experiment::{Down, Expectation, FaultKind, Image, Nodes, Probe};
+use crate::experiment::{Down, Expectation, FaultKind, Image, Launch, Nodes, Probe};
 
 pub use crate::experiment::Peers;
 
@@ -120,7 +120,7 @@ pub struct Group {
     pub name: String,
     /// What they run.
     pub image: Image,
-    /// Arguments of the image's entrypoint, after substitution, without what is node-specific.
+    /// Arguments of the image's entrypoint, without what is node-specific.
     pub command: Vec<String>,
     /// How their ledger is read.
     pub probe: Probe,
@@ -150,8 +150,11 @@ pub struct Node {
     pub starts_up: bool,
     /// How it finds peers.
     pub peers: Peers,
-    /// Whole argument list of the image's entrypoint.
+    /// Whole argument list of the entrypoint.
     pub args: Vec<String>,
+    /// How its program is started otherwise than the image says.
+    #[serde(default, skip_serializing_if = "Launch::is_usual")]
+    pub launch: Launch,
 }
 
 impl Node {
@@ -166,6 +169,7 @@ impl Node {
             starts_up: false,
             peers: joined.peers.clone(),
             args: joined.args.clone(),
+            launch: joined.launch.clone(),
         }
     }
 }

@@ -12,10 +12,11 @@ use super::distribution::Distribution;
 use super::expect::Expect;
 use super::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use super::network_values::{Framing, Graph, Mode};
+use super::probe::WrittenProbe;
 use super::units::{Rate, Share, Size};
-use super::words::Until;
-use super::written::{WordOr, Written};
-use crate::experiment::{Down, FaultKey, FaultKind, Nodes, Probe};
+use super::words::{FileMode, Until};
+use super::written::{Text, WordOr, Written};
+use crate::experiment::{Down, FaultKey, FaultKind, Nodes};
 
 /// A Peerlab experiment: a network of ledger nodes, what is done to it, and what must hold.
 ///
@@ -83,23 +84,45 @@ pub struct NodeGroup {
     /// `oci:PATH`, an image in a file (an OCI layout, or what `docker save` writes), its path
     /// counted from the folder of this file. Default: `peerlab`.
     pub image: Option<String>,
-    /// How they are asked: `bitcoin-rpc` (JSON-RPC as Bitcoin Core answers it, user and password
-    /// `peerlab`), with another port as `bitcoin-rpc(port 18443)`; or `exec(PROGRAM ARGUMENTS)`, a
-    /// program of the image that is run beside each node about twice a second and as its user:
-    /// what it prints is what the node says (see `agree`). Default: `bitcoin-rpc`.
-    pub probe: Option<Written<Probe>>,
+    /// How they are asked whether they are up, and what they say (see `agree`). `bitcoin-rpc`: JSON-RPC
+    /// as Bitcoin Core answers it, user and password `peerlab`, with another port as
+    /// `bitcoin-rpc(port 18443)`. `exec(PROGRAM ARGUMENTS)`: a program of the image that is run beside
+    /// each node about twice a second and as its user; what it prints is what the node says.
+    /// `tcp(port 2380)`: up when it takes a connection; with `greeting` behind the port the first line
+    /// that the server says. `log(PATTERN)`: up once a line that its program has written matches the
+    /// regular expression; what the last such line has in its first group, or the whole match.
+    /// `file(/PATH)`: the SHA-256 digest of a file of the node of at most 256 MiB, to which no link leads;
+    /// nothing as long as there is none. A map `{ http: { port: 8080, path: /status, json: /height } }`:
+    /// a request, and what of the answer is the value. Default: `bitcoin-rpc`.
+    pub probe: Option<WrittenProbe>,
     /// How long each of them may take, from its first start until it answers its probe for the first
     /// time. The run ends with exit code 3 where one takes longer, or its program ends before; what
     /// becomes of a node later is judged. Default: `60s`, and 100 ms more for each node of the
     /// experiment.
     pub ready: Option<Written<Nanos>>,
     /// Arguments for the image's entrypoint. For `peerlab` they are added to those that it gets
-    /// anyway. In them `{{ name }}`, `{{ index }}` (in the group), `{{ ip }}`, `{{ premined }}`
-    /// (a file of blocks for `-loadblock`) and `{{ bootstrap[0] }}` (address of the first peer
-    /// that discovery gives the node) are replaced; an argument with `{{ peer }}` is repeated for
-    /// each such peer. Default: none.
+    /// anyway. They, and all that is said of the program below, may hold templates in the language of
+    /// Jinja: `{{ name }}`, `{{ index }}` (in the group), `{{ count }}` (of the group), `{{ group }}`, `{{ ip }}`,
+    /// `{{ region }}`, `{{ data }}` (a folder for data, `/data`), `{{ seed }}` (64 hex digits, drawn for each
+    /// node), `{{ premined }}` (a file of blocks for `-loadblock`), `{{ peers }}` (the addresses of the peers that
+    /// discovery gives the node) and `{{ bootstrap[0] }}` (the first of them; beyond the last it is the last);
+    /// and of other nodes `{{ nodes['seeds-0'].ip }}` and `{% for node in groups['seeds'] %}`. An argument with
+    /// `{{ peer }}` is repeated for each peer. Default: none, or those of the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// What the image runs, in place of its own entrypoint. Default: the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment variables, beside those of the image. Default: none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: IndexMap<String, Text>,
+    /// Files that nodes have before their program starts, and again when they are replaced, by path: the text,
+    /// or `{ from: genesis.json, mode: "0600", owner: etcd }`. Default: none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub files: IndexMap<String, WordOr<FileSource>>,
+    /// Whose identity the program takes, as `name`, `name:group` or numbers. Default: the image's.
+    pub user: Option<Text>,
+    /// The program's working directory. Default: the image's.
+    pub workdir: Option<String>,
     /// The group's part in the mining lottery against other groups, divided evenly among its
     /// nodes. Default: 0, does not mine.
     pub hashpower: Option<Written<f64>>,
@@ -117,6 +140,25 @@ pub struct NodeGroup {
     pub memory: Option<Written<Size>>,
     /// Loss on everything these nodes send. Default: the network's `loss`.
     pub loss: Option<Written<Loss>>,
+}
+
+/// Where a file of a node's comes from, and whose it is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "the keys of a file: text, from, mode, owner, template"
+)]
+pub struct FileSource {
+    /// What is in it. Either this or `from`.
+    pub text: Option<String>,
+    /// A file to copy, its path counted from the folder of this one.
+    pub from: Option<String>,
+    /// Its permissions, as `chmod` takes them, in quotes: `"0600"`. Default: `"0644"`.
+    pub mode: Option<Written<FileMode>>,
+    /// Whose it is, as in `user`. Default: the program's user.
+    pub owner: Option<Text>,
+    /// Whether templates in it are filled in. Default: true for text, false for a file that is no UTF-8.
+    pub template: Option<Written<bool>>,
 }
 
 /// Where the nodes of a group are: a word, one region for each node, or shares of the regions.

@@ -16,6 +16,7 @@ mod marking;
 pub mod network_values;
 mod phrase;
 mod preset;
+pub mod probe;
 mod resolve;
 mod resolved;
 mod schema;

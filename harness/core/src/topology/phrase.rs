@@ -155,6 +155,20 @@ impl Parameters {
         }
     }
 
+    /// Whether a key is there that has no value.
+    ///
+    /// # Errors
+    /// It has one.
+    pub fn flag(&self, key: &str) -> Result<bool, BadValue> {
+        match self.found.iter().find(|(found, _)| *found == key) {
+            Some((_, value)) if !value.is_empty() => Err(BadValue::with_hint(
+                format!("`{key}` has no value, and `{value}` stands behind it"),
+                format!("write `{key}` alone, or leave it out"),
+            )),
+            found => Ok(found.is_some()),
+        }
+    }
+
     /// The value of a key.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The experiment, resolved: names have become indices, defaults are filled in, and what cannot
 //! be has been refused. `plan::compile` draws chance for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use peerlab_link::{Loss, Nanos, PathDelay};
@@ -53,6 +54,38 @@ impl Topology {
             .iter()
             .map(|group| group.count as usize)
             .sum()
+    }
+
+    /// Reads the files that nodes get a copy of.
+    ///
+    /// # Errors
+    /// One that cannot be read, with its place in the file and what `read` says.
+    pub fn fill_in(
+        &mut self,
+        read: impl Fn(&std::path::Path) -> Result<Vec<u8>, String>,
+    ) -> Result<(), Error> {
+        let document = self.document.clone();
+        let files = self.groups.iter_mut().flat_map(|it| &mut it.launch.files);
+        for file in files {
+            let Content::Copy { from, bytes } = &mut file.content else {
+                continue;
+            };
+            match read(from) {
+                Ok(read) => *bytes = Some(read),
+                Err(cause) => {
+                    let report = Report {
+                        causes: vec![cause],
+                        hint: Some("its path counts from the folder of this file".into()),
+                        ..Report::new(format!("cannot read {}", from.display()))
+                    };
+                    return Err(Error {
+                        kind: Kind::Input,
+                        reports: vec![document.report(&file.path, report)],
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The same network and ledger, to which nothing is done and of which nothing is expected.
@@ -125,8 +158,8 @@ pub struct Group {
     pub probe: Probe,
     /// How long each may take to answer for the first time, where the file says it.
     pub ready: Option<Nanos>,
-    /// Arguments, with templates that are known to be right.
-    pub command: Vec<String>,
+    /// How their program is started.
+    pub launch: LaunchTemplate,
     /// The group's whole hash power.
     pub hash_power: f64,
     /// Where its nodes are.
@@ -139,6 +172,66 @@ pub struct Group {
     pub memory_bytes: Option<u64>,
     /// Loss on what they send.
     pub loss: Loss,
+}
+
+/// How the program of each node of a group is started. Texts may hold templates, which are known to be right.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LaunchTemplate {
+    /// In place of the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Arguments of the entrypoint.
+    pub command: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// Files that are there before it starts.
+    pub files: Vec<LaunchFile>,
+    /// Its user.
+    pub user: Option<String>,
+    /// Its working directory.
+    pub workdir: Option<String>,
+    /// Where the group is written, for what only filling in the templates brings up.
+    pub path: Path,
+}
+
+/// A file of each node of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaunchFile {
+    /// Where it is written.
+    pub path: Path,
+    /// Where the node has it; a template.
+    pub place: String,
+    /// What is in it.
+    pub content: Content,
+    /// Permissions.
+    pub mode: u16,
+    /// Whose it is; `None` is the program's user.
+    pub owner: Option<String>,
+    /// Whether there are templates in it. `None`: unless it is no UTF-8.
+    pub template: Option<bool>,
+}
+
+/// Why a path is not [`LaunchFile::is_place`].
+pub const NO_PLACE: &str = "it is no absolute path of a file";
+
+impl LaunchFile {
+    /// Whether a node can have a file there: a plain absolute path.
+    pub fn is_place(path: &str) -> bool {
+        let mut parts = path.split('/');
+        parts.next() == Some("") && parts.all(|it| !matches!(it, "" | "." | ".."))
+    }
+}
+
+/// What is in a file of a node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// This.
+    Text(String),
+    /// What is in a file of the user's; see [`Topology::fill_in`].
+    Copy {
+        from: PathBuf,
+        /// `None` as long as nobody has read it.
+        bytes: Option<Vec<u8>>,
+    },
 }
 
 /// In which regions the nodes of a group are; regions are those of [`Network::regions`].

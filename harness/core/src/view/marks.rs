@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::check::story::Story;
     use crate::event::{Joined, RunEvent, Tip, What};
-    use crate::experiment::Peers;
+    use crate::experiment::{Launch, Peers};
     use peerlab_link::NodeId;
 
     /// What four nodes with these tips are marked with, one look after the other.
@@ -212,6 +212,7 @@ mod tests {
             group: 0,
             peers: Peers::Fixed(Vec::new()),
             args: Vec::new(),
+            launch: Launch::default(),
             link: Story::of(3).plan.network.nodes[2].clone(),
             guest: true,
         };

@@ -499,8 +499,10 @@ impl NetworkView {
     }
 
     fn said<'a>(&'a self, node: NodeId, row: &'a NodeRow) -> Option<&'a str> {
-        let value = self.values.get(&node).map(String::as_str);
-        value.or(row.tip.as_ref().map(|tip| tip.hash.as_str()))
+        if let Some(value) = self.values.get(&node) {
+            return Some(value.as_str()).filter(|value| !value.is_empty());
+        }
+        row.tip.as_ref().map(|tip| tip.hash.as_str())
     }
 
     /// Whether a node was seen to have this block in its chain.

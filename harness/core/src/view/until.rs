@@ -98,6 +98,7 @@ mod tests {
         }
         assert_eq!(told(says(0, "red")), [false; 3]);
         assert_eq!(told(says(1, "blue")), [false; 3]);
+        assert_eq!(told(says(1, "")), [false; 3]);
         // There is no chain whose height could be waited for.
         assert_eq!(told(says(1, "red")), [true, false, false]);
     }

@@ -46,7 +46,7 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         "lib.rs",
         &[
             "ended slowness",
-            "args confine dial disk fabric_link hosts netlink signals supervisor talk user_namespace users",
+            "args confine dial digest disk fabric_link hosts netlink signals supervisor talk user_namespace users",
             "archive device privileges proc",
             "census usage program",
             "runs",

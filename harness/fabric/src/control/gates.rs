@@ -2,7 +2,7 @@
 //! whatever it sends can at most lose it its connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerlab_link::proto::{FromFabric, FromGate, Secret, ToGate};
+use peerlab_link::proto::{FromFabric, FromGate, GATE_PIECE_BYTES_MAX, NodeFile, Secret, ToGate};
 use peerlab_link::{Network, NodeId, NodeLink};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -34,6 +34,10 @@ use crate::gate_link::GateLink;
 const HELLO_WAIT: Duration = Duration::from_secs(5);
 /// Connections that have not said hello, beside one for each node; the oldest goes where there are more.
 const STRANGERS_MAX: usize = 64;
+/// How long a gate may take to read what it is told at first, files among it.
+const TOLD_WAIT: Duration = Duration::from_secs(30);
+/// Pause before the next try where a gate's socket is full.
+const FULL_PAUSE: Duration = Duration::from_millis(2);
 /// Pause before the next try where the host refuses a connection for want of something.
 const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 
@@ -43,6 +47,8 @@ pub(super) struct Gates {
     mtu: u16,
     /// By node.
     addresses: RefCell<Vec<Ipv4Addr>>,
+    /// What nodes whose gates have not come are to have.
+    files: RefCell<BTreeMap<NodeId, Vec<NodeFile>>>,
     forwarder: Forwarder,
     clock: Clock,
     events: UnboundedSender<FromFabric>,
@@ -70,6 +76,7 @@ impl Gates {
             table: GateTable::new(secrets),
             mtu: network.mtu,
             addresses: RefCell::new(network.nodes.iter().map(|node| node.ip).collect()),
+            files: RefCell::default(),
             forwarder,
             clock,
             events,
@@ -95,6 +102,11 @@ impl Gates {
     /// Asks the forwarding thread for something.
     pub(super) fn ask(&self, command: Command) {
         self.forwarder.ask(command);
+    }
+
+    /// A node that comes is to have these files.
+    pub(super) fn provide(&self, node: NodeId, files: Vec<NodeFile>) {
+        self.files.borrow_mut().insert(node, files);
     }
 
     /// There is one node more, with the next id, whose gate may come.
@@ -214,13 +226,10 @@ impl Gates {
         receiver: &GateSocket,
         link: &Arc<GateLink>,
     ) -> String {
-        let configure = ToGate::Configure {
-            ip: self.addresses.borrow()[node.index()],
-            prefix: NodeLink::NET.1,
-            mtu: self.mtu,
-        };
-        if let Err(e) = link.send(&configure) {
-            return format!("it cannot be told: {e}");
+        match timeout(TOLD_WAIT, self.configure(node, link)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return format!("it cannot be told: {e}"),
+            Err(_) => return "it does not read what it is told".into(),
         }
         let mut is_open = false;
         loop {
@@ -244,6 +253,33 @@ impl Gates {
                 Ok(Some(_)) => return "it spoke out of turn".into(),
             }
         }
+    }
+
+    /// Tells a gate what its node is to have and to be.
+    async fn configure(&self, node: NodeId, link: &GateLink) -> io::Result<()> {
+        let files = self.files.borrow_mut().remove(&node);
+        for mut file in files.into_iter().flatten() {
+            let bytes = std::mem::take(&mut file.bytes);
+            let mut pieces = bytes.chunks(GATE_PIECE_BYTES_MAX);
+            let first = ToGate::File {
+                head: Some(file),
+                bytes: pieces.next().unwrap_or_default().to_vec(),
+            };
+            send_in_time(link, &first).await?;
+            for piece in pieces {
+                let more = ToGate::File {
+                    head: None,
+                    bytes: piece.to_vec(),
+                };
+                send_in_time(link, &more).await?;
+            }
+        }
+        let configure = ToGate::Configure {
+            ip: self.addresses.borrow()[node.index()],
+            prefix: NodeLink::NET.1,
+            mtu: self.mtu,
+        };
+        send_in_time(link, &configure).await
     }
 
     fn open(&self, node: NodeId, fd: OwnedFd, link: &Arc<GateLink>) -> io::Result<()> {
@@ -303,5 +339,15 @@ impl Gates {
     /// Nobody listens only when the process is about to end.
     fn tell(&self, event: FromFabric) {
         let _ = self.events.send(event);
+    }
+}
+
+/// Sends a message as soon as there is room for it.
+async fn send_in_time(link: &GateLink, message: &ToGate) -> io::Result<()> {
+    loop {
+        match link.send(message) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(FULL_PAUSE).await,
+            sent => return sent,
+        }
     }
 }

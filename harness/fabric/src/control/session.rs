@@ -2,7 +2,8 @@
 //! carries control messages; each later one is a connection into a node. When it ends, or the
 //! harness falls silent, so does the fabric.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use futures::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerlab_link::framing::{Deframer, frame_into};
 use peerlab_link::proto::{
-    APPLY_TAG_MIN, FromFabric, HARNESS_SILENCE_MAX, STREAMS_MAX, Secret, StreamOpen, Timed,
-    ToFabric, ToGate,
+    APPLY_TAG_MIN, FromFabric, HARNESS_SILENCE_MAX, NodeFile, STREAMS_MAX, Secret, StreamOpen,
+    Timed, ToFabric, ToGate,
 };
-use peerlab_link::{LinkModel, Nanos, Network, NodeLink};
+use peerlab_link::{LinkModel, Nanos, Network, NodeId, NodeLink};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -93,6 +94,8 @@ async fn ended(control: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 struct Session {
     dir: Rc<SharedDir>,
     clock: Clock,
+    /// What nodes are to have, as long as there are no gates.
+    files: RefCell<BTreeMap<NodeId, Vec<NodeFile>>>,
     gates: OnceCell<Rc<Gates>>,
     /// When the harness last said something on the control stream.
     heard: Cell<Instant>,
@@ -103,6 +106,7 @@ impl Session {
         Session {
             dir,
             clock: Clock::new(),
+            files: RefCell::default(),
             gates: OnceCell::new(),
             heard: Cell::new(Instant::now()),
         }
@@ -170,6 +174,10 @@ impl Session {
     fn obey(&self, message: ToFabric, events: &UnboundedSender<FromFabric>) -> Result<()> {
         match message {
             ToFabric::Setup { network, secrets } => self.set_up(*network, secrets, events)?,
+            ToFabric::NodeFiles { node, files } => match self.gates.get() {
+                Some(gates) => gates.provide(node, files),
+                None => drop(self.files.borrow_mut().insert(node, files)),
+            },
             ToFabric::File { name, bytes } => self
                 .dir
                 .append(&name, &bytes)
@@ -225,6 +233,9 @@ impl Session {
             clock,
             events.clone(),
         ));
+        for (node, files) in self.files.take() {
+            gates.provide(node, files);
+        }
         gates
             .admit(&self.dir)
             .context("cannot make the gates' socket")?;
@@ -273,6 +284,11 @@ impl Session {
             }
             StreamOpen::Restore { node } => {
                 let dialed = table.dial(node, |id| ToGate::Restore { id }).await;
+                dial::serve(stream, dialed, &early).await;
+            }
+            StreamOpen::Digest { node, path, unless } => {
+                let digest = |id| ToGate::Digest { id, path, unless };
+                let dialed = table.dial(node, digest).await;
                 dial::serve(stream, dialed, &early).await;
             }
             StreamOpen::Capture { nodes, bytes_max } => {

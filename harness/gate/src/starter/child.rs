@@ -75,6 +75,8 @@ fn become_gate(spec: &NodeSpec, log: &impl AsFd, origin: Origin) -> i32 {
                 user: None,
                 own: None,
                 hosts: spec.image.is_some().then(|| PathBuf::from(HOSTS_FILE)),
+                // That of the user namespace.
+                one_user: true,
                 drop_all_caps: true,
                 confine: true,
                 workdir: spec.workdir.as_ref().map(PathBuf::from),

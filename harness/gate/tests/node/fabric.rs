@@ -230,15 +230,20 @@ impl Gate {
         let node = NodeId(7);
         let secret = Secret(SECRET);
         assert_eq!(self.answer(), FromGate::Hello { node, secret });
+        self.configure();
+        match self.receive() {
+            Some((FromGate::Tun, Some(tun))) => tun,
+            other => panic!("{other:?} instead of a device\n{}", self.process.id()),
+        }
+    }
+
+    /// Says what the node is to be.
+    pub fn configure(&self) {
         self.send(&ToGate::Configure {
             ip: NODE_IP,
             prefix: 8,
             mtu: 1500,
         });
-        match self.receive() {
-            Some((FromGate::Tun, Some(tun))) => tun,
-            other => panic!("{other:?} instead of a device\n{}", self.process.id()),
-        }
     }
 
     /// Opens the gate and lets it go; the device is kept open by what is returned.

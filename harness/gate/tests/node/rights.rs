@@ -1,6 +1,6 @@
 //! Who the program is, and what it may.
 
-use peerlab_link::proto::{FromGate, ProcessOp, Seen};
+use peerlab_link::proto::{FromGate, NodeFile, ProcessOp, Seen, ToGate};
 
 use crate::fabric::{Bench, Gate};
 use crate::processes::eventually;
@@ -75,7 +75,7 @@ fn folder_and_hosts_file_are_there_before_the_program() {
     let (folder, hosts) = (bench.path("owned"), bench.path("hosts"));
     std::fs::create_dir(&folder).unwrap();
     let look = format!(
-        "cat {}; stat -c %u:%g {}",
+        "readlink {}; stat -c %u:%g {}",
         hosts.display(),
         folder.display()
     );
@@ -84,7 +84,7 @@ fn folder_and_hosts_file_are_there_before_the_program() {
     let hosts = format!("--hosts={}", hosts.display());
     let gate = bench.gate(&["--user=4321:1234", &own, &hosts], &script);
     let _tun = gate.run();
-    assert_eq!(bench.findings("found"), "127.0.0.1\tlocalhost\n4321:1234\n");
+    assert_eq!(bench.findings("found"), "/peerlab/hosts\n4321:1234\n");
 }
 
 #[test]
@@ -199,12 +199,67 @@ fn what_cannot_be_resolved_fails_before_the_barrier() {
         let bench = Bench::new();
         let mut gate = bench.gate_of(options, &[command]);
         assert!(matches!(gate.answer(), FromGate::Hello { .. }));
+        gate.configure();
         let FromGate::Failed { reason: told } = gate.answer() else {
             panic!("{command}")
         };
         assert!(told.contains(reason), "{told}");
         assert_eq!(gate.ended().0.code(), Some(1));
     }
+}
+
+#[test]
+fn files_are_there_before_the_program_and_are_the_users() {
+    if !rustix::process::geteuid().is_root() {
+        return; // a user namespace of one user has no other
+    }
+    let bench = Bench::new();
+    let (mine, roots) = (bench.path("made/mine"), bench.path("roots"));
+    let shown = format!("{} {}", mine.display(), roots.display());
+    let script =
+        bench.find("found", &format!("cat {shown}; stat -c %u:%a {shown}")) + "; sleep 1000";
+    let gate = bench.gate(&["--user=4321:1234"], &script);
+    assert!(matches!(gate.answer(), FromGate::Hello { .. }));
+    for (path, owner, mode) in [(&mine, None, 0o600), (&roots, Some("0:0"), 0o644)] {
+        let head = NodeFile {
+            path: path.to_str().unwrap().into(),
+            mode,
+            owner: owner.map(str::to_owned),
+            bytes: Vec::new(),
+        };
+        for (head, text) in [(Some(head), "in "), (None, "pieces\n")] {
+            let bytes = text.into();
+            gate.send(&ToGate::File { head, bytes });
+        }
+    }
+    gate.configure();
+    assert!(matches!(gate.receive(), Some((FromGate::Tun, Some(_)))));
+    gate.send(&ToGate::Go { run: true });
+    let expected = "in pieces\nin pieces\n4321:600\n0:644\n";
+    assert_eq!(bench.findings("found"), expected);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let bench = Bench::new();
+    let mut gate = bench.gate_of(&[], &["/bin/sh"]);
+    assert!(matches!(gate.answer(), FromGate::Hello { .. }));
+    let head = NodeFile {
+        path: "/proc/nothing/here".into(),
+        mode: 0o644,
+        owner: None,
+        bytes: Vec::new(),
+    };
+    gate.send(&ToGate::File {
+        head: Some(head),
+        bytes: Vec::new(),
+    });
+    gate.configure();
+    let FromGate::Failed { reason } = gate.answer() else {
+        panic!("it was written")
+    };
+    assert!(reason.contains("/proc/nothing/here"), "{reason}");
+    assert_eq!(gate.ended().0.code(), Some(1));
 }
 
 #[test]

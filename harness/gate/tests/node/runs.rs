@@ -5,14 +5,21 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use peerlab_link::framing::Deframer;
-use peerlab_link::proto::{FromGate, ProcessOp, RAN_BYTES_MAX, Ran, Terminal, ToGate};
+use peerlab_link::proto::{Digested, FromGate, ProcessOp, RAN_BYTES_MAX, Ran, Terminal, ToGate};
+use serde::de::DeserializeOwned;
 
 use crate::fabric::{Bench, Gate};
+use crate::processes::eventually;
 
 /// What comes of a command (`None` where it took too long), or why it was not run.
 fn ran(gate: &Gate, command: &[&str]) -> Result<Option<Ran>, i32> {
     let command = command.iter().map(|word| (*word).to_owned()).collect();
-    gate.send(&ToGate::Run { id: 7, command });
+    answered(gate, &ToGate::Run { id: 7, command })
+}
+
+/// What comes out of the socket that the gate passes for this, or why it passes none.
+fn answered<T: DeserializeOwned>(gate: &Gate, message: &ToGate) -> Result<Option<T>, i32> {
+    gate.send(message);
     match gate.receive().expect("the gate lives") {
         (FromGate::Dialed { id: 7, errno: 0 }, Some(socket)) => {
             let mut stream = UnixStream::from(socket);
@@ -21,9 +28,9 @@ fn ran(gate: &Gate, command: &[&str]) -> Result<Option<Ran>, i32> {
             stream.read_to_end(&mut bytes).unwrap();
             let mut messages = Deframer::new();
             messages.push(&bytes);
-            let ran = messages.next_message().unwrap();
+            let answer = messages.next_message().unwrap();
             assert_eq!(messages.into_rest(), b"");
-            Ok(ran)
+            Ok(answer)
         }
         (FromGate::Dialed { id: 7, errno }, None) => Err(errno),
         other => panic!("{other:?}"),
@@ -102,6 +109,33 @@ fn how_a_program_failed_is_said() {
     assert_eq!(not_started.status, 127);
     let reason = String::from_utf8(not_started.errors).unwrap();
     assert!(reason.starts_with("cannot start "), "{reason}");
+}
+
+#[test]
+fn the_digest_of_a_file_is_made_with_the_programs_rights_while_it_runs() {
+    let bench = Bench::new();
+    let file = bench.path("written");
+    let file = file.to_str().unwrap();
+    let script = format!("printf abc > {file}; exec sleep 1000");
+    let gate = bench.gate(&["--drop-all-caps"], &script);
+    let _tun = gate.run();
+    let digest = |path: &str| -> Result<Digested, i32> {
+        let message = ToGate::Digest {
+            id: 7,
+            path: path.into(),
+            unless: None,
+        };
+        Ok(answered(&gate, &message)?.expect("it is quick"))
+    };
+    let sha256 = eventually(|| match digest(file).unwrap() {
+        Digested::Digest { sha256, .. } if sha256[0] == 0xba => Some(sha256),
+        _ => None,
+    });
+    assert_eq!(sha256[31], 0xad);
+    assert_eq!(digest("/no/such/file"), Ok(Digested::Absent));
+    assert!(matches!(digest("/etc"), Ok(Digested::Refused(_))));
+    gate.obeys(1, ProcessOp::Kill);
+    assert_eq!(digest(file), Err(libc::ECONNREFUSED));
 }
 
 /// Whoever writes much takes no memory of this machine's.

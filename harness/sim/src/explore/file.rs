@@ -7,16 +7,16 @@ use peerlab_link::{Loss, NodeId};
 use super::scenario::{Known, Outage, Scenario, regions_of};
 use peerlab_core::experiment::{Down, Image, Probe};
 use peerlab_core::topology::file::{
-    self, Bootstrap, Churn, Discovery, Fault, File, Ledger, Network, NodeGroup,
+    self, Bootstrap, Churn, Discovery, Fault, File, FileSource, Ledger, Network, NodeGroup,
 };
 use peerlab_core::topology::listed::{BlockAt, ListOr, OutageAt, TransactionAt};
 use peerlab_core::topology::network_values::{Framing, Mode};
 use peerlab_core::topology::units::{Rate, Size};
-use peerlab_core::topology::words::Until;
-use peerlab_core::topology::written::{WordOr, Written};
+use peerlab_core::topology::words::{FileMode, Until};
+use peerlab_core::topology::written::{Text, WordOr, Written};
 use peerlab_core::topology::{
-    Access, ETHERNET_FRAMING_BYTES, FILE_VERSION, Group, INTERNET_2019, MTU_DEFAULT, Phases,
-    QUEUE_BYTES_DEFAULT, REGION_DEFAULT, RPC_PORT, is_internet_2019,
+    Access, Content, ETHERNET_FRAMING_BYTES, FILE_VERSION, Group, INTERNET_2019, LaunchFile,
+    MTU_DEFAULT, Phases, QUEUE_BYTES_DEFAULT, REGION_DEFAULT, RPC_PORT, is_internet_2019,
 };
 
 /// Runs of nodes from this length on are written as a range.
@@ -82,6 +82,7 @@ impl<'a> Writer<'a> {
     }
 
     fn group(&self, group: &Group) -> NodeGroup {
+        let launch = &group.launch;
         NodeGroup {
             count: Written::of(group.count),
             image: match &group.image {
@@ -90,9 +91,22 @@ impl<'a> Writer<'a> {
                 Image::Archive(path) => Some(format!("oci:{}", path.display())),
             },
             probe: (group.probe != Probe::BitcoinRpc { port: RPC_PORT })
-                .then(|| Written::of(group.probe.clone())),
+                .then(|| (&group.probe).into()),
             ready: group.ready.map(Written::of),
-            command: group.command.clone(),
+            command: launch.command.clone(),
+            entrypoint: launch.entrypoint.clone(),
+            env: launch
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), Text(value.clone())))
+                .collect(),
+            files: launch
+                .files
+                .iter()
+                .map(|it| (it.place.clone(), WordOr::Long(file_source(it))))
+                .collect(),
+            user: launch.user.clone().map(Text),
+            workdir: launch.workdir.clone(),
             regions: (self.scenario.regions != [REGION_DEFAULT]).then(|| self.regions(group)),
             access: access(&group.access),
             cpu: group
@@ -273,6 +287,21 @@ impl<'a> Writer<'a> {
 
 fn split_name(index: usize) -> String {
     format!("split-{index}")
+}
+
+/// Where a file of a node's comes from.
+fn file_source(file: &LaunchFile) -> FileSource {
+    let (text, from) = match &file.content {
+        Content::Text(text) => (Some(text.clone()), None),
+        Content::Copy { from, .. } => (None, Some(from.display().to_string())),
+    };
+    FileSource {
+        text,
+        from,
+        mode: Some(Written::of(FileMode(file.mode))),
+        owner: file.owner.clone().map(Text),
+        template: file.template.map(Written::of),
+    }
 }
 
 /// Rates that differ by region are those of the preset.

@@ -6,7 +6,7 @@ use peerlab_link::Nanos;
 use peerlab_node::Machine;
 use peerlab_node::peers::BytesByCommand;
 
-use peerlab_core::event::{CompactSums, LedgerState, PeerSums, Tip};
+use peerlab_core::event::{CompactSums, LedgerState, PeerSums, StateDigest, Tip};
 
 /// Its connections, their bytes by message type, and how compact blocks served it.
 pub fn peers(machine: &Machine) -> PeerSums {
@@ -49,7 +49,7 @@ pub fn ledger(machine: &Machine, known: &mut KnownStates) -> LedgerState {
     });
     LedgerState {
         tip: tip.clone(),
-        muhash: Some(muhash.clone()),
+        digest: Some(StateDigest::Muhash(muhash.clone())),
     }
 }
 

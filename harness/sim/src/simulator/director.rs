@@ -18,7 +18,7 @@ use peerlab_core::conduct::{Conductor, Input, Observation, Order, Setup, Venue};
 use peerlab_core::conduct::{Observer, Said, Stage, Stop, ended, interrupted};
 use peerlab_core::error::{Explain, Result};
 use peerlab_core::event::{HostFacts, Tip, What};
-use peerlab_core::ledger::{self, Premined};
+use peerlab_core::ledger::{self, AddressForm, Premined};
 use peerlab_core::plan::Plan;
 
 /// Pause between two rows of the traffic counters in a small network.
@@ -322,7 +322,7 @@ impl Director<'_> {
 
 /// To whom a node's blocks pay.
 fn payout(node: NodeId) -> Result<ScriptBuf> {
-    let address: Address<_> = ledger::payout_address(node)
+    let address: Address<_> = ledger::payout_address(node, AddressForm::Bech32)
         .parse()
         .or_environment(|| "cannot mine".into(), hint::BUG)?;
     Ok(address.assume_checked().script_pubkey())

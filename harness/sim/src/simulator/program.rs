@@ -76,12 +76,28 @@ impl Programs {
                 ))
                 .hint("take --engine docker or --engine local for it"));
             }
+            if !node.launch.is_usual() {
+                return Err(Error::input(format!(
+                    "group {} starts its program in its own way, and the simulator starts none",
+                    group.name
+                ))
+                .because("it has an entrypoint, variables, files, a user or a working directory")
+                .hint("take --engine docker or --engine local for it"));
+            }
             match group.probe {
                 Probe::BitcoinRpc { .. } => {}
                 Probe::Exec { .. } => {
                     return Err(Error::input(format!(
                         "group {} is asked by a program, and the simulator runs none",
                         group.name
+                    ))
+                    .hint("take --engine docker or --engine local for it"));
+                }
+                Probe::Tcp { .. } | Probe::Http(_) | Probe::Log { .. } | Probe::File { .. } => {
+                    return Err(Error::input(format!(
+                        "group {} is asked by `{}`, which the simulator's nodes do not answer",
+                        group.name,
+                        group.probe.word()
                     ))
                     .hint("take --engine docker or --engine local for it"));
                 }

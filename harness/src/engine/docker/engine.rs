@@ -96,10 +96,11 @@ impl DockerEngine {
                 digests.insert(name, digest);
             }
         }
-        for group in &plan.groups {
+        for (index, group) in plan.groups.iter().enumerate() {
             if let Some(config) = configs.get(specification::reference(&images, group)) {
                 let entrypoint = config.entrypoint.as_deref().unwrap_or_default();
-                command::check(group, entrypoint, config.cmd.as_deref().unwrap_or_default())?;
+                let cmd = config.cmd.as_deref().unwrap_or_default();
+                command::check(&plan, index, entrypoint, cmd)?;
             }
         }
         let removing = CancellationToken::new();

@@ -13,6 +13,7 @@ use peerlab_link::proto::{
 
 use super::images::Images;
 use super::label::RunId;
+use crate::engine::command;
 use peerlab_core::experiment::Image;
 use peerlab_core::plan::Plan;
 use peerlab_core::plan::spec::{Group, Node};
@@ -95,19 +96,22 @@ pub fn node(
 ) -> ContainerCreateBody {
     let group = &plan.groups[node.group as usize];
     let ours = group.image == Image::Peerlab;
-    let command = if node.args.is_empty() {
-        config.cmd.clone().unwrap_or_default()
-    } else {
-        node.args.clone()
-    };
+    let image_words = config.entrypoint.as_deref().unwrap_or_default();
+    let image_cmd = config.cmd.as_deref().unwrap_or_default();
+    let launch = &node.launch;
+    let variables = launch.env.iter();
+    let variables = variables.map(|(name, value)| format!("{name}={value}"));
     ContainerCreateBody {
         image: Some(reference(images, group).to_owned()),
         hostname: Some(node.name.clone()),
         labels: Some(run.node_labels(node.id, &node.name)),
         // The gate needs to be root; it becomes the image's user before the program starts.
         user: Some("0:0".into()),
-        entrypoint: Some(entrypoint(node, config, ours, plan.replaces(node.id))),
-        cmd: Some(command),
+        entrypoint: Some(gate(node, config, ours, plan.replaces(node.id))),
+        cmd: Some(command::of_node(node, image_words, image_cmd)),
+        // The engine adds them to the image's.
+        env: Some(variables.collect()),
+        working_dir: launch.workdir.clone(),
         network_disabled: NO_NETWORK,
         // The gate's secret comes there.
         attach_stdin: Some(true),
@@ -119,7 +123,7 @@ pub fn node(
             test: Some(vec!["NONE".into()]),
             ..HealthConfig::default()
         }),
-        host_config: Some(node_host(run, group, config, ours)),
+        host_config: Some(node_host(run, group, user(node, config).is_some(), ours)),
         ..ContainerCreateBody::default()
     }
 }
@@ -136,8 +140,8 @@ pub fn reference<'a>(images: &'a Images, group: &'a Group) -> &'a str {
     }
 }
 
-/// The gate's command line, and the image's own entrypoint behind it.
-fn entrypoint(node: &Node, config: &ImageConfig, ours: bool, replaced: bool) -> Vec<String> {
+/// The gate's command line; the program's comes behind it.
+fn gate(node: &Node, config: &ImageConfig, ours: bool, replaced: bool) -> Vec<String> {
     let mut words = vec![
         format!("{SHARED_DIR}/{GATE_NAME}"),
         format!("--node={}", node.id),
@@ -146,7 +150,7 @@ fn entrypoint(node: &Node, config: &ImageConfig, ours: bool, replaced: bool) -> 
     if replaced {
         words.push("--disk=/".into());
     }
-    if let Some(user) = user(config) {
+    if let Some(user) = user(node, config) {
         words.push(format!("--user={user}"));
         words.push(format!("--own={DATA_DIR}"));
     }
@@ -156,18 +160,13 @@ fn entrypoint(node: &Node, config: &ImageConfig, ours: bool, replaced: bool) -> 
         format!("--hosts={HOSTS_FILE}")
     });
     words.push("--".into());
-    words.extend(config.entrypoint.iter().flatten().cloned());
     words
 }
 
-fn node_host(run: &RunId, group: &Group, config: &ImageConfig, ours: bool) -> HostConfig {
+fn node_host(run: &RunId, group: &Group, has_user: bool, ours: bool) -> HostConfig {
     let size = group.memory_bytes.unwrap_or(DATA_BYTES_MAX);
     // Podman takes no other options, an owner among them.
-    let mode = if user(config).is_some() {
-        "0700"
-    } else {
-        "1777"
-    };
+    let mode = if has_user { "0700" } else { "1777" };
     let data = format!("size={size},mode={mode}");
     let capabilities: &[&str] = if ours {
         &GATE_CAPABILITIES
@@ -207,8 +206,9 @@ fn node_host(run: &RunId, group: &Group, config: &ImageConfig, ours: bool) -> Ho
 }
 
 /// Whose identity the program takes, unless it is root's.
-fn user(config: &ImageConfig) -> Option<&str> {
-    config.user.as_deref().filter(|user| !user.is_empty())
+fn user<'a>(node: &'a Node, config: &'a ImageConfig) -> Option<&'a str> {
+    let user = node.launch.user.as_deref().or(config.user.as_deref());
+    user.filter(|user| !user.is_empty())
 }
 
 fn log_config(driver: &str, options: &[(&str, &str)]) -> HostConfigLogConfig {

@@ -4,24 +4,54 @@ use std::io::Read;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use peerlab_link::NodeId;
-use peerlab_link::proto::{Archived, Ran, StreamAnswer, StreamOpen, Terminal};
+use peerlab_link::proto::{Archived, Digested, FileStamp, Ran, StreamAnswer, StreamOpen, Terminal};
+use peerlab_link::{Nanos, NodeId};
+use tokio::sync::{mpsc, oneshot};
 
 use super::archive;
 use super::capture::CaptureStream;
 use super::mux::{Mux, MuxStream, read_message, write_message};
 use crate::disk::NodeArchive;
+use crate::engine::NodeLog;
 use crate::probe::{self, Answer, Probe, ProbeError, Reach, bounded};
+use peerlab_core::error::Result;
 use peerlab_core::experiment;
 use peerlab_core::plan::Plan;
 
+const NANOS_PER_MS: u64 = 1_000_000;
 /// How long a connection may take to open: it is loopback, on a host that may be busy.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of the end of a node's log that its probe looks at: a program does not write more between two looks.
+const LOG_BYTES: usize = 64 << 10;
+/// By how much sooner than its program is known to run a node's log may say something, milliseconds: what was
+/// started is told of afterwards.
+const LOG_EARLY_MS: u64 = 1_000;
+
+/// Asks the run for a node's log: the task that owns it has the engine.
+#[derive(Debug)]
+pub struct LogRequest {
+    pub node: NodeId,
+    /// So much of its end, about.
+    pub bytes_max: usize,
+    pub answer: oneshot::Sender<Result<NodeLog>>,
+}
+
+/// Where logs come from.
+#[derive(Clone, Debug)]
+pub struct LogSource {
+    /// The run. The channel bounds how many wait.
+    pub requests: mpsc::Sender<LogRequest>,
+    /// Wall clock at time zero, nanoseconds since the Unix epoch.
+    pub unix_nanos: u64,
+}
 
 /// Opens connections to nodes' probes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     mux: Mux,
+    /// `None` where no node's log is looked at.
+    logs: Option<LogSource>,
     /// By group.
     probes: Arc<[experiment::Probe]>,
     /// Each node's group.
@@ -30,9 +60,10 @@ pub struct Dialer {
 
 impl Dialer {
     /// For the nodes of this plan.
-    pub fn new(mux: Mux, plan: &Plan) -> Dialer {
+    pub fn new(mux: Mux, logs: Option<LogSource>, plan: &Plan) -> Dialer {
         Dialer {
             mux,
+            logs,
             probes: plan
                 .groups
                 .iter()
@@ -55,9 +86,25 @@ impl Dialer {
     /// # Errors
     /// When the node does not take it: it is down, or not yet ready.
     pub async fn probe(&self, node: NodeId) -> Result<Box<dyn Probe>, ProbeError> {
+        self.probe_since(node, Nanos::ZERO).await
+    }
+
+    /// The same where its program was started at this instant.
+    ///
+    /// # Errors
+    /// As [`Dialer::probe`].
+    pub async fn probe_since(
+        &self,
+        node: NodeId,
+        began: Nanos,
+    ) -> Result<Box<dyn Probe>, ProbeError> {
         let kind = self.probe_of(node);
         let kind = kind.ok_or(ProbeError::Unable("anything"))?;
-        probe::open(kind, self.reach(node)).await
+        let reach = NodeReach {
+            began,
+            ..self.reach(node)
+        };
+        probe::open(kind, reach).await
     }
 
     /// A TCP connection to 127.0.0.1:`port` in a node.
@@ -128,13 +175,17 @@ impl Dialer {
     ///
     /// # Errors
     /// When the fabric does not.
-    pub async fn capture(&self, nodes: Vec<NodeId>) -> peerlab_core::error::Result<CaptureStream> {
+    pub async fn capture(&self, nodes: Vec<NodeId>) -> Result<CaptureStream> {
         CaptureStream::open(&self.mux, nodes).await
     }
 
     fn reach(&self, node: NodeId) -> NodeReach {
-        let mux = self.mux.clone();
-        NodeReach { mux, node }
+        NodeReach {
+            mux: self.mux.clone(),
+            logs: self.logs.clone(),
+            node,
+            began: Nanos::ZERO,
+        }
     }
 }
 
@@ -142,7 +193,10 @@ impl Dialer {
 #[derive(Debug)]
 struct NodeReach {
     mux: Mux,
+    logs: Option<LogSource>,
     node: NodeId,
+    /// When its program was started.
+    began: Nanos,
 }
 
 impl Reach for NodeReach {
@@ -160,6 +214,46 @@ impl Reach for NodeReach {
             let ran = read_message(&mut stream).await?;
             ran.ok_or_else(|| ProbeError::Transport("the program took too long".into()))
         })
+    }
+
+    fn written(&self) -> Answer<'_, String> {
+        Box::pin(async {
+            let logs = self.logs.as_ref().ok_or(ProbeError::Unable("its log"))?;
+            let log = logs.read(self.node).await?;
+            // All that there is where it was never started anew.
+            let since = match self.began {
+                Nanos::ZERO => 0,
+                began => (logs.unix_nanos.saturating_add(began.0) / NANOS_PER_MS)
+                    .saturating_sub(LOG_EARLY_MS),
+            };
+            Ok(log.lines_since(since))
+        })
+    }
+
+    fn digest<'a>(&'a self, path: &'a str, unless: Option<FileStamp>) -> Answer<'a, Digested> {
+        let (node, path) = (self.node, path.to_owned());
+        Box::pin(async move {
+            let digest = StreamOpen::Digest { node, path, unless };
+            let mut stream = self.open(digest).await?;
+            let digested = read_message(&mut stream).await?;
+            digested.ok_or_else(|| ProbeError::Transport("its digest took too long".into()))
+        })
+    }
+}
+
+impl LogSource {
+    async fn read(&self, node: NodeId) -> Result<NodeLog, ProbeError> {
+        let (answer, log) = oneshot::channel();
+        let request = LogRequest {
+            node,
+            bytes_max: LOG_BYTES,
+            answer,
+        };
+        let over = || ProbeError::Transport("the run is over".into());
+        let sent = self.requests.send(request).await;
+        sent.map_err(|_| over())?;
+        let log = log.await.map_err(|_| over())?;
+        log.map_err(|e| ProbeError::Transport(e.to_string()))
     }
 }
 

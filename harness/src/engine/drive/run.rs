@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::capture::Capturing;
 use super::clock::RunClock;
 use super::control::Control;
-use super::dial::Dialer;
+use super::dial::{Dialer, LogRequest, LogSource};
 use super::log_end::log_end;
 use super::mux::Mux;
 use super::stay::{AfterRun, FromStart, HandRequest, Live, Requests, Stay};
-use super::watch::{Followed, Report};
+use super::watch::{Followed, Life, Report};
 use super::{ask, sample, start, watch as watcher};
 use crate::disk::{CaptureFolder, CaptureSums};
 use crate::engine::cpu_time::KernelThreads;
@@ -47,6 +47,8 @@ const ACTIONS_OF_NODE: usize = 32;
 const ACCOUNTS_AT_ONCE: usize = 16;
 /// After this long without an answer, the next node is asked for its account as well.
 const ACCOUNT_ALONE: Duration = Duration::from_secs(3);
+/// Logs that are read at once for probes; others wait their turn.
+const LOGS_AT_ONCE: usize = 8;
 /// Nodes that ended by themselves or never answered, of which the record tells the end of the log.
 const LOG_ENDS_MAX: usize = 10;
 /// How long it may take to read these.
@@ -229,6 +231,10 @@ struct Run<'a, E> {
     requests: Requests,
     /// Logs that somebody has asked for.
     logs: FuturesUnordered<BoxFuture<'a, ()>>,
+    /// Logs that probes ask for.
+    log_requests: mpsc::Receiver<LogRequest>,
+    /// Those of them that are being read.
+    probed_logs: FuturesUnordered<BoxFuture<'a, ()>>,
     /// What programs of the host prove with that they were invited.
     invited: BTreeMap<NodeId, Secret>,
     /// Nodes that join or leave.
@@ -244,7 +250,12 @@ impl<'a, E: Engine> Run<'a, E> {
     ) -> Self {
         let plan = drive.plan;
         let (report, reports) = mpsc::channel(REPORTS_MAX);
-        let dialer = Dialer::new(network.mux, plan);
+        let (log_request, log_requests) = mpsc::channel(LOGS_AT_ONCE);
+        let logs = LogSource {
+            requests: log_request,
+            unix_nanos: network.unix_nanos,
+        };
+        let dialer = Dialer::new(network.mux, Some(logs), plan);
         let mut tasks = JoinSet::new();
         let mut watchers = Vec::new();
         for node in &plan.nodes {
@@ -294,6 +305,8 @@ impl<'a, E: Engine> Run<'a, E> {
             kernel_threads: KernelThreads::default(),
             requests,
             logs: FuturesUnordered::new(),
+            log_requests,
+            probed_logs: FuturesUnordered::new(),
             invited: BTreeMap::new(),
             members: FuturesUnordered::new(),
         }
@@ -385,6 +398,10 @@ impl<'a, E: Engine> Run<'a, E> {
             }
             request = self.requests.next() => self.take_request(request),
             Some(()) = self.logs.next() => {}
+            Some(()) = self.probed_logs.next() => {}
+            Some(request) = self.log_requests.recv(), if self.probed_logs.len() < LOGS_AT_ONCE => {
+                self.probed_logs.push(read_log(engine, request).boxed());
+            }
             Some(input) = self.members.next() => self.conductor.handle(self.clock.now(), input),
             (node, reason) = engine.gate_ended() => {
                 self.conductor.handle(self.clock.now(), Input::Lost { node, reason });
@@ -442,12 +459,12 @@ impl<'a, E: Engine> Run<'a, E> {
                 bytes_max,
                 answer,
             } => {
-                let engine = self.drive.engine;
-                let log = async move {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(engine.node_log(node, bytes_max).await);
+                let request = LogRequest {
+                    node,
+                    bytes_max,
+                    answer,
                 };
-                self.logs.push(log.boxed());
+                self.logs.push(read_log(self.drive.engine, request).boxed());
             }
         }
     }
@@ -469,7 +486,11 @@ impl<'a, E: Engine> Run<'a, E> {
     async fn carry_out(&mut self, order: Order) {
         let dialer = self.dialer.clone();
         match order {
-            Order::Follow { node, incarnation } => self.watch(node, Some(incarnation)),
+            Order::Follow {
+                node,
+                incarnation,
+                began,
+            } => self.watch(node, Some(Life { incarnation, began })),
             Order::Leave { node } => self.watch(node, None),
             Order::Apply { tag, action } => {
                 self.control.order(ToFabric::Apply { tag, action }).await;
@@ -521,6 +542,10 @@ impl<'a, E: Engine> Run<'a, E> {
             }
         };
         let link = joined.link.clone();
+        start::provide(&mut self.control, &node).await;
+        if !joined.guest {
+            start::introduce(&mut self.control, std::slice::from_ref(&node)).await;
+        }
         // Also where nobody will come: the fabric numbers those that join as they are told to it.
         self.control.order(ToFabric::Join { link, secret }).await;
         let engine = self.drive.engine;
@@ -657,6 +682,12 @@ async fn leave<E: Engine>(engine: &E, node: NodeId) -> Input {
     let removed = engine.remove_node(node).await;
     let result = removed.map_err(|error| error.to_string());
     Input::Removed { node, result }
+}
+
+async fn read_log<E: Engine>(engine: &E, request: LogRequest) {
+    let log = engine.node_log(request.node, request.bytes_max).await;
+    // Whoever asked may have gone.
+    let _ = request.answer.send(log);
 }
 
 fn new_turns() -> Arc<Semaphore> {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use peerlab_link::proto::{FILE_PIECE_BYTES_MAX, FromFabric, SECRET_BYTES, Secret, ToFabric};
+use peerlab_link::proto::{
+    FILE_PIECE_BYTES_MAX, FromFabric, HOSTS_NAME, SECRET_BYTES, Secret, ToFabric,
+};
 use peerlab_link::{Nanos, NodeId};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -22,10 +24,13 @@ use peerlab_core::error::{Error, Explain, Result};
 use peerlab_core::event::Reason;
 use peerlab_core::ledger::Premined;
 use peerlab_core::plan::Plan;
+use peerlab_core::plan::spec::Node;
 use peerlab_core::words;
 
 /// The pre-mined chain's file name in the folder that nodes share with the fabric.
 pub const PREMINED_NAME: &str = "premined.dat";
+/// The first line of the file of hosts.
+const LOOPBACK: &str = "127.0.0.1\tlocalhost\n";
 /// How long the fabric may take to answer an order.
 const FABRIC_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long bring-up may go without a gate opening or a node being started.
@@ -88,7 +93,13 @@ pub async fn start<E: Engine>(
     open_gates(engine, plan, &secrets, &mut control, observer).await?;
     let bring_up = Nanos(began.elapsed().as_nanos() as u64);
     if let Some(snapshot) = snapshot {
-        restore(snapshot, plan, &Dialer::new(mux.clone(), plan), observer).await?;
+        restore(
+            snapshot,
+            plan,
+            &Dialer::new(mux.clone(), None, plan),
+            observer,
+        )
+        .await?;
     }
     // Before the first packet.
     let capture = match captured {
@@ -150,6 +161,9 @@ async fn open_fabric<E: Engine>(
     let mut control = Control::open(&mux)
         .await
         .or_environment(|| "cannot talk to the fabric".into(), hint::FABRIC)?;
+    for node in &plan.nodes {
+        provide(&mut control, node).await;
+    }
     control
         .order(ToFabric::Setup {
             network: Box::new(plan.network.clone()),
@@ -165,17 +179,49 @@ async fn open_fabric<E: Engine>(
         }
     };
     in_time("set the network up", listening).await?;
+    share(&mut control, HOSTS_NAME, LOOPBACK.as_bytes()).await;
+    introduce(&mut control, &plan.nodes).await;
     // The first, empty piece makes the file where there is nothing in it: nodes read it anyway.
     let made = std::iter::once(&[][..]);
     for piece in made.chain(premined.file.chunks(FILE_PIECE_BYTES_MAX)) {
+        share(&mut control, PREMINED_NAME, piece).await;
+    }
+    Ok((mux, control))
+}
+
+/// A piece of a file that all nodes may read.
+async fn share(control: &mut Control, name: &str, piece: &[u8]) {
+    control
+        .order(ToFabric::File {
+            name: name.into(),
+            bytes: piece.to_vec(),
+        })
+        .await;
+}
+
+/// Tells the fabric what a node is to have before its program; before it is told of the node.
+pub async fn provide(control: &mut Control, node: &Node) {
+    if !node.launch.files.is_empty() {
         control
-            .order(ToFabric::File {
-                name: PREMINED_NAME.into(),
-                bytes: piece.to_vec(),
+            .order(ToFabric::NodeFiles {
+                node: node.id,
+                files: node.launch.files.clone(),
             })
             .await;
     }
-    Ok((mux, control))
+}
+
+/// Has all nodes know nodes by their names.
+pub async fn introduce(control: &mut Control, nodes: &[Node]) {
+    for piece in names_of(nodes).as_bytes().chunks(FILE_PIECE_BYTES_MAX) {
+        share(control, HOSTS_NAME, piece).await;
+    }
+}
+
+/// Their lines in the file of hosts.
+fn names_of(nodes: &[Node]) -> String {
+    let line = |node: &Node| format!("{}\t{}\n", node.ip, node.name);
+    nodes.iter().map(line).collect()
 }
 
 /// Starts all gates and waits until they are open.

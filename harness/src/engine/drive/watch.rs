@@ -4,7 +4,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use peerlab_link::NodeId;
+use peerlab_link::{Nanos, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +23,15 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// The incarnation that a watcher is to follow, as in [`peerlab_core::conduct::Order::Follow`];
 /// `None` while the node is down or frozen, and is to be left alone.
-pub type Followed = Option<u32>;
+pub type Followed = Option<Life>;
+
+/// What a node is followed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    pub incarnation: u32,
+    /// When the program was started.
+    pub began: Nanos,
+}
 
 /// What a task saw, for the one that owns the run.
 #[derive(Debug)]
@@ -55,7 +63,7 @@ pub async fn watch(
         let now = *followed.borrow_and_update();
         let follow = async {
             match now {
-                Some(incarnation) => follow(node, incarnation, &dialer, &reports).await,
+                Some(life) => follow(node, life, &dialer, &reports).await,
                 None => pending().await,
             }
         };
@@ -71,13 +79,12 @@ pub async fn watch(
 }
 
 /// Follows one incarnation of a node. Ends only when nobody listens any more.
-async fn follow(node: NodeId, incarnation: u32, dialer: &Dialer, reports: &mpsc::Sender<Report>) {
+async fn follow(node: NodeId, life: Life, dialer: &Dialer, reports: &mpsc::Sender<Report>) {
     let mut known = None;
     let mut failed = None;
     let mut pause = RETRY_MIN;
     loop {
-        let Err(error) = session(node, incarnation, dialer, reports, &mut known, &mut pause).await
-        else {
+        let Err(error) = session(node, life, dialer, reports, &mut known, &mut pause).await else {
             return;
         };
         // Over and over the same; what is new is said once.
@@ -88,7 +95,7 @@ async fn follow(node: NodeId, incarnation: u32, dialer: &Dialer, reports: &mpsc:
             }
             let unready = Observation::Unready {
                 node,
-                incarnation,
+                incarnation: life.incarnation,
                 reason: error.to_string(),
             };
             failed = Some(error);
@@ -104,13 +111,14 @@ async fn follow(node: NodeId, incarnation: u32, dialer: &Dialer, reports: &mpsc:
 /// One connection. `Ok` when nobody listens any more.
 async fn session(
     node: NodeId,
-    incarnation: u32,
+    life: Life,
     dialer: &Dialer,
     reports: &mpsc::Sender<Report>,
     known: &mut Option<Said>,
     pause: &mut Duration,
 ) -> Result<(), ProbeError> {
-    let mut probe = dialer.probe(node).await?;
+    let Life { incarnation, began } = life;
+    let mut probe = dialer.probe_since(node, began).await?;
     let mut said = bounded(ANSWER_TIMEOUT, probe.said()).await?;
     let up = Observation::Up { node, incarnation };
     if reports.send(Report::now(up)).await.is_err() {

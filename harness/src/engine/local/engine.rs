@@ -65,9 +65,9 @@ impl LocalEngine {
         images: Images,
     ) -> Result<LocalEngine> {
         tell_what_is_not_limited(&plan);
-        for (index, group) in plan.groups.iter().enumerate() {
+        for index in 0..plan.groups.len() {
             if let Some((_, run)) = images.of_group(index as u32) {
-                command::check(group, &run.entrypoint, &run.cmd)?;
+                command::check(&plan, index, &run.entrypoint, &run.cmd)?;
             }
         }
         let (starter, channels) = Starter::start(programs, &images.roots).await?;
@@ -123,44 +123,39 @@ impl LocalEngine {
             workdir: None,
             replaced: self.plan.replaces(node.id),
         };
-        match self.images.of_group(node.group) {
-            None => NodeSpec {
-                command: own_command(&node.args),
-                ..spec
-            },
-            Some((index, run)) => NodeSpec {
-                command: image_command(run, &node.args),
-                image: Some(index),
-                env: environment(run),
-                workdir: Some(run.workdir.clone()).filter(|folder| !folder.is_empty()),
-                ..spec
-            },
+        let own;
+        let (image, run) = match self.images.of_group(node.group) {
+            None => {
+                own = own_image();
+                (None, &own)
+            }
+            Some((index, run)) => (Some(index), run),
+        };
+        let launch = &node.launch;
+        let image_workdir = Some(&run.workdir).filter(|folder| !folder.is_empty());
+        NodeSpec {
+            command: command::of_node(node, &run.entrypoint, &run.cmd),
+            image,
+            env: environment(run).chain(launch.env.clone()).collect(),
+            workdir: launch.workdir.as_ref().or(image_workdir).cloned(),
+            ..spec
         }
     }
 }
 
-/// What our own node is run with.
-fn own_command(args: &[String]) -> Vec<String> {
-    let mut command = vec![NODE_PROGRAM.to_owned()];
-    if args.is_empty() {
-        command.push(DEFAULT_ARGUMENT.to_owned());
+/// What our own node's image says.
+fn own_image() -> RunConfig {
+    RunConfig {
+        entrypoint: vec![NODE_PROGRAM.to_owned()],
+        cmd: vec![DEFAULT_ARGUMENT.to_owned()],
+        ..RunConfig::default()
     }
-    command.extend(args.iter().cloned());
-    command
-}
-
-/// What an image is run with, as container engines put it together.
-fn image_command(run: &RunConfig, args: &[String]) -> Vec<String> {
-    let rest = if args.is_empty() { &run.cmd } else { args };
-    run.entrypoint.iter().chain(rest).cloned().collect()
 }
 
 /// An image's environment.
-fn environment(run: &RunConfig) -> Vec<(String, String)> {
+fn environment(run: &RunConfig) -> impl Iterator<Item = (String, String)> {
     let pairs = run.env.iter().filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 /// Says what this engine cannot enforce.

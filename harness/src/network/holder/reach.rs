@@ -44,6 +44,8 @@ impl Network {
                 | ProbeError::Http(_)
                 | ProbeError::Failed { .. }
                 | ProbeError::Malformed(_)
+                | ProbeError::Unmatched(_)
+                | ProbeError::Unreadable { .. }
                 | ProbeError::TimedOut(_) => Error::environment(what(), cause, NODE_HINT),
             }
         })

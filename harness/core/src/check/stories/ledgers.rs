@@ -1,6 +1,7 @@
 //! Equal ledger states at the end.
 
 use super::told::*;
+use crate::event::StateDigest;
 
 #[test]
 fn all_equal_holds() {
@@ -21,7 +22,7 @@ fn a_node_with_another_tip_is_named() {
 #[test]
 fn one_tip_with_two_states_fails_even_on_a_slow_host() {
     let mut s = Story::of(3).expect(Expectation::SameLedger);
-    s.ledger(2, Some("forged"));
+    s.ledger(2, Some(StateDigest::Muhash("forged".into())));
     s.late_host(1.0);
     let j = s.judge();
     fails(&j.verdicts[0], "1 contradict");
@@ -42,6 +43,33 @@ fn a_live_node_that_does_not_tell_its_state_fails() {
         "peers-1 (muhash is not a valid hash_type (code -8)) did not tell the ledger state at the \
          end, though live."
     );
+}
+
+/// Four nodes with one tip, the last two of which tell these digests of another kind.
+fn two_kinds(digests: [&str; 2]) -> Story {
+    let mut s = Story::of(4);
+    for (node, digest) in (2..).zip(digests) {
+        s.ledger(node, Some(StateDigest::HashSerialized2(digest.into())));
+    }
+    s
+}
+
+#[test]
+fn digests_are_compared_with_those_of_their_kind() {
+    holds(&two_kinds(["same", "same"]).verdict(Expectation::SameLedger));
+    let v = two_kinds(["same", "other"]).verdict(Expectation::SameLedger);
+    fails(&v, "1 contradict");
+    assert_eq!(v.nodes.len(), 1);
+    assert!(["peers-2", "peers-3"].contains(&v.nodes[0].as_str()));
+}
+
+#[test]
+fn a_digest_that_nobody_else_tells_compares_with_none() {
+    let mut s = Story::of(3);
+    s.ledger(2, Some(StateDigest::HashSerialized3("x".into())));
+    let v = s.verdict(Expectation::SameLedger);
+    has_nothing_to_measure(&v);
+    assert_eq!(v.nodes, ["peers-2"]);
 }
 
 #[test]

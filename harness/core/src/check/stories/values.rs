@@ -51,6 +51,18 @@ fn who_says_something_else_is_named() {
 }
 
 #[test]
+fn who_says_nothing_any_more_agrees_with_nobody() {
+    let mut s = story();
+    says(&mut s, 30.5, 2, "a");
+    says(&mut s, 30.5, 3, "a");
+    holds(&s.verdict(agree(5.0)));
+    says(&mut s, 55.0, 3, "");
+    let v = s.verdict(agree(5.0));
+    fails(&v, "never");
+    assert_eq!(v.nodes, ["peers-3"]);
+}
+
+#[test]
 fn who_has_no_chain_is_asked_about_no_block() {
     let mut s = story();
     let program = crate::experiment::Probe::Exec {

@@ -40,12 +40,19 @@ impl Evidence<'_> {
                 "contradict",
                 "ended with the same tip as others but another ledger state: the ledger contradicts itself",
             ),
+            Flaw::Incomparable => {
+                let who = words::names(&self.run.names(&nodes));
+                return Verdict::not_measured(format!(
+                    "{who} told the ledger state by a digest that no other live node told: there was none to compare it with."
+                ))
+                .look_at(self.run.names(&nodes), Some(self.run.timeline.end));
+            }
         };
         let nodes = self.run.names(&nodes);
         let count = nodes.len();
         let who = match flaw {
             Flaw::Unread => self.why().named(&nodes),
-            Flaw::OtherTip | Flaw::OtherState => words::names(&nodes),
+            Flaw::OtherTip | Flaw::OtherState | Flaw::Incomparable => words::names(&nodes),
         };
         let sentence = format!("{who} {what}.");
         let missed = words::count(count as u64, "node");

@@ -51,7 +51,7 @@ impl Conductor<'_> {
                     self.down(t, node, Some(how), None, None);
                 }
             }
-            Effect::Started(node) => self.started(node),
+            Effect::Started(node) => self.started(node, starts(&timed.action).then_some(t)),
             Effect::Recorded(lines) => {
                 for what in lines {
                     self.sequencer.event(t, what);
@@ -101,6 +101,10 @@ impl Conductor<'_> {
                     match said {
                         Said::Tip(tip) => self.orders.extend(self.sequencer.tip(t, node, tip)),
                         Said::Value(value) => self.sequencer.event(t, What::Value { node, value }),
+                        Said::Nothing => {
+                            let value = String::new();
+                            self.sequencer.event(t, What::Value { node, value });
+                        }
                     }
                 }
             }
@@ -169,12 +173,21 @@ impl Conductor<'_> {
         }
     }
 
-    pub(super) fn started(&mut self, node: NodeId) {
+    /// A node's program runs, and has begun at this instant; or a frozen one goes on.
+    pub(super) fn started(&mut self, node: NodeId, began: Option<Nanos>) {
         if let Some(incarnation) = self.nodes.started(node) {
+            if let Some(began) = began {
+                self.nodes.began(node, began);
+            }
+            let began = self.nodes.beginning(node);
             if incarnation == 1 {
                 self.readiness.started(self.setup.plan, self.now, node);
             }
-            self.orders.push_back(Order::Follow { node, incarnation });
+            self.orders.push_back(Order::Follow {
+                node,
+                incarnation,
+                began,
+            });
         }
     }
 
@@ -207,6 +220,14 @@ impl Conductor<'_> {
 /// How a node is meant to be down at an instant, by hand or by plan.
 fn meant(plan: &Plan, by_hand: &HandFaults, node: NodeId, t: Nanos) -> Option<Down> {
     by_hand.way_down(node).or(meant_way(plan, node, t))
+}
+
+/// Whether an action has a program begin anew.
+fn starts(action: &Action) -> bool {
+    match action {
+        Action::Process { op, .. } => *op == ProcessOp::Start,
+        Action::Link(_) => false,
+    }
 }
 
 /// Whose program an action ends.

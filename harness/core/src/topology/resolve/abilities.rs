@@ -37,9 +37,19 @@ pub fn require(at: &At, ability: Ability, groups: &[Group]) {
         Ability::Ledger => "a ledger that can be worked on",
     };
     let probe = group.probe.word();
+    let more = group
+        .probe
+        .could_say()
+        .filter(|_| ability == Ability::Value);
+    let cause = match more {
+        Some(_) => {
+            format!("it needs {needs}, and their probe, `{probe}`, tells only whether they are up")
+        }
+        None => format!("it needs {needs}, and their probe is `{probe}`"),
+    };
     at.add(
         format!("the nodes of `{}` cannot be asked for this", group.name),
-        format!("it needs {needs}, and their probe is `{probe}`"),
-        "give the group a probe that can, or leave this out",
+        cause,
+        more.unwrap_or("give the group a probe that can, or leave this out"),
     );
 }

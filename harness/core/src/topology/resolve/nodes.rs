@@ -3,16 +3,16 @@
 use indexmap::IndexMap;
 use peerlab_link::{Loss, Nanos};
 
+use super::launch::resolve_launch;
+use super::probe::resolve_probe;
 use super::problems::At;
 use super::regions::{Regions, check_name};
-use crate::experiment::{Image, Probe};
+use crate::experiment::Image;
 use crate::topology::file::{self, NodeGroup};
 use crate::topology::listed::ListOr;
 use crate::topology::preset;
 use crate::topology::resolved::{Access, AccessRates, Group, Places};
-use crate::topology::template;
 use crate::topology::units::{Rate, Share, Size};
-use crate::topology::words::RPC_PORT;
 use crate::topology::written::{WordOr, Written};
 
 /// Most nodes of an experiment. Addresses come from 10.0.0.0/8, which would hold 16,777,214; but
@@ -90,6 +90,7 @@ fn resolve_group(
     regions: &Regions,
     network_loss: Option<Loss>,
 ) -> Group {
+    let launch = resolve_launch(at, &group);
     let count = at.key("count").value(group.count);
     if count == Some(0) {
         at.key("count").add(
@@ -98,23 +99,14 @@ fn resolve_group(
             "write at least 1, or remove the group",
         );
     }
-    for (index, argument) in group.command.iter().enumerate() {
-        if let Err(bad) = template::check(argument) {
-            let general = || "a template reads `{{ ip }}`".into();
-            let what = format!("bad template in `{argument}`");
-            let at = at.key("command").item(index);
-            at.add(what, bad.cause, bad.hint.unwrap_or_else(general));
-        }
-    }
-    let probe = at.key("probe").optional(group.probe);
     let loss = at.key("loss").optional(group.loss);
     Group {
         name,
         count: count.unwrap_or(1).max(1),
         image: resolve_image(&at.key("image"), group.image),
-        probe: probe.unwrap_or(Probe::BitcoinRpc { port: RPC_PORT }),
+        probe: resolve_probe(&at.key("probe"), group.probe),
         ready: resolve_ready(&at.key("ready"), group.ready),
-        command: group.command,
+        launch,
         hash_power: at.key("hashpower").optional(group.hashpower).unwrap_or(0.0),
         regions: resolve_places(&at.key("regions"), group.regions, count, regions),
         access: resolve_access(&at.key("access"), group.access, regions),

@@ -20,7 +20,7 @@ use super::convergence::{self, Convergence, Terms};
 use super::double_spend::{self, DoubleSpend};
 use super::effects::{self, WithoutEffect};
 use super::fidelity::{self, Fidelity};
-use super::forks::{self, Episode, Forks};
+use super::forks::{self, Forks};
 use super::missed::{Missed, MissedKind};
 use super::propagation::{self, GroupDelay, Propagation, Spread};
 use super::record::{DeadNode, Partition, Record};
@@ -254,7 +254,7 @@ fn figures(
     };
     let heals = agreement(Disturbance::Heal);
     let (waiting, worst_waiting) = waiting::measure(run);
-    let story = |p| partition_story(p, &heals, forks);
+    let story = |p| partition_story(p, &heals, &forks);
     let named = plan.phases.iter().map(|p| Some(p.name.as_str()));
     let phases: Vec<Option<&str>> = std::iter::once(None).chain(named).collect();
     let connections = record

@@ -45,8 +45,9 @@ const LAYERS: [(&str, &str, &[&str]); 8] = [
         "harness/gate",
         "lib.rs",
         &[
-            "ended slowness",
-            "args confine dial digest disk fabric_link hosts netlink signals supervisor talk user_namespace users",
+            "ended slowness users",
+            "provided",
+            "args confine dial digest disk fabric_link hosts netlink signals supervisor talk user_namespace",
             "archive device privileges proc",
             "census usage program",
             "runs",

@@ -5,7 +5,7 @@
 //! Harness and fabric share one yamux connection (the harness is the client). The first stream
 //! that the harness opens carries [`ToFabric`] and [`FromFabric`]; each later one starts with a
 //! length-prefixed [`StreamOpen`], is answered by a length-prefixed [`StreamAnswer`], and is
-//! then a plain byte stream.
+//! then a plain byte stream. New messages come last: `ci/bench-against` measures the fabrics of older trees.
 
 use std::fmt;
 
@@ -233,12 +233,6 @@ pub enum ToFabric {
         /// Of each node's gate.
         secrets: Vec<Secret>,
     },
-    /// What a node has before its program starts: before the `Setup`, or the `Join`, that names the node.
-    NodeFiles {
-        node: NodeId,
-        /// At most [`NODE_FILES_BYTES_MAX`].
-        files: Vec<NodeFile>,
-    },
     /// A piece of a file that nodes may read as `SHARED_DIR/name`; pieces are appended in order.
     File {
         /// A plain file name.
@@ -279,6 +273,12 @@ pub enum ToFabric {
     },
     /// A node is removed: where its gate has not come it may not come any more.
     Forget { node: NodeId },
+    /// What a node has before its program starts: before the `Setup`, or the `Join`, that names the node.
+    NodeFiles {
+        node: NodeId,
+        /// At most [`NODE_FILES_BYTES_MAX`].
+        files: Vec<NodeFile>,
+    },
 }
 
 /// Tags below this are indices into the fault schedule.
@@ -705,13 +705,6 @@ pub enum FromGate {
 /// From the fabric to a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToGate {
-    /// After `Hello`, before `Configure`: a piece of a file that is to be there before the program.
-    File {
-        /// The file that begins, without its bytes; `None` goes on with the one before.
-        head: Option<NodeFile>,
-        /// At most [`GATE_PIECE_BYTES_MAX`].
-        bytes: Vec<u8>,
-    },
     /// Answer to `Hello`, after all files: open the device with this address.
     Configure {
         /// The node's address.
@@ -779,6 +772,13 @@ pub enum ToGate {
         path: String,
         /// Likewise.
         unless: Option<FileStamp>,
+    },
+    /// After `Hello`, before `Configure`: a piece of a file that is to be there before the program.
+    File {
+        /// The file that begins, without its bytes; `None` goes on with the one before.
+        head: Option<NodeFile>,
+        /// At most [`GATE_PIECE_BYTES_MAX`].
+        bytes: Vec<u8>,
     },
 }
 

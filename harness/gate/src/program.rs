@@ -217,19 +217,13 @@ pub fn start_carrying(
     disk: &Disk,
     rights: &ProgramRights,
 ) -> io::Result<(Pid, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let pid = fork(rights, || {
-        leave_the_gate()?;
-        rustix::stdio::dup2_stdout(&theirs)?;
-        // Among them the gate's end, without which a socket whose other end is gone would not be told.
-        close_inherited();
+    speaking(rights, || {
         let mut socket = UnixStream::from(rustix::stdio::stdout().try_clone_to_owned()?);
         match carry {
             Carry::Out => archive::save(disk, &mut socket),
             Carry::In => archive::restore(disk, &mut socket),
         }
-    })?;
-    Ok((pid, ours))
+    })
 }
 
 /// Starts a process that makes the digest of a file, as the program's user; it comes out of the socket.
@@ -241,14 +235,26 @@ pub fn start_digest(
     unless: Option<FileStamp>,
     rights: &ProgramRights,
 ) -> io::Result<(Pid, UnixStream)> {
+    speaking(rights, || {
+        let digested = digest::digest(Path::new(ROOT), Path::new(&path), unless);
+        io::stdout().write_all(&frame(&digested))?;
+        io::stdout().flush()
+    })
+}
+
+/// Makes a process that does this work with the program's identity and rights, and whose standard output is the
+/// other end of the socket.
+fn speaking(
+    rights: &ProgramRights,
+    work: impl FnOnce() -> io::Result<()>,
+) -> io::Result<(Pid, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let pid = fork(rights, || {
         leave_the_gate()?;
         rustix::stdio::dup2_stdout(&theirs)?;
+        // Among them the gate's end, without which a socket whose other end is gone would not be told.
         close_inherited();
-        let digested = digest::digest(Path::new(ROOT), Path::new(&path), unless);
-        io::stdout().write_all(&frame(&digested))?;
-        io::stdout().flush()
+        work()
     })?;
     Ok((pid, ours))
 }

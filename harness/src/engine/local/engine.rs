@@ -169,6 +169,17 @@ fn tell_what_is_not_limited(plan: &Plan) {
             );
         }
     }
+    for (index, group) in plan.groups.iter().enumerate() {
+        let nodes = plan.nodes.iter().filter(|it| it.group as usize == index);
+        let other = |user: &&String| !matches!(user.split(':').next(), Some("" | "0" | "root"));
+        let mut users = nodes.filter_map(|node| node.launch.user.as_ref());
+        if let Some(user) = users.find(other) {
+            tracing::warn!(
+                "group {}: it wants the user {user}; the local engine knows one user only",
+                group.name
+            );
+        }
+    }
 }
 
 impl Engine for LocalEngine {
